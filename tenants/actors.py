@@ -1,0 +1,74 @@
+"""Who asks, and by what right."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+from uuid import UUID
+
+from tenants.ids import NOBODY
+
+if TYPE_CHECKING:
+    from tenants.models import ApiToken, User
+
+Via = Literal["token", "session", "system"]
+
+# What a token may be narrowed to. A scope to write includes reading the same things.
+SCOPES: Final[dict[str, str]] = {
+    "clusters:read": "See clusters, their nodes, logs, events and operations, and what they use.",
+    "clusters:write": "Launch, start, stop, resize, share and delete clusters.",
+    "templates:read": "See templates, their revisions and the catalogue of apps.",
+    "templates:write": "Create, change, publish and roll back templates; register apps.",
+    "tenants:read": "See tenants, their members, limits and use.",
+    "tenants:write": "Create and change tenants, users, members and limits.",
+    "sites:read": "See sites and whether they are ready.",
+    "sites:write": "Register and change sites.",
+    "audit:read": "Read the audit of the tenant.",
+    "tokens:write": "Make and revoke API tokens, none with more rights than this one.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The asker of one request.
+
+    site_admin: the user stands above tenants. scopes: None means all. tenant_id: the one tenant that the
+    token is bound to; such a token has none of its owner's powers above that tenant.
+    """
+
+    user_id: UUID
+    username: str
+    site_admin: bool = False
+    scopes: frozenset[str] | None = None
+    tenant_id: UUID | None = None
+    via: Via = "session"
+    request_id: str = ""
+
+    @property
+    def above_tenants(self) -> bool:
+        """May use what belongs to no tenant: creating tenants and users, limits of tenants, sites, the
+        catalogue.
+        """
+        return self.site_admin and self.tenant_id is None
+
+    def has_scope(self, scope: str) -> bool:
+        if self.scopes is None or scope in self.scopes:
+            return True
+        noun, _, right = scope.partition(":")
+        return right == "read" and f"{noun}:write" in self.scopes
+
+
+def actor_for(user: "User", *, token: "ApiToken | None" = None, request_id: str = "") -> Actor:
+    """The actor behind an authenticated request: by `token`, or by a signed-in session."""
+    return Actor(
+        user_id=user.pk,
+        username=user.username,
+        site_admin=user.is_superuser,
+        scopes=None if token is None or token.scopes is None else frozenset(token.scopes),
+        tenant_id=None if token is None else token.tenant_id,
+        via="session" if token is None else "token",
+        request_id=request_id,
+    )
+
+
+def system_actor(request_id: str = "") -> Actor:
+    """Slipway itself: whatever no person asked for."""
+    return Actor(user_id=NOBODY, username="system", site_admin=True, via="system", request_id=request_id)

@@ -1,0 +1,116 @@
+"""What was done and what was refused: rows that are only ever added."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from django.db import Error, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from tenants.actors import Actor
+from tenants.errors import NeedsRole, NeedsScope, NotFound, QuotaExceeded, Refused
+from tenants.models import AuditEvent, Outcome, Tenant
+from tenants.seal import Report, seal, unsealed, verify
+
+__all__ = ["Report", "is_audited", "record", "refused", "seal", "unsealed", "verify"]
+
+_COALESCED: Final = timedelta(minutes=1)
+_log = structlog.get_logger("audit")
+
+
+def record(
+    *,
+    actor: Actor,
+    verb: str,
+    target: str,
+    tenant: Tenant | None = None,
+    outcome: str = Outcome.ALLOWED,
+    reason: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds a row in the caller's transaction: it is there exactly if the change is.
+
+    verb: "cluster.create". target: "cluster/etl-1". detail: JSON, without secrets.
+    """
+    AuditEvent.objects.create(
+        **_who(actor, verb, target, tenant), outcome=outcome, reason=reason or "", detail=dict(detail or {})
+    )
+
+
+def is_audited(refusal: Refused) -> bool:
+    """Refusals by access and by quota are; malformed requests and conflicts of state are not."""
+    if isinstance(refusal, NotFound):
+        return refusal.by_access
+    return isinstance(refusal, NeedsRole | NeedsScope | QuotaExceeded)
+
+
+def refused(
+    *,
+    actor: Actor,
+    verb: str,
+    target: str,
+    reason: str,
+    tenant: Tenant | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds a row about a refusal, in a transaction of its own; call it after the rollback.
+
+    Equal refusals within a minute are counted in one row until it is sealed. Never raises: a refusal is
+    answered as such even when it cannot be written down, which then stands in the log.
+    """
+    who = _who(actor, verb, target, tenant)
+    try:
+        with transaction.atomic():
+            if not _counted(who, reason):
+                AuditEvent.objects.create(
+                    **who, outcome=Outcome.DENIED, reason=reason[:100], detail=dict(detail or {})
+                )
+    except Error as failure:
+        _log.warning(
+            "refusal_not_recorded",
+            actor=actor.username,
+            verb=who["verb"],
+            target=who["target"],
+            reason=reason,
+            failure=type(failure).__name__,
+        )
+
+
+def _counted(who: Mapping[str, Any], reason: str) -> bool:
+    """Counts the refusal in the row of an equal one, if there is one that is young and unsealed."""
+    keys = ("tenant_id", "actor_id", "via", "verb", "target")
+    equal = AuditEvent.objects.filter(
+        **{f"{key}__isnull" if who[key] is None else key: who[key] is None or who[key] for key in keys},
+        outcome=Outcome.DENIED,
+        reason=reason[:100],
+        position=None,
+        at__gt=Now() - _COALESCED,
+    )
+    newest = equal.order_by("-at", "-id").values("pk")[:1]
+    # The sealer may take the row between the two looks; then the update finds it sealed and changes nothing.
+    changed = AuditEvent.objects.filter(pk__in=newest, position=None).update(
+        count=F("count") + 1, last_at=Now()
+    )
+    return changed > 0
+
+
+def _who(actor: Actor, verb: str, target: str, tenant: Tenant | None) -> dict[str, Any]:
+    tenant_id: UUID | None = None if tenant is None else tenant.pk
+    return {
+        "tenant_id": tenant_id,
+        "tenant_name": "" if tenant is None else tenant.name,
+        "actor_id": actor.user_id,
+        "actor_name": actor.username,
+        "via": actor.via,
+        "verb": _storable(verb, 100),
+        "target": _storable(target, 200),
+        "request_id": _storable(actor.request_id, 100),
+    }
+
+
+def _storable(text: str, longest: int) -> str:
+    """What a refused request named may be anything; the row takes what fits and can be shown on a line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])

@@ -1,0 +1,164 @@
+"""Refusals: expected, safe to show to whoever asked, each with a reason that programs can rely on."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """What is wrong with one field of a request; `pointer` is a JSON pointer, "" for the whole body."""
+
+    pointer: str
+    detail: str
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
+    """The request is understood and answered with no. Nothing was changed.
+
+    reason: UPPER_SNAKE, stable. detail: a sentence that says what to do next. extra: further members of the
+    answer.
+    """
+
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "Refused"
+    default_reason: ClassVar[str] = "REFUSED"
+    default_detail: ClassVar[str] = "The request was refused."
+
+    def __init__(self, detail: str = "", *, reason: str = "", **extra: Any) -> None:
+        self.detail = detail or self.default_detail
+        self.reason = reason or self.default_reason
+        self.extra: dict[str, Any] = extra
+        super().__init__(f"{self.reason}: {self.detail}")
+
+
+class NotFound(Refused):
+    """Missing, deleted and foreign things alike; the detail is fixed, so that it tells none from another.
+
+    by_access: the asker named something outside of what they may know of; such refusals are audited.
+    """
+
+    status = 404
+    title = "Not found"
+    default_reason = "NOT_FOUND"
+    default_detail = "There is nothing of this name or id here, or you may not know of it."
+
+    def __init__(self, *, by_access: bool = False) -> None:
+        super().__init__()
+        self.by_access = by_access
+
+
+class NeedsRole(Refused):
+    """The asker may know of the thing but lacks the role to do this. extra: role, granted_by."""
+
+    status = 403
+    title = "Needs another role"
+    default_reason = "NEEDS_ROLE"
+
+    def __init__(self, role: str, *, granted_by: str) -> None:
+        detail = f"This needs the role {role}. It can be granted by {granted_by}."
+        super().__init__(detail, role=role, granted_by=granted_by)
+
+
+class NeedsScope(Refused):
+    """The token lacks a scope. extra: scope."""
+
+    status = 403
+    title = "Needs another scope"
+    default_reason = "NEEDS_SCOPE"
+
+    def __init__(self, scope: str) -> None:
+        detail = (
+            f"This token lacks the scope {scope}. Make a token that has it, or one without a list of scopes."
+        )
+        super().__init__(detail, scope=scope)
+
+
+class Invalid(Refused):
+    """The request cannot be meant as it is written. extra: errors, one per field."""
+
+    status = 400
+    title = "Invalid request"
+    default_reason = "INVALID"
+    default_detail = "The request has fields that cannot be accepted; see errors."
+
+    def __init__(self, detail: str = "", *, errors: Iterable[FieldError] = ()) -> None:
+        found = list(errors) or [FieldError(pointer="", detail=detail or self.default_detail)]
+        summary = detail or (found[0]["detail"] if len(found) == 1 else self.default_detail)
+        super().__init__(summary, errors=found)
+
+    @property
+    def errors(self) -> list[FieldError]:
+        errors: list[FieldError] = self.extra["errors"]
+        return errors
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> "Invalid":
+        return cls(errors=[FieldError(pointer=pointer, detail=detail)])
+
+    def prefixed(self, pointer: str) -> "Invalid":
+        """The same refusal seen from further out: every pointer starts with `pointer`."""
+        return Invalid(
+            errors=[FieldError(pointer=pointer + e["pointer"], detail=e["detail"]) for e in self.errors]
+        )
+
+
+class Conflict(Refused):
+    """The state of things stands against it: NAME_TAKEN, WRONG_PHASE, OPERATION_IN_PROGRESS, IN_USE, …"""
+
+    title = "Conflict"
+    default_reason = "CONFLICT"
+
+    def __init__(self, reason: str, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail, reason=reason, **extra)
+
+
+class QuotaExceeded(Refused):
+    """It does not fit.
+
+    extra: levels [{"scope", "resource", "limit", "held", "wanted", "short_by"}] in JSON quantities,
+    would_fit_if_stopped [{"owner", "cluster", "frees"}]: the asker's own, which stopped together would make
+    room.
+    """
+
+    title = "Quota exceeded"
+    default_reason = "QUOTA_EXCEEDED"
+    default_detail = "This does not fit into what may be held; see levels."
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        levels: Iterable[Mapping[str, Any]],
+        would_fit_if_stopped: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(detail, levels=list(levels), would_fit_if_stopped=list(would_fit_if_stopped))
+
+
+class PreconditionFailed(Refused):
+    status = 412
+    title = "Changed meanwhile"
+    default_reason = "ETAG_MISMATCH"
+    default_detail = "This has changed since you read it. Read it again, then repeat with its new ETag."
+
+
+class KeyReused(Refused):
+    status = 422
+    title = "Idempotency key used before"
+    default_reason = "KEY_REUSED"
+    default_detail = "This Idempotency-Key was used for a different request. Use a fresh one."
+
+
+class TooBusy(Refused):
+    """extra: retry_after, in seconds."""
+
+    status = 503
+    title = "Too busy"
+    default_reason = "TOO_BUSY"
+    default_detail = "Too much is going on at the moment. Try again a little later."
+
+    def __init__(self, detail: str = "", *, reason: str = "", retry_after: int = 1) -> None:
+        super().__init__(detail, reason=reason, retry_after=retry_after)
+
+    @property
+    def retry_after(self) -> int:
+        seconds: int = self.extra["retry_after"]
+        return seconds

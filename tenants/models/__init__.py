@@ -1,0 +1,23 @@
+"""Who may use how much, and what was done: the tables of the bottom layer."""
+
+from tenants.models.audit import AuditEvent, AuditSeal, Outcome
+from tenants.models.ledger import Claim, HasAmounts, Holding, Limit
+from tenants.models.tenant import Membership, Role, Tenant, TenantState
+from tenants.models.token import ApiToken
+from tenants.models.user import User
+
+__all__ = [
+    "ApiToken",
+    "AuditEvent",
+    "AuditSeal",
+    "Claim",
+    "HasAmounts",
+    "Holding",
+    "Limit",
+    "Membership",
+    "Outcome",
+    "Role",
+    "Tenant",
+    "TenantState",
+    "User",
+]

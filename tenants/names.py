@@ -1,0 +1,63 @@
+"""The rule for names of tenants, templates, clusters and everything else that stands in a URL."""
+
+import re
+from uuid import UUID
+
+from tenants.errors import Invalid
+
+NAME_PATTERN = "[a-z][a-z0-9-]{0,38}[a-z0-9]"
+USERNAME_PATTERN = "[a-z][a-z0-9._-]{0,62}"
+
+_NAME = re.compile(NAME_PATTERN)
+_USERNAME = re.compile(USERNAME_PATTERN)
+_UUID = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_BARE_UUID = re.compile("[0-9a-fA-F]{32}")
+
+_NAME_RULE = (
+    "Use 2 to 40 characters: lower case letters, digits and hyphens, starting with a letter, "
+    "ending with a letter or digit."
+)
+_USERNAME_RULE = (
+    "Use 1 to 63 characters: lower case letters, digits, dots, hyphens and underscores, "
+    "starting with a letter."
+)
+_UUID_RULE = "A name must not look like a UUID."
+
+
+def parse_id(value: str) -> UUID | None:
+    """The id that `value` spells in the usual form with hyphens, or None when it is a name."""
+    return UUID(value) if _UUID.fullmatch(value) else None
+
+
+def looks_like_id(value: str) -> bool:
+    return bool(_UUID.fullmatch(value) or _BARE_UUID.fullmatch(value))
+
+
+def validate_name(value: object, pointer: str = "/name") -> str:
+    """`value`, if it is a usable name; else Invalid, pointing at `pointer`."""
+    return _validate(value, pointer, _NAME, _NAME_RULE)
+
+
+def validate_username(value: object, pointer: str = "/username") -> str:
+    """`value`, if it is a usable user name; else Invalid, pointing at `pointer`."""
+    return _validate(value, pointer, _USERNAME, _USERNAME_RULE)
+
+
+def validate_text(value: object, pointer: str, *, longest: int, shortest: int = 1) -> str:
+    """Free text for people (display names, descriptions) without surrounding space or control characters."""
+    if not isinstance(value, str):
+        raise Invalid.at(pointer, "Must be text.")
+    text = value.strip()
+    if not shortest <= len(text) <= longest:
+        raise Invalid.at(pointer, f"Use {shortest} to {longest} characters.")
+    if not text.isprintable():
+        raise Invalid.at(pointer, "Must be one line without control characters.")
+    return text
+
+
+def _validate(value: object, pointer: str, pattern: re.Pattern[str], rule: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Invalid.at(pointer, rule)
+    if looks_like_id(value):
+        raise Invalid.at(pointer, _UUID_RULE)
+    return value

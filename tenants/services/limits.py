@@ -1,0 +1,50 @@
+import re
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from tenants import audit, quota
+from tenants.access import Access, allow
+from tenants.amounts import quantity
+from tenants.errors import Invalid, NotFound
+from tenants.models import Membership, Tenant
+from tenants.names import USERNAME_PATTERN
+from tenants.quota import LimitsAnswer
+from tenants.services.tenants import tenant_lock
+from tenants.signals import tenant_changed
+
+
+def limits_put(
+    *, access: Access, limits: Mapping[str, int | None], username: str | None = None
+) -> LimitsAnswer:
+    """Sets the named resources of the tenant (username None; site admins) or of a member (admins of the
+    tenant).
+
+    limits: in millicores, bytes or counts; None means unlimited. A limit below what is held is accepted:
+    nothing is taken away, and `over` in the answer says what is too much. INVALID, NOT_FOUND when no member.
+    """
+    allow(access, "tenant.write_limits" if username is None else "member_limits.write")
+    if not limits:
+        raise Invalid("Name at least one resource.")
+    with transaction.atomic():
+        tenant = tenant_lock(access.tenant.pk)
+        user_id = None if username is None else _member(tenant, username).user_id
+        answer = quota.limits_put(tenant_id=tenant.pk, user_id=user_id, limits=limits)
+        audit.record(
+            actor=access.actor,
+            verb="limits.put",
+            target=f"tenant/{tenant.name}" if username is None else f"member/{username}",
+            tenant=tenant,
+            detail={r: None if value is None else quantity(r, value) for r, value in limits.items()},
+        )
+        tenant_changed.send(sender=Tenant, tenant_id=tenant.pk, change="limits", user_id=user_id)
+    return answer
+
+
+def _member(tenant: Tenant, username: str) -> Membership:
+    members = Membership.objects.filter(tenant=tenant)
+    known = re.fullmatch(USERNAME_PATTERN, username)
+    member = members.filter(user__username=username).first() if known else None
+    if member is None:
+        raise NotFound
+    return member

@@ -1,0 +1,80 @@
+import re
+
+from django.db import transaction
+
+from tenants import audit
+from tenants.access import Access, allow
+from tenants.errors import Conflict, Invalid, NotFound
+from tenants.models import ApiToken, Limit, Membership, Role, Tenant, User
+from tenants.names import USERNAME_PATTERN
+from tenants.services.tenants import tenant_lock
+from tenants.signals import tenant_changed
+
+
+def member_put(*, access: Access, username: str, role: str) -> Membership:
+    """Makes the user a member with this role, or changes the role. LAST_ADMIN, NOT_FOUND, INVALID."""
+    allow(access, "members.write")
+    wanted = _role(role)
+    user = _user(username)
+    with transaction.atomic():
+        tenant = tenant_lock(access.tenant.pk)
+        membership = Membership.objects.filter(tenant=tenant, user=user).first()
+        if membership is not None and membership.role == wanted:
+            return membership
+        if membership is None:
+            membership = Membership(tenant=tenant, user=user)
+            Limit.objects.get_or_create(tenant=tenant, user=user)
+        else:
+            _keep_an_admin(membership)
+        before = membership.role or None
+        membership.role = wanted
+        membership.save()
+        _tell(access, "member.put", tenant, user, {"role": wanted.value, "role_before": before})
+    return membership
+
+
+def member_remove(*, access: Access, username: str) -> None:
+    """Takes the user out, and their tokens for this tenant away. LAST_ADMIN; NOT_FOUND when no member.
+
+    What they hold stays counted until it is released; the layers above hear of it by tenant_changed.
+    """
+    allow(access, "members.write")
+    user = _user(username)
+    with transaction.atomic():
+        tenant = tenant_lock(access.tenant.pk)
+        membership = Membership.objects.filter(tenant=tenant, user=user).first()
+        if membership is None:
+            raise NotFound
+        _keep_an_admin(membership)
+        membership.delete()
+        tokens, _ = ApiToken.objects.filter(tenant=tenant, user=user).delete()
+        _tell(access, "member.remove", tenant, user, {"role_before": membership.role, "tokens": tokens})
+
+
+def _keep_an_admin(membership: Membership) -> None:
+    """Call before an admin is changed or removed, under the lock of the tenant."""
+    if membership.role != Role.ADMIN:
+        return
+    others = Membership.objects.filter(tenant_id=membership.tenant_id, role=Role.ADMIN)
+    if not others.exclude(pk=membership.pk).exists():
+        raise Conflict("LAST_ADMIN", "This is the last admin of the tenant. Make somebody else admin first.")
+
+
+def _role(role: object) -> Role:
+    if role not in Role.values:
+        raise Invalid.at("/role", f"Use one of {', '.join(Role.values)}.")
+    return Role(role)
+
+
+def _user(username: str) -> User:
+    known = re.fullmatch(USERNAME_PATTERN, username)
+    user = User.objects.filter(username=username, is_active=True).first() if known else None
+    if user is None:
+        raise NotFound
+    return user
+
+
+def _tell(access: Access, verb: str, tenant: Tenant, user: User, detail: dict[str, object]) -> None:
+    target = f"member/{user.username}"
+    audit.record(actor=access.actor, verb=verb, target=target, tenant=tenant, detail=detail)
+    tenant_changed.send(sender=Tenant, tenant_id=tenant.pk, change="members", user_id=user.pk)
