@@ -1,0 +1,178 @@
+"""From a template's revision and a person's choices to a Launch, and from a Launch to a resized one. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from templates.parameters import checked, default_of
+from templates.reading import Fields, Value
+from templates.roles import SIZES
+from templates.schema import (
+    NODES_AT_MOST,
+    Group,
+    GroupSpec,
+    Launch,
+    LaunchRequest,
+    RevisionSpec,
+    Role,
+)
+from tenants.amounts import CEILINGS, Amounts, quantity
+
+__all__ = ["LaunchRequest", "check_counts", "expand", "resize"]
+
+_MOST: Final = Amounts(**CEILINGS)
+_GROUPS: Final = 100
+
+
+def expand(revision: RevisionSpec, request: LaunchRequest) -> Launch:
+    """The launch that `request` asks for. Raises Invalid with pointers into the request."""
+    preset = _preset(revision, request)
+    settings = _settings(revision, preset, Value(request.parameters, "/parameters"))
+    groups = _expand_groups(revision, preset, settings, Value(request.groups, "/groups"))
+    launch = Launch(app=revision.app, groups=groups, settings=settings)
+    check_counts(launch, Value(request.groups, "/groups"))
+    return launch
+
+
+def resize(launch: Launch, groups: Mapping[str, Any]) -> Launch:
+    """The launch with other counts: {name: {"count"}}. Raises Invalid with pointers from /groups on."""
+    value = Value(groups, "/groups")
+    entries = dict(value.entries(most=_GROUPS))
+    if not entries:
+        raise value.refused("Name at least one group.")
+    for name, entry in entries.items():
+        Value(name, entry.pointer).one_of({group.name for group in launch.groups}, "group")
+    counts = {name: entry.fields("count")["count"] for name, entry in entries.items()}
+    resized = replace(
+        launch,
+        groups=tuple(
+            replace(group, count=_count(counts[group.name], group)) if group.name in counts else group
+            for group in launch.groups
+        ),
+    )
+    check_counts(resized, value)
+    return resized
+
+
+def check_counts(launch: Launch, value: Value) -> None:
+    """Every role has as many nodes as it allows, and all together can be counted."""
+    for role in launch.app.roles:
+        if is_on(role, launch.settings):
+            _check_role(role, [group for group in launch.groups if group.role == role.name], value)
+    if not launch.takes.fits_within(_MOST):
+        raise value.refused("All nodes together take more than can be counted.")
+
+
+def is_on(role: Role, settings: Mapping[str, Any]) -> bool:
+    return not role.when or settings[role.when] is True
+
+
+def _preset(revision: RevisionSpec, request: LaunchRequest) -> LaunchRequest:
+    if request.preset == "":
+        return LaunchRequest()
+    return revision.presets[Value(request.preset, "/preset").one_of(revision.presets, "preset")]
+
+
+def _settings(revision: RevisionSpec, preset: LaunchRequest, parameters: Value) -> dict[str, Any]:
+    settings = {name: default_of(schema) for name, schema in revision.parameters.items()} | dict(
+        preset.parameters
+    )
+    for name, value in parameters.entries(most=_GROUPS):
+        known = Value(name, value.pointer).one_of(revision.parameters, "parameter")
+        settings[known] = checked(revision.parameters[known], value)
+    return settings
+
+
+def _expand_groups(
+    revision: RevisionSpec, preset: LaunchRequest, settings: Mapping[str, Any], asked: Value
+) -> tuple[Group, ...]:
+    specs = {spec.name: spec for spec in _specs(revision, settings)}
+    entries = dict(asked.entries(most=_GROUPS))
+    for name, entry in entries.items():
+        _check_known(name, entry, specs, revision)
+    return tuple(
+        _group(spec, preset.groups.get(spec.name, {}), entries.get(spec.name, asked.at(spec.name, {})))
+        for spec in specs.values()
+    )
+
+
+def _specs(revision: RevisionSpec, settings: Mapping[str, Any]) -> Iterable[GroupSpec]:
+    """The template's groups of roles that are on, and one for each role that a setting turned on."""
+    present = {spec.role for spec in revision.groups}
+    for spec in revision.groups:
+        if is_on(revision.app.role(spec.role), settings):
+            yield spec
+    for role in revision.app.roles:
+        if role.when and role.name not in present and is_on(role, settings):
+            yield group_of(role)
+
+
+def group_of(role: Role) -> GroupSpec:
+    """The group that a role gets by itself, where it is the only one of the role."""
+    return GroupSpec(
+        name=role.name,
+        role=role.name,
+        count=max(1, role.min_count),
+        each=role.default,
+        min_count=role.min_count,
+        max_count=role.max_count,
+        least=role.minimum,
+    )
+
+
+def _check_known(name: str, entry: Value, specs: Mapping[str, GroupSpec], revision: RevisionSpec) -> None:
+    if name in specs:
+        return
+    roles = {spec.name: spec.role for spec in revision.groups} | {
+        role.name: role.name for role in revision.app.roles if role.when
+    }
+    if name in roles:
+        switch = revision.app.role(roles[name]).when
+        raise entry.refused(f"This group is there only when the parameter {switch} is true.")
+    Value(name, entry.pointer).one_of(specs, "group")
+
+
+def _group(spec: GroupSpec, preset: Mapping[str, Any], asked: Value) -> Group:
+    fields = asked.fields("count", *SIZES)
+    chosen = Fields(asked, {**preset, **fields.raw})
+    group = Group(spec.name, spec.role, spec.count, spec.each, spec.min_count, spec.max_count)
+    return replace(
+        group,
+        count=_count(chosen["count"], group) if "count" in chosen else spec.count,
+        each=Amounts(**{resource: _amount(chosen, resource, spec) for resource in SIZES}),
+    )
+
+
+def _count(value: Value, group: Group) -> int:
+    count = value.integer(least=0, most=NODES_AT_MOST)
+    if not group.min_count <= count <= group.max_count:
+        raise value.refused(f"The template allows {group.min_count} to {group.max_count}.")
+    return count
+
+
+def _amount(chosen: Fields, resource: str, spec: GroupSpec) -> int:
+    if resource not in chosen:
+        return spec.each[resource]
+    value = chosen[resource]
+    amount = value.amount(resource)
+    if amount < spec.least[resource]:
+        raise value.refused(f"Must be at least {quantity(resource, spec.least[resource])}.")
+    if amount > spec.most.get(resource, amount):
+        raise value.refused(f"The template allows at most {quantity(resource, spec.most[resource])}.")
+    return amount
+
+
+def _check_role(role: Role, groups: list[Group], value: Value) -> None:
+    total = sum(group.count for group in groups)
+    if role.min_count <= total <= role.max_count:
+        return
+    raise _blamed(groups, value).refused(
+        f"The role {role.name} has {role.min_count} to {role.max_count} nodes; this makes {total}."
+    )
+
+
+def _blamed(groups: list[Group], value: Value) -> Value:
+    """The count that was asked for, where it was; else all groups."""
+    raw = value.raw if isinstance(value.raw, Mapping) else {}
+    asked = [group.name for group in groups if "count" in raw.get(group.name, {})]
+    return value.at(asked[-1], None).at("count", None) if asked else value

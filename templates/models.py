@@ -1,0 +1,117 @@
+"""The catalogue and templates as rows. A registered body never changes, nor does a revision."""
+
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from templates import schema
+from templates.parsing import stored_app
+from templates.revision import parse_revision
+from tenants.ids import new_id
+from tenants.models import Tenant
+
+
+class App(models.Model):
+    """One version of an app. digest: of the body. withdrawn: nothing new may be launched of it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=40)
+    version = models.CharField(max_length=64)
+    body = models.JSONField()
+    digest = models.CharField(max_length=64)
+    registered_at = models.DateTimeField(db_default=Now())
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["name", "version"], name="app_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def spec(self) -> schema.App:
+        return stored_app(self.digest, self.body)
+
+
+class TemplateState(models.TextChoices):
+    """draft: only those who write templates see it. deprecated: nothing new is launched of it."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    DEPRECATED = "deprecated"
+
+
+class Template(models.Model):
+    """A named line of revisions; `current` is the one that a launch takes.
+
+    tenant null: it ships with Slipway and is there for every tenant. created_by: a user name, copied. The row
+    stays after deletion; only its name becomes free.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, null=True, blank=True, on_delete=models.PROTECT, related_name="templates"
+    )
+    name = models.CharField(max_length=40)
+    state = models.CharField(max_length=10, choices=TemplateState, default=TemplateState.DRAFT)
+    current = models.ForeignKey("TemplateRevision", null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.CharField(max_length=63)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "name"], condition=Q(deleted_at=None), name="template_name_in_use"
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(deleted_at=None, tenant=None),
+                name="shipped_template_name_in_use",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["draft", "published", "deprecated"]), name="template_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateRevision(models.Model):
+    """What a template said from some moment on. takes: what a launch by default takes, in JSON quantities."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="revisions")
+    number = models.IntegerField()
+    app = models.ForeignKey(App, on_delete=models.PROTECT, related_name="+")
+    body = models.JSONField()
+    digest = models.CharField(max_length=64)
+    takes = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.CharField(max_length=63)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["template", "number"], name="revision_number_once"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="revision_number_counts_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+    @property
+    def spec(self) -> schema.RevisionSpec:
+        """Read from the database once a process: neither it nor its app ever changes."""
+        return _spec(self.pk)
+
+
+@lru_cache(maxsize=256)
+def _spec(pk: UUID) -> schema.RevisionSpec:
+    revision = TemplateRevision.objects.select_related("app").get(pk=pk)
+    body: dict[str, Any] = revision.body
+    return parse_revision(body, revision.app.spec)

@@ -1,0 +1,220 @@
+"""An App as JSON or YAML: read once, strictly, at the door; and written so that it reads the same again.
+
+As people write it, roles, runtimes and services are objects by name. As it is stored they are lists of
+objects with a name, because PostgreSQL keeps no order of keys. Both are read. What is stored has a format.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from templates.parameters import parse_setting
+from templates.reading import Value
+from templates.roles import (
+    LONGEST_FILE,
+    SIZES,
+    Surroundings,
+    check_paths,
+    executable,
+    parse_path,
+    parse_roles,
+)
+from templates.schema import App, Asset, Group, Launch, Role, Runtime
+from tenants.amounts import Amounts, parse, quantity
+
+FORMAT: Final = 1
+
+_LONGEST_APP: Final = 1024 * 1024
+_VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
+_HEAD: Final = ("format", "name", "version", "title", "description")
+_PARTS: Final = ("roles", "runtimes", "settings", "secrets", "assets")
+
+
+def parse_app(body: Mapping[str, Any]) -> App:
+    """The App that `body` describes. Raises Invalid with a JSON pointer."""
+    whole = Value(body)
+    fields = whole.fields(*_HEAD, *_PARTS)
+    _check_format(fields.get("format", FORMAT))
+    assets = _assets(fields.get("assets", []))
+    runtimes = tuple(_runtime(*pair, assets) for pair in fields["runtimes"].named(most=20))
+    around = Surroundings(
+        assets=assets,
+        runtimes=frozenset(runtime.name for runtime in runtimes),
+        javas=frozenset(runtime.name for runtime in runtimes if runtime.java),
+        secrets=frozenset(item.word() for item in fields.get("secrets", []).items(most=20)),
+        settings=_settings(fields.get("settings", {})),
+    )
+    app = App(
+        name=fields["name"].name(),
+        version=parse_version(fields["version"]),
+        title=fields["title"].text(longest=100),
+        description=fields.get("description", "").text(longest=2000, shortest=0, lines=True),
+        roles=parse_roles(fields["roles"], around),
+        runtimes=runtimes,
+        settings=around.settings,
+        secrets=tuple(sorted(around.secrets)),
+        assets=tuple(assets.values()),
+    )
+    _check_size(app, whole)
+    return app
+
+
+def parse_version(value: Value) -> str:
+    version = value.text(longest=64)
+    if not _VERSION.fullmatch(version):
+        raise value.refused("Use letters, digits, dots, hyphens, underscores and plus signs.")
+    return version
+
+
+def app_body(app: App) -> dict[str, Any]:
+    """`app` as plain JSON, which `parse_app` reads as an equal App."""
+    return {
+        "format": FORMAT,
+        "name": app.name,
+        "version": app.version,
+        "title": app.title,
+        "description": app.description,
+        "roles": [_role_body(role) for role in app.roles],
+        "runtimes": [{**asdict(runtime), "python": list(runtime.python)} for runtime in app.runtimes],
+        "settings": {name: dict(schema) for name, schema in app.settings.items()},
+        "secrets": list(app.secrets),
+        "assets": [asdict(asset) for asset in app.assets],
+    }
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 of `body` in one canonical spelling: what tells one body from another."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def launch_to_json(launch: Launch) -> dict[str, Any]:
+    """`launch` as plain JSON, with the app's whole body: what a cluster keeps of it."""
+    body = app_body(launch.app)
+    return {
+        "format": FORMAT,
+        "app": body,
+        "app_digest": digest(body),
+        "groups": [_group_body(group) for group in launch.groups],
+        "settings": dict(launch.settings),
+    }
+
+
+def launch_from_json(body: Mapping[str, Any]) -> Launch:
+    """The Launch that `launch_to_json` wrote. Raises ValueError for one of another release's format."""
+    if body["format"] != FORMAT:
+        raise ValueError(f"a stored launch has format {body['format']!r}; this release reads {FORMAT}")
+    return Launch(
+        app=stored_app(body["app_digest"], body["app"]),
+        groups=tuple(_group(group) for group in body["groups"]),
+        settings=body["settings"],
+    )
+
+
+def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
+    """The App of a body that was checked and stored before; parsed once a process, as bodies never change."""
+    return _parse_stored(_Stored(body_digest, body))
+
+
+def amounts_body(amounts: Amounts) -> dict[str, str | int]:
+    """What one node takes: quantities of cpu, memory, gpu and storage."""
+    return {resource: quantity(resource, amounts[resource]) for resource in SIZES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A stored body, told from others by its digest alone."""
+
+    digest: str
+    body: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _parse_stored(stored: _Stored) -> App:
+    return parse_app(stored.body)
+
+
+def _check_format(value: Value) -> None:
+    if value.integer(least=1, most=10**6) != FORMAT:
+        raise value.refused(f"This release reads format {FORMAT}.")
+
+
+def _assets(value: Value) -> dict[str, Asset]:
+    assets = [_asset(item) for item in value.items(most=200)]
+    check_paths((asset.path for asset in assets), value)
+    return {asset.path: asset for asset in assets}
+
+
+def _asset(value: Value) -> Asset:
+    fields = value.fields("path", "content", "executable")
+    return Asset(
+        path=parse_path(fields["path"]),
+        content=fields["content"].text(longest=LONGEST_FILE, shortest=0, lines=True),
+        executable=fields.get("executable", False).boolean(),
+    )
+
+
+def _runtime(name: str, value: Value, assets: Mapping[str, Asset]) -> Runtime:
+    fields = value.fields("python", "java", "prepare", "image")
+    prepare = fields.get("prepare", "")
+    return Runtime(
+        name=name,
+        python=tuple(_requirement(item) for item in fields.get("python", []).items(most=100)),
+        java=fields.get("java", 0).integer(least=0, most=99),
+        prepare="" if prepare.raw == "" else executable(prepare, assets),
+        image=fields.get("image", "").text(longest=300, shortest=0),
+    )
+
+
+def _requirement(value: Value) -> str:
+    requirement = value.text(longest=200)
+    if not requirement[0].isalnum():
+        raise value.refused("Must be a Python requirement, such as numpy==2.0.0.")
+    return requirement
+
+
+def _settings(value: Value) -> dict[str, Mapping[str, Any]]:
+    pairs = value.entries(most=100)
+    return {Value(name, setting.pointer).word(): parse_setting(setting) for name, setting in pairs}
+
+
+def _check_size(app: App, whole: Value) -> None:
+    files = sum(len(file.content) for role in app.roles for file in role.files)
+    if files + sum(len(asset.content) for asset in app.assets) > _LONGEST_APP:
+        raise whole.refused("Files and assets have more than 1048576 characters in all.")
+
+
+def _role_body(role: Role) -> dict[str, Any]:
+    services = [{**asdict(service), "metrics": list(service.metrics)} for service in role.services]
+    return {
+        "name": role.name,
+        "title": role.title,
+        "runtime": role.runtime,
+        "command": list(role.command),
+        "min_count": role.min_count,
+        "max_count": role.max_count,
+        "critical": role.critical,
+        "when": role.when,
+        "minimum": amounts_body(role.minimum),
+        "default": amounts_body(role.default),
+        "overhead": quantity("memory", role.overhead),
+        "ports": dict(role.ports),
+        "env": dict(role.env),
+        "files": [{**asdict(file), "on_change": file.on_change.value} for file in role.files],
+        "services": services,
+        "hooks": asdict(role.hooks),
+        "stop_seconds": role.stop_seconds,
+    }
+
+
+def _group_body(group: Group) -> dict[str, Any]:
+    return {**asdict(group), "each": amounts_body(group.each)}
+
+
+def _group(body: Mapping[str, Any]) -> Group:
+    each = Amounts(**{resource: parse(resource, value) for resource, value in body["each"].items()})
+    return Group(**{**body, "each": each})

@@ -1,0 +1,163 @@
+"""Strict reading of JSON and YAML documents: every refusal points at the field that it is about."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from tenants.amounts import parse
+from tenants.errors import Invalid
+from tenants.names import validate_name
+
+WORD_PATTERN = "[a-z][a-z0-9_-]{0,62}"
+
+_WORD = re.compile(WORD_PATTERN)
+_WORD_RULE = (
+    "Use 1 to 63 characters: lower case letters, digits, hyphens and underscores, starting with a letter."
+)
+_LONGEST_KEY = 64
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of a document, as it was sent, and where it stands: a JSON pointer."""
+
+    raw: object
+    pointer: str = ""
+
+    def refused(self, detail: str) -> Invalid:
+        return Invalid.at(self.pointer, detail)
+
+    def at(self, key: str | int, raw: object) -> "Value":
+        return Value(raw, f"{self.pointer}/{_token(key)}")
+
+    def fields(self, *allowed: str) -> "Fields":
+        """An object that has no other fields than these."""
+        raw = self._mapping()
+        for key in raw:
+            if key not in allowed:
+                raise self.at(key, None).refused(f"Unknown field. Known here: {', '.join(allowed)}.")
+        return Fields(self, raw)
+
+    def entries(self, *, most: int) -> list[tuple[str, "Value"]]:
+        """An object whose keys are the document's own, in their order."""
+        raw = self._mapping()
+        if len(raw) > most:
+            raise self.refused(f"At most {most} entries.")
+        return [(key, self.at(key, value)) for key, value in raw.items()]
+
+    def items(self, *, most: int, least: int = 0) -> list["Value"]:
+        if not isinstance(self.raw, list | tuple):
+            raise self.refused("Must be a list.")
+        if not least <= len(self.raw) <= most:
+            raise self.refused(f"Must have {least} to {most} items.")
+        return [self.at(index, item) for index, item in enumerate(self.raw)]
+
+    def named(self, *, most: int) -> list[tuple[str, "Value"]]:
+        """Objects by name, or a list of objects each with its "name": the same thing, in order."""
+        if not isinstance(self.raw, list | tuple):
+            return [(Value(key, item.pointer).name(), item) for key, item in self.entries(most=most)]
+        found: dict[str, Value] = {}
+        for item in self.items(most=most):
+            raw = dict(item._mapping())
+            name = item.at("name", raw.pop("name", None)).name()
+            if name in found:
+                raise item.at("name", name).refused("This name is there twice.")
+            found[name] = Value(raw, item.pointer)
+        return list(found.items())
+
+    def text(self, *, longest: int, shortest: int = 1, lines: bool = False) -> str:
+        if not isinstance(self.raw, str):
+            raise self.refused("Must be text.")
+        if not shortest <= len(self.raw) <= longest:
+            raise self.refused(f"Must have {shortest} to {longest} characters.")
+        if not _is_text(self.raw, lines=lines):
+            raise self.refused(
+                "Must have no NUL and no broken characters."
+                if lines
+                else "Must be one line of printable text."
+            )
+        return self.raw
+
+    def name(self) -> str:
+        """A name as tenants, templates and clusters have."""
+        return validate_name(self.raw, self.pointer)
+
+    def word(self) -> str:
+        """A name inside an app: of a port, a secret, a setting."""
+        if not isinstance(self.raw, str) or not _WORD.fullmatch(self.raw):
+            raise self.refused(_WORD_RULE)
+        return self.raw
+
+    def integer(self, *, least: int, most: int) -> int:
+        if isinstance(self.raw, bool) or not isinstance(self.raw, int) or not least <= self.raw <= most:
+            raise self.refused(f"Must be a whole number from {least} to {most}.")
+        return self.raw
+
+    def boolean(self) -> bool:
+        if not isinstance(self.raw, bool):
+            raise self.refused("Must be true or false.")
+        return self.raw
+
+    def choice(self, kind: type[_Choice]) -> _Choice:
+        if not isinstance(self.raw, str) or self.raw not in {choice.value for choice in kind}:
+            raise self.refused(f"Must be one of: {', '.join(kind)}.")
+        return kind(self.raw)
+
+    def one_of(self, choices: Collection[str], what: str) -> str:
+        if not isinstance(self.raw, str) or self.raw not in choices:
+            known = ", ".join(sorted(choices)) or "none"
+            raise self.refused(f"There is no such {what}. Known here: {known}.")
+        return self.raw
+
+    def amount(self, resource: str) -> int:
+        """cpu in millicores, memory and storage in bytes."""
+        try:
+            return parse(resource, self.raw)
+        except Invalid as refusal:
+            raise refusal.prefixed(self.pointer) from None
+
+    def _mapping(self) -> Mapping[str, Any]:
+        if not isinstance(self.raw, Mapping):
+            raise self.refused("Must be an object.")
+        if not all(isinstance(key, str) for key in self.raw):
+            raise self.refused("Every key must be text.")
+        return self.raw
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one object. A field that is not there reads as missing, or as its default."""
+
+    whole: Value
+    raw: Mapping[str, Any]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.raw
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.raw)
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self.raw:
+            raise self.whole.at(name, None).refused("This field is required.")
+        return self.whole.at(name, self.raw[name])
+
+    def get(self, name: str, default: object) -> Value:
+        return self.whole.at(name, self.raw.get(name, default))
+
+
+def _token(key: str | int) -> str:
+    """One step of a JSON pointer. A key that nobody can read is shown as far as it can be."""
+    text = str(key)
+    short = text if len(text) <= _LONGEST_KEY else text[:_LONGEST_KEY] + "…"
+    shown = "".join(char if char.isprintable() else "?" for char in short)
+    return shown.replace("~", "~0").replace("/", "~1")
+
+
+def _is_text(text: str, *, lines: bool) -> bool:
+    if not lines:
+        return text.isprintable()
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

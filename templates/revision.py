@@ -1,0 +1,193 @@
+"""What a template says, as JSON: read strictly against the app it is for, and written out in full.
+
+    {"app": {"name", "version"}, "title", "description", "quick_launch",
+     "groups": [{"name", "role", "count", "cpu", "memory", "gpu", "storage",
+                 "min_count", "max_count", "min_cpu", "max_cpu", …}],
+     "parameters": {"type": "object", "properties": {NAME: schema}},
+     "presets": {NAME: {"groups": {…}, "parameters": {…}}}}
+
+Written out, every group has all its sizes and bounds, and every setting of the app its schema as it holds.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from templates.launch import expand, group_of
+from templates.parameters import narrow
+from templates.parsing import amounts_body, parse_version
+from templates.reading import Fields, Value
+from templates.roles import SIZES
+from templates.schema import App, GroupSpec, LaunchRequest, RevisionSpec, Role
+from tenants.amounts import Amounts, quantity
+from tenants.errors import Invalid
+
+_FIELDS: Final = ("app", "title", "description", "quick_launch", "groups", "parameters", "presets")
+_BOUNDS: Final = ("min_count", "max_count", *(f"{end}_{size}" for end in ("min", "max") for size in SIZES))
+_GROUPS: Final = 20
+
+
+def parse_reference(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and version of the app that `body` is for."""
+    fields = Value(body).fields(*_FIELDS)["app"].fields("name", "version")
+    return fields["name"].name(), parse_version(fields["version"])
+
+
+def parse_revision(body: Mapping[str, Any], app: App) -> RevisionSpec:
+    """One revision of a template for `app`. What it says by default, and every preset, can be launched.
+
+    Raises Invalid with JSON pointers.
+    """
+    fields = Value(body).fields(*_FIELDS)
+    revision = RevisionSpec(
+        app=app,
+        groups=_groups(fields["groups"], app),
+        parameters=_parameters(fields.get("parameters", {}), app),
+        presets=_presets(fields.get("presets", {})),
+        title=fields.get("title", "").text(longest=100, shortest=0),
+        description=fields.get("description", "").text(longest=2000, shortest=0, lines=True),
+        quick_launch=fields.get("quick_launch", False).boolean(),
+    )
+    expand(revision, LaunchRequest())
+    for name, preset in revision.presets.items():
+        _check_preset(revision, preset, fields["presets"].at(name, None))
+    return revision
+
+
+def revision_body(revision: RevisionSpec) -> dict[str, Any]:
+    """`revision` as plain JSON, which `parse_revision` reads as an equal one."""
+    return {
+        "app": {"name": revision.app.name, "version": revision.app.version},
+        "title": revision.title,
+        "description": revision.description,
+        "quick_launch": revision.quick_launch,
+        "groups": [_group_body(group) for group in revision.groups],
+        "parameters": parameters_schema(revision),
+        "presets": {
+            name: {"groups": preset.groups, "parameters": preset.parameters}
+            for name, preset in revision.presets.items()
+        },
+    }
+
+
+def parameters_schema(revision: RevisionSpec) -> dict[str, Any]:
+    """The JSON Schema of a launch's parameters."""
+    properties = {name: dict(schema) for name, schema in revision.parameters.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _groups(value: Value, app: App) -> tuple[GroupSpec, ...]:
+    pairs = value.named(most=_GROUPS)
+    roles = [_role(item, app) for _, item in pairs]
+    missing = [role.name for role in app.roles if _is_needed(role) and role not in roles]
+    if missing:
+        raise value.refused(f"The app needs a group of each of these roles: {', '.join(missing)}.")
+    return tuple(
+        _group(name, item, role, app, alone=roles.count(role) == 1)
+        for (name, item), role in zip(pairs, roles, strict=True)
+    )
+
+
+def _role(value: Value, app: App) -> Role:
+    role = value.fields("role", "count", *SIZES, *_BOUNDS)["role"]
+    return app.role(role.one_of({role.name for role in app.roles}, "role"))
+
+
+def _is_needed(role: Role) -> bool:
+    return not role.when and role.min_count > 0
+
+
+def _group(name: str, value: Value, role: Role, app: App, *, alone: bool) -> GroupSpec:
+    """alone: no other group has this role, so the role's least count is the group's."""
+    if name != role.name and name in {other.name for other in app.roles}:
+        raise value.refused("A group that is named like a role is of that role.")
+    fields = value.fields("role", "count", *SIZES, *_BOUNDS)
+    own = group_of(role)
+    least, most = _least(fields, role), _most(fields)
+    lowest = fields.get("min_count", own.min_count if alone else 0).integer(least=0, most=own.max_count)
+    highest = fields.get("max_count", own.max_count).integer(least=lowest, most=own.max_count)
+    return GroupSpec(
+        name=name,
+        role=role.name,
+        count=fields.get("count", min(max(own.count, lowest), highest)).integer(least=lowest, most=highest),
+        each=Amounts(**{size: _size(fields, size, own.each.max(least), least, most) for size in SIZES}),
+        min_count=lowest,
+        max_count=highest,
+        least=least,
+        most=most,
+    )
+
+
+def _least(fields: Fields, role: Role) -> Amounts:
+    return Amounts(**{size: _lower(fields, size, role.minimum[size]) for size in SIZES})
+
+
+def _lower(fields: Fields, size: str, minimum: int) -> int:
+    if f"min_{size}" not in fields:
+        return minimum
+    bound = fields[f"min_{size}"].amount(size)
+    if bound < minimum:
+        raise fields[f"min_{size}"].refused(f"The role's own minimum is {quantity(size, minimum)}.")
+    return bound
+
+
+def _most(fields: Fields) -> dict[str, int]:
+    return {size: fields[f"max_{size}"].amount(size) for size in SIZES if f"max_{size}" in fields}
+
+
+def _size(fields: Fields, size: str, default: Amounts, least: Amounts, most: Mapping[str, int]) -> int:
+    value = fields.get(size, quantity(size, default[size]))
+    amount = value.amount(size)
+    if amount < least[size]:
+        raise value.refused(f"Must be at least {quantity(size, least[size])}.")
+    if amount > most.get(size, amount):
+        raise value.refused(f"Is more than max_{size}, {quantity(size, most[size])}.")
+    return amount
+
+
+def _parameters(value: Value, app: App) -> dict[str, Mapping[str, Any]]:
+    fields = value.fields("type", "properties", "additionalProperties")
+    fields.get("type", "object").one_of(["object"], "type here")
+    if fields.get("additionalProperties", False).raw is not False:
+        raise fields["additionalProperties"].refused(
+            "A launch has no other parameters than the app's settings."
+        )
+    narrowed = {}
+    for name, schema in fields.get("properties", {}).entries(most=100):
+        known = Value(name, schema.pointer).one_of(app.settings, "setting")
+        narrowed[known] = narrow(app.settings[known], schema)
+    return {name: narrowed.get(name, setting) for name, setting in app.settings.items()}
+
+
+def _presets(value: Value) -> dict[str, LaunchRequest]:
+    return {name: _preset(item) for name, item in value.named(most=20)}
+
+
+def _preset(value: Value) -> LaunchRequest:
+    """Read in full when it is tried out; here only so far that it is no deeper than it may be."""
+    fields = value.fields("groups", "parameters")
+    groups = fields.get("groups", {}).entries(most=_GROUPS)
+    parameters = fields.get("parameters", {}).entries(most=100)
+    return LaunchRequest(
+        groups={name: dict(item.fields("count", *SIZES).raw) for name, item in groups},
+        parameters={name: item.raw for name, item in parameters},
+    )
+
+
+def _check_preset(revision: RevisionSpec, preset: LaunchRequest, where: Value) -> None:
+    try:
+        expand(revision, preset)
+    except Invalid as refusal:
+        raise refusal.prefixed(where.pointer) from None
+
+
+def _group_body(group: GroupSpec) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "role": group.role,
+        "count": group.count,
+        **amounts_body(group.each),
+        "min_count": group.min_count,
+        "max_count": group.max_count,
+        **{f"min_{size}": bound for size, bound in amounts_body(group.least).items()},
+        **{f"max_{size}": quantity(size, bound) for size, bound in group.most.items()},
+    }

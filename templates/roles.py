@@ -1,0 +1,241 @@
+"""Reading the roles of an app: every name they use is checked against what the app has."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from templates import placeholders
+from templates.reading import Fields, Value
+from templates.schema import NODES_AT_MOST, Asset, File, Hooks, OnChange, Role, Service
+from tenants.amounts import Amounts
+
+SIZES: Final = ("cpu", "memory", "gpu", "storage")
+LONGEST_FILE: Final = 256 * 1024
+
+_LONGEST: Final = 8000
+_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
+_SCHEMES: Final = ("http", "tcp")
+_HOOKS: Final = ("ready", "busy", "drain", "info")
+_COUNTS: Final = ("min_count", "max_count", "critical", "when", "stop_seconds")
+_AMOUNTS: Final = ("minimum", "default", "overhead")
+_PROGRAM: Final = ("title", "runtime", "command", "ports", "env", "files", "services", "hooks")
+_ANYWHERE: Final = frozenset(
+    {
+        "node",
+        "cluster",
+        "index",
+        "address",
+        "memory_mib",
+        "heap_mib",
+        "cores",
+        "runtime.python",
+        "runtime.home",
+    }
+    | {f"dir.{folder}" for folder in ("home", "work", "shared", "conf", "app")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the roles of one app may refer to. javas: the runtimes that have a Java."""
+
+    assets: Mapping[str, Asset]
+    runtimes: frozenset[str]
+    javas: frozenset[str]
+    secrets: frozenset[str]
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+def parse_roles(value: Value, around: Surroundings) -> tuple[Role, ...]:
+    """All roles of an app. Raises Invalid with a JSON pointer."""
+    pairs = value.named(most=20)
+    if not pairs:
+        raise value.refused("An app has at least one role.")
+    roles = [_role(name, role, around) for name, role in pairs]
+    for role, (_, role_value) in zip(roles, pairs, strict=True):
+        _check_placeholders(role, role_value, _names_for(role, roles, around))
+    return tuple(roles)
+
+
+def parse_path(value: Value) -> str:
+    """A relative path that stays below its folder."""
+    path = value.text(longest=200)
+    if not _PATH.fullmatch(path) or not {".", ".."}.isdisjoint(path.split("/")):
+        raise value.refused("Must be a relative path of letters, digits, dots, hyphens and underscores.")
+    return path
+
+
+def check_paths(paths: Iterable[str], value: Value) -> None:
+    """No path is there twice, and none is both a file and a folder."""
+    seen: set[str] = set()
+    for path in sorted(paths):
+        parts = path.split("/")
+        if any("/".join(parts[:depth]) in seen for depth in range(1, len(parts) + 1)):
+            raise value.refused(f"{path} is there twice, or lies below a file.")
+        seen.add(path)
+
+
+def _role(name: str, value: Value, around: Surroundings) -> Role:
+    fields = value.fields(*_PROGRAM, *_COUNTS, *_AMOUNTS)
+    ports = {
+        Value(port, number.pointer).word(): number.integer(least=1024, most=65535)
+        for port, number in fields.get("ports", {}).entries(most=50)
+    }
+    minimum = _amounts(fields.get("minimum", {}))
+    return Role(
+        name=name,
+        title=fields.get("title", name).text(longest=100),
+        runtime=fields["runtime"].one_of(around.runtimes, "runtime"),
+        command=tuple(
+            part.text(longest=_LONGEST, shortest=0, lines=True)
+            for part in fields["command"].items(least=1, most=200)
+        ),
+        **_counts(fields, around),
+        minimum=minimum,
+        default=_default(fields, minimum),
+        overhead=_overhead(fields, minimum),
+        ports=ports,
+        env=_env(fields.get("env", {})),
+        files=_files(fields.get("files", []), around),
+        services=tuple(_service(*pair, ports, around) for pair in fields.get("services", {}).named(most=20)),
+        hooks=_hooks(fields.get("hooks", {}), around),
+    )
+
+
+def _counts(fields: Fields, around: Surroundings) -> dict[str, Any]:
+    least = fields.get("min_count", 1).integer(least=0, most=NODES_AT_MOST)
+    return {
+        "min_count": least,
+        "max_count": fields.get("max_count", max(1, least)).integer(least=max(1, least), most=NODES_AT_MOST),
+        "critical": fields.get("critical", False).boolean(),
+        "when": _switch(fields, around),
+        "stop_seconds": fields.get("stop_seconds", 10).integer(least=0, most=600),
+    }
+
+
+def _switch(fields: Fields, around: Surroundings) -> str:
+    if fields.get("when", "").raw == "":
+        return ""
+    switches = [name for name, schema in around.settings.items() if schema["type"] == "boolean"]
+    return fields["when"].one_of(switches, "boolean setting")
+
+
+def _amounts(value: Value) -> Amounts:
+    fields = value.fields(*SIZES)
+    return Amounts(**{resource: fields[resource].amount(resource) for resource in fields})
+
+
+def _default(fields: Fields, minimum: Amounts) -> Amounts:
+    if "default" not in fields:
+        return minimum
+    default = _amounts(fields["default"])
+    if not minimum.fits_within(default):
+        raise fields["default"].refused("Must be at least the minimum, in every resource.")
+    return default
+
+
+def _overhead(fields: Fields, minimum: Amounts) -> int:
+    overhead = fields.get("overhead", 0).amount("memory")
+    if minimum.cpu == 0 or minimum.memory <= overhead:
+        raise fields.get("minimum", {}).refused("Must have some cpu, and more memory than the overhead.")
+    return overhead
+
+
+def _env(value: Value) -> dict[str, str]:
+    pairs = value.entries(most=100)
+    for name, entry in pairs:
+        if not _VARIABLE.fullmatch(name):
+            raise entry.refused("The name of an environment variable has letters, digits and underscores.")
+    return {name: entry.text(longest=_LONGEST, shortest=0, lines=True) for name, entry in pairs}
+
+
+def _files(value: Value, around: Surroundings) -> tuple[File, ...]:
+    files = tuple(_file(item, around) for item in value.items(most=50))
+    check_paths((file.path for file in files), value)
+    return files
+
+
+def _file(value: Value, around: Surroundings) -> File:
+    fields = value.fields("path", "content", "source", "on_change")
+    if ("content" in fields) == ("source" in fields):
+        raise value.refused("A file has either content or source.")
+    if "source" in fields:
+        content = around.assets[fields["source"].one_of(around.assets, "asset")].content
+    else:
+        content = fields["content"].text(longest=LONGEST_FILE, shortest=0, lines=True)
+    return File(
+        path=parse_path(fields["path"]),
+        content=content,
+        on_change=fields.get("on_change", OnChange.IGNORE).choice(OnChange),
+    )
+
+
+def _service(name: str, value: Value, ports: Mapping[str, int], around: Surroundings) -> Service:
+    fields = value.fields("port", "scheme", "path", "dashboard", "token", "metrics")
+    token = fields.get("token", "")
+    return Service(
+        name=name,
+        port=fields["port"].one_of(ports, "port"),
+        scheme=fields.get("scheme", "tcp").one_of(_SCHEMES, "scheme"),
+        path=_url_path(fields["path"]) if fields.get("path", "").raw != "" else "",
+        dashboard=fields.get("dashboard", False).boolean(),
+        token="" if token.raw == "" else token.one_of(around.secrets, "secret"),
+        metrics=tuple(_url_path(item) for item in fields.get("metrics", []).items(most=20)),
+    )
+
+
+def _url_path(value: Value) -> str:
+    path = value.text(longest=200)
+    if not path.startswith("/") or path.startswith("//") or not path.isascii() or " " in path:
+        raise value.refused('Must be a path on the service, starting with one "/".')
+    return path
+
+
+def _hooks(value: Value, around: Surroundings) -> Hooks:
+    fields = value.fields(*_HOOKS)
+    return Hooks(
+        **{hook: executable(fields[hook], around.assets) for hook in fields if fields[hook].raw != ""}
+    )
+
+
+def executable(value: Value, assets: Mapping[str, Asset]) -> str:
+    """The path of an asset that can be run."""
+    path = value.one_of(assets, "asset")
+    if not assets[path].executable:
+        raise value.refused("This asset is not executable.")
+    return path
+
+
+def _names_for(role: Role, roles: Iterable[Role], around: Surroundings) -> set[str]:
+    """Every placeholder that stands for something in `role`."""
+    known = set(_ANYWHERE) | {f"port.{port}" for port in role.ports}
+    known |= {f"secret.{secret}" for secret in around.secrets} | {
+        f"setting.{name}" for name in around.settings
+    }
+    if role.runtime in around.javas:
+        known.add("runtime.java")
+    for other in roles:
+        known.add(f"first.{other.name}.address")
+        known |= {f"first.{other.name}.port.{port}" for port in other.ports}
+        known |= {f"peers.{other.name}.{port}" for port in other.ports}
+    return known
+
+
+def _check_placeholders(role: Role, value: Value, known: set[str]) -> None:
+    command, env, files = value.at("command", None), value.at("env", None), value.at("files", None)
+    texts = [(command.at(index, part), part) for index, part in enumerate(role.command)]
+    texts += [(env.at(name, text), text) for name, text in role.env.items()]
+    texts += [(files.at(index, file), file.content) for index, file in enumerate(role.files)]
+    for where, text in texts:
+        _check_text(where, text, known)
+
+
+def _check_text(where: Value, text: str, known: set[str]) -> None:
+    try:
+        unknown = placeholders.names(text) - known
+    except placeholders.BadPlaceholder as error:
+        raise where.refused(f"{error}.".capitalize()) from None
+    if unknown:
+        raise where.refused(f"There is nothing behind {{{min(unknown)}}} in this role.")

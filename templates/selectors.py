@@ -1,0 +1,103 @@
+"""Reading the catalogue and the templates, by what the asker may see."""
+
+import re
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from templates.models import App, Template, TemplateRevision, TemplateState
+from tenants.access import Access, allow
+from tenants.errors import Conflict, NotFound
+from tenants.names import NAME_PATTERN, parse_id
+
+
+def apps() -> QuerySet[App]:
+    """The catalogue without what was withdrawn, newest version of an app first."""
+    return App.objects.filter(withdrawn_at=None).order_by("name", "-registered_at", "-id")
+
+
+def app_for(name: str, version: str) -> App:
+    """Withdrawn ones too. Raises NotFound."""
+    app = App.objects.filter(name=name, version=version).first() if _is_plain(name + version) else None
+    if app is None:
+        raise NotFound
+    return app
+
+
+def templates_for(access: Access) -> QuerySet[Template]:
+    """What ships and the tenant's own, by name, with its current revision and app (the app's body left out).
+
+    Whoever may not write templates sees the published ones alone.
+    """
+    allow(access, "templates.read")
+    live = Template.objects.filter(Q(tenant=access.tenant) | Q(tenant=None), deleted_at=None)
+    visible = live if access.may("templates.write") else live.filter(state=TemplateState.PUBLISHED)
+    return visible.select_related("current__app").defer("current__app__body").order_by("name", "id")
+
+
+def template_for(access: Access, name_or_id: str | UUID) -> Template:
+    """Raises NotFound alike for missing, deleted and foreign templates, and for drafts of others' making."""
+    found = _named(name_or_id)
+    # A tenant's own comes before one that a later release of Slipway ships under the same name.
+    own_first = templates_for(access).order_by("tenant_id")
+    template = own_first.filter(found).first() if found is not None else None
+    if template is None:
+        raise NotFound(by_access=True)
+    return template
+
+
+def revisions(template: Template) -> QuerySet[TemplateRevision]:
+    """All of them, newest first, each with its app (the app's body left out)."""
+    return template.revisions.select_related("app").defer("app__body").order_by("-number")
+
+
+def revision_for(template: Template, number: int) -> TemplateRevision:
+    """Raises NotFound."""
+    revision = revisions(template).filter(number=number).first() if 1 <= number < 2**31 else None
+    if revision is None:
+        raise NotFound
+    return revision
+
+
+def launchable_revision(access: Access, name_or_id: str | UUID) -> TemplateRevision:
+    """The revision that a launch of this template takes now; its `spec` is what launch.expand needs.
+
+    Raises NotFound, Conflict TEMPLATE_DEPRECATED or APP_WITHDRAWN.
+    """
+    template = template_for(access, name_or_id)
+    revision = current_revision(template)
+    if template.state == TemplateState.DEPRECATED:
+        raise Conflict(
+            "TEMPLATE_DEPRECATED", "This template is deprecated. Choose another one, or publish it."
+        )
+    check_app(revision.app)
+    revision.template = template
+    return revision
+
+
+def current_revision(template: Template) -> TemplateRevision:
+    """Every template has one from the transaction on that made it."""
+    if template.current is None:
+        raise RuntimeError(f"template {template.pk} has no revision")
+    return template.current
+
+
+def check_app(app: App) -> None:
+    """Raises Conflict APP_WITHDRAWN."""
+    if app.withdrawn_at is not None:
+        raise Conflict(
+            "APP_WITHDRAWN",
+            "The app version was withdrawn from the catalogue. Choose a template of another one.",
+        )
+
+
+def _named(name_or_id: str | UUID) -> Q | None:
+    """None for what can be neither a name nor an id, such as text that the database would not take."""
+    pk = name_or_id if isinstance(name_or_id, UUID) else parse_id(name_or_id)
+    if pk is not None:
+        return Q(pk=pk)
+    return Q(name=name_or_id) if re.fullmatch(NAME_PATTERN, str(name_or_id)) else None
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and text.isascii()

@@ -1,0 +1,25 @@
+"""Every change of the catalogue and of templates: one function each, one transaction, one line of audit."""
+
+from templates.services.apps import app_register, app_withdraw, catalog_register
+from templates.services.defaults import defaults_publish
+from templates.services.templates import (
+    template_create,
+    template_delete,
+    template_deprecate,
+    template_publish,
+    template_rollback,
+    template_update,
+)
+
+__all__ = [
+    "app_register",
+    "app_withdraw",
+    "catalog_register",
+    "defaults_publish",
+    "template_create",
+    "template_delete",
+    "template_deprecate",
+    "template_publish",
+    "template_rollback",
+    "template_update",
+]

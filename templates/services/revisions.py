@@ -1,0 +1,51 @@
+"""Adding a revision to a template: what create, update and publishing what ships have in common."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from templates.launch import expand
+from templates.models import App, Template, TemplateRevision
+from templates.parsing import digest
+from templates.revision import parse_reference, parse_revision, revision_body
+from templates.schema import LaunchRequest, RevisionSpec
+from templates.selectors import check_app
+from tenants.errors import Invalid
+
+
+def read_body(body: Mapping[str, Any]) -> tuple[App, RevisionSpec]:
+    """What `body` says, with the row of its app. Raises Invalid, Conflict APP_WITHDRAWN."""
+    app = find_app(body)
+    check_app(app)
+    return app, parse_revision(body, app.spec)
+
+
+def find_app(body: Mapping[str, Any]) -> App:
+    """The row of the app that `body` names. Raises Invalid."""
+    name, version = parse_reference(body)
+    app = App.objects.filter(name=name, version=version).first()
+    if app is None:
+        raise Invalid.at("/app", "The catalogue has no app of this name and version.")
+    return app
+
+
+def revision_add(*, template: Template, app: App, spec: RevisionSpec, created_by: str) -> bool:
+    """Makes `spec` the current revision of `template`, whose row the caller holds locked.
+
+    False when the current one says the same already, and nothing was changed.
+    """
+    body = revision_body(spec)
+    body_digest = digest(body)
+    if template.current is not None and template.current.digest == body_digest:
+        return False
+    newest = template.revisions.order_by("-number").values_list("number", flat=True).first()
+    template.current = TemplateRevision.objects.create(
+        template=template,
+        number=(newest or 0) + 1,
+        app=app,
+        body=body,
+        digest=body_digest,
+        takes=expand(spec, LaunchRequest()).takes.to_json(),
+        created_by=created_by,
+    )
+    template.save(update_fields=["current"])
+    return True

@@ -1,0 +1,147 @@
+import json
+
+import pytest
+
+from templates.launch import expand
+from templates.revision import parse_reference, parse_revision, revision_body
+from templates.schema import LaunchRequest
+from tenants.amounts import Amounts
+from tenants.errors import Invalid
+from tests.templates.examples import engine, engine_body, revision, spoilt, template_body
+
+GI = 2**30
+
+
+def refusal(body):
+    with pytest.raises(Invalid) as found:
+        parse_revision(body, engine())
+    return found.value.errors[0]
+
+
+def test_a_group_takes_what_its_role_says_unless_the_template_does():
+    head, worker = revision().groups
+    assert (head.count, head.each, head.max_count) == (1, Amounts(cpu=500, memory=GI), 1)
+    assert (worker.count, worker.each) == (2, Amounts(cpu=2000, memory=2 * GI))
+    assert (worker.min_count, worker.max_count) == (1, 8)
+    assert worker.least == Amounts(cpu=1000, memory=2 * GI)
+    assert worker.most == {"cpu": 4000}
+
+
+def test_a_revision_reads_as_the_one_it_was_written_from():
+    stored = json.loads(json.dumps(revision_body(revision()), sort_keys=True))
+    assert parse_revision(stored, engine()) == revision()
+
+
+def test_every_setting_of_the_app_is_a_parameter():
+    assert revision().parameters.keys() == engine().settings.keys()
+
+
+def test_the_app_is_named_by_name_and_version():
+    assert parse_reference(template_body()) == ("engine", "1.0")
+
+
+@pytest.mark.parametrize("app", [None, "engine", {}, {"name": "engine"}, {"name": "engine", "version": 1}])
+def test_a_half_named_app_is_refused(app):
+    with pytest.raises(Invalid) as found:
+        parse_reference(template_body(app=app))
+    assert found.value.errors[0]["pointer"].startswith("/app")
+
+
+def test_groups_are_required():
+    body = template_body()
+    del body["groups"]
+    assert refusal(body) == {"pointer": "/groups", "detail": "This field is required."}
+
+
+UNREADABLE = [
+    ("/surprise", 1),
+    ("/title", "x" * 101),
+    ("/title", 1),
+    ("/description", "x" * 2001),
+    ("/quick_launch", "yes"),
+    ("/groups", []),
+    ("/groups", [{"name": "worker", "role": "worker"}]),
+    ("/groups", {"head": {"role": "head"}}),
+    ("/groups", "worker"),
+    ("/groups/1/name", "Worker"),
+    ("/groups/1/name", "head"),
+    ("/groups/1/name", "notebook"),
+    ("/groups/1/role", "none"),
+    ("/groups/1/surprise", 1),
+    ("/groups/1/count", 0),
+    ("/groups/1/count", 9),
+    ("/groups/1/count", -1),
+    ("/groups/1/count", 1.5),
+    ("/groups/1/count", 10**30),
+    ("/groups/1/count", True),
+    ("/groups/1/cpu", "500m"),
+    ("/groups/1/cpu", "5"),
+    ("/groups/1/cpu", "-1"),
+    ("/groups/1/cpu", "1e30"),
+    ("/groups/1/memory", "2Gib"),
+    ("/groups/1/memory", "1Gi"),
+    ("/groups/1/gpu", 0.5),
+    ("/groups/1/min_count", 9),
+    ("/groups/1/max_count", 65),
+    ("/groups/1/max_count", 0),
+    ("/groups/1/min_cpu", "1m"),
+    ("/groups/1/max_cpu", "1"),
+    ("/parameters", []),
+    ("/parameters/type", "array"),
+    ("/parameters/surprise", {}),
+    ("/parameters/additionalProperties", True),
+    ("/parameters/properties/none", {"default": 1}),
+    ("/parameters/properties/level", {"const": "trace", "x-reason": "x"}),
+    ("/presets/large/surprise", 1),
+    ("/presets/LARGE", {}),
+    ("/presets/large/groups/worker", {"count": 9}),
+    ("/presets/large/groups/worker", {"cpu": "64"}),
+    ("/presets/large/groups/none", {"count": 1}),
+    ("/presets/large/groups/worker", {"count": {"deep": {}}}),
+    ("/presets/large/parameters/level", "info"),
+    ("/presets/large/parameters/none", 1),
+    ("/presets/large/parameters/notebook", [[]]),
+]
+
+
+@pytest.mark.parametrize(("pointer", "value"), UNREADABLE, ids=lambda part: str(part)[:40])
+def test_what_cannot_be_meant_is_refused_where_it_stands(pointer, value):
+    found = refusal(spoilt(template_body(), pointer, value))["pointer"]
+    assert found.startswith(pointer.rsplit("/", 1)[0] or "/")
+
+
+def test_a_wrong_preset_is_refused_with_the_whole_way_to_it():
+    body = spoilt(template_body(), "/presets/large/groups/worker", {"count": 9})
+    assert refusal(body)["pointer"] == "/presets/large/groups/worker/count"
+
+
+def test_a_preset_may_speak_of_a_group_that_its_own_parameter_turns_on():
+    presets = {"lab": {"groups": {"notebook": {"cpu": "1"}}, "parameters": {"notebook": True}}}
+    launch = expand(revision(presets=presets), LaunchRequest(preset="lab"))
+    assert launch.group("notebook").each.cpu == 1000
+
+
+def test_two_groups_share_what_their_role_allows():
+    groups = [
+        {"name": name, "role": role, "count": 40} for name, role in [("small", "worker"), ("big", "worker")]
+    ]
+    error = refusal(template_body(groups=[{"name": "head", "role": "head"}, *groups], presets={}))
+    assert error["pointer"] == "/groups"
+    assert "1 to 64 nodes; this makes 80" in error["detail"]
+
+
+def test_counts_of_everything_are_bounded():
+    head = {"name": "head", "role": "head"}
+    workers = [{"name": f"w{number}", "role": "worker", "count": 1} for number in range(20)]
+    assert refusal(template_body(groups=[head, *workers]))["pointer"] == "/groups"
+    assert refusal(template_body(presets={f"p{number}": {} for number in range(21)}))["pointer"] == "/presets"
+
+
+def test_more_than_can_be_counted_is_refused():
+    body = spoilt(template_body(presets={}), "/groups/1/storage", 2**60)
+    assert "more than can be counted" in refusal(body)["detail"]
+
+
+def test_an_optional_role_needs_no_group():
+    assert "notebook" in engine_body()["roles"]
+    assert [group.name for group in revision().groups] == ["head", "worker"]
