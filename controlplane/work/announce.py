@@ -1,0 +1,55 @@
+"""Telling workers that there is work: by the broker where one is configured, by PostgreSQL's NOTIFY otherwise.
+
+Only a hint: what is due stands in the table, and every worker finds it there within seconds.
+"""
+
+from functools import cache
+
+import structlog
+from celery import Celery
+from django.conf import settings
+from django.db import connection, transaction
+from kombu.exceptions import KombuError
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "slipway_work"
+TASK = "slipway.there_is_work"
+# A hint that nobody took in this time is of no use any more.
+EXPIRES_SECONDS = 30
+# Without time-outs a broker that went away would hang whoever sends.
+_TRANSPORT = {
+    "redis": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    "filesystem": {"polling_interval": 0.1},
+}
+
+
+@cache
+def broker() -> Celery:
+    """The Celery application of this process."""
+    url = settings.CELERY_BROKER_URL
+    app = Celery("slipway", broker=url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=dict(_TRANSPORT.get(url.split(":")[0], {}))
+        | settings.CELERY_TRANSPORT_OPTIONS,
+    )
+    return app
+
+
+def announce() -> None:
+    """When the caller's transaction commits, and never if it does not."""
+    if settings.CELERY_BROKER_URL:
+        transaction.on_commit(_send, robust=True)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+
+
+def _send() -> None:
+    try:
+        broker().send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False)
+    except (KombuError, OSError) as error:
+        log.warning("broker_away", error=str(error)[:200])
