@@ -1,0 +1,80 @@
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.db import models
+from django.db.models import Q
+from guardian.models import UserObjectPermissionBase
+
+from controlplane.clusters.models.site import Site
+from controlplane.clusters.phases import Goal, Phase
+from templates.models import TemplateRevision
+from tenants.ids import new_id
+from tenants.models import Tenant
+
+
+class Cluster(models.Model):
+    """What somebody wants (goal, generation, requested, effective) and what is there (the rest).
+
+    The first group of columns is written by services, the second by the reconciler alone. `revision` grows with
+    every write of either, and every write says which one it saw.
+
+    requested: the request as sent. effective: the Launch of this generation with the App's whole body.
+    run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
+    isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
+    acted_at, looked_at: the last call that may have changed something there, the last fresh answer.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=40)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="+")
+    template_revision = models.ForeignKey(TemplateRevision, on_delete=models.PROTECT, related_name="+")
+    goal = models.CharField(max_length=16, choices=[(goal, goal) for goal in Goal], default=Goal.RUNNING)
+    generation = models.BigIntegerField(default=1)
+    requested = models.JSONField()
+    effective = models.JSONField()
+    drain_seconds = models.IntegerField(default=60)
+    force = models.BooleanField(default=False)
+    restart_generation = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    phase = models.CharField(
+        max_length=16, choices=[(phase, phase) for phase in Phase], default=Phase.PENDING
+    )
+    observed_generation = models.BigIntegerField(default=0)
+    run = models.IntegerField(default=0)
+    reason = models.CharField(max_length=64, blank=True)
+    message = models.CharField(max_length=1000, blank=True)
+    conditions = models.JSONField(default=list)
+    ready_at = models.DateTimeField(null=True)
+    isolated_run = models.IntegerField(default=0)
+    asked = models.CharField(max_length=100, blank=True)
+    asked_at = models.DateTimeField(null=True)
+    acted_at = models.DateTimeField(null=True)
+    looked_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+
+    revision = models.BigIntegerField(default=1)
+
+    class Meta:
+        permissions = [("operate_cluster", "May use the cluster like its owner")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "name"],
+                condition=~Q(phase=Phase.DELETED),
+                name="cluster_name_is_taken_once",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="cluster_newest"),
+            models.Index(fields=["tenant", "phase", "-id"], name="cluster_by_phase"),
+            models.Index(fields=["owner", "-id"], name="cluster_by_owner"),
+        ]
+
+
+class ClusterShare(UserObjectPermissionBase):
+    """One cluster shared with one user: guardian's permission with a direct foreign key, gone with its cluster."""
+
+    content_object = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="shares")
+    permission = models.ForeignKey(Permission, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)

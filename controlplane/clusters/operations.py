@@ -1,0 +1,76 @@
+"""Operations: what they are made of when a service begins one, and how the live one ends."""
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from controlplane.clusters.models import Cluster, Operation, Step
+from controlplane.clusters.models.operation import LIVE, State
+from controlplane.clusters.phases import Verb
+from controlplane.metrics import instruments
+
+_START = ("isolated", "applied", "scheduled", "image", "started", "ready")
+_GROW = ("applied", "scheduled", "image", "started", "ready")
+_SHRINK = ("drained", "ended")
+
+STEPS: dict[Verb, tuple[str, ...]] = {
+    Verb.CREATE: ("admitted", *_START),
+    Verb.START: ("admitted", *_START),
+    Verb.RESTART: ("admitted", "ended", *_GROW),
+    Verb.RESIZE: ("admitted",),
+    Verb.STOP: ("admitted", "ended"),
+    Verb.DELETE: ("admitted", "ended"),
+}
+
+
+def resize_steps(*, grows: bool, shrinks: bool) -> tuple[str, ...]:
+    return (*STEPS[Verb.RESIZE], *(_GROW if grows else ()), *(_SHRINK if shrinks else ()))
+
+
+# Stopping and deleting have none: they never fail, they retry and say why. The others leave time for the first
+# installation of an app's packages.
+DEADLINE = timedelta(minutes=30)
+ENDLESS = frozenset({Verb.STOP, Verb.DELETE})
+
+
+def live_operation(cluster: Cluster) -> Operation | None:
+    return cluster.operations.filter(state__in=LIVE).first()
+
+
+def operation_begin(
+    cluster: Cluster, *, verb: Verb, actor: str, steps: tuple[str, ...] | None = None
+) -> Operation:
+    """A live operation for the cluster's generation; its first step, admitted, is over."""
+    now = timezone.now()
+    operation = Operation.objects.create(
+        cluster=cluster,
+        kind=verb,
+        actor=actor,
+        generation=cluster.generation,
+        deadline=None if verb in ENDLESS else now + DEADLINE,
+    )
+    names = steps or STEPS[verb]
+    Step.objects.bulk_create(
+        Step(
+            operation=operation,
+            position=position,
+            name=name,
+            started_at=now if position <= 1 else None,
+            ended_at=now if position == 0 else None,
+        )
+        for position, name in enumerate(names)
+    )
+    return operation
+
+
+def operation_end(operation: Operation, state: State, *, reason: str = "", message: str = "") -> bool:
+    """Move a live operation to its end, once; whether this call did it."""
+    ended = Operation.objects.filter(id=operation.id, state__in=LIVE).update(
+        state=state, reason=reason, message=message[:1000], ended_at=Now()
+    )
+    if ended:
+        seconds = (timezone.now() - operation.created_at).total_seconds()
+        instruments.OPERATIONS.labels(operation.kind, state).inc()
+        instruments.OPERATION.labels(operation.kind).observe(seconds)
+    return bool(ended)

@@ -1,0 +1,54 @@
+"""What a change would do, before it is done."""
+
+from typing import Any
+from uuid import UUID
+
+from controlplane.clusters import selectors
+from controlplane.clusters.models import Site
+from controlplane.clusters.phases import Verb
+from templates.schema import Launch
+from tenants import quota
+from tenants.access import Access
+from tenants.amounts import Amounts
+
+
+def describe(
+    *,
+    access: Access,
+    verb: Verb,
+    owner_id: UUID,
+    user_id: UUID,
+    before: Launch | None,
+    after: Launch | None,
+    claims: Amounts,
+    template_id: UUID,
+    site: Site,
+) -> dict[str, Any]:
+    """{"plan": adds, removes, takes, quota before and after, fits, expected_seconds}. Reads only.
+
+    before, after: what runs then and now; None = nothing runs. claims: what would be held.
+    """
+    held = quota.preview(tenant_id=access.tenant.id, user_id=user_id, owner_id=owner_id, amounts=claims)
+    return {
+        "plan": {
+            "verb": str(verb),
+            "site": site.name,
+            "adds": _difference(after, before),
+            "removes": _difference(before, after),
+            "takes": claims.to_json(),
+            "quota": held,
+            "fits": not any(level.get("short_by") for level in held),
+            "expected_seconds": selectors.usual_seconds([template_id], verb).get(template_id),
+        }
+    }
+
+
+def _difference(one: Launch | None, other: Launch | None) -> list[dict[str, Any]]:
+    """The nodes that `one` has over `other`, by group."""
+    counts = {group.name: group.count for group in other.groups} if other else {}
+    more = [(group, group.count - counts.get(group.name, 0)) for group in (one.groups if one else ())]
+    return [
+        {"group": group.name, "role": group.role, "count": count, "each": group.each.to_json()}
+        for group, count in more
+        if count > 0
+    ]

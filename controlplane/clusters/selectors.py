@@ -1,0 +1,80 @@
+"""What is read of clusters: for lists, pages and plans. No query per row."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Prefetch, QuerySet
+
+from controlplane.clusters.access import clusters_of
+from controlplane.clusters.models import Cluster, Event, Node, Observation, Operation
+from controlplane.clusters.models.operation import LIVE, State
+from controlplane.clusters.phases import Verb
+from tenants.access import Access
+
+# How many of the last operations the usual seconds are taken from.
+USUAL_OF = 200
+
+_USUAL = """
+SELECT template_id, count(*),
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds), percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds)
+  FROM (SELECT r.template_id, extract(epoch FROM o.ended_at - o.created_at)::float8 AS seconds,
+               row_number() OVER (PARTITION BY r.template_id ORDER BY o.id DESC) AS nth
+          FROM clusters_operation o
+          JOIN clusters_cluster c ON c.id = o.cluster_id
+          JOIN templates_templaterevision r ON r.id = c.template_revision_id
+         WHERE o.kind = %s AND o.state = %s AND r.template_id = ANY(%s)) last
+ WHERE nth <= %s GROUP BY template_id
+"""
+
+
+def clusters_list(access: Access) -> QuerySet[Cluster]:
+    """Newest first, each with its owner, site, template, nodes and live operation; tombstones are left in."""
+    live = Operation.objects.filter(state__in=LIVE)
+    return (
+        clusters_of(access)
+        .select_related("owner", "site", "tenant", "template_revision__template")
+        .prefetch_related("nodes", Prefetch("operations", queryset=live, to_attr="live_operations"))
+        .order_by("-id")
+    )
+
+
+def observations_of(clusters: Iterable[Cluster]) -> dict[UUID, dict[str, Observation]]:
+    """The sight of the current birth of every node, by cluster and node name."""
+    births = {
+        (cluster.id, node.run, node.name, node.birth) for cluster in clusters for node in cluster.nodes.all()
+    }
+    found: dict[UUID, dict[str, Observation]] = {}
+    for seen in Observation.objects.filter(cluster_id__in={birth[0] for birth in births}):
+        if (seen.cluster_id, seen.run, seen.name, seen.birth) in births:
+            found.setdefault(seen.cluster_id, {})[seen.name] = seen
+    return found
+
+
+def last_operation(cluster: Cluster) -> Operation | None:
+    return cluster.operations.order_by("-id").first()
+
+
+def operations_of(access: Access, cluster: Cluster | None = None) -> QuerySet[Operation]:
+    """Newest first, with their steps."""
+    operations = Operation.objects.filter(cluster__tenant=access.tenant).select_related("cluster")
+    if cluster is not None:
+        operations = operations.filter(cluster=cluster)
+    return operations.prefetch_related("steps").order_by("-id")
+
+
+def events_of(cluster: Cluster) -> QuerySet[Event]:
+    return cluster.events.order_by("-id")
+
+
+def nodes_of(cluster: Cluster) -> list[Node]:
+    return sorted(cluster.nodes.all(), key=lambda node: (node.group, node.index))
+
+
+def usual_seconds(template_ids: Iterable[UUID], verb: Verb = Verb.CREATE) -> dict[UUID, dict[str, Any]]:
+    """{"p50", "p95", "of"} by template, from its last operations that succeeded; none where there were none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_USUAL, [verb, State.SUCCEEDED, list(template_ids), USUAL_OF])
+        rows = cursor.fetchall()
+    return {row[0]: {"p50": round(row[2], 1), "p95": round(row[3], 1), "of": row[1]} for row in rows}

@@ -1,0 +1,133 @@
+"""Creating a cluster: all of it in one transaction, with the claim as its last statement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from controlplane.clusters import plans, sites
+from controlplane.clusters.models import Cluster, Site
+from controlplane.clusters.operations import operation_begin
+from controlplane.clusters.phases import Verb
+from controlplane.work.models import Kind
+from controlplane.work.wake import wake
+from templates import launch
+from templates.models import TemplateRevision
+from templates.parsing import launch_to_json
+from templates.schema import Launch
+from templates.selectors import launchable_revision
+from tenants import audit, quota
+from tenants.access import Access, allow
+from tenants.errors import Conflict
+from tenants.ids import new_id
+from tenants.names import validate_name
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """What somebody asks for. groups: name -> {"count", "cpu", "memory", "gpu", "storage"}, each optional."""
+
+    template: str
+    groups: Mapping[str, Mapping[str, Any]]
+    parameters: Mapping[str, Any]
+    preset: str = ""
+    site: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "template": self.template,
+            "groups": dict(self.groups),
+            "parameters": dict(self.parameters),
+            "preset": self.preset,
+            "site": self.site,
+        }
+
+
+def cluster_create(*, access: Access, name: str, request: LaunchRequest) -> Cluster:
+    """A new cluster in phase pending, with its operation, admitted whole or not at all.
+
+    Raises Invalid, NeedsRole, NotFound (template or site), Conflict NAME_TAKEN or TENANT_SUSPENDED, QuotaExceeded.
+    """
+    revision, site, expanded = _expand(access, name, request)
+    try:
+        with transaction.atomic():
+            return _insert(access, name, request, revision, site, expanded)
+    except IntegrityError as error:
+        if "cluster_name_is_taken_once" not in str(error):
+            raise
+        raise name_taken() from error
+
+
+def name_taken() -> Conflict:
+    return Conflict(
+        "NAME_TAKEN", "A cluster of this name exists in the tenant. Choose another name, or delete that one."
+    )
+
+
+def _expand(access: Access, name: str, request: LaunchRequest) -> tuple[TemplateRevision, Site, Launch]:
+    allow(access, "cluster.launch")
+    validate_name(name, "/name")
+    access.require_active()
+    revision = launchable_revision(access, request.template)
+    expanded = launch.expand(
+        revision.spec,
+        launch.LaunchRequest(groups=request.groups, parameters=request.parameters, preset=request.preset),
+    )
+    return revision, sites.site_for(request.site), expanded
+
+
+def _insert(
+    access: Access,
+    name: str,
+    request: LaunchRequest,
+    revision: TemplateRevision,
+    site: Site,
+    expanded: Launch,
+) -> Cluster:
+    cluster = Cluster.objects.create(
+        id=new_id(),
+        tenant=access.tenant,
+        name=name,
+        owner_id=access.actor.user_id,
+        site=site,
+        template_revision=revision,
+        requested=request.to_json(),
+        effective=launch_to_json(expanded),
+    )
+    operation_begin(cluster, verb=Verb.CREATE, actor=access.actor.username)
+    audit.record(
+        actor=access.actor,
+        verb="cluster.create",
+        target=f"cluster/{name}",
+        tenant=access.tenant,
+        detail={"template": request.template, "site": site.name},
+    )
+    wake(Kind.CLUSTER, cluster.id, tenant_id=access.tenant.id)
+    quota.claim_set(
+        owner_id=cluster.id,
+        tenant_id=access.tenant.id,
+        user_id=access.actor.user_id,
+        label=name,
+        site=site.name,
+        amounts=expanded.takes,
+    )
+    return cluster
+
+
+def cluster_create_plan(*, access: Access, name: str, request: LaunchRequest) -> dict[str, Any]:
+    """What cluster_create would do: the same refusals but for quota, which the plan shows. Changes nothing."""
+    revision, site, expanded = _expand(access, name, request)
+    if Cluster.objects.filter(tenant=access.tenant, name=name).exclude(phase="deleted").exists():
+        raise name_taken()
+    return plans.describe(
+        access=access,
+        verb=Verb.CREATE,
+        owner_id=new_id(),
+        user_id=access.actor.user_id,
+        before=None,
+        after=expanded,
+        claims=expanded.takes,
+        template_id=revision.template_id,
+        site=site,
+    )

@@ -1,0 +1,60 @@
+from django.contrib.auth.models import Permission
+from django.db import transaction
+
+from controlplane.clusters.access import SHARE_PERMISSION, cluster_for
+from controlplane.clusters.models import Cluster, ClusterShare
+from tenants import audit
+from tenants.access import Access, allow
+from tenants.errors import Invalid, NotFound
+from tenants.models import Membership, Role, User
+
+
+def _member(access: Access, username: str) -> User:
+    membership = (
+        Membership.objects.select_related("user")
+        .filter(tenant=access.tenant, user__username=username)
+        .first()
+    )
+    if membership is None:
+        raise NotFound()
+    if membership.role == Role.VIEWER:
+        raise Invalid.at("", f"{username} is a viewer of this tenant; a viewer cannot use clusters.")
+    return membership.user
+
+
+def _own(access: Access, cluster: str) -> Cluster:
+    """Sharing is the owner's to decide, or an admin's of the tenant."""
+    found = cluster_for(access, cluster)
+    mine = found.owner_id == access.actor.user_id
+    allow(access, "cluster.operate_own" if mine else "cluster.operate_any")
+    return found
+
+
+@transaction.atomic
+def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShare:
+    """Let another member use one cluster like its owner. Idempotent."""
+    found, user = _own(access, cluster), _member(access, username)
+    permission = Permission.objects.get(codename=SHARE_PERMISSION, content_type__app_label="clusters")
+    share, made = ClusterShare.objects.get_or_create(content_object=found, user=user, permission=permission)
+    if made:
+        _record(access, "cluster.share", found, username)
+    return share
+
+
+@transaction.atomic
+def cluster_unshare(*, access: Access, cluster: str, username: str) -> None:
+    found = _own(access, cluster)
+    removed, _ = ClusterShare.objects.filter(content_object=found, user__username=username).delete()
+    if not removed:
+        raise NotFound()
+    _record(access, "cluster.unshare", found, username)
+
+
+def _record(access: Access, verb: str, cluster: Cluster, username: str) -> None:
+    audit.record(
+        actor=access.actor,
+        verb=verb,
+        target=f"cluster/{cluster.name}",
+        tenant=access.tenant,
+        detail={"user": username},
+    )

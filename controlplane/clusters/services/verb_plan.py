@@ -1,0 +1,56 @@
+from typing import Any
+
+from controlplane.clusters import amounts, plans
+from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.models import Cluster
+from controlplane.clusters.operations import live_operation
+from controlplane.clusters.phases import TRANSIENT, Phase, Verb
+from controlplane.clusters.services.verbs import VerbRequest, is_under_way, require_possible, target_of
+from templates.parsing import launch_from_json
+from templates.schema import Launch
+from tenants.access import Access
+from tenants.amounts import Amounts
+from tenants.errors import PreconditionFailed
+
+RUNS = (TRANSIENT | {Phase.READY, Phase.FAILED}) - {Phase.DELETING, Phase.STOPPING}
+
+
+def cluster_verb_plan(*, access: Access, cluster: str, request: VerbRequest) -> dict[str, Any]:
+    """What cluster_verb would do: the same refusals but for quota, which the plan shows. Changes nothing."""
+    found = cluster_for(access, cluster)
+    operate(access, found)
+    if request.if_match is not None and request.if_match != found.generation:
+        raise PreconditionFailed()
+    target, live = target_of(found, request), live_operation(found)
+    if not (live and is_under_way(found, live, request, target)):
+        require_possible(access, found, live, request.verb)
+    before, after = _before_and_after(found, request.verb, target)
+    return plans.describe(
+        access=access,
+        verb=request.verb,
+        owner_id=found.id,
+        user_id=found.owner_id,
+        before=before,
+        after=after,
+        claims=_claims(found, request.verb, target),
+        template_id=found.template_revision.template_id,
+        site=found.site,
+    )
+
+
+def _before_and_after(cluster: Cluster, verb: Verb, target: Launch) -> tuple[Launch | None, Launch | None]:
+    current = launch_from_json(cluster.effective)
+    before = current if cluster.phase in RUNS else None
+    if verb in {Verb.STOP, Verb.DELETE}:
+        return before, None
+    if verb is Verb.RESIZE and cluster.phase == Phase.STOPPED:
+        return current, target
+    return before, target
+
+
+def _claims(cluster: Cluster, verb: Verb, target: Launch) -> Amounts:
+    if verb is Verb.DELETE:
+        return Amounts()
+    if verb is Verb.STOP:
+        return target.keeps
+    return amounts.needed(cluster.phase, verb, launch_from_json(cluster.effective), target)

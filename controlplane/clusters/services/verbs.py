@@ -1,0 +1,196 @@
+"""Start, stop, restart, resize, delete: each one new generation of what is wanted, or the operation already there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import transaction
+
+from controlplane.clusters import amounts
+from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.models import Cluster, Operation
+from controlplane.clusters.models.operation import State
+from controlplane.clusters.operations import (
+    STEPS,
+    live_operation,
+    operation_begin,
+    operation_end,
+    resize_steps,
+)
+from controlplane.clusters.phases import FITS, GOAL_OF, SUPERSEDES, Phase, Verb
+from controlplane.work.models import Kind
+from controlplane.work.wake import wake
+from templates import launch
+from templates.parsing import launch_from_json, launch_to_json
+from templates.schema import Launch
+from tenants import audit, quota
+from tenants.access import Access
+from tenants.errors import Conflict, PreconditionFailed
+
+# These need a tenant that is not suspended; stopping and deleting do not.
+NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE})
+
+
+@dataclass(frozen=True, slots=True)
+class VerbRequest:
+    """if_match: the generation that the asker saw. groups, drain_seconds: of a resize. force: of stop and delete."""
+
+    verb: Verb
+    if_match: int | None = None
+    force: bool = False
+    groups: Mapping[str, Mapping[str, Any]] | None = None
+    drain_seconds: int = 60
+
+
+def cluster_start(*, access: Access, cluster: str, if_match: int | None = None) -> Cluster:
+    return cluster_verb(access=access, cluster=cluster, request=VerbRequest(Verb.START, if_match))
+
+
+def cluster_stop(
+    *, access: Access, cluster: str, if_match: int | None = None, force: bool = False
+) -> Cluster:
+    return cluster_verb(access=access, cluster=cluster, request=VerbRequest(Verb.STOP, if_match, force))
+
+
+def cluster_restart(*, access: Access, cluster: str, if_match: int | None = None) -> Cluster:
+    return cluster_verb(access=access, cluster=cluster, request=VerbRequest(Verb.RESTART, if_match))
+
+
+def cluster_delete(
+    *, access: Access, cluster: str, if_match: int | None = None, force: bool = False
+) -> Cluster:
+    return cluster_verb(access=access, cluster=cluster, request=VerbRequest(Verb.DELETE, if_match, force))
+
+
+def cluster_resize(
+    *,
+    access: Access,
+    cluster: str,
+    groups: Mapping[str, Mapping[str, Any]],
+    drain_seconds: int = 60,
+    if_match: int | None = None,
+) -> Cluster:
+    """groups: name -> {"count": n}. Growing is admitted now; shrinking gives back when the nodes are seen gone."""
+    request = VerbRequest(Verb.RESIZE, if_match, groups=groups, drain_seconds=drain_seconds)
+    return cluster_verb(access=access, cluster=cluster, request=request)
+
+
+@transaction.atomic
+def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Cluster:
+    """Ask for one change. Asking for what is already under way answers with that, and changes nothing.
+
+    Raises NotFound, NeedsRole, PreconditionFailed, Invalid, Conflict OPERATION_IN_PROGRESS, WRONG_PHASE or
+    TENANT_SUSPENDED, QuotaExceeded.
+    """
+    found = cluster_for(access, cluster, lock=True)
+    operate(access, found)
+    if request.if_match is not None and request.if_match != found.generation:
+        raise PreconditionFailed()
+    target = target_of(found, request)
+    live = live_operation(found)
+    if live and is_under_way(found, live, request, target):
+        _press(found, request)
+        return found
+    require_possible(access, found, live, request.verb)
+    if live:
+        operation_end(live, State.CANCELLED, reason="SUPERSEDED", message=f"Superseded by {request.verb}.")
+    _begin(access, found, request, target)
+    return found
+
+
+def target_of(cluster: Cluster, request: VerbRequest) -> Launch:
+    """What the cluster is to be after the verb. Raises Invalid for a resize out of bounds."""
+    current = launch_from_json(cluster.effective)
+    return launch.resize(current, request.groups or {}) if request.verb is Verb.RESIZE else current
+
+
+def is_under_way(cluster: Cluster, live: Operation, request: VerbRequest, target: Launch) -> bool:
+    if request.verb is Verb.START:
+        return live.kind in {Verb.CREATE, Verb.START}
+    if request.verb is Verb.RESIZE:
+        return live.kind == Verb.RESIZE and target == launch_from_json(cluster.effective)
+    return live.kind == request.verb
+
+
+def require_possible(access: Access, cluster: Cluster, live: Operation | None, verb: Verb) -> None:
+    if live and live.kind not in SUPERSEDES[verb]:
+        raise Conflict(
+            "OPERATION_IN_PROGRESS",
+            f"A {live.kind} is under way. Wait for it, cancel it, or stop the cluster.",
+            operation={"id": str(live.id), "kind": live.kind, "state": live.state},
+        )
+    if not live and cluster.phase not in FITS[verb]:
+        fitting = ", ".join(sorted(FITS[verb]))
+        raise Conflict("WRONG_PHASE", f"The cluster is {cluster.phase}; {verb} needs one of: {fitting}.")
+    if verb in NEEDS_ACTIVE:
+        access.require_active()
+
+
+def _press(cluster: Cluster, request: VerbRequest) -> None:
+    """A stop or delete under way may still be told not to wait."""
+    if request.force and not cluster.force:
+        cluster.force, cluster.revision = True, cluster.revision + 1
+        cluster.save(update_fields=["force", "revision"])
+        wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
+
+
+def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launch) -> None:
+    before = launch_from_json(cluster.effective)
+    cluster.goal = GOAL_OF.get(request.verb, cluster.goal)
+    cluster.generation += 1
+    cluster.revision += 1
+    cluster.force = request.force
+    cluster.effective = launch_to_json(target)
+    cluster.drain_seconds = request.drain_seconds
+    if request.verb is Verb.RESTART:
+        cluster.restart_generation = cluster.generation
+    cluster.save(
+        update_fields=[
+            "goal", "generation", "revision", "force", "effective", "drain_seconds", "restart_generation"
+        ]
+    )  # fmt: skip
+    operation_begin(
+        cluster,
+        verb=request.verb,
+        actor=access.actor.username,
+        steps=_steps(cluster, request.verb, before, target),
+    )
+    audit.record(
+        actor=access.actor,
+        verb=f"cluster.{request.verb}",
+        target=f"cluster/{cluster.name}",
+        tenant=access.tenant,
+        detail={"groups": {group.name: group.count for group in target.groups}, "force": request.force},
+    )
+    wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
+    if request.verb in {Verb.START, Verb.RESIZE}:
+        claim(cluster, amounts.needed(cluster.phase, request.verb, before, target))
+
+
+def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple[str, ...]:
+    """A resize has the steps of what it does; one of a stopped cluster does nothing yet."""
+    if verb is not Verb.RESIZE or cluster.phase == Phase.STOPPED:
+        return STEPS[verb]
+    counts = {group.name: group.count for group in before.groups}
+    return resize_steps(
+        grows=any(group.count > counts[group.name] for group in after.groups),
+        shrinks=any(group.count < counts[group.name] for group in after.groups),
+    )
+
+
+def claim(cluster: Cluster, wanted: amounts.Amounts) -> None:
+    """Hold this much from now on; the last statement of a transaction. Raises QuotaExceeded."""
+    quota.claim_set(
+        owner_id=cluster.id,
+        tenant_id=cluster.tenant_id,
+        user_id=cluster.owner_id,
+        label=cluster.name,
+        site=cluster.site.name,
+        amounts=wanted,
+    )
+
+
+def resized(current: Launch, counts: Mapping[str, int]) -> Launch:
+    """The launch with these counts, whatever its template's bounds."""
+    groups = tuple(replace(group, count=counts.get(group.name, group.count)) for group in current.groups)
+    return replace(current, groups=groups)

@@ -1,0 +1,25 @@
+from django.conf import settings
+
+from controlplane.clusters.models import Site
+from controlplane.clusters.models.site import SiteKind
+from tenants.errors import Invalid
+
+
+def site_for(name: str) -> Site:
+    """The site asked for, or the only sensible one. Raises Invalid at /site."""
+    sites = {site.name: site for site in Site.objects.order_by("name")}
+    if not settings.FAKE_SITE:
+        sites = {key: site for key, site in sites.items() if site.kind != SiteKind.FAKE}
+    if not sites:
+        raise Invalid.at("/site", "There is no site yet where clusters can run.")
+    if name and name not in sites:
+        raise Invalid.at("/site", f"There is no site of this name; there is: {', '.join(sites)}.")
+    return sites[name] if name else _default(sites)
+
+
+def _default(sites: dict[str, Site]) -> Site:
+    if len(sites) == 1:
+        return next(iter(sites.values()))
+    ready = [site for site in sites.values() if site.ready and site.kind == SiteKind.KUBERNETES]
+    local = [site for site in sites.values() if site.kind == SiteKind.LOCAL]
+    return (ready or local or list(sites.values()))[0]

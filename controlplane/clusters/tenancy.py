@@ -1,0 +1,29 @@
+"""What a change of a tenant means to its clusters: every one of them is looked at again."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from controlplane.work.models import Kind
+from controlplane.work.wake import wake
+from tenants.signals import tenant_changed
+
+_WAKE_ALL = """
+INSERT INTO work_work AS w (kind, key, tenant_id, due_at, fence, attempts, wake_seq)
+SELECT %s, id, tenant_id, clock_timestamp(), 0, 0, 1 FROM clusters_cluster WHERE tenant_id = %s AND phase <> 'deleted'
+ON CONFLICT (kind, key) DO UPDATE
+   SET wake_seq = w.wake_seq + 1, attempts = 0, due_at = LEAST(w.due_at, excluded.due_at)
+"""
+
+
+def connect() -> None:
+    tenant_changed.connect(_on_change, dispatch_uid="clusters")
+
+
+def _on_change(sender: object, *, tenant_id: UUID, change: str, **_: Any) -> None:
+    if change != "state":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_WAKE_ALL, [Kind.CLUSTER, tenant_id])
+    wake(Kind.TENANT, tenant_id, tenant_id=tenant_id)

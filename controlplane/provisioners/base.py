@@ -1,0 +1,224 @@
+"""The contract between the reconciler and the places where clusters run.
+
+A provisioner is told what should be there and says what it sees. Every call is idempotent, returns within five
+seconds, may be cut off anywhere and repeated, and may arrive late from a worker that no longer holds the lease:
+whatever belongs to a run that `end_run` ended stays ended, whoever asks for it again.
+
+Three words: a *node* is a place in a cluster ("worker-0"); a *birth* counts the times it was made anew within a
+run; an *incarnation* is the site's own identity for one such making (a container id), once it exists.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from templates.schema import Launch
+from tenants.amounts import Amounts
+
+CALL_SECONDS = 5
+
+
+class Temporary(Exception):  # noqa: N818 - read as an outcome
+    """Nothing is known; try again after `delay` seconds. Never a reason to call anything failed or gone."""
+
+    def __init__(self, reason: str, message: str, *, delay: float = 2.0) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason, self.message, self.delay = reason, message, delay
+
+
+class Permanent(Exception):  # noqa: N818
+    """Trying again cannot help until somebody changes something. Safe to show."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason, self.message = reason, message
+
+
+class NodeState(StrEnum):
+    """waiting: made, but not started (no room, image or runtime on its way). gone: no longer there at all."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    ENDED = "ended"
+    GONE = "gone"
+
+
+class Outcome(StrEnum):
+    """How the drain of a node ended."""
+
+    DRAINED = "drained"
+    DEADLINE = "deadline"
+    KILLED = "killed"
+
+
+# The stages a node passes, in order; each is stamped once per incarnation.
+STAGES = ("applied", "scheduled", "image", "started", "ready")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRef:
+    id: UUID
+    name: str
+    tenant_id: UUID
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRef:
+    name: str
+    birth: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredNode:
+    name: str
+    birth: int
+    group: str
+    role: str
+    index: int
+    each: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything that should exist of one run. A node that is not listed is to be ended.
+
+    secrets: name -> derived key of this run; never stored, never logged.
+    has_data: an earlier run was ready, so its volumes must be there: Permanent STORAGE_LOST when they are not.
+    """
+
+    cluster: ClusterRef
+    run: int
+    generation: int
+    launch: Launch
+    nodes: tuple[DesiredNode, ...]
+    has_data: bool = False
+    secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What the drain of one node did; None = was not read, never guessed."""
+
+    outcome: Outcome
+    seconds: float
+    tasks_start: int | None = None
+    tasks_end: int | None = None
+    executors_start: int | None = None
+    executors_end: int | None = None
+    blocks_moved: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """One birth of one node, as its site sees it.
+
+    version grows with every change of the same birth, so an old sight never replaces a newer one.
+    reason, message: why it is not ready, in words for its user.
+    stages: name from STAGES -> when it was passed.
+    """
+
+    cluster_id: UUID
+    run: int
+    name: str
+    birth: int
+    version: int
+    state: NodeState
+    incarnation: str = ""
+    address: str = ""
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    stages: Mapping[str, datetime] = field(default_factory=dict)
+    drain: DrainReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A fresh and complete answer about one cluster.
+
+    exists: anything at all is left of it, volumes included. nodes: of every run, ended ones too.
+    """
+
+    exists: bool
+    nodes: tuple[ObservedNode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One cluster of ours on a site, as `list_all` found it."""
+
+    cluster_id: UUID
+    tenant_id: UUID
+    observed: Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a node is working on. None = could not be asked."""
+
+    busy: bool | None
+    tasks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteVerdict:
+    """isolation: proved, not enforced, unknown, or none where the site shuts nobody off from anybody."""
+
+    ready: bool
+    isolation: str
+    message: str = ""
+
+
+class Provisioner(Protocol):
+    """One site. Raises Temporary or Permanent, and nothing else on purpose."""
+
+    def check(self) -> SiteVerdict: ...
+
+    def ensure_tenant(self, tenant_id: UUID, name: str) -> None:
+        """Make what all clusters of the tenant share, isolation first."""
+
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        """Remove all of it, shared data included. Idempotent."""
+
+    def apply(self, desired: Desired) -> None:
+        """Make the listed nodes that are missing, end the others of this run, repair drift.
+
+        A birth that existed and ended is not made again; one that was told to end is gone, not ENDED, once nothing
+        of it runs, and says so in an event. A new birth of a name is made only when no older one is
+        left. Does nothing when the run was ended.
+        """
+
+    def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
+        """Ask nodes to move their work away; DRAINING, then DRAINED with a report, show up in observations."""
+
+    def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
+        """End every node of this and earlier runs, for good; volumes stay. force: no grace."""
+
+    def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
+        """End every run and remove all that is left of the cluster, volumes too."""
+
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+        """A fresh answer for at least these nodes, not from a cache. Raises Temporary rather than guess."""
+
+    def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
+        """What these nodes are working on, by name, asked now."""
+
+    def list_all(self) -> Iterator[Found]:
+        """Everything of ours on this site, page by page."""
+
+    def events(self) -> Iterator[ObservedNode | None]:
+        """Transitions as they happen, for ever; None at least every few seconds. May lose or double any."""
+
+    def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
+        """The last bytes that the node wrote, running or ended. b"" when there is nothing yet."""
+
+    def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
+        """What the node writes from now on, until it ends; b"" at least once a second, so that one can stop."""

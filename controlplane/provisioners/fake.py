@@ -1,0 +1,244 @@
+"""A site whose nodes are entries in memory: for tests and load, never shown to users as a place to run.
+
+It keeps the contract that every site keeps (the same suite runs over it) and fails on request, each failure by name.
+"""
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from controlplane.provisioners.base import (
+    STAGES,
+    ClusterRef,
+    Desired,
+    DesiredNode,
+    DrainReport,
+    Found,
+    Load,
+    NodeRef,
+    NodeState,
+    Observed,
+    ObservedNode,
+    Outcome,
+    Permanent,
+    SiteVerdict,
+)
+
+Key = tuple[int, str, int]
+
+
+@dataclass
+class _Cluster:
+    tenant_id: UUID
+    ended_run: int = 0
+    nodes: dict[Key, ObservedNode] = field(default_factory=dict)
+    spent: set[Key] = field(default_factory=set)
+
+
+class FakeProvisioner:
+    """Everything happens at once, inside the call that asks for it.
+
+    calls counts calls by name; made and ended count nodes. before_call, after_call: hooks of tests, called with the
+    call's name, that may raise Temporary, Permanent or anything else. unready: names that start and stay unready.
+    """
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.made: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.before_call: Callable[[str], None] = lambda name: None
+        self.after_call: Callable[[str], None] = lambda name: None
+        self.unready: set[str] = set()
+        self.loads: dict[str, Load] = {}
+        self.data_lost = False
+        self._clusters: dict[UUID, _Cluster] = {}
+        self._tenants: set[UUID] = set()
+        self._lock = threading.RLock()
+        self._events: queue.SimpleQueue[ObservedNode] = queue.SimpleQueue()
+
+    # -- the contract ---------------------------------------------------------------------------------------------
+
+    def check(self) -> SiteVerdict:
+        return SiteVerdict(ready=True, isolation="none", message="Nothing really runs here.")
+
+    def ensure_tenant(self, tenant_id: UUID, name: str) -> None:
+        with self._call("ensure_tenant"):
+            self._tenants.add(tenant_id)
+
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        with self._call("remove_tenant"):
+            self._tenants.discard(tenant_id)
+
+    def apply(self, desired: Desired) -> None:
+        with self._call("apply"):
+            if self.data_lost and desired.has_data:
+                raise Permanent("STORAGE_LOST", "the volumes of this cluster are gone")
+            cluster = self._clusters.setdefault(desired.cluster.id, _Cluster(desired.cluster.tenant_id))
+            if desired.run <= cluster.ended_run:
+                return
+            wanted = {(desired.run, node.name, node.birth): node for node in desired.nodes}
+            for key in [key for key in cluster.nodes if key[0] == desired.run and key not in wanted]:
+                self._drop(desired.cluster.id, cluster, key)
+            for key, node in wanted.items():
+                self._make(desired.cluster.id, cluster, key, node)
+
+    def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
+        with self._call("begin_drain"):
+            for key in self._keys(cluster.id, nodes):
+                sight = self._clusters[cluster.id].nodes[key]
+                if sight.state in {NodeState.READY, NodeState.UNREADY}:
+                    report = DrainReport(Outcome.DRAINED, 0.0, tasks_start=0, tasks_end=0)
+                    self._see(replace(sight, state=NodeState.DRAINED, drain=report))
+
+    def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
+        with self._call("end_run"):
+            found = self._clusters.get(cluster.id)
+            if found is None:
+                return
+            found.ended_run = max(found.ended_run, run)
+            for key in [key for key in found.nodes if key[0] <= run]:
+                self._drop(cluster.id, found, key)
+
+    def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
+        with self._call("remove"):
+            found = self._clusters.pop(cluster.id, None)
+            for key in list(found.nodes) if found else []:
+                self._drop(cluster.id, found, key)  # type: ignore[arg-type]
+
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+        with self._call("look"):
+            return self._observed(cluster.id)
+
+    def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
+        with self._call("load"):
+            return {node.name: self.loads.get(node.name, Load(busy=None)) for node in nodes}
+
+    def list_all(self) -> Iterator[Found]:
+        with self._call("list_all"):
+            found = [Found(key, item.tenant_id, self._observed(key)) for key, item in self._clusters.items()]
+        yield from found
+
+    def events(self) -> Iterator[ObservedNode | None]:
+        while True:
+            try:
+                yield self._events.get(timeout=1.0)
+            except queue.Empty:
+                yield None
+
+    def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
+        known = self._keys(cluster.id, [node])
+        return f"{node.name} of {cluster.name} wrote this\n".encode()[-tail_bytes:] if known else b""
+
+    def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
+        while self._keys(cluster.id, [node]):
+            yield b""
+            time.sleep(0.05)
+
+    # -- what tests do to it --------------------------------------------------------------------------------------
+
+    def end_node(self, cluster_id: UUID, name: str, message: str = "exited with 1") -> None:
+        """The node's process ends by itself."""
+        for sight in self.alive(cluster_id):
+            if sight.name == name:
+                self._see(
+                    replace(sight, state=NodeState.ENDED, reason="EXITED", message=message, exit_code=1)
+                )
+
+    def lose_node(self, cluster_id: UUID, name: str) -> None:
+        """The node vanishes without a word."""
+        found = self._clusters[cluster_id]
+        for key in [key for key in found.nodes if key[1] == name]:
+            found.spent.add(key)
+            del found.nodes[key]
+
+    def get_ready(self, cluster_id: UUID) -> None:
+        """What was kept unready becomes ready."""
+        self.unready.clear()
+        for sight in self.alive(cluster_id):
+            if sight.state is NodeState.STARTING:
+                self._see(_ready(sight))
+
+    def alive(self, cluster_id: UUID) -> list[ObservedNode]:
+        found = self._clusters.get(cluster_id)
+        return (
+            [sight for sight in found.nodes.values() if sight.state is not NodeState.ENDED] if found else []
+        )
+
+    def news(self) -> list[ObservedNode]:
+        """The transitions since the last call, for tests that deliver them, or do not, by hand."""
+        found = []
+        while not self._events.empty():
+            found.append(self._events.get())
+        return found
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _call(self, name: str) -> "_Call":
+        return _Call(self, name)
+
+    def _keys(self, cluster_id: UUID, nodes: Sequence[NodeRef]) -> list[Key]:
+        found = self._clusters.get(cluster_id)
+        births = {(node.name, node.birth) for node in nodes}
+        return [key for key in found.nodes if key[1:] in births] if found else []
+
+    def _observed(self, cluster_id: UUID) -> Observed:
+        found = self._clusters.get(cluster_id)
+        return Observed(exists=found is not None, nodes=tuple(found.nodes.values()) if found else ())
+
+    def _make(self, cluster_id: UUID, cluster: _Cluster, key: Key, node: DesiredNode) -> None:
+        older = [other for other in cluster.nodes if other[1] == node.name and other != key]
+        if key in cluster.nodes or key in cluster.spent or older:
+            return
+        self.made[node.name] += 1
+        now = datetime.now(UTC)
+        run, name, birth = key
+        sight = ObservedNode(
+            cluster_id=cluster_id,
+            run=run,
+            name=name,
+            birth=birth,
+            version=0,
+            state=NodeState.STARTING,
+            incarnation=f"{name}/{run}.{birth}",
+            address="127.0.0.1",
+            stages=dict.fromkeys(STAGES[:-1], now),
+        )
+        self._see(sight if name in self.unready else _ready(sight))
+
+    def _drop(self, cluster_id: UUID, cluster: _Cluster, key: Key) -> None:
+        sight = cluster.nodes.pop(key)
+        cluster.spent.add(key)
+        self.ended[sight.name] += 1
+        self._events.put(replace(sight, state=NodeState.GONE, version=sight.version + 1))
+
+    def _see(self, sight: ObservedNode) -> None:
+        sight = replace(sight, version=sight.version + 1)
+        self._clusters[sight.cluster_id].nodes[sight.run, sight.name, sight.birth] = sight
+        self._events.put(sight)
+
+
+def _ready(sight: ObservedNode) -> ObservedNode:
+    return replace(sight, state=NodeState.READY, stages={**sight.stages, "ready": datetime.now(UTC)})
+
+
+@dataclass
+class _Call:
+    """Counts a call, lets tests break it before or after, and keeps calls apart from one another."""
+
+    site: FakeProvisioner
+    name: str
+
+    def __enter__(self) -> None:
+        self.site.calls[self.name] += 1
+        self.site.before_call(self.name)
+        self.site._lock.acquire()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.site._lock.release()
+        if kind is None:
+            self.site.after_call(self.name)

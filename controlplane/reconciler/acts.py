@@ -1,0 +1,65 @@
+"""Carrying out what a step says at its site. Nothing is decided here."""
+
+from dataclasses import replace
+
+from controlplane.clusters.secrets import run_secret
+from controlplane.provisioners.base import Desired, DesiredNode, NodeRef
+from controlplane.reconciler import logs
+from controlplane.reconciler.scope import Learned, Scope
+from controlplane.reconciler.view import Act, Place, Step
+
+
+def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
+    """What the pass knows afterwards. Raises Temporary, Permanent."""
+    site, cluster = scope.site, scope.ref
+    match step.act:
+        case Act.LOOK:
+            return replace(learned, observed=site.look(cluster, [place.name for place in step.places]))
+        case Act.LOAD:
+            return replace(learned, loads=site.load(cluster, _refs(step)))
+        case Act.ENSURE:
+            site.ensure_tenant(cluster.tenant_id, cluster.tenant)
+        case Act.APPLY:
+            logs.keep(scope, [place for place in step.places if place.ending])
+            site.apply(desired(scope, step))
+        case Act.DRAIN:
+            site.begin_drain(cluster, _refs(step), scope.view.drain_seconds)
+        case Act.END_RUN:
+            logs.keep(scope, list(scope.view.places))
+            site.end_run(cluster, int(step.token.split(":")[1]), force=scope.view.force)
+        case Act.REMOVE:
+            logs.keep(scope, list(scope.view.places))
+            site.remove(cluster, force=scope.view.force)
+    return Learned(told=step.token, loads=learned.loads)
+
+
+def desired(scope: Scope, step: Step) -> Desired:
+    each = {group.name: group.each for group in scope.launch.groups}
+    nodes = (place for place in step.places if place.name in step.names and not place.ending)
+    return Desired(
+        cluster=scope.ref,
+        run=step.run,
+        generation=scope.view.generation,
+        launch=scope.launch,
+        nodes=tuple(
+            DesiredNode(
+                name=place.name,
+                birth=place.birth,
+                group=place.group,
+                role=place.role,
+                index=place.index,
+                each=each[place.group],
+            )
+            for place in nodes
+        ),
+        has_data=scope.cluster.ready_at is not None,
+        secrets={name: run_secret(scope.cluster, name) for name in scope.launch.app.secrets},
+    )
+
+
+def _refs(step: Step) -> list[NodeRef]:
+    return [_ref(place) for place in step.places if place.name in step.names]
+
+
+def _ref(place: Place) -> NodeRef:
+    return NodeRef(place.name, place.birth)

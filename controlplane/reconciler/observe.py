@@ -1,0 +1,74 @@
+"""Watching a site: its news become rows as they happen, and one full listing now and then makes up for lost news."""
+
+import threading
+import time
+
+import structlog
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
+
+from controlplane.clusters.models import Cluster, Site
+from controlplane.clusters.phases import Phase
+from controlplane.provisioners.base import Found, Permanent, Provisioner, Temporary
+from controlplane.reconciler.observations import notice, replace_all
+from controlplane.work.models import Kind
+from controlplane.work.wake import wake
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+class Watch:
+    """One thread per site that takes in its events until it is stopped."""
+
+    def __init__(self, site: Site, provisioner: Provisioner) -> None:
+        self._site, self._provisioner = site, provisioner
+        self._stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, name=f"watch-{site.name}", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._take_in()
+            except (Temporary, Permanent, DatabaseError, InterfaceError, OSError) as error:
+                log.warning("watch_broken", site=self._site.name, error=str(error)[:200])
+                close_old_connections()
+                self._stopping.wait(RETRY_SECONDS)
+        connection.close()
+
+    def _take_in(self) -> None:
+        # News may have been missed while nobody listened: the listing comes due with the first of them.
+        wake(Kind.SITE, self._site.id)
+        for sight in self._provisioner.events():
+            if self._stopping.is_set():
+                return
+            if sight is not None:
+                notice(sight)
+
+
+def compare(site: Site, provisioner: Provisioner) -> int:
+    """Hold the whole listing against the rows; how many clusters had news. Raises Temporary, Permanent."""
+    began = time.monotonic()
+    news = sum(_compare(site, found) for found in provisioner.list_all())
+    log.debug("site_listed", site=site.name, news=news, seconds=round(time.monotonic() - began, 3))
+    return news
+
+
+def _compare(site: Site, found: Found) -> bool:
+    cluster = Cluster.objects.filter(id=found.cluster_id, site=site).only("id", "tenant_id", "phase").first()
+    if cluster is None:
+        # Perhaps this database is older than the cluster: it is shown, never removed.
+        log.warning("unknown_cluster", site=site.name, cluster=str(found.cluster_id))
+        return False
+    with transaction.atomic():
+        news = replace_all(cluster.id, found.observed)
+        orphan = cluster.phase == Phase.DELETED and found.observed.exists
+        if news or orphan:
+            wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
+    return news or orphan

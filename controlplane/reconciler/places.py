@@ -1,0 +1,195 @@
+"""What becomes of each node of a running cluster. Pure; a name here is a verb or a question about places."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from controlplane.provisioners.base import NodeState
+from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGroup
+
+# A drain hook ends by itself at its deadline; this is for the one that does not.
+DRAIN_SLACK = timedelta(seconds=5)
+RETRY_LIMIT_SECONDS = 60
+
+
+def doubtful(place: Place) -> bool:
+    """Seems to have ended or gone: a verdict that needs a fresh look."""
+    if place.seen or place.ending:
+        return place.state not in ALIVE
+    return place.state is NodeState.ENDED
+
+
+def lost(place: Place) -> bool:
+    """Was there and is not any more, or is on its way out."""
+    return not place.leaving and (place.ending or place.failures > 0) and place.state is not NodeState.READY
+
+
+def settle_fates(view: View) -> tuple[Place, ...]:
+    """Apply what a fresh look proved: a gone birth is followed by the next, an ended one is cleared away."""
+    return tuple(kept for place in view.places if (kept := _settle(view, place)) is not None)
+
+
+def _settle(view: View, place: Place) -> Place | None:
+    if not place.seen and place.sight:
+        place = replace(place, seen=True)
+    if place.state is NodeState.READY and place.failures and not place.ending:
+        return replace(place, failures=0, retry_at=None)
+    if not view.fresh or place.state in ALIVE:
+        return place
+    if place.state is NodeState.ENDED:
+        return place if place.ending else _failed(view, replace(place, ending=True))
+    if place.leaving:
+        return None
+    if place.ending:
+        return _reborn(view, place)
+    return _reborn(view, _failed(view, place)) if place.seen else place
+
+
+def _failed(view: View, place: Place) -> Place:
+    """Count an end that nobody asked for; the first is repaired at once, the next ones ever later."""
+    if place.leaving:
+        return place
+    pause = min(RETRY_LIMIT_SECONDS, 2**place.failures) if place.failures else 0
+    return replace(place, failures=place.failures + 1, retry_at=view.now + timedelta(seconds=pause))
+
+
+def _reborn(view: View, place: Place) -> Place:
+    return replace(
+        place, birth=place.birth + 1, born_generation=view.generation, seen=False, ending=False, sight=None
+    )
+
+
+def mark_restarts(places: tuple[Place, ...], restart_generation: int) -> tuple[Place, ...]:
+    return tuple(
+        replace(place, ending=True) if place.born_generation < restart_generation else place
+        for place in places
+    )
+
+
+def active(places: Iterable[Place], group: str) -> list[Place]:
+    return [place for place in places if place.group == group and not place.leaving]
+
+
+def surplus(groups: tuple[WantedGroup, ...], places: tuple[Place, ...]) -> frozenset[str]:
+    """The groups that have more nodes than they should."""
+    return frozenset(group.name for group in groups if len(active(places, group.name)) > group.count)
+
+
+def matters(groups: tuple[WantedGroup, ...], places: tuple[Place, ...], name: str) -> bool:
+    """Whether it makes a difference which node of the group goes: some stay, and more than enough are at work."""
+    group = next(group for group in groups if group.name == name)
+    present = active(places, name)
+    idle = sum(not place.ready for place in present)
+    return group.drains and group.count > 0 and idle < len(present) - group.count
+
+
+def shrink(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Choose who leaves: what does not work first, then the idle, then the youngest."""
+    leaving: set[str] = set()
+    for group in view.groups:
+        present = sorted(active(places, group.name), key=lambda place: _worth(view, place))
+        leaving.update(place.name for place in present[: max(0, len(present) - group.count)])
+    return tuple(_leave(view, place) if place.name in leaving else place for place in places)
+
+
+def _worth(view: View, place: Place) -> tuple[bool, bool, int, int]:
+    load = (view.loads or {}).get(place.name)
+    return (place.ready, load is None or load.busy is not False, (load and load.tasks) or 0, -place.index)
+
+
+def _leave(view: View, place: Place) -> Place:
+    if place.ready and place.drains and not view.force:
+        return replace(place, leaving=True, drain_until=view.now + timedelta(seconds=view.drain_seconds))
+    return replace(place, leaving=True, ending=True)
+
+
+def to_be_drained(place: Place) -> bool:
+    return place.leaving and not place.ending and place.state in {NodeState.READY, NodeState.UNREADY}
+
+
+def finish_drains(view: View, places: tuple[Place, ...]) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
+    """End the leaving nodes that are drained, or out of time; and which these are."""
+    done = tuple(
+        place for place in places if place.leaving and not place.ending and _drain_is_over(view, place)
+    )
+    names = {place.name for place in done}
+    return tuple(replace(place, ending=True) if place.name in names else place for place in places), done
+
+
+def _drain_is_over(view: View, place: Place) -> bool:
+    late = place.drain_until is None or view.now >= place.drain_until + DRAIN_SLACK
+    return late or place.state is NodeState.DRAINED or (view.fresh and place.state not in ALIVE)
+
+
+def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Add the nodes that are missing, under the lowest free names."""
+    taken = {place.name for place in places}
+    added: list[Place] = []
+    for group in view.groups:
+        missing = group.count - len(active(places, group.name))
+        indexes = (index for index in range(len(taken) + group.count) if f"{group.name}-{index}" not in taken)
+        added += [_new(view, group, index) for _, index in zip(range(missing), indexes, strict=False)]
+    return (*places, *added)
+
+
+def _new(view: View, group: WantedGroup, index: int) -> Place:
+    return Place(
+        name=f"{group.name}-{index}",
+        group=group.name,
+        role=group.role,
+        index=index,
+        run=view.run,
+        birth=1,
+        born_generation=view.generation,
+        critical=group.critical,
+        drains=group.drains,
+    )
+
+
+def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """The births that should exist now; one that keeps failing waits for its next chance."""
+    return tuple(
+        place
+        for place in places
+        if not place.ending and (place.sight or place.retry_at is None or place.retry_at <= view.now)
+    )
+
+
+def differs(view: View, places: tuple[Place, ...], wanted: tuple[Place, ...]) -> bool:
+    """Whether the site has to be told: a birth to make, one to end, or something that nobody meant."""
+    to_make = any(place.sight is None for place in wanted)
+    to_end = any(place.ending and place.sight for place in places)
+    return to_make or to_end or bool(view.strays)
+
+
+def complete(groups: tuple[WantedGroup, ...], places: tuple[Place, ...]) -> bool:
+    counts = {group.name: len([p for p in places if p.group == group.name]) for group in groups}
+    return all(place.ready for place in places) and all(counts[group.name] == group.count for group in groups)
+
+
+def why_not_ready(places: tuple[Place, ...]) -> Trouble:
+    """The first reason a person would want to hear, critical nodes first."""
+    for place in sorted(places, key=lambda place: not place.critical):
+        if place.leaving:
+            continue
+        if place.failures and not place.ready:
+            detail = (place.sight.message if place.sight else "") or "it is being replaced"
+            return Trouble("NODE_LOST", f"{place.name} ended: {detail}")
+        if place.sight and place.sight.reason:
+            return Trouble(place.sight.reason, f"{place.name}: {place.sight.message}")
+        if place.state is NodeState.UNREADY and place.sight:
+            return Trouble("NODE_UNREADY", f"{place.name}: {place.sight.message or 'does not answer'}")
+    return Trouble("", "")
+
+
+def why_late(places: tuple[Place, ...]) -> Trouble:
+    late = [place.name for place in places if not place.ready]
+    why = why_not_ready(places).message
+    return Trouble(
+        "DEADLINE_EXCEEDED", f"not ready in time: {', '.join(late)}" + (f" ({why})" if why else "")
+    )
+
+
+def digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]

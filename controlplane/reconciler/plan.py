@@ -1,0 +1,220 @@
+"""The next step of one cluster. Pure: the same view gives the same step, and every step repeats without harm.
+
+A step is recorded first and carried out after, so an act always follows from what is stored: a crash between the
+two is a view in which the act was not carried out yet. What an act achieved is believed only when it is seen.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controlplane.clusters.phases import Goal, Phase
+from controlplane.provisioners.base import CALL_SECONDS, NodeState
+from controlplane.reconciler import places as on
+from controlplane.reconciler.view import Act, Step, Trouble, View
+from controlplane.work.claim import LEASE_SECONDS
+
+# How long an act that was carried out is given to show, before its site is asked and told again.
+REPEAT_SECONDS = 10
+# After the last act a paused worker may still be about to write: only a look later than this is the last word.
+QUIET = timedelta(seconds=LEASE_SECONDS + CALL_SECONDS)
+MAX_FAILURES = 5
+
+
+def plan(view: View) -> Step:
+    match view.goal:
+        case Goal.DELETED:
+            return _delete(view)
+        case Goal.STOPPED:
+            return _stop(view)
+        case Goal.RUNNING:
+            return _run(view)
+
+
+# -- going away ---------------------------------------------------------------------------------------------------
+
+
+def _delete(view: View) -> Step:
+    done = view.phase is Phase.DELETED
+    step = Step(Phase.DELETED if done else Phase.DELETING, view.run, ())
+    if view.fresh and not view.exists:
+        return _rest(view, replace(step, phase=Phase.DELETED, settled=not done))
+    if done and not view.fresh:
+        return _rest(view, step)
+    if not view.fresh:
+        return replace(step, places=view.places, act=Act.LOOK)
+    return _ask(view, replace(step, places=view.places), Act.REMOVE, f"remove:{view.force}")
+
+
+def _stop(view: View) -> Step:
+    at_rest = view.phase is Phase.STOPPED
+    left = bool(view.strays or view.old_runs or any(place.sight for place in view.places))
+    if at_rest and not left:
+        return _rest(
+            view, Step(Phase.STOPPED, view.run, (), settled=view.generation > view.observed_generation)
+        )
+    step = Step(Phase.STOPPING, view.run, view.places)
+    if not view.fresh:
+        return replace(step, act=Act.LOOK)
+    if not left:
+        return _rest(view, replace(step, phase=Phase.STOPPED, places=(), settled=True))
+    return _ask(view, step, Act.END_RUN, f"end:{view.run}:{view.force}")
+
+
+# -- being there --------------------------------------------------------------------------------------------------
+
+
+def _run(view: View) -> Step:
+    if view.phase is Phase.FAILED and view.generation == view.observed_generation:
+        step = Step(Phase.FAILED, view.run, view.places, reason=view.why.reason, message=view.why.message)
+        return _rest(view, step)
+    if view.phase in {Phase.PENDING, Phase.STOPPED, Phase.FAILED, Phase.STOPPING}:
+        return _begin(view)
+    if view.old_runs:
+        return _clear(view)
+    if not view.isolated:
+        return _isolate(view)
+    return _converge(view)
+
+
+def _begin(view: View) -> Step:
+    """A new run: whatever an earlier one left is ended before the first node of this one is made."""
+    return Step(Phase.STARTING, view.run + 1, (), next_in=0)
+
+
+def _clear(view: View) -> Step:
+    step = Step(Phase.STARTING, view.run, ())
+    if not view.fresh:
+        return replace(step, act=Act.LOOK)
+    return _ask(view, step, Act.END_RUN, f"end:{view.run - 1}:{view.force}")
+
+
+def _isolate(view: View) -> Step:
+    step = Step(view.phase, view.run, view.places)
+    if view.trouble:
+        return _give_up(view, step, view.trouble)
+    token = f"ensure:{view.run}"
+    if view.told == token:
+        return replace(step, isolated=True, next_in=0)
+    return replace(step, act=Act.ENSURE, token=token)
+
+
+def _converge(view: View) -> Step:
+    step = Step(view.phase, view.run, view.places, isolated=True)
+    if not view.fresh and any(on.doubtful(place) for place in view.places):
+        return replace(step, act=Act.LOOK)
+    places = on.settle_fates(view)
+    places = on.mark_restarts(places, view.restart_generation)
+    short = on.surplus(view.groups, places)
+    if short and view.loads is None and any(on.matters(view.groups, places, group) for group in short):
+        names = tuple(place.name for place in places if place.group in short and not place.leaving)
+        return replace(step, places=places, act=Act.LOAD, names=names)
+    places = on.shrink(view, places)
+    places, drained = on.finish_drains(view, places)
+    places = on.grow(view, places)
+    return _judge(view, replace(step, places=places, drained=drained))
+
+
+def _judge(view: View, step: Step) -> Step:
+    """Which phase this is, now that every place's fate is known; then what is to be done about it."""
+    step = replace(step, phase=_phase(view, step))
+    worst = max(step.places, key=lambda place: place.failures, default=None)
+    if view.trouble:
+        return _give_up(view, step, view.trouble)
+    if step.phase is Phase.STARTING and worst is not None and worst.failures >= MAX_FAILURES:
+        return _give_up(
+            view, step, Trouble("NODE_FAILED", f"{worst.name} ended {worst.failures} times in a row")
+        )
+    if on.complete(view.groups, step.places):
+        step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
+        return _pursue(view, step) if view.strays else _rest(view, step)
+    if view.deadline and view.now >= view.deadline and view.observed_generation < view.generation:
+        if not view.fresh:
+            return replace(step, act=Act.LOOK)
+        return _give_up(view, step, on.why_late(step.places))
+    trouble = on.why_not_ready(step.places)
+    return _pursue(view, replace(step, reason=trouble.reason, message=trouble.message))
+
+
+def _phase(view: View, step: Step) -> Phase:
+    if any(place.critical and on.lost(place) for place in step.places):
+        return Phase.STARTING
+    if view.phase is Phase.READY and view.generation > view.observed_generation:
+        return Phase.RESIZING
+    return view.phase
+
+
+def _pursue(view: View, step: Step) -> Step:
+    """Tell the site what is not so yet, each thing once, then wait to see it."""
+    to_drain = tuple(place.name for place in step.places if on.to_be_drained(place))
+    if to_drain:
+        asked = _ask(view, step, Act.DRAIN, "drain:" + on.digest(to_drain), names=to_drain)
+        if asked.act:
+            return asked
+    wanted = on.wanted(view, step.places)
+    if on.differs(view, step.places, wanted):
+        token = f"apply:{view.run}:" + on.digest(
+            [*(f"{p.name}@{p.birth}" for p in wanted), "-", *view.strays]
+        )
+        return _ask(view, step, Act.APPLY, token, names=tuple(place.name for place in wanted))
+    return _wait(view, step)
+
+
+def _give_up(view: View, step: Step, trouble: Trouble) -> Step:
+    """Starting fails the cluster; anything later fails the operation and leaves a cluster that works, degraded."""
+    waiting = view.observed_generation < view.generation
+    failed = trouble if waiting else None
+    step = replace(step, reason=trouble.reason, message=trouble.message, failed=failed)
+    if step.phase is Phase.STARTING:
+        return replace(step, phase=Phase.FAILED, failed=trouble, next_in=0)
+    return replace(step, phase=Phase.READY, next_in=float(REPEAT_SECONDS))
+
+
+# -- asking, waiting, resting -------------------------------------------------------------------------------------
+
+
+def _ask(view: View, step: Step, act: Act, token: str, names: tuple[str, ...] = ()) -> Step:
+    """Carry the act out once; again only when a fresh look says that it is still needed some seconds later."""
+    if view.told == token:
+        # What had ended before it was cleared away shows at once; all else takes its time.
+        if not view.fresh and any(place.state is NodeState.ENDED for place in view.places):
+            return replace(step, asked=token, act=Act.LOOK)
+        return replace(step, asked=token, next_in=_next(view, REPEAT_SECONDS))
+    if view.asked == token and view.asked_at:
+        left = REPEAT_SECONDS - (view.now - view.asked_at).total_seconds()
+        if left > 0:
+            return replace(step, next_in=_next(view, left))
+        if not view.fresh:
+            return replace(step, act=Act.LOOK)
+    return replace(step, act=act, token=token, names=names)
+
+
+def _wait(view: View, step: Step) -> Step:
+    """Everything was told; news should come by itself, and is fetched when it does not."""
+    if view.fresh or (view.looked_at and view.now - view.looked_at < timedelta(seconds=REPEAT_SECONDS)):
+        return replace(step, next_in=_next(view, REPEAT_SECONDS))
+    return replace(step, act=Act.LOOK)
+
+
+def _next(view: View, seconds: float) -> float:
+    """No later than the next moment at which time alone changes what is to be done."""
+    moments: list[datetime] = [
+        place.retry_at for place in view.places if place.retry_at and place.retry_at > view.now
+    ]
+    moments += [
+        place.drain_until for place in view.places if place.drain_until and place.drain_until > view.now
+    ]
+    if view.deadline and view.deadline > view.now:
+        moments.append(view.deadline)
+    return min([seconds, *((moment - view.now).total_seconds() for moment in moments)])
+
+
+def _rest(view: View, step: Step) -> Step:
+    """Nothing to do. Rest for good only after a look that no late write can follow."""
+    if view.acted_at is None:
+        return step
+    quiet_at = view.acted_at + QUIET
+    if view.looked_at and view.looked_at >= quiet_at:
+        return step
+    if view.now < quiet_at:
+        return replace(step, next_in=(quiet_at - view.now).total_seconds())
+    return step if view.fresh else replace(step, act=Act.LOOK)

@@ -1,0 +1,239 @@
+"""Writing down what a pass decided: one transaction under the lease's fence and the revision that was read."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from controlplane.clusters.models import Cluster, Event, Node, Operation
+from controlplane.clusters.models import Step as StepRow
+from controlplane.clusters.models.operation import State
+from controlplane.clusters.operations import operation_end
+from controlplane.clusters.phases import MOVES, Phase
+from controlplane.metrics import instruments
+from controlplane.provisioners.base import Observed
+from controlplane.reconciler import reports
+from controlplane.reconciler.observations import forget_cluster, replace_all
+from controlplane.reconciler.scope import Scope
+from controlplane.reconciler.steps import progress
+from controlplane.reconciler.view import READS, Place, Step
+from controlplane.work.claim import Claimed, require
+from tenants import quota
+from tenants.amounts import Amounts
+from tenants.models import Claim
+
+OPERATION_CHANNEL = "slipway_operation"
+
+_NODE_FIELDS = (
+    "birth",
+    "born_generation",
+    "seen",
+    "ending",
+    "leaving",
+    "drain_until",
+    "failures",
+    "retry_at",
+    "run",
+)
+
+
+class Stale(Exception):  # noqa: N818
+    """The cluster was changed since it was read: read it again."""
+
+
+class ForbiddenMove(Exception):  # noqa: N818
+    """A step asked for a move that the table does not have: a defect, never stored."""
+
+
+@transaction.atomic
+def record(claimed: Claimed, scope: Scope, step: Step, observed: Observed | None) -> None:
+    """Store the step before it is carried out. Raises LostLease, Stale, QuotaExceeded; then nothing is stored."""
+    require(claimed)
+    if observed is not None:
+        replace_all(scope.cluster.id, observed)
+    changed = _cluster(scope, step)
+    changed |= _nodes(scope, step)
+    changed |= _operation(scope, step)
+    if changed and scope.operation:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [OPERATION_CHANNEL, str(scope.operation.id)])
+    if changed:
+        _hold(scope, step)
+
+
+def _cluster(scope: Scope, step: Step) -> bool:
+    cluster, view = scope.cluster, scope.view
+    changes = {
+        name: value for name, value in _columns(scope, step).items() if getattr(cluster, name) != value
+    }
+    if not changes:
+        return False
+    if step.phase != view.phase and step.phase not in MOVES[view.phase]:
+        raise ForbiddenMove(f"{view.phase} to {step.phase}")
+    updated = Cluster.objects.filter(id=cluster.id, revision=cluster.revision).update(
+        **changes, revision=cluster.revision + 1
+    )
+    if not updated:
+        raise Stale
+    if step.phase != view.phase:
+        message = step.message or f"From {view.phase} to {step.phase}."
+        Event.objects.create(cluster=cluster, kind=f"PHASE_{step.phase.upper()}", message=message[:1000])
+    return True
+
+
+def _columns(scope: Scope, step: Step) -> dict[str, Any]:
+    """Every column that the reconciler owns, as it is to be."""
+    cluster, view = scope.cluster, scope.view
+    writes = step.act is not None and step.act not in READS
+    columns: dict[str, Any] = {
+        "phase": step.phase,
+        "run": step.run,
+        "reason": step.reason[:64],
+        "message": step.message[:1000],
+        "conditions": conditions(cluster, step, view.now),
+    }
+    if step.settled or step.failed:
+        columns["observed_generation"] = view.generation
+    if step.isolated:
+        columns["isolated_run"] = step.run
+    if step.asked and step.asked == view.told:
+        columns |= {"asked": step.asked, "asked_at": view.now}
+    if writes:
+        columns["acted_at"] = view.now
+    if view.fresh:
+        columns["looked_at"] = view.now
+    if step.phase is Phase.READY and view.phase is not Phase.READY:
+        columns["ready_at"] = view.now
+    if step.phase is Phase.DELETED and cluster.deleted_at is None:
+        columns["deleted_at"] = view.now
+    return columns
+
+
+def conditions(cluster: Cluster, step: Step, now: datetime) -> list[dict[str, Any]]:
+    """Ready and Degraded, each with since when it is so."""
+    ready = step.phase is Phase.READY
+    found = {
+        "Ready": (ready, "" if ready else step.reason, "" if ready else step.message),
+        "Degraded": (
+            ready and bool(step.reason),
+            step.reason if ready else "",
+            step.message if ready else "",
+        ),
+    }
+    before = {condition["type"]: condition for condition in cluster.conditions}
+    return [
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "at": _since(before.get(kind), status, now),
+        }
+        for kind, (status, reason, message) in found.items()
+    ]
+
+
+def _since(before: dict[str, Any] | None, status: bool, now: datetime) -> str:
+    return before["at"] if before and before["status"] == status else now.isoformat()
+
+
+def _nodes(scope: Scope, step: Step) -> bool:
+    rows = {node.name: node for node in scope.cluster.nodes.all()}
+    kept = {place.name for place in step.places}
+    gone = [row.id for name, row in rows.items() if name not in kept]
+    new = [_node(scope.cluster, place) for place in step.places if place.name not in rows]
+    changed = [row for place in step.places if (row := rows.get(place.name)) and _apply(row, place)]
+    if gone:
+        Node.objects.filter(id__in=gone).delete()
+    if new:
+        Node.objects.bulk_create(new)
+    if changed:
+        Node.objects.bulk_update(changed, _NODE_FIELDS)
+    if step.phase is Phase.DELETED:
+        forget_cluster(scope.cluster.id)
+    return bool(gone or new or changed)
+
+
+def _node(cluster: Cluster, place: Place) -> Node:
+    node = Node(cluster=cluster, name=place.name, group=place.group, role=place.role, index=place.index)
+    _apply(node, place)
+    return node
+
+
+def _apply(row: Node, place: Place) -> bool:
+    different = [field for field in _NODE_FIELDS if getattr(row, field) != getattr(place, field)]
+    for field in different:
+        setattr(row, field, getattr(place, field))
+    return bool(different)
+
+
+def _operation(scope: Scope, step: Step) -> bool:
+    operation = scope.operation
+    if operation is None:
+        return False
+    changed = _advance(operation, scope, step)
+    if step.drained:
+        operation.report = [*operation.report, *(reports.of(place, scope.view) for place in step.drained)]
+        operation.save(update_fields=["report"])
+    if operation.state == State.PENDING:
+        operation.state = State.RUNNING
+        operation.save(update_fields=["state"])
+        changed = True
+    if step.failed:
+        return operation_end(operation, State.FAILED, reason=step.failed.reason, message=step.failed.message)
+    if step.settled:
+        return operation_end(operation, State.SUCCEEDED)
+    return changed
+
+
+def _advance(operation: Operation, scope: Scope, step: Step) -> bool:
+    """End the steps that are done, in order; the first that is not is under way."""
+    rows = list(operation.steps.all())
+    changed: list[StepRow] = []
+    start = rows[0].started_at if rows else None
+    for row in rows:
+        if row.ended_at is None:
+            found = progress(row.name, scope.view, step)
+            began = row.started_at or start
+            if row.started_at != began or row.message != found.message or found.done_at:
+                row.started_at, row.message = began, found.message[:1000]
+                row.ended_at = max(found.done_at, began) if found.done_at and began else found.done_at
+                changed.append(row)
+            if row.ended_at is None:
+                break
+            _measure(operation.kind, row)
+        start = row.ended_at
+    StepRow.objects.bulk_update(changed, ["started_at", "ended_at", "message"])
+    return bool(changed)
+
+
+def _measure(kind: str, row: StepRow) -> None:
+    if row.started_at and row.ended_at:
+        instruments.STEP.labels(kind, row.name).observe((row.ended_at - row.started_at).total_seconds())
+
+
+def _hold(scope: Scope, step: Step) -> None:
+    """Keep the claim at what is wanted or still there, whichever is more; the last statements of the transaction."""
+    cluster = scope.cluster
+    if step.phase is Phase.DELETED:
+        quota.claim_release(owner_id=cluster.id)
+        return
+    if step.phase in {Phase.STOPPING, Phase.DELETING}:
+        return
+    wanted = scope.launch.keeps if step.phase is Phase.STOPPED else _held(scope, step)
+    claim = Claim.objects.filter(owner_id=cluster.id).first()
+    if claim is None or claim.amounts != wanted:
+        quota.claim_set(
+            owner_id=cluster.id,
+            tenant_id=cluster.tenant_id,
+            user_id=cluster.owner_id,
+            label=cluster.name,
+            site=cluster.site.name,
+            amounts=wanted,
+        )
+
+
+def _held(scope: Scope, step: Step) -> Amounts:
+    each = {group.name: group.each for group in scope.launch.groups}
+    there = sum((each[place.group] for place in step.places), start=Amounts(clusters=1))
+    return there.max(scope.launch.takes)

@@ -1,0 +1,156 @@
+"""Everything one pass needs to know of a cluster, read at once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from controlplane.clusters.models import Cluster, Node, Operation
+from controlplane.clusters.models.operation import LIVE
+from controlplane.clusters.phases import Goal, Phase
+from controlplane.provisioners import registry
+from controlplane.provisioners.base import ClusterRef, Load, Observed, ObservedNode, Provisioner
+from controlplane.reconciler.observations import sights_of
+from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGroup
+from templates.parsing import launch_from_json
+from templates.schema import Launch
+from tenants.models import TenantState
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What this pass found out at the site, beside the rows. A writing act makes an older look stale."""
+
+    observed: Observed | None = None
+    loads: Mapping[str, Load] | None = None
+    trouble: Trouble | None = None
+    told: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The rows behind a view, as they were read."""
+
+    cluster: Cluster
+    launch: Launch
+    operation: Operation | None
+    view: View
+    sights: tuple[ObservedNode, ...]
+
+    @property
+    def ref(self) -> ClusterRef:
+        return cluster_ref(self.cluster)
+
+    @property
+    def site(self) -> Provisioner:
+        return site_of(self.cluster)
+
+
+def cluster_ref(cluster: Cluster) -> ClusterRef:
+    return ClusterRef(
+        id=cluster.id, name=cluster.name, tenant_id=cluster.tenant_id, tenant=cluster.tenant.name
+    )
+
+
+def site_of(cluster: Cluster) -> Provisioner:
+    return registry.provisioner(cluster.site.kind, cluster.site.name, settings.DATA_DIR / "sites")
+
+
+def read(cluster_id: UUID, learned: Learned) -> Scope | None:
+    """None: there is no such cluster."""
+    cluster = Cluster.objects.select_related("tenant", "site").filter(id=cluster_id).first()
+    if cluster is None:
+        return None
+    launch = launch_from_json(cluster.effective)
+    operation = Operation.objects.filter(cluster=cluster, state__in=LIVE).first()
+    fresh = learned.observed
+    sights = tuple(fresh.nodes) if fresh else tuple(sights_of(cluster_id))
+    view = _view(cluster, launch, operation, tuple(cluster.nodes.all()), sights, timezone.now())
+    if fresh is not None:
+        view = replace(view, fresh=True, exists=fresh.exists)
+    view = replace(view, loads=learned.loads, trouble=learned.trouble, told=learned.told)
+    return Scope(cluster, launch, operation, view, sights)
+
+
+def effective_goal(cluster: Cluster) -> Goal:
+    """What the tenant's state leaves of the goal: nothing runs in a suspended tenant, nothing stays in a deleted."""
+    if cluster.tenant.state in {TenantState.DELETING, TenantState.DELETED}:
+        return Goal.DELETED
+    if cluster.tenant.state == TenantState.SUSPENDED and cluster.goal == Goal.RUNNING:
+        return Goal.STOPPED
+    return Goal(cluster.goal)
+
+
+def _view(
+    cluster: Cluster,
+    launch: Launch,
+    operation: Operation | None,
+    nodes: tuple[Node, ...],
+    sights: tuple[ObservedNode, ...],
+    now: datetime,
+) -> View:
+    places = tuple(_place(node, launch, sights) for node in nodes)
+    known = {(place.name, place.birth) for place in places}
+    mine = [sight for sight in sights if sight.run == cluster.run and sight.state in ALIVE]
+    return View(
+        now=now,
+        goal=effective_goal(cluster),
+        phase=Phase(cluster.phase),
+        generation=cluster.generation,
+        observed_generation=cluster.observed_generation,
+        run=cluster.run,
+        groups=_groups(launch),
+        places=places,
+        isolated=cluster.isolated_run == cluster.run,
+        restart_generation=cluster.restart_generation,
+        force=cluster.force,
+        drain_seconds=cluster.drain_seconds,
+        deadline=operation.deadline if operation else None,
+        strays=tuple(f"{s.name}@{s.birth}" for s in mine if (s.name, s.birth) not in known),
+        old_runs=any(sight.run < cluster.run for sight in sights),
+        asked=cluster.asked,
+        asked_at=cluster.asked_at,
+        acted_at=cluster.acted_at,
+        looked_at=cluster.looked_at,
+        why=Trouble(cluster.reason, cluster.message),
+    )
+
+
+def _groups(launch: Launch) -> tuple[WantedGroup, ...]:
+    roles = {role.name: role for role in launch.app.roles}
+    return tuple(
+        WantedGroup(
+            group.name,
+            group.role,
+            group.count,
+            roles[group.role].critical,
+            bool(roles[group.role].hooks.drain),
+        )
+        for group in launch.groups
+    )
+
+
+def _place(node: Node, launch: Launch, sights: Iterable[ObservedNode]) -> Place:
+    role = launch.app.role(node.role)
+    births = (s for s in sights if (s.run, s.name, s.birth) == (node.run, node.name, node.birth))
+    return Place(
+        name=node.name,
+        group=node.group,
+        role=node.role,
+        index=node.index,
+        run=node.run,
+        birth=node.birth,
+        born_generation=node.born_generation,
+        critical=role.critical,
+        drains=bool(role.hooks.drain),
+        seen=node.seen,
+        ending=node.ending,
+        leaving=node.leaving,
+        drain_until=node.drain_until,
+        failures=node.failures,
+        retry_at=node.retry_at,
+        sight=next(births, None),
+    )

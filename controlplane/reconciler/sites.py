@@ -1,0 +1,42 @@
+"""Looking after sites: the last verdict, and the listing that makes up for lost news."""
+
+from django.conf import settings
+from django.utils import timezone
+
+from controlplane.clusters.models import Site
+from controlplane.provisioners import registry
+from controlplane.provisioners.base import Permanent, Provisioner, SiteVerdict, Temporary
+from controlplane.reconciler.observe import compare
+from controlplane.work.claim import Claimed
+
+LIST_SECONDS = 180.0
+UNREADY_SECONDS = 10.0
+
+
+def provisioner_of(site: Site) -> Provisioner:
+    return registry.provisioner(site.kind, site.name, settings.DATA_DIR / "sites")
+
+
+def reconcile_site(claimed: Claimed) -> float | None:
+    """Check and list one site; seconds until the next time."""
+    site = Site.objects.filter(id=claimed.key).first()
+    if site is None:
+        return None
+    verdict = _verdict(site)
+    Site.objects.filter(id=site.id).update(
+        ready=verdict.ready,
+        isolation=verdict.isolation,
+        message=verdict.message[:1000],
+        checked_at=timezone.now(),
+    )
+    return LIST_SECONDS if verdict.ready else UNREADY_SECONDS
+
+
+def _verdict(site: Site) -> SiteVerdict:
+    try:
+        verdict = provisioner_of(site).check()
+        if verdict.ready:
+            compare(site, provisioner_of(site))
+    except (Temporary, Permanent) as error:
+        return SiteVerdict(ready=False, isolation=site.isolation, message=f"{error.reason}: {error.message}")
+    return verdict

@@ -1,0 +1,87 @@
+"""Driving the loop by hand: passes are made here, wakes are only written down."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.db import connection
+
+from controlplane.clusters.models import Cluster
+from controlplane.provisioners.fake import FakeProvisioner
+from controlplane.reconciler.observations import notice
+from controlplane.reconciler.scope import site_of
+from controlplane.reconciler.tasks import HANDLERS
+from controlplane.work.claim import claim
+from controlplane.work.loop import run_once
+
+MOST_PASSES = 60
+
+
+def site(cluster: Cluster) -> FakeProvisioner:
+    found = site_of(cluster)
+    assert isinstance(found, FakeProvisioner)
+    return found
+
+
+def one_pass(*, news: FakeProvisioner | None = None) -> bool:
+    """Handle the one row that is next; whether there was one. news: whose events are taken in first."""
+    for sight in news.news() if news else []:
+        notice(sight)
+    _hurry()
+    claimed = claim(list(HANDLERS))
+    if claimed is None:
+        return False
+    run_once(claimed, HANDLERS[claimed.kind])
+    return True
+
+
+def _hurry() -> None:
+    """What waits for less than the time that news takes is due now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE work_work SET due_at = clock_timestamp()"
+            " WHERE due_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '3 seconds'"
+        )
+
+
+def settle(cluster: Cluster) -> Cluster:
+    """Passes until nothing is due, news delivered in between; the cluster as it is then."""
+    for _ in range(MOST_PASSES):
+        if not one_pass(news=site(cluster)) and site(cluster)._events.empty():
+            return Cluster.objects.get(id=cluster.id)
+    raise AssertionError(f"still at work after {MOST_PASSES} passes: {reload(cluster.id).phase}")
+
+
+def later(seconds: float) -> None:
+    """Make what is due within this time due now, and what was done that much longer ago."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE work_work SET due_at = due_at - %(s)s * interval '1 second', lease_until = NULL",
+            {"s": seconds},
+        )
+        for column in ("asked_at", "acted_at", "looked_at"):
+            cursor.execute(
+                f"UPDATE clusters_cluster SET {column} = {column} - %s * interval '1 second'", [seconds]
+            )
+        cursor.execute(
+            "UPDATE clusters_operation SET deadline = deadline - %s * interval '1 second'", [seconds]
+        )
+        cursor.execute(
+            "UPDATE clusters_node SET drain_until = drain_until - %(s)s * interval '1 second',"
+            " retry_at = retry_at - %(s)s * interval '1 second'",
+            {"s": seconds},
+        )
+
+
+def reload(cluster_id: UUID) -> Cluster:
+    return Cluster.objects.get(id=cluster_id)
+
+
+@contextmanager
+def fresh_fake() -> Iterator[None]:
+    """No test sees another's clusters."""
+    from controlplane.provisioners import registry
+
+    registry.provisioner.cache_clear()
+    yield
+    registry.provisioner.cache_clear()

@@ -1,0 +1,151 @@
+"""A cluster's life on the fake site, from request to rest."""
+
+from controlplane.clusters.models import Cluster, Operation
+from controlplane.clusters.services import (
+    cluster_delete,
+    cluster_resize,
+    cluster_restart,
+    cluster_start,
+    cluster_stop,
+    operation_cancel,
+)
+from tenants.amounts import Amounts
+from tenants.models import Claim
+from tests.reconciler.conftest import World
+from tests.reconciler.settling import later, one_pass, settle, site
+
+
+def last(cluster: Cluster) -> Operation:
+    return cluster.operations.order_by("-id")[0]
+
+
+def test_a_launched_cluster_becomes_ready(world: World) -> None:
+    cluster = settle(world.launch())
+    assert (cluster.phase, cluster.observed_generation) == ("ready", 1)
+    assert last(cluster).state == "succeeded"
+    assert {node.name for node in cluster.nodes.all()} == {"head-0", "hand-0", "hand-1"}
+
+
+def test_every_step_of_the_create_is_timed_and_in_order(world: World) -> None:
+    steps = list(last(settle(world.launch())).steps.all())
+    assert [step.name for step in steps] == [
+        "admitted", "isolated", "applied", "scheduled", "image", "started", "ready"
+    ]  # fmt: skip
+    assert all(step.ended_at and step.started_at and step.ended_at >= step.started_at for step in steps)
+
+
+def test_stop_frees_what_runs_and_keeps_what_is_stored(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_stop(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert cluster.phase == "stopped"
+    assert not site(cluster).alive(cluster.id)
+    held = Claim.objects.get(owner_id=cluster.id).amounts
+    assert held == Amounts(storage=2**30, clusters=1)
+
+
+def test_start_after_stop_is_a_new_run(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_stop(access=world.bob, cluster="one")
+    settle(cluster)
+    cluster_start(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert (cluster.phase, cluster.run) == ("ready", 2)
+
+
+def test_restart_replaces_every_node_and_no_other(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_restart(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert cluster.phase == "ready"
+    assert {node.birth for node in cluster.nodes.all()} == {2}
+    assert site(cluster).made == {"head-0": 2, "hand-0": 2, "hand-1": 2}
+
+
+def test_resize_up_adds_and_down_drains(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 4}})
+    cluster = settle(cluster)
+    assert (cluster.phase, cluster.nodes.filter(group="hand").count()) == ("ready", 4)
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    cluster = settle(cluster)
+    assert (cluster.phase, cluster.nodes.filter(group="hand").count()) == ("ready", 1)
+    report = last(cluster).report
+    assert sorted(entry["outcome"] for entry in report) == ["drained"] * 3
+    assert Claim.objects.get(owner_id=cluster.id).amounts.cpu == 1500
+
+
+def test_delete_leaves_nothing_but_the_tombstone(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_delete(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert cluster.phase == "deleted"
+    assert not site(cluster)._clusters
+    assert not Claim.objects.filter(owner_id=cluster.id).exists()
+    assert not cluster.nodes.exists()
+
+
+def test_cancelled_create_becomes_a_stop(world: World) -> None:
+    cluster = world.launch()
+    operation_cancel(access=world.bob, operation=last(cluster).id)
+    cluster = settle(cluster)
+    assert cluster.phase == "stopped"
+    assert [op.state for op in cluster.operations.order_by("id")] == ["cancelled", "succeeded"]
+
+
+def test_a_lost_hand_is_replaced_while_the_cluster_stays_ready(world: World) -> None:
+    cluster = settle(world.launch())
+    site(cluster).end_node(cluster.id, "hand-1")
+    for sight in site(cluster).news():
+        from controlplane.reconciler.observations import notice
+
+        notice(sight)
+    one_pass()
+    cluster = settle(cluster)
+    assert cluster.phase == "ready"
+    assert cluster.nodes.get(name="hand-1").birth == 2
+    assert not cluster.events.filter(kind="PHASE_STARTING").count() > 1
+
+
+def test_a_lost_head_takes_the_cluster_back_to_starting(world: World) -> None:
+    cluster = settle(world.launch())
+    site(cluster).end_node(cluster.id, "head-0")
+    cluster = settle(cluster)
+    assert cluster.phase == "ready"
+    assert cluster.events.filter(kind="PHASE_STARTING", message__contains="head-0").exists()
+    assert site(cluster).made["head-0"] == 2
+
+
+def test_a_cluster_that_does_not_get_ready_fails_at_its_deadline(world: World) -> None:
+    cluster = world.launch()
+    site(cluster).unready = {"hand-1"}
+    cluster = settle(cluster)
+    assert cluster.phase == "starting"
+    later(3600)
+    cluster = settle(cluster)
+    assert (cluster.phase, cluster.reason) == ("failed", "DEADLINE_EXCEEDED")
+    assert "hand-1" in cluster.message
+    assert last(cluster).state == "failed"
+
+
+def test_a_failed_cluster_can_be_started_again(world: World) -> None:
+    cluster = world.launch()
+    site(cluster).unready = {"hand-1"}
+    settle(cluster)
+    later(3600)
+    settle(cluster)
+    site(cluster).unready = set()
+    cluster_start(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert (cluster.phase, cluster.run) == ("ready", 2)
+    assert {sight.run for sight in site(cluster).alive(cluster.id)} == {2}
+
+
+def test_at_rest_nothing_is_due_and_nothing_is_called(world: World) -> None:
+    cluster = settle(world.launch())
+    later(60)
+    settle(cluster)
+    before = dict(site(cluster).calls)
+    later(3600)
+    settle(cluster)
+    assert dict(site(cluster).calls) == before
