@@ -3,6 +3,7 @@
 Every secret NAME may come as NAME_FILE instead: the path of a file that holds it.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -122,6 +123,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login"
+# Of guardian only the models are used: a share is asked for in the query that reads its cluster.
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 GUARDIAN_MONKEY_PATCH_USER = False
 ANONYMOUS_USER_NAME = None
 
@@ -149,6 +152,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL")
+# Options of kombu's transport as JSON, such as the folders of filesystem://.
+CELERY_TRANSPORT_OPTIONS = json.loads(env("SLIPWAY_BROKER_OPTIONS", "{}"))
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 STATIC_URL = "/static/"

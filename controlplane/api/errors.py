@@ -1,0 +1,160 @@
+"""From whatever was raised to the one answer for it. Refusals by access and quota are audited here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.api import problems
+from controlplane.api.authentication import actor_of
+from controlplane.api.parsers import TooLarge
+from controlplane.provisioners.base import Temporary
+from tenants import audit
+from tenants.errors import Invalid, NotFound, Refused, TooBusy
+from tenants.models import Tenant, TenantState
+from tenants.names import parse_id
+
+log = structlog.get_logger(__name__)
+
+# status: (reason, title), for what the framework refuses.
+_KNOWN: Final = {
+    400: ("MALFORMED", "Malformed request"),
+    401: ("UNAUTHENTICATED", "Not authenticated"),
+    403: ("FORBIDDEN", "Forbidden"),
+    404: (NotFound.default_reason, NotFound.title),
+    405: ("METHOD_NOT_ALLOWED", "Method not allowed"),
+    406: ("NOT_ACCEPTABLE", "Not acceptable"),
+    413: ("TOO_LARGE", "Too large"),
+    415: ("UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"),
+    429: ("TOO_MANY_REQUESTS", "Too many requests"),
+}
+_INTERNAL: Final = {
+    "status": 500,
+    "reason": "INTERNAL",
+    "title": "Internal error",
+    "detail": "Something went wrong here. It is in the log under this request_id.",
+}
+# Waited too long for a lock, was cancelled, or lost to another transaction: nothing happened, try again.
+_PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> Response:
+    """The exception handler of the REST framework."""
+    request: Request = context["request"]
+    refusal = _as_refusal(error)
+    if refusal is not None:
+        _audit(refusal, context)
+        return _refused(request, refusal)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
+    if isinstance(error, exceptions.APIException) and error.status_code < 500:
+        return _framework(request, error)
+    return _internal(request, error)
+
+
+def pointers(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
+    """Serializer errors, however nested, as {"pointer", "detail"} each."""
+    if isinstance(detail, Mapping):
+        for key, inner in detail.items():
+            whole = key == "non_field_errors"
+            yield from pointers(inner, pointer if whole else f"{pointer}/{_token(key)}")
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            is_text = isinstance(inner, str)
+            yield from pointers(inner, pointer if is_text else f"{pointer}/{index}")
+    else:
+        yield {"pointer": pointer, "detail": str(detail)}
+
+
+def _token(key: object) -> str:
+    return str(key)[:100].replace("~", "~0").replace("/", "~1")
+
+
+def _as_refusal(error: Exception) -> Refused | None:
+    """Everything that is a plain answer rather than a fault of ours."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        return Invalid(errors=list(pointers(error.detail)))  # type: ignore[arg-type]
+    if isinstance(error, Temporary):
+        return TooBusy(error.message, reason=error.reason, retry_after=max(1, round(error.delay)))
+    if isinstance(error, DatabaseError | InterfaceError):
+        return _as_busy(error)
+    return None
+
+
+def _as_busy(error: Exception) -> TooBusy | None:
+    if getattr(error.__cause__, "pgcode", None) in _PASSING:
+        return TooBusy()
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("database_away", error=str(error).strip()[:200])
+        connection.close()
+        return TooBusy(
+            "The database cannot be reached at the moment.", reason="DATABASE_UNAVAILABLE", retry_after=2
+        )
+    return None
+
+
+def _refused(request: Request, refusal: Refused) -> Response:
+    document = problems.problem(
+        request,
+        status=refusal.status,
+        reason=refusal.reason,
+        title=refusal.title,
+        detail=refusal.detail,
+        extra=refusal.extra,
+    )
+    response = Response(document, status=refusal.status, content_type=problems.MEDIA_TYPE)
+    if "retry_after" in refusal.extra:
+        response["Retry-After"] = str(refusal.extra["retry_after"])
+    return response
+
+
+def _framework(request: Request, error: exceptions.APIException) -> Response:
+    reason, title = _KNOWN.get(error.status_code, ("REFUSED", "Refused"))
+    detail = NotFound.default_detail if error.status_code == 404 else str(error.detail)
+    document = problems.problem(request, status=error.status_code, reason=reason, title=title, detail=detail)
+    response = Response(document, status=error.status_code, content_type=problems.MEDIA_TYPE)
+    if header := getattr(error, "auth_header", None):
+        response["WWW-Authenticate"] = header
+    if wait := getattr(error, "wait", None):
+        response["Retry-After"] = str(int(wait) + 1)
+    return response
+
+
+def _internal(request: Request, error: Exception) -> Response:
+    log.error("request_failed", method=request.method, path=request.path, exc_info=error)
+    return Response(problems.problem(request, **_INTERNAL), status=500, content_type=problems.MEDIA_TYPE)
+
+
+def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
+    """Who was refused what; the tenant's admins see attempts on their tenant, even by outsiders."""
+    request = context["request"]
+    if not hasattr(request, "actor") or not audit.is_audited(refusal):
+        return
+    operation = context["view"].operation_of(request.method)
+    audit.refused(
+        actor=actor_of(request),
+        verb=operation.id if operation else str(request.method).lower(),
+        target=request.path.removeprefix("/api/v1/"),
+        reason=refusal.reason,
+        tenant=_tenant_named(context["kwargs"].get("tenant")),
+    )
+
+
+def _tenant_named(ident: str | None) -> Tenant | None:
+    if ident is None:
+        return None
+    pk = parse_id(ident)
+    tenants = Tenant.objects.exclude(state=TenantState.DELETED)
+    return tenants.filter(pk=pk).first() if pk else tenants.filter(name=ident).first()

@@ -1,0 +1,63 @@
+"""What all requests and answers share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import QueryDict
+from rest_framework import serializers
+
+from controlplane.api.fields import Text, Whole
+from tenants.errors import Invalid
+
+_Base = serializers.Serializer[Any]
+
+
+class In(_Base):
+    """A body. Fields that it does not know are refused."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError({"non_field_errors": ["Must be an object."]})
+        unknown = [key for key in data if key not in self.fields]
+        if unknown:
+            known = ", ".join(self.fields) or "none"
+            raise serializers.ValidationError({key: [f"Unknown field. Known here: {known}."] for key in unknown})
+        return super().to_internal_value(data)
+
+
+class Query(_Base):
+    """Query parameters. Those that it does not know are refused, and none is given twice."""
+
+    def read(self, given: QueryDict) -> dict[str, Any]:
+        """The values by name. Raises Invalid that names each wrong parameter."""
+        errors: dict[str, str] = {}
+        known = ", ".join(self.fields) or "none"
+        for name, values in given.lists():
+            if name not in self.fields:
+                errors[name] = f"Unknown parameter. Known here: {known}."
+            elif len(values) > 1:
+                errors[name] = "Give it once."
+        if not errors:
+            serializer = type(self)(data=given.dict())
+            if serializer.is_valid():
+                return dict(serializer.validated_data)
+            errors = {name: _first(found) for name, found in serializer.errors.items()}
+        raise bad_parameters(errors)
+
+
+def bad_parameters(errors: Mapping[str, str]) -> Invalid:
+    found: list[Any] = [{"parameter": name[:100], "detail": detail} for name, detail in errors.items()]
+    return Invalid(errors=found)
+
+
+class PageQuery(Query):
+    page_size = Whole(least=1, most=200, digits=True, default=50)
+    page_token = Text(most=1000, default="")
+
+
+class Out(_Base):
+    """An answer: it documents what the functions beside it build."""
+
+
+def _first(found: Any) -> str:
+    return str(found[0] if isinstance(found, list) else found)

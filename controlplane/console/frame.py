@@ -1,0 +1,157 @@
+"""What all pages share: who asks, the frame around a page, and what becomes of a refusal."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, Final, cast
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from controlplane.console.calls import Call, curl_lines
+from controlplane.console.errors import error_page, refusal_page
+from controlplane.console.security import secured
+from tenants import audit
+from tenants.access import Access, tenant_for
+from tenants.actors import Actor, actor_for
+from tenants.errors import NeedsRole, NotFound, Refused
+from tenants.models import User
+from tenants.selectors import tenants_of
+
+READ: Final = ("GET", "HEAD")
+# The switcher lists this many tenants; whoever has more finds the others on the page of tenants.
+SWITCHER: Final = 12
+
+View = Callable[..., HttpResponse]
+
+
+class ConsoleRequest(HttpRequest):
+    """A request of somebody who is signed in."""
+
+    user: User
+    htmx: HtmxDetails
+    actor: Actor
+
+
+def site_view(view: View) -> View:
+    """A page that belongs to no tenant: view(request, **from the URL). Read only."""
+    return _guarded(view, READ, lambda request, kwargs: view(request, **kwargs))
+
+
+def tenant_view(*, methods: Iterable[str] = READ, back: str = "", verb: str = "") -> Callable[[View], View]:
+    """A page of a tenant: view(request, access, **from the URL).
+
+    back: the page that shows a refused POST, by URL name. verb: how the audit calls it; may name parts of the URL.
+    """
+
+    def decorate(view: View) -> View:
+        def entered(request: ConsoleRequest, kwargs: dict[str, Any]) -> HttpResponse:
+            access = tenant_for(request.actor, kwargs.pop("tenant"))
+            try:
+                return view(request, access, **kwargs)
+            except Refused as refusal:
+                _write_down(request, refusal, access, verb.format(**kwargs), kwargs)
+                return _answer(request, refusal, back, {"tenant": access.tenant.name, **kwargs})
+
+        return _guarded(view, tuple(methods), entered)
+
+    return decorate
+
+
+def show(
+    request: ConsoleRequest,
+    name: str,
+    context: Mapping[str, Any],
+    *,
+    access: Access | None = None,
+    calls: Iterable[Call] = (),
+    status: int = 200,
+) -> HttpResponse:
+    """The page `name`, or only its live part when that is what was asked for."""
+    if request.htmx:
+        return HttpResponse(render_to_string(f"console/parts/{name}.html", {"access": access, **context}, request))
+    frame = {
+        "access": access,
+        "actor": request.actor,
+        "switcher": tenants_of(request.actor)[: SWITCHER + 1],
+        "most_tenants": SWITCHER,
+        "calls": curl_lines(request, calls),
+    }
+    if access is not None:
+        _remember(request, access)
+    return HttpResponse(render_to_string(f"console/{name}.html", {**frame, **context}, request), status=status)
+
+
+def see_other(to: str, **kwargs: object) -> HttpResponse:
+    """After a POST: the browser gets the page, and reloading it repeats nothing."""
+    return HttpResponseRedirect(resolve_url(to, **kwargs), status=303)
+
+
+def _guarded(
+    view: View, methods: tuple[str, ...], run: Callable[[ConsoleRequest, dict[str, Any]], HttpResponse]
+) -> View:
+    @wraps(view)
+    def wrapped(plain: HttpRequest, **kwargs: Any) -> HttpResponse:
+        request = cast(ConsoleRequest, plain)
+        if request.method not in methods:
+            response = error_page(request, 405)
+            response.headers["Allow"] = ", ".join(methods)
+            return response
+        if not request.user.is_authenticated:
+            return _to_sign_in(request)
+        request.actor = actor_for(request.user, request_id=getattr(request, "request_id", ""))
+        try:
+            return run(request, kwargs)
+        except Refused as refusal:
+            _write_down(request, refusal, None, "", {})
+            return refusal_page(request, refusal)
+
+    return cast(View, secured(wrapped))
+
+
+def _to_sign_in(request: ConsoleRequest) -> HttpResponse:
+    """Back to the page afterwards; after a POST or from within a page, to the page that it was on."""
+    login = resolve_url(settings.LOGIN_URL)
+    if request.htmx:
+        return HttpResponseClientRedirect(f"{login}?{urlencode({'next': request.htmx.current_url_abs_path or '/'})}")
+    after = request.get_full_path() if request.method in READ else "/"
+    return HttpResponseRedirect(f"{login}?{urlencode({'next': after})}")
+
+
+def _answer(request: ConsoleRequest, refusal: Refused, back: str, kwargs: Mapping[str, Any]) -> HttpResponse:
+    """What a role or a missing thing refuses has a page of its own; all else is told where it was asked."""
+    if request.method in READ or not back or isinstance(refusal, NotFound | NeedsRole):
+        return refusal_page(request, refusal)
+    messages.error(request, refusal_text(refusal))
+    kept = ("tenant", "cluster") if "cluster" in kwargs else ("tenant",)
+    return see_other(back, **{name: kwargs[name] for name in kept})
+
+
+def refusal_text(refusal: Refused) -> str:
+    """A refusal with all it says to help, as safe HTML."""
+    return render_to_string("console/parts/refusal.html", {"refusal": refusal, **refusal.extra})
+
+
+def _write_down(
+    request: ConsoleRequest, refusal: Refused, access: Access | None, verb: str, kwargs: Mapping[str, Any]
+) -> None:
+    if not audit.is_audited(refusal):
+        return
+    audit.refused(
+        actor=request.actor,
+        verb=verb or f"console.{(request.method or 'GET').lower()}",
+        target=f"cluster/{kwargs['cluster']}" if "cluster" in kwargs else request.path,
+        reason=refusal.reason,
+        tenant=access.tenant if access else None,
+    )
+
+
+def _remember(request: ConsoleRequest, access: Access) -> None:
+    """Where "/" leads the next time."""
+    if request.session.get("tenant") != access.tenant.name:
+        request.session["tenant"] = access.tenant.name

@@ -1,0 +1,161 @@
+"""Making what exists of one cluster what it should be. The cluster is locked by the caller."""
+
+import signal
+import time
+from collections.abc import Iterable, Mapping
+
+from controlplane.provisioners.base import Desired, DesiredNode, Temporary
+from controlplane.provisioners.local import addresses, assets, births, files, rendering, runtimes, trash
+from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
+from controlplane.provisioners.local.ledger import Ledger
+from controlplane.provisioners.local.rendering import Rendered, Surroundings
+from controlplane.provisioners.local.status import Status
+from templates.schema import OnChange
+
+
+def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired) -> None:
+    """Raises Temporary when a node could not be made now; all the others are made before that."""
+    if book.has_ended(desired.run):
+        return
+    book.end(desired.run - 1)
+    _claim(layout, folder, desired)
+    wanted = {NodeFolder(folder, desired.run, node.name, node.birth): node for node in desired.nodes}
+    troubles: list[Temporary] = []
+    left = _end_unlisted(layout, folder, wanted, troubles)
+    present = {node for node in folder.nodes() if node in wanted}
+    around = _surroundings(layout, desired)
+    missing = {node: wish for node, wish in wanted.items() if node not in present and node.name not in left}
+    made = _make(desired, missing, around, troubles)
+    births.start(layout, [*made, *(node for node in present if not _begun(node))])
+    for node in present:
+        _update(desired, wanted[node], node, around[wanted[node].role])
+    if troubles:
+        raise troubles[0]
+
+
+def end_nodes(layout: Layout, nodes: Iterable[NodeFolder], *, force: bool = False) -> set[str]:
+    """Ask them all to end; the names of those that are still there. Raises Temporary after all were asked."""
+    troubles: list[Temporary] = []
+    left = _end_each(layout, nodes, troubles, force=force)
+    if troubles:
+        raise troubles[0]
+    return left
+
+
+def sweep(layout: Layout, folder: ClusterFolder, book: Ledger) -> None:
+    """Carry on with what was ended before: clear away ended nodes and, in the end, a removed cluster."""
+    over = [node for node in folder.nodes() if book.has_ended(node.run)]
+    left = end_nodes(layout, over)
+    if book.is_removed and not left and folder.path.exists():
+        addresses.release(layout.root, folder.id)
+        trash.throw_away(layout, folder.path)
+    if over or book.is_removed:
+        trash.empty(layout)
+
+
+def _claim(layout: Layout, folder: ClusterFolder, desired: Desired) -> None:
+    files.make_folder(str(layout.shared(desired.cluster.tenant_id)))
+    files.make_folder(str(folder.path / "runs" / str(desired.run)))
+    if not folder.meta.exists():
+        whose = {"format": 1, "cluster": str(folder.id), "tenant": str(desired.cluster.tenant_id)}
+        files.write_json(str(folder.meta), whose, durable=True)
+
+
+def _end_unlisted(
+    layout: Layout, folder: ClusterFolder, wanted: Mapping[NodeFolder, DesiredNode], troubles: list[Temporary]
+) -> set[str]:
+    """The names whose older births are not gone yet."""
+    unlisted = [node for node in folder.nodes() if node not in wanted]
+    left = _end_each(layout, unlisted, troubles)
+    if unlisted:
+        trash.empty(layout)
+    return left
+
+
+def _end_each(
+    layout: Layout, nodes: Iterable[NodeFolder], troubles: list[Temporary], *, force: bool = False
+) -> set[str]:
+    left: set[str] = set()
+    for node in nodes:
+        try:
+            if not births.end(layout, node, force=force):
+                left.add(node.name)
+        except Temporary as trouble:
+            troubles.append(trouble)
+            left.add(node.name)
+    return left
+
+
+def _surroundings(layout: Layout, desired: Desired) -> dict[str, Surroundings]:
+    """By role."""
+    app = desired.launch.app
+    ports = {node.name: app.role(node.role).ports.values() for node in desired.nodes}
+    given = addresses.assign(layout.root, desired.cluster.id, ports)
+    place = assets.write(layout, app)
+    shared = layout.shared(desired.cluster.tenant_id)
+    around: dict[str, Surroundings] = {}
+    for name in {node.role for node in desired.nodes}:
+        runtime = runtimes.describe(layout, app, app.runtime(app.role(name).runtime))
+        runtime.write_request()
+        around[name] = Surroundings(place, shared, runtime, given)
+    return around
+
+
+def _make(
+    desired: Desired,
+    missing: Mapping[NodeFolder, DesiredNode],
+    around: Mapping[str, Surroundings],
+    troubles: list[Temporary],
+) -> list[NodeFolder]:
+    made: list[NodeFolder] = []
+    for folder, node in missing.items():
+        place = around[node.role]
+        address = place.addresses[node.name]
+        taken = addresses.taken_port(address, desired.launch.app.role(node.role).ports.values())
+        if taken is not None:
+            told = f"{node.name}: port {taken} at {address} is taken by another program"
+            troubles.append(Temporary("PORT_TAKEN", told, delay=5))
+            continue
+        given = rendering.rendered(desired, node, folder, place)
+        spec = rendering.spec(desired, node, folder, place, given, time.time())
+        births.prepare(folder, spec, given, place.shared)
+        made.append(folder)
+    return made
+
+
+def _begun(node: NodeFolder) -> bool:
+    try:
+        return Status.load(str(node.path)).begun
+    except (FileNotFoundError, ValueError):
+        return True
+
+
+def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Surroundings) -> None:
+    """Bring the files of a running birth up to a newer generation, as each file says."""
+    path = str(folder.path / "spec.json")
+    try:
+        spec = files.read_json(path)
+    except (FileNotFoundError, ValueError):
+        # It has ended on its own account, or will be found broken.
+        return
+    if spec.get("generation") == desired.generation:
+        return
+    given = rendering.rendered(desired, node, folder, around)
+    changed = _changed(desired, node, folder, given)
+    if OnChange.RESTART in changed.values():
+        births.tell(folder, signal.SIGTERM)
+        return
+    for name in changed:
+        births.write_conf(folder.conf / name, given.files[name])
+    files.write_json(path, {**spec, "generation": desired.generation})
+    if OnChange.SIGNAL in changed.values():
+        births.tell(folder, signal.SIGHUP)
+
+
+def _changed(desired: Desired, node: DesiredNode, folder: NodeFolder, given: Rendered) -> dict[str, OnChange]:
+    role = desired.launch.app.role(node.role)
+    return {
+        file.path: file.on_change
+        for file in role.files
+        if files.read_text(str(folder.conf / file.path)) != given.files[file.path]
+    }

@@ -1,0 +1,171 @@
+"""python -m controlplane.provisioners.local.install REQUEST: install one runtime, on its own in the background.
+
+Whoever holds the lock beside the runtime's folder installs it. The folder is built where it will stay, for programs in
+it know their own path, and counts only once its marker is there: what a crash leaves is wiped and built again.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from controlplane.provisioners.local import files, java, locks, processes
+from controlplane.provisioners.local.detach import detach
+from controlplane.provisioners.local.runtimes import MARKER
+
+Tell = Callable[[str], None]
+MEGABYTE = 1_000_000
+TELL_SECONDS = 0.5
+# In the environment of all that an installation starts, so that the next one can clear away what a crash left.
+MARK = "SLIPWAY_RUNTIME"
+# The first pip that can say how far a download is.
+PIP = "pip>=25"
+_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_NAMED = re.compile(r"(?:Downloading|Using cached|Collecting|Building wheel for|Processing) +(\S+)")
+_FILE = re.compile(
+    r"(?:.*/)?(?P<name>[A-Za-z0-9_.]+?)-(?P<version>[0-9][A-Za-z0-9.!+]*?)(?:-.*|\.tar\.gz|\.zip)"
+)
+
+
+class InstallFailed(Exception):  # noqa: N818 - read as an outcome
+    """In one line, for whoever waits."""
+
+
+def install(request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell) -> None:
+    """Build the runtime. The caller holds its lock. Raises InstallFailed."""
+    home = Path(request["home"])
+    if (home / MARKER).exists():
+        return
+    environment = {**environment, MARK: str(home)}
+    if not processes.kill_marked(MARK, str(home)):
+        raise InstallFailed("an earlier installation does not end")
+    try:
+        if home.exists():
+            shutil.rmtree(home)
+        tell(f"preparing {request['title']}")
+        _run([request["python"], "-m", "venv", "--without-pip", str(home)], environment, tell)
+        if request["packages"]:
+            _install_packages(home, request["packages"], environment, tell)
+        if request["java"] == "own":
+            java.install_wrapper(_site_packages(home), home / "java")
+        if request["prepare"]:
+            _prepare(home, request, environment, tell)
+        files.write(str(home / MARKER), b"", durable=True)
+    except OSError as error:
+        raise InstallFailed(f"{error.strerror or error}: {error.filename or home}") from error
+
+
+def _install_packages(home: Path, packages: list[str], environment: Mapping[str, str], tell: Tell) -> None:
+    python = str(home / "bin" / "python")
+    options = ["--disable-pip-version-check", "--no-input", "--no-warn-script-location"]
+    first = [sys.executable, "-m", "pip", "--python", python, "install", *options, "--progress-bar", "off"]
+    _run([*first, PIP], environment, lambda text: None)
+    _run(
+        [python, "-m", "pip", "install", *options, "--progress-bar", "raw", "--", *packages],
+        environment,
+        tell,
+        read=Progress(),
+    )
+
+
+def _prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell) -> None:
+    """Run the app's own last step, as its nodes would be run."""
+    tell(f"finishing {request['title']}")
+    java_home = str(home / "java") if request["java"] == "own" else request["java"]
+    path = ":".join(
+        [str(home / "bin"), *([f"{java_home}/bin"] if java_home else []), environment.get("PATH", "")]
+    )
+    own = {"RUNTIME_HOME": str(home), "PATH": path} | ({"JAVA_HOME": java_home} if java_home else {})
+    _run([request["prepare"]], {**environment, **own}, lambda text: None)
+
+
+def _site_packages(home: Path) -> Path:
+    return next(home.glob("lib/python3*/site-packages"))
+
+
+class Progress:
+    """pip's lines as one short text: what it works on and how much of it has come."""
+
+    def __init__(self) -> None:
+        self.subject = ""
+
+    def __call__(self, line: str) -> str:
+        """The text after this line, or "" when it changes nothing."""
+        if found := _PROGRESS.search(line):
+            done, whole = (int(number) // MEGABYTE for number in found.groups())
+            return f"installing {self.subject}: {done} of {whole} MB" if whole else ""
+        if line.startswith("Installing collected packages"):
+            return "installing the packages that have come"
+        if found := _NAMED.search(line):
+            self.subject = _subject(found[1])
+            built = "building" if "Building" in line else "installing"
+            return f"{built} {self.subject}"
+        return ""
+
+
+def _subject(told: str) -> str:
+    """`pyspark 4.3.0` of a file's name; else as it was told."""
+    found = _FILE.fullmatch(told)
+    return f"{found['name']} {found['version']}" if found else told.rpartition("/")[2]
+
+
+def _run(
+    argv: list[str], environment: Mapping[str, str], tell: Tell, *, read: Callable[[str], str] | None = None
+) -> None:
+    """Raises InstallFailed with the last thing it said."""
+    last = ""
+    told_at = 0.0
+    with subprocess.Popen(
+        argv,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        for line in process.stdout:
+            text = read(line) if read else ""
+            if text and time.monotonic() - told_at > TELL_SECONDS:
+                told_at = time.monotonic()
+                tell(text)
+            if line.strip() and not text and (line.startswith("ERROR") or not last.startswith("ERROR")):
+                last = line.strip()
+    if process.returncode != 0:
+        raise InstallFailed(last[:500] or f"{os.path.basename(argv[0])} ended with {process.returncode}")
+
+
+def install_locked(request_path: str, tell: Tell) -> None:
+    """Install, and leave the reason beside the runtime if that fails. The caller holds the lock."""
+    stem = request_path.removesuffix(".request")
+    try:
+        request = files.read_json(request_path)
+        environment = json.loads(files.read_text(f"{stem}.environment"))
+        install(request, environment, tell)
+    except (InstallFailed, ValueError, OSError) as error:
+        files.write_json(f"{stem}.failure", {"at": time.time(), "message": str(error)})
+        raise
+    Path(f"{stem}.failure").unlink(missing_ok=True)
+
+
+def main(request_path: str) -> int:
+    stem = request_path.removesuffix(".request")
+    if locks.take(f"{stem}.lock") is None:
+        return 0
+    detach()
+    try:
+        install_locked(request_path, lambda text: files.write(f"{stem}.progress", text.encode()))
+    except InstallFailed:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

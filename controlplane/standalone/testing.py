@@ -1,0 +1,94 @@
+"""`test` and `lint`: what a developer and CI run, on a machine that has nothing of it yet."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from controlplane.standalone.environment import ROOT, python
+
+# Real processes and a browser want the machine for themselves; everything else shares its cores.
+SERIAL_TIERS = ("local", "browser")
+WORKERS = 2
+NOTHING_COLLECTED = 5
+# Options by which somebody chooses what runs and how: then it runs once, as chosen.
+CHOICES = ("-m", "-n", "-p", "--co", "--collect-only", "--fixtures", "--markers", "--version", "-h", "--help")
+BROWSER_PACKAGES = ("chromium", "chromium-driver")
+CHECKS = {
+    "ruff": ["-m", "ruff", "check", "."],
+    "format": ["-m", "ruff", "format", "--check", "."],
+    "types": ["-m", "mypy"],
+    "layers": ["-c", "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"],
+    "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
+    "django": ["manage.py", "check"],
+}
+
+
+def run_tests(arguments: Sequence[str]) -> int:
+    """Run pytest with these arguments, the parallel tiers first. Returns its exit code."""
+    if _wants_browser(arguments):
+        provide_browser()
+    if any(argument.startswith(CHOICES) for argument in arguments):
+        return _pytest(arguments)
+    marks = " or ".join(SERIAL_TIERS)
+    parallel = _pytest(["-n", str(WORKERS), "-m", f"not ({marks})", *arguments])
+    appending = ["--cov-append"] if any(argument.startswith("--cov") for argument in arguments) else []
+    serial = _pytest(["-m", marks, *appending, *arguments])
+    return _worse(parallel, serial)
+
+
+def run_checks() -> int:
+    """Run every check, also after one has failed. Returns 1 when one did."""
+    failed = []
+    for name, arguments in CHECKS.items():
+        done = subprocess.run(python(*arguments), cwd=ROOT, check=False)
+        if done.returncode != 0:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}" if failed else f"{len(CHECKS)} checks passed", flush=True)
+    return int(bool(failed))
+
+
+def _pytest(arguments: Sequence[str]) -> int:
+    return subprocess.run(python("-m", "pytest", *arguments), cwd=ROOT, check=False).returncode
+
+
+def _worse(*codes: int) -> int:
+    """The exit code of several runs: a tier without tests is fine as long as another has some."""
+    failures = [code for code in codes if code not in {0, NOTHING_COLLECTED}]
+    if failures:
+        return failures[0]
+    return NOTHING_COLLECTED if all(code == NOTHING_COLLECTED for code in codes) else 0
+
+
+def _wants_browser(arguments: Sequence[str]) -> bool:
+    """Not when paths are named that hold none of its tests."""
+    paths = [argument for argument in arguments if Path(argument.partition("::")[0]).exists()]
+    return not paths or any("console" in path or "browser" in path for path in paths)
+
+
+def browser_is_there() -> bool:
+    return bool(shutil.which("chromedriver") and any(map(shutil.which, ("chromium", "google-chrome"))))
+
+
+def provide_browser() -> None:
+    """Install a headless browser where we may; say loudly where we cannot. Its tests then skip, or fail in CI."""
+    if browser_is_there():
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        print("installing Chromium and its driver for the browser tests", flush=True)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *BROWSER_PACKAGES]
+        for command in (["apt-get", "update", "-qq"], install):
+            done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+            if done.returncode != 0:
+                print(done.stderr.strip()[-500:], file=sys.stderr)
+                break
+    if not browser_is_there():
+        print(
+            "!! THE BROWSER TIER CANNOT RUN: install chromium and chromedriver "
+            f"(on Debian, as root: apt install {' '.join(BROWSER_PACKAGES)})",
+            file=sys.stderr,
+            flush=True,
+        )

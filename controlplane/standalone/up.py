@@ -1,0 +1,204 @@
+"""`up`: one machine, one command. From a data directory to a service that answers."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import sys
+import webbrowser
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from controlplane.standalone import pids, production
+from controlplane.standalone.child import Child, Service
+from controlplane.standalone.command import Command
+from controlplane.standalone.datadir import DataDir, open_data_dir
+from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
+from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.lock import held
+from controlplane.standalone.owner import database_owner
+from controlplane.standalone.ports import HOST, port_check
+from controlplane.standalone.postgres import Postgres, forget_foreign_pid, prepare_postgres
+from controlplane.standalone.supervisor import StoppedError, Supervisor, ending
+
+LOWEST_FREE_BYTES = 200 * 1024 * 1024
+DATABASE_SECONDS = 120.0
+"""A database that was killed reads its log again before it answers."""
+SETUP_SECONDS = 600.0
+WEB_SECONDS = 60.0
+LOOK_SECONDS = 0.03
+# In the order in which leftovers of a killed supervisor end, and children too: the database is the last.
+STOPS = {"web": signal.SIGTERM, "worker": signal.SIGTERM, "runtimes": signal.SIGTERM, "setup": signal.SIGTERM}
+DATABASE_STOP = signal.SIGINT
+DATABASE_STOP_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    data_dir: Path
+    port: int = 8000
+    browser: bool = False
+    production_check: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+def say(sentence: str) -> None:
+    # A terminal that has gone away is no reason to stop: it says so by a signal of its own.
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
+
+
+def up(options: Options) -> None:
+    """Run until somebody stops it. Raises ExpectedError for what its reader can mend."""
+    if options.production_check:
+        production.check_environment()
+    data = open_data_dir(options.data_dir)
+    with held(data, url=options.url):
+        _end_leftovers(data)
+        port_check(options.port)
+        _check_space(data.root)
+        pids.record(data, "supervisor", os.getpid())
+        try:
+            _run(data, options)
+        finally:
+            pids.forget(data, "supervisor")
+
+
+def _run(data: DataDir, options: Options) -> None:
+    supervisor = Supervisor(data, say=say)
+    with supervisor.signals():
+        try:
+            _start(supervisor, data, options)
+            supervisor.run()
+        except StoppedError:
+            pass
+        finally:
+            say("stopping; clusters keep running and are found again by the next `up`")
+            supervisor.stop(list(STOPS))
+            supervisor.stop(["postgres"])
+
+
+def _end_leftovers(data: DataDir) -> None:
+    """What a supervisor that was killed may have left; the kernel has told them to end already."""
+    for name, number in STOPS.items():
+        if pids.end_leftover(data, name, stop=number, seconds=STOP_SECONDS):
+            say(f"ended {name}, left over from a run that was killed")
+    pids.end_leftover(data, "postgres", stop=DATABASE_STOP, seconds=DATABASE_STOP_SECONDS)
+    pids.forget(data, "supervisor")
+
+
+def _check_space(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LOWEST_FREE_BYTES:
+        raise ExpectedError(
+            f"Only {free // 2**20} MiB are free where {folder} is, of {LOWEST_FREE_BYTES // 2**20} needed: "
+            "free some space there, or choose another folder with --data-dir."
+        )
+
+
+def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
+    url = "" if own_database_named() else _start_database(supervisor, data)
+    environment = service_environment(data, database_url=url)
+    before = _content(data.admin_token)
+    _set_up(supervisor, environment)
+    run = partial(_service, environment=environment)
+    web = supervisor.start(run("web", _web_command(options.port)))
+    supervisor.start(run("worker", python("manage.py", "worker")))
+    if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
+        raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")
+    _greet(data, options, first=_content(data.admin_token) != before)
+    supervisor.start(run("runtimes", ["nice", *python("manage.py", "runtimes", "fetch")], restarts=False))
+
+
+def _start_database(supervisor: Supervisor, data: DataDir) -> str:
+    owner = database_owner()
+    server = prepare_postgres(data.database_home(owner), owner=owner)
+    service = Service(
+        "postgres",
+        server.command,
+        stop_signal=DATABASE_STOP,
+        stop_seconds=DATABASE_STOP_SECONDS,
+        before_start=partial(forget_foreign_pid, server),
+    )
+    child = supervisor.start(service)
+    if not supervisor.wait(partial(_ready, server, child), seconds=DATABASE_SECONDS, every=LOOK_SECONDS):
+        raise ExpectedError(f"PostgreSQL does not start; its log says:\n{child.log.last_lines(8)}")
+    return server.url
+
+
+def _ready(server: Postgres, child: Child) -> bool:
+    return child.alive and server.is_ready(child.pid)
+
+
+def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
+    command = python("-m", "controlplane.standalone.setup")
+    child = supervisor.start(_service("setup", command, environment=environment, restarts=False))
+    if not supervisor.wait(lambda: not child.alive, seconds=SETUP_SECONDS):
+        raise ExpectedError(
+            f"The database is not up to date after {SETUP_SECONDS:.0f} s: see {child.log.path}."
+        )
+    if child.exit_code:
+        raise ExpectedError(
+            f"The database could not be brought up to date ({ending(child.exit_code)}); the last lines of "
+            f"{child.log.path}:\n{child.log.last_lines(6)}"
+        )
+
+
+def _service(name: str, argv: list[str], *, environment: dict[str, str], restarts: bool = True) -> Service:
+    command = Command(argv, environment, ROOT)
+    return Service(name, command, stop_signal=STOPS[name], stop_seconds=STOP_SECONDS, restarts=restarts)
+
+
+def _web_command(port: int) -> list[str]:
+    options = {
+        "--interface": "asgi",
+        "--host": HOST,
+        "--port": str(port),
+        "--workers": "1",
+        "--http": "1",
+        "--loop": "asyncio",
+        "--backlog": "512",
+        "--backpressure": "256",
+        "--workers-kill-timeout": "5",
+        "--log-level": "warning",
+    }
+    flags = [part for option in options.items() for part in option]
+    return python("-m", "granian", *flags, "controlplane.standalone.web:application")
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _greet(data: DataDir, options: Options, *, first: bool) -> None:
+    say(f"Slipway runs at {options.url}  (Ctrl-C stops it)")
+    if first:
+        say(f"  user      admin\n  password  {_content(data.admin_password)}")
+        say(f"  token     {_content(data.admin_token)}   (valid for a year)")
+    for file in (data.admin_password, data.admin_token):
+        if file.exists():
+            say(f"  kept in   {file}")
+    say(f"  logs in   {data.logs}")
+    if options.browser and sys.stdout.isatty() and _has_display():
+        webbrowser.open(options.url)
+
+
+def _has_display() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _content(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""

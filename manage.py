@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Slipway's one command. It needs nothing but Python: the rest is installed into .venv beside it, once.
+
+Only the standard library is imported here, in a syntax that an old Python can read before it is turned away.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLDEST_PYTHON = (3, 11)
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+# Written last, so that an interrupted installation is never taken for a finished one.
+MARKER = VENV / ".slipway-lock"
+LOCKS = {"run": ROOT / "deploy" / "requirements.lock", "dev": ROOT / "deploy" / "requirements-dev.lock"}
+DEVELOPER_COMMANDS = {"test", "lint"}
+# These start without Django's applications: quicker, and the supervisor of `up` stays small.
+LIGHT_COMMANDS = {"up", "doctor", "test", "lint"}
+NEEDED_MODULES = ("django", "psycopg2", "granian")
+HELP = """usage: python3 manage.py COMMAND [options]
+
+  up        run Slipway on this machine: http://127.0.0.1:8000
+  doctor    list each part that is ok, missing or unsafe, and what to do
+  test      run the tests
+  lint      check style, types and layers
+  help      list every other command
+
+COMMAND --help explains one of them. The first run installs what is needed into .venv beside this file."""
+
+
+class SentenceError(Exception):
+    """Ends the command with a sentence instead of a stack trace."""
+
+
+def main() -> None:
+    if sys.version_info < OLDEST_PYTHON:
+        found = ".".join(str(part) for part in sys.version_info[:3])
+        raise SentenceError(f"Slipway needs Python 3.11 or newer; this is {found} ({sys.executable}).")
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in {"-h", "--help"}:
+        print(HELP)
+        return
+    kind = "dev" if command in DEVELOPER_COMMANDS else "run"
+    if Path(sys.prefix).resolve() != VENV.resolve() and not (kind == "run" and is_installed_here()):
+        ensure_environment(kind)
+        os.execv(PYTHON, [str(PYTHON), str(ROOT / "manage.py"), *sys.argv[1:]])  # noqa: S606
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        ensure_environment(kind)
+    dispatch(command)
+
+
+def dispatch(command: str) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+    if command in LIGHT_COMMANDS:
+        module = importlib.import_module("controlplane.management.commands." + command)
+        module.Command().run_from_argv(sys.argv)
+    else:
+        importlib.import_module("django.core.management").execute_from_command_line(sys.argv)
+
+
+def is_installed_here() -> bool:
+    """Whether the running Python, one of a container image for instance, has all of the lock already."""
+    if VENV.exists() or any(importlib.util.find_spec(name) is None for name in NEEDED_MODULES):
+        return False
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return all(metadata.version(name) == version for name, version in locked_versions(LOCKS["run"]))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def locked_versions(lock: Path) -> Iterator[tuple[str, str]]:
+    """Name and version of each package that the lock installs whatever the Python."""
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        found = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+) *\\?$", line)
+        if found:
+            yield found.group(1), found.group(2)
+
+
+def ensure_environment(kind: str) -> None:
+    """Bring .venv up to the lock; two commands at once take turns."""
+    if is_current(kind):
+        return
+    with exclusively():
+        if not is_current(kind):
+            install(kind)
+
+
+def digest(kind: str) -> str:
+    return hashlib.sha256(LOCKS[kind].read_bytes()).hexdigest()
+
+
+def recorded() -> dict[str, str]:
+    try:
+        content = json.loads(MARKER.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_current(kind: str) -> bool:
+    return PYTHON.exists() and recorded().get(kind) == digest(kind) and has_needed_modules()
+
+
+def has_needed_modules() -> bool:
+    return all(any(VENV.glob("lib/python3*/site-packages/" + name)) for name in NEEDED_MODULES)
+
+
+@contextlib.contextmanager
+def exclusively() -> Iterator[None]:
+    # The folder itself is locked: a lock file would have to live in what is being made.
+    folder = os.open(str(ROOT), os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another command is installing the dependencies; waiting for it", file=sys.stderr)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def install(kind: str) -> None:
+    # A developer's environment stays one: installing only what runs would leave its tools behind the lock.
+    wanted = "dev" if "dev" in recorded() else kind
+    if not PYTHON.exists():
+        make_environment()
+    MARKER.unlink(missing_ok=True)
+    install_lock(LOCKS[wanted])
+    # The developer's lock holds everything of the other one.
+    kinds = ("run", "dev") if wanted == "dev" else ("run",)
+    unfinished = MARKER.with_suffix(".new")
+    unfinished.write_text(json.dumps({each: digest(each) for each in kinds}), encoding="utf-8")
+    unfinished.replace(MARKER)
+
+
+def make_environment() -> None:
+    if not importlib.util.find_spec("venv") or not importlib.util.find_spec("ensurepip"):
+        raise SentenceError(missing_venv())
+    say("making an environment in " + str(VENV))
+    # A link to a Python that is gone would be kept otherwise.
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    made = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if made.returncode != 0 and "ensurepip" in made.stdout:
+        raise SentenceError(missing_venv())
+    if made.returncode != 0:
+        raise SentenceError(last_lines(made.stdout.splitlines()) + "\n" + advice(made.stdout))
+
+
+def missing_venv() -> str:
+    package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+    return (
+        f"This Python cannot make environments. On Debian and Ubuntu: apt install python3-venv ({package})."
+    )
+
+
+def install_lock(lock: Path) -> None:
+    total = sum(1 for _ in locked_versions(lock))
+    options = ["--require-hashes", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(lock)]
+    tail: collections.deque[str] = collections.deque(maxlen=12)
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
+        done = 0
+        for line in pip.stdout or ():
+            tail.append(line.rstrip())
+            if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+                done = min(done + 1, total)
+                progress(f"installing dependencies {done} of {total}")
+            elif line.startswith("Installing collected packages"):
+                progress("installing dependencies: unpacking them ")
+    finish_progress("dependencies installed" if pip.returncode == 0 else "")
+    if pip.returncode != 0:
+        raise SentenceError(last_lines(list(tail)) + "\n" + advice("\n".join(tail)))
+
+
+def last_lines(lines: list[str]) -> str:
+    return "\n".join("  " + line for line in lines[-12:] if line.strip())
+
+
+def advice(output: str) -> str:
+    if "No space left on device" in output:
+        return f"The disk that holds {VENV} is full: free some space and run the same command again."
+    return (
+        "The dependencies could not be installed. Check that this machine reaches its package index "
+        "(python3 -m pip config list), then run the same command again: it goes on where it stopped."
+    )
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def progress(sentence: str) -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K" + sentence, end="", file=sys.stderr, flush=True)
+
+
+def finish_progress(sentence: str) -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    if sentence:
+        say(sentence)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SentenceError as failure:
+        sys.exit("\n" + str(failure) if "\n" in str(failure) else str(failure))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. Nothing is half done: the same command goes on where it stopped.")

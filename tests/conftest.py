@@ -1,0 +1,59 @@
+"""One PostgreSQL for the run, and a promise kept by exit code: what was required was not skipped."""
+
+import os
+
+import dj_database_url
+import pytest
+from django.conf import settings
+
+from tests.database import TestServer
+
+REQUIRED = os.environ.get("SLIPWAY_REQUIRE") == "all"
+_server = pytest.StashKey[TestServer]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the database in the one process that controls the run; xdist's workers inherit its address."""
+    if not hasattr(config, "workerinput") and not os.environ.get("DATABASE_URL") and _runs_tests(config):
+        config.stash[_server] = TestServer()
+        os.environ["DATABASE_URL"] = config.stash[_server].url
+    _use(os.environ.get("DATABASE_URL"), os.environ.get("SLIPWAY_TEST_DB_SUFFIX", ""))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if server := config.stash.get(_server, None):
+        del os.environ["DATABASE_URL"]
+        server.stop()
+
+
+def _runs_tests(config: pytest.Config) -> bool:
+    return not (config.option.collectonly or config.option.help or config.option.version)
+
+
+def _use(url: str | None, suffix: str) -> None:
+    # pytest-django has read the settings before any conftest runs; nothing has connected yet.
+    database = settings.DATABASES["default"]
+    if url:
+        database.update(dj_database_url.parse(url))
+    if suffix:
+        database.setdefault("TEST", {})["NAME"] = f"test_{database['NAME']}_{suffix}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With SLIPWAY_REQUIRE=all a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if REQUIRED and reporter and reporter.stats.get("skipped") and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Every reason for a skip, once and loudly."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = {
+        report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in skipped
+    }
+    for reason in sorted(reasons):
+        verdict = "FAILED, because SLIPWAY_REQUIRE=all" if REQUIRED else "NOT RUN"
+        terminalreporter.write_line(f"{verdict}: {reason}", red=True, bold=True)

@@ -1,0 +1,154 @@
+import os
+import pwd
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from controlplane.standalone.child import Child, Service
+from controlplane.standalone.datadir import DataDir
+from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.owner import Owner, database_owner
+from controlplane.standalone.postgres import (
+    LONGEST_SOCKET_FOLDER,
+    Postgres,
+    forget_foreign_pid,
+    prepare_postgres,
+)
+from controlplane.standalone.supervisor import Supervisor
+from tests.standalone.conftest import SECONDS
+
+
+@pytest.fixture
+def server(data: DataDir) -> Postgres:
+    return prepare_postgres(data.root / "postgres", owner=database_owner(), durable=False)
+
+
+def _started(supervisor: Supervisor, server: Postgres) -> Child:
+    service = Service(
+        "postgres",
+        server.command,
+        stop_signal=signal.SIGINT,
+        stop_seconds=30,
+        before_start=lambda: forget_foreign_pid(server),
+    )
+    child = supervisor.start(service)
+    assert supervisor.wait(lambda: child.alive and server.is_ready(child.pid), seconds=SECONDS, every=0.02)
+    return child
+
+
+def _run(server: Postgres, *statements: str) -> list[tuple[object, ...]]:
+    connection = psycopg2.connect(server.url)
+    try:
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+def test_it_serves_our_role_on_a_private_socket_alone(supervisor: Supervisor, server: Postgres) -> None:
+    child = _started(supervisor, server)
+    rows = _run(
+        server, "SELECT current_user, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+    )
+    assert rows == [("slipway", False, True)]
+    assert stat.S_IMODE(server.sockets.stat().st_mode) == 0o700
+    assert _run(server, "SHOW listen_addresses") == [("",)]
+    assert Path(f"/proc/{child.pid}").stat().st_uid != 0
+
+
+def test_it_outlives_a_kill(supervisor: Supervisor, server: Postgres) -> None:
+    child = _started(supervisor, server)
+    _run(server, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1) RETURNING n")
+    first = child.pid
+    os.kill(first, signal.SIGKILL)
+    again = supervisor.wait(
+        lambda: child.pid not in {0, first} and server.is_ready(child.pid), seconds=SECONDS, every=0.02
+    )
+    assert again
+    assert _run(server, "SELECT n FROM kept") == [(1,)]
+
+
+def test_another_user_is_not_let_in(supervisor: Supervisor, server: Postgres) -> None:
+    if os.geteuid() != 0:
+        assert "peer map=slipway" in (server.home / "pg_hba.conf").read_text()
+        return
+    _started(supervisor, server)
+    server.sockets.chmod(0o711)
+    (server.sockets / ".s.PGSQL.5432").chmod(0o777)
+    stranger = os.fork()
+    if stranger == 0:
+        os._exit(_refused_to(pwd.getpwnam("nobody").pw_uid, server.url))
+    assert os.waitstatus_to_exitcode(os.waitpid(stranger, 0)[1]) == 0
+
+
+def _refused_to(user: int, url: str) -> int:
+    os.setgroups([])
+    os.setuid(user)
+    try:
+        psycopg2.connect(url)
+    except psycopg2.OperationalError as error:
+        return 0 if "Peer authentication failed" in str(error) else 2
+    return 1
+
+
+def test_making_it_again_keeps_the_data(server: Postgres) -> None:
+    version = server.data / "PG_VERSION"
+    made = version.stat().st_mtime_ns
+    prepare_postgres(server.home, owner=server.owner, durable=False)
+    assert version.stat().st_mtime_ns == made
+
+
+def test_an_interrupted_beginning_is_cleared_away(data: DataDir) -> None:
+    unfinished = data.root / "postgres" / "unfinished-x"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    if os.geteuid() == 0:
+        unfinished.parent.chmod(0o711)
+    server = prepare_postgres(data.root / "postgres", owner=database_owner(), durable=False)
+    assert not unfinished.exists()
+    assert (server.data / "PG_VERSION").exists()
+
+
+def test_a_database_of_an_unknown_release_is_a_sentence(server: Postgres) -> None:
+    (server.data / "PG_VERSION").write_text("12\n")
+    with pytest.raises(ExpectedError, match="made by PostgreSQL 12"):
+        prepare_postgres(server.home, owner=server.owner)
+
+
+def test_a_foreign_process_with_the_old_id_does_not_block_the_start(
+    supervisor: Supervisor, server: Postgres
+) -> None:
+    with subprocess.Popen(
+        ["sleep", "infinity"],
+        user=server.owner.uid if server.owner else None,
+        cwd="/",
+    ) as stranger:
+        (server.data / "postmaster.pid").write_text(
+            f"{stranger.pid}\n{server.data}\n1\n5432\n\n\n  1 1\nready\n"
+        )
+        _started(supervisor, server)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_long_path_gets_a_short_socket_folder(data: DataDir) -> None:
+    home = data.root / ("long-" * 30)
+    server = prepare_postgres(home, owner=database_owner(), durable=False)
+    try:
+        assert len(os.fsencode(server.sockets)) <= LONGEST_SOCKET_FOLDER
+        assert stat.S_IMODE(server.sockets.stat().st_mode) == 0o700
+    finally:
+        server.sockets.rmdir()
+
+
+def test_a_closed_folder_on_the_way_is_a_sentence(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(ExpectedError, match="cannot reach"):
+        prepare_postgres(closed / "postgres", owner=Owner("somebody", 54321, 54321))
