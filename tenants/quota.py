@@ -28,7 +28,7 @@ class _Scope:
     """One locked row of limits, as it was before the change."""
 
     scope: str
-    limits: tuple[int | None, ...]
+    limits: list[int | None]
     held: Amounts
 
     def levels(self, change: Amounts) -> list[Level]:
@@ -69,16 +69,9 @@ def claim_set(
     """
     _check(amounts)
     scopes, change, done = _change(owner_id, tenant_id, user_id, label, site, amounts)
-    if done:
-        return
-    # A refusal counts only if the rows were ours before the statement looked: the second look is final.
-    scopes, change, done = _change(owner_id, tenant_id, user_id, label, site, amounts)
-    if done or not change:
-        return
-    levels = [level for scope in scopes for level in scope.levels(change)]
-    if not levels:
-        raise ValueError(f"{owner_id} holds a claim in another tenant or of another user")
-    raise _refusal(levels, owner_id, tenant_id, user_id, asker_id or user_id)
+    if not done:
+        levels = [level for scope in scopes for level in scope.levels(change)]
+        raise _refusal(levels, owner_id, tenant_id, user_id, asker_id or user_id)
 
 
 def claim_release(*, owner_id: UUID) -> None:
@@ -175,17 +168,16 @@ def _of(user_id: UUID | None) -> Q:
 def _change(
     owner_id: UUID, tenant_id: UUID, user_id: UUID, label: str, site: str, amounts: Amounts
 ) -> tuple[list[_Scope], Amounts, bool]:
-    """Runs the one statement: the locked rows, the difference it saw, and whether it was written."""
-    named: dict[str, UUID | str | int] = {"owner": owner_id, "tenant": tenant_id, "user": user_id}
-    named |= {"label": label, "site": site, "holding": new_id()}
-    named |= zip(RESOURCES, amounts.as_tuple(), strict=True)
+    """Runs the one statement: the locked rows as they were, the difference, and whether it fitted."""
+    values: list[UUID | str | list[int]] = [owner_id, tenant_id, user_id, label, site, new_id()]
+    values.append(list(amounts.as_tuple()))
     with connection.cursor() as cursor:
-        cursor.execute(CHANGE_CLAIM, named)
-        rows = cursor.fetchall()
-    if len(rows) < 2:
+        cursor.execute(CHANGE_CLAIM, values)
+        row = cursor.fetchone()
+    if row is None:
         raise NotFound
-    scopes = [_Scope("tenant" if row[0] else "member", row[1:6], Amounts(*row[6:11])) for row in rows]
-    return scopes, Amounts(*rows[0][11:16]), bool(rows[0][16])
+    scopes = [_Scope("tenant", row[0], Amounts(*row[1])), _Scope("member", row[2], Amounts(*row[3]))]
+    return scopes, Amounts(*row[4]), row[5]
 
 
 def _refusal(

@@ -45,7 +45,7 @@ def tenant_update(*, access: Access, display_name: str) -> Tenant:
         if tenant.display_name != text:
             tenant.display_name = text
             tenant.save(update_fields=["display_name"])
-            _tell(access.actor, "tenant.update", tenant, change="details")
+            _tell(access.actor, "tenant.update", tenant, change="details", detail={"display_name": text})
     return tenant
 
 
@@ -117,8 +117,10 @@ def _move(access: Access, verb: str, sources: tuple[str, ...], state: TenantStat
     return tenant
 
 
-def _tell(actor: Actor, verb: str, tenant: Tenant, *, change: str) -> None:
-    audit.record(actor=actor, verb=verb, target=f"tenant/{tenant.name}", tenant=tenant)
+def _tell(
+    actor: Actor, verb: str, tenant: Tenant, *, change: str, detail: Mapping[str, str] | None = None
+) -> None:
+    audit.record(actor=actor, verb=verb, target=f"tenant/{tenant.name}", tenant=tenant, detail=detail)
     tenant_changed.send(sender=Tenant, tenant_id=tenant.pk, change=change, user_id=None)
 
 

@@ -30,7 +30,7 @@ def put(tenant: Tenant, user: User, label: str, amounts: Amounts, asker: User | 
         label=label,
         site="local",
         amounts=amounts,
-        asker_id=asker and asker.pk,
+        asker_id=asker.pk if asker else None,
     )
 
 

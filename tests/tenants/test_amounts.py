@@ -39,7 +39,7 @@ def test_accepted(resource: str, value: object, expected: int):
     assert parse(resource, value) == expected
 
 
-ABSURD = [
+ABSURD: list[object] = [
     True,
     None,
     [],
