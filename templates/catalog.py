@@ -25,9 +25,13 @@ def load(folder: Path = FOLDER) -> list[App]:
 
 
 def load_templates(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
-    """The bodies of the templates that ship, by name; an app is named there without its version."""
+    """The bodies of the templates that ship, by name; apps are named without a version. Raises BadCatalog."""
     path = folder / TEMPLATES
-    return _load_yaml(path) if path.exists() else {}
+    bodies = _load_yaml(path) if path.exists() else {}
+    for name, body in bodies.items():
+        if not isinstance(body, dict) or not isinstance(body.get("app"), str):
+            raise BadCatalog(f"{TEMPLATES}: /{name}/app: must be the name of an app")
+    return bodies
 
 
 def _load_app(path: Path) -> App:

@@ -94,11 +94,11 @@ def digest(body: Mapping[str, Any]) -> str:
 
 def launch_to_json(launch: Launch) -> dict[str, Any]:
     """`launch` as plain JSON, with the app's whole body: what a cluster keeps of it."""
-    body = app_body(launch.app)
+    body, body_digest = _body_and_digest(launch.app)
     return {
         "format": FORMAT,
-        "app": body,
-        "app_digest": digest(body),
+        "app": dict(body),
+        "app_digest": body_digest,
         "groups": [_group_body(group) for group in launch.groups],
         "settings": dict(launch.settings),
     }
@@ -123,6 +123,12 @@ def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
 def amounts_body(amounts: Amounts) -> dict[str, str | int]:
     """What one node takes: quantities of cpu, memory, gpu and storage."""
     return {resource: quantity(resource, amounts[resource]) for resource in SIZES}
+
+
+@lru_cache(maxsize=64)
+def _body_and_digest(app: App) -> tuple[dict[str, Any], str]:
+    body = app_body(app)
+    return body, digest(body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,4 +160,7 @@ def _token(key: str | int) -> str:
 def _is_text(text: str, *, lines: bool) -> bool:
     if not lines:
         return text.isprintable()
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False

@@ -103,8 +103,9 @@ def _group(name: str, value: Value, role: Role, app: App, *, alone: bool) -> Gro
     fields = value.fields("role", "count", *SIZES, *_BOUNDS)
     own = group_of(role)
     least, most = _least(fields, role), _most(fields)
-    lowest = fields.get("min_count", own.min_count if alone else 0).integer(least=0, most=own.max_count)
-    highest = fields.get("max_count", own.max_count).integer(least=lowest, most=own.max_count)
+    needed = own.min_count if alone else 0
+    highest = fields.get("max_count", own.max_count).integer(least=needed, most=own.max_count)
+    lowest = fields.get("min_count", needed).integer(least=0, most=highest)
     return GroupSpec(
         name=name,
         role=role.name,

@@ -139,6 +139,9 @@ class App:
     secrets: tuple[str, ...] = ()
     assets: tuple[Asset, ...] = ()
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
+
     def role(self, name: str) -> Role:
         return next(role for role in self.roles if role.name == name)
 

@@ -30,20 +30,13 @@ def templates_for(access: Access) -> QuerySet[Template]:
     Whoever may not write templates sees the published ones alone.
     """
     allow(access, "templates.read")
-    live = Template.objects.filter(Q(tenant=access.tenant) | Q(tenant=None), deleted_at=None)
-    visible = live if access.may("templates.write") else live.filter(state=TemplateState.PUBLISHED)
-    return visible.select_related("current__app").defer("current__app__body").order_by("name", "id")
+    return _visible(access)
 
 
 def template_for(access: Access, name_or_id: str | UUID) -> Template:
     """Raises NotFound alike for missing, deleted and foreign templates, and for drafts of others' making."""
-    found = _named(name_or_id)
-    # A tenant's own comes before one that a later release of Slipway ships under the same name.
-    own_first = templates_for(access).order_by("tenant_id")
-    template = own_first.filter(found).first() if found is not None else None
-    if template is None:
-        raise NotFound(by_access=True)
-    return template
+    allow(access, "templates.read")
+    return _find(access, name_or_id)
 
 
 def revisions(template: Template) -> QuerySet[TemplateRevision]:
@@ -62,9 +55,11 @@ def revision_for(template: Template, number: int) -> TemplateRevision:
 def launchable_revision(access: Access, name_or_id: str | UUID) -> TemplateRevision:
     """The revision that a launch of this template takes now; its `spec` is what launch.expand needs.
 
-    Raises NotFound, Conflict TEMPLATE_DEPRECATED or APP_WITHDRAWN.
+    Needs the right and the scope to launch, and none to read templates. Raises NotFound, NeedsRole, NeedsScope,
+    Conflict TEMPLATE_DEPRECATED or APP_WITHDRAWN.
     """
-    template = template_for(access, name_or_id)
+    allow(access, "cluster.launch")
+    template = _find(access, name_or_id)
     revision = current_revision(template)
     if template.state == TemplateState.DEPRECATED:
         raise Conflict(
@@ -89,6 +84,22 @@ def check_app(app: App) -> None:
             "APP_WITHDRAWN",
             "The app version was withdrawn from the catalogue. Choose a template of another one.",
         )
+
+
+def _visible(access: Access) -> QuerySet[Template]:
+    live = Template.objects.filter(Q(tenant=access.tenant) | Q(tenant=None), deleted_at=None)
+    visible = live if access.may("templates.write") else live.filter(state=TemplateState.PUBLISHED)
+    return visible.select_related("current__app").defer("current__app__body").order_by("name", "id")
+
+
+def _find(access: Access, name_or_id: str | UUID) -> Template:
+    found = _named(name_or_id)
+    # A tenant's own comes before one that a later release of Slipway ships under the same name.
+    own_first = _visible(access).order_by("tenant_id")
+    template = own_first.filter(found).first() if found is not None else None
+    if template is None:
+        raise NotFound(by_access=True)
+    return template
 
 
 def _named(name_or_id: str | UUID) -> Q | None:

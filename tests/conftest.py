@@ -1,6 +1,7 @@
 """One PostgreSQL for the run, and a promise kept by exit code: what was required was not skipped."""
 
 import os
+from collections import Counter
 
 import dj_database_url
 import pytest
@@ -9,6 +10,8 @@ from django.conf import settings
 from tests.database import TestServer
 
 REQUIRED = os.environ.get("SLIPWAY_REQUIRE") == "all"
+MARKED_TIERS = ("local", "browser")
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "django_db_setup"}
 _server = pytest.StashKey[TestServer]()
 
 
@@ -39,6 +42,18 @@ def _use(url: str | None, suffix: str) -> None:
         database.setdefault("TEST", {})["NAME"] = f"test_{database['NAME']}_{suffix}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # A property travels with the report, also from xdist's workers.
+        item.user_properties.append(("tier", _tier(item)))
+
+
+def _tier(item: pytest.Item) -> str:
+    marked = next((tier for tier in MARKED_TIERS if item.get_closest_marker(tier)), "")
+    fixtures = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return marked or ("database" if fixtures or item.get_closest_marker("django_db") else "pure")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """With SLIPWAY_REQUIRE=all a skipped test fails the run."""
@@ -48,10 +63,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Every reason for a skip, once and loudly."""
+    """Which tiers ran, and every reason for a skip, once and loudly."""
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    ran = Counter(dict(report.user_properties).get("tier") for report in reports if report.when == "call")
+    terminalreporter.write_line(
+        "tiers: " + (", ".join(f"{tier} {count}" for tier, count in ran.items()) or "none")
+    )
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = {
-        report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         for report in skipped
     }
     for reason in sorted(reasons):

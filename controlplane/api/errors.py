@@ -23,23 +23,20 @@ from tenants.names import parse_id
 log = structlog.get_logger(__name__)
 
 # status: (reason, title), for what the framework refuses.
-_KNOWN: Final = {
+KNOWN: Final = {
     400: ("MALFORMED", "Malformed request"),
     401: ("UNAUTHENTICATED", "Not authenticated"),
     403: ("FORBIDDEN", "Forbidden"),
     404: (NotFound.default_reason, NotFound.title),
     405: ("METHOD_NOT_ALLOWED", "Method not allowed"),
     406: ("NOT_ACCEPTABLE", "Not acceptable"),
+    411: ("LENGTH_REQUIRED", "Length required"),
     413: ("TOO_LARGE", "Too large"),
     415: ("UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"),
     429: ("TOO_MANY_REQUESTS", "Too many requests"),
+    500: ("INTERNAL", "Internal error"),
 }
-_INTERNAL: Final = {
-    "status": 500,
-    "reason": "INTERNAL",
-    "title": "Internal error",
-    "detail": "Something went wrong here. It is in the log under this request_id.",
-}
+INTERNAL: Final = "Something went wrong here. It is in the log under this request_id."
 # Waited too long for a lock, was cancelled, or lost to another transaction: nothing happened, try again.
 _PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
 
@@ -121,7 +118,7 @@ def _refused(request: Request, refusal: Refused) -> Response:
 
 
 def _framework(request: Request, error: exceptions.APIException) -> Response:
-    reason, title = _KNOWN.get(error.status_code, ("REFUSED", "Refused"))
+    reason, title = KNOWN.get(error.status_code, ("REFUSED", "Refused"))
     detail = NotFound.default_detail if error.status_code == 404 else str(error.detail)
     document = problems.problem(request, status=error.status_code, reason=reason, title=title, detail=detail)
     response = Response(document, status=error.status_code, content_type=problems.MEDIA_TYPE)
@@ -134,7 +131,9 @@ def _framework(request: Request, error: exceptions.APIException) -> Response:
 
 def _internal(request: Request, error: Exception) -> Response:
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)
-    return Response(problems.problem(request, **_INTERNAL), status=500, content_type=problems.MEDIA_TYPE)
+    reason, title = KNOWN[500]
+    document = problems.problem(request, status=500, reason=reason, title=title, detail=INTERNAL)
+    return Response(document, status=500, content_type=problems.MEDIA_TYPE)
 
 
 def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ class Text(Documented, serializers.CharField):
         if least:
             schema |= {"minLength": least, "pattern": r"^[^\s\x00-\x1f\x7f-\x9f]"}
         kwargs.setdefault("schema", schema)
-        super().__init__(**kwargs)
+        super().__init__(allow_blank=not least, **kwargs)
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if isinstance(data, str):

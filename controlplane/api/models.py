@@ -1,5 +1,3 @@
-from typing import Any
-
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -17,8 +15,8 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     status = models.SmallIntegerField(default=0)
-    body: models.JSONField[Any, Any] = models.JSONField(null=True, encoder=DjangoJSONEncoder)
-    headers: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    body = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    headers = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

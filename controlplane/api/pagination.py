@@ -35,7 +35,11 @@ class Order:
 
 
 def page(
-    rows: QuerySet[_Row], query: Mapping[str, Any], *, order: Order, to_json: Callable[[list[_Row]], list[Page]]
+    rows: QuerySet[_Row],
+    query: Mapping[str, Any],
+    *,
+    order: Order,
+    to_json: Callable[[list[_Row]], list[Page]],
 ) -> Page:
     """{"items", "next_page_token"} with at most page_size of `rows` after page_token. to_json: of all at once."""
     if query["page_token"]:

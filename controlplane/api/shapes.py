@@ -21,7 +21,9 @@ class In(_Base):
         unknown = [key for key in data if key not in self.fields]
         if unknown:
             known = ", ".join(self.fields) or "none"
-            raise serializers.ValidationError({key: [f"Unknown field. Known here: {known}."] for key in unknown})
+            raise serializers.ValidationError(
+                {key: [f"Unknown field. Known here: {known}."] for key in unknown}
+            )
         return super().to_internal_value(data)
 
 

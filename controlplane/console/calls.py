@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
-TOKEN: Final = '-H "Authorization: Bearer $SLIPWAY_TOKEN"'
+BEARER: Final = '-H "Authorization: Bearer $SLIPWAY_TOKEN"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def curl_lines(request: HttpRequest, calls: Iterable[Call]) -> list[dict[str, st
 
 def _line(root: str, call: Call) -> str:
     parts = ["curl"] if call.method == "GET" else ["curl", "-X", call.method]
-    parts.append(TOKEN)
+    parts.append(BEARER)
     if call.body is not None:
         body = json.dumps(call.body, ensure_ascii=False)
         parts += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(body)]

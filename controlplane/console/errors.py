@@ -1,5 +1,6 @@
 """The pages for what went wrong. They read nothing from the database, which may be what went wrong."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
@@ -26,20 +27,25 @@ DETAILS: Final = {
 }
 
 
-def error_page(request: HttpRequest, status: int, *, title: str = "", detail: str = "") -> HttpResponse:
+def error_page(
+    request: HttpRequest, status: int, *, title: str = "", detail: str = "", people: Sequence[str] = ()
+) -> HttpResponse:
+    """people: whom to ask."""
     context = {
         "status": status,
         "title": title or TITLES.get(status, "This did not work"),
         "detail": detail or DETAILS.get(status, ""),
+        "people": people,
         "request_id": getattr(request, "request_id", ""),
     }
     return secure(HttpResponse(render_to_string("console/error.html", context), status=status))
 
 
-def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
+def refusal_page(request: HttpRequest, refusal: Refused, people: Sequence[str] = ()) -> HttpResponse:
     """For what no page can show in its place. A missing thing and a foreign one look the same."""
     detail = "" if refusal.status == 404 else refusal.detail
-    return error_page(request, refusal.status, title=TITLES.get(refusal.status, refusal.title), detail=detail)
+    title = TITLES.get(refusal.status, refusal.title)
+    return error_page(request, refusal.status, title=title, detail=detail, people=people)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -20,12 +20,17 @@ from tenants import audit
 from tenants.access import Access, tenant_for
 from tenants.actors import Actor, actor_for
 from tenants.errors import NeedsRole, NotFound, Refused
-from tenants.models import User
-from tenants.selectors import tenants_of
+from tenants.models import Role, User
+from tenants.selectors import members, tenants_of
 
 READ: Final = ("GET", "HEAD")
 # The switcher lists this many tenants; whoever has more finds the others on the page of tenants.
 SWITCHER: Final = 12
+MOST_NAMED: Final = 5
+# Where the navigation stands on each page.
+NAV: Final = {"home": "home", "tenants": "tenants"} | dict.fromkeys(
+    ("clusters", "cluster", "resize", "delete", "log"), "clusters"
+)
 
 View = Callable[..., HttpResponse]
 
@@ -56,7 +61,7 @@ def tenant_view(*, methods: Iterable[str] = READ, back: str = "", verb: str = ""
                 return view(request, access, **kwargs)
             except Refused as refusal:
                 _write_down(request, refusal, access, verb.format(**kwargs), kwargs)
-                return _answer(request, refusal, back, {"tenant": access.tenant.name, **kwargs})
+                return _answer(request, refusal, access, back, kwargs)
 
         return _guarded(view, tuple(methods), entered)
 
@@ -74,17 +79,22 @@ def show(
 ) -> HttpResponse:
     """The page `name`, or only its live part when that is what was asked for."""
     if request.htmx:
-        return HttpResponse(render_to_string(f"console/parts/{name}.html", {"access": access, **context}, request))
+        return HttpResponse(
+            render_to_string(f"console/parts/{name}.html", {"access": access, **context}, request)
+        )
     frame = {
         "access": access,
         "actor": request.actor,
+        "nav": NAV.get(name, ""),
         "switcher": tenants_of(request.actor)[: SWITCHER + 1],
         "most_tenants": SWITCHER,
         "calls": curl_lines(request, calls),
     }
     if access is not None:
         _remember(request, access)
-    return HttpResponse(render_to_string(f"console/{name}.html", {**frame, **context}, request), status=status)
+    return HttpResponse(
+        render_to_string(f"console/{name}.html", {**frame, **context}, request), status=status
+    )
 
 
 def see_other(to: str, **kwargs: object) -> HttpResponse:
@@ -118,18 +128,30 @@ def _to_sign_in(request: ConsoleRequest) -> HttpResponse:
     """Back to the page afterwards; after a POST or from within a page, to the page that it was on."""
     login = resolve_url(settings.LOGIN_URL)
     if request.htmx:
-        return HttpResponseClientRedirect(f"{login}?{urlencode({'next': request.htmx.current_url_abs_path or '/'})}")
+        return HttpResponseClientRedirect(
+            f"{login}?{urlencode({'next': request.htmx.current_url_abs_path or '/'})}"
+        )
     after = request.get_full_path() if request.method in READ else "/"
     return HttpResponseRedirect(f"{login}?{urlencode({'next': after})}")
 
 
-def _answer(request: ConsoleRequest, refusal: Refused, back: str, kwargs: Mapping[str, Any]) -> HttpResponse:
+def _answer(
+    request: ConsoleRequest, refusal: Refused, access: Access, back: str, kwargs: Mapping[str, Any]
+) -> HttpResponse:
     """What a role or a missing thing refuses has a page of its own; all else is told where it was asked."""
-    if request.method in READ or not back or isinstance(refusal, NotFound | NeedsRole):
+    if isinstance(refusal, NeedsRole):
+        return refusal_page(request, refusal, people=_admins(access))
+    if not back or isinstance(refusal, NotFound):
         return refusal_page(request, refusal)
     messages.error(request, refusal_text(refusal))
-    kept = ("tenant", "cluster") if "cluster" in kwargs else ("tenant",)
-    return see_other(back, **{name: kwargs[name] for name in kept})
+    kept = {"cluster": kwargs["cluster"]} if "cluster" in kwargs else {}
+    return see_other(back, tenant=access.tenant.name, **kept)
+
+
+def _admins(access: Access) -> list[str]:
+    """Who can grant a role in the tenant."""
+    admins = members(access.tenant).filter(role=Role.ADMIN, user__is_active=True)
+    return list(admins.values_list("user__username", flat=True)[:MOST_NAMED])
 
 
 def refusal_text(refusal: Refused) -> str:

@@ -8,6 +8,8 @@ from tenants.amounts import parse_cpu
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 _NOUNS: Final = {"memory": "memory", "storage": "storage", "gpu": "GPU"}
+# Keeps a number and its noun on one line.
+_JOIN: Final = "\N{NO-BREAK SPACE}"
 
 
 def duration(seconds: float) -> str:
@@ -36,11 +38,20 @@ def age(at: datetime, now: datetime) -> str:
     return f"{seconds} s"
 
 
+def plain(resource: str, quantity: str | int) -> str:
+    """A JSON quantity; cpu in cores: "2500m" as 2.5."""
+    return f"{parse_cpu(quantity) / 1000:g}" if resource == "cpu" else str(quantity)
+
+
 def amounts(quantities: Mapping[str, Any]) -> str:
     """{"cpu": "2500m", "memory": "5Gi", …} as "2.5 CPU · 5Gi memory"; what is nothing is left out."""
-    parts = [f"{parse_cpu(quantities['cpu']) / 1000:g} CPU"] if quantities.get("cpu") not in (None, "0", 0) else []
+    parts = (
+        [f"{plain('cpu', quantities['cpu'])}{_JOIN}CPU"]
+        if quantities.get("cpu") not in (None, "0", 0)
+        else []
+    )
     parts += [
-        f"{quantities[resource]} {noun}"
+        f"{quantities[resource]}{_JOIN}{noun}"
         for resource, noun in _NOUNS.items()
         if quantities.get(resource) not in (None, "0", 0)
     ]

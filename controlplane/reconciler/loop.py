@@ -25,7 +25,8 @@ def reconcile(claimed: Claimed) -> float | None:
     while time.monotonic() < ends:
         scope = read(claimed.key, learned)
         if scope is None:
-            return forget(Kind.CLUSTER, claimed.key)
+            forget(Kind.CLUSTER, claimed.key)
+            return None
         step = plan(scope.view)
         try:
             record(claimed, scope, step, learned.observed)

@@ -36,6 +36,8 @@ def plan(view: View) -> Step:
 def _delete(view: View) -> Step:
     done = view.phase is Phase.DELETED
     step = Step(Phase.DELETED if done else Phase.DELETING, view.run, ())
+    if view.phase not in {Phase.DELETING, Phase.DELETED}:
+        return replace(step, places=view.places, next_in=0)
     if view.fresh and not view.exists:
         return _rest(view, replace(step, phase=Phase.DELETED, settled=not done))
     if done and not view.fresh:
@@ -52,11 +54,13 @@ def _stop(view: View) -> Step:
         return _rest(
             view, Step(Phase.STOPPED, view.run, (), settled=view.generation > view.observed_generation)
         )
-    step = Step(Phase.STOPPING, view.run, view.places)
+    step = Step(Phase.STOPPING, view.run, view.places, next_in=0)
     if not view.fresh:
         return replace(step, act=Act.LOOK)
+    if view.phase is not Phase.STOPPING:
+        return step
     if not left:
-        return _rest(view, replace(step, phase=Phase.STOPPED, places=(), settled=True))
+        return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True))
     return _ask(view, step, Act.END_RUN, f"end:{view.run}:{view.force}")
 
 
@@ -164,6 +168,8 @@ def _give_up(view: View, step: Step, trouble: Trouble) -> Step:
     waiting = view.observed_generation < view.generation
     failed = trouble if waiting else None
     step = replace(step, reason=trouble.reason, message=trouble.message, failed=failed)
+    if step.phase is Phase.STARTING and view.phase is not Phase.STARTING:
+        return replace(step, failed=None, next_in=0)
     if step.phase is Phase.STARTING:
         return replace(step, phase=Phase.FAILED, failed=trouble, next_in=0)
     return replace(step, phase=Phase.READY, next_in=float(REPEAT_SECONDS))

@@ -27,6 +27,8 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     restarts: bool = True
+    failure: str = ""
+    """What it means when one that runs once does not succeed; empty when whoever waits for it says so."""
     before_start: Callable[[], None] | None = None
 
 

@@ -82,7 +82,8 @@ def open_data_dir(root: Path) -> DataDir:
         if root.stat().st_mode & 0o777 != mode:
             root.chmod(mode)
         opened = DataDir(root, _read_id(marker))
-        for folder in (opened.keys, opened.logs, opened.run):
+        # Static files are served from the packages; their collected copy is looked for all the same.
+        for folder in (opened.keys, opened.logs, opened.run, root / "static"):
             folder.mkdir(mode=0o700, exist_ok=True)
     return opened
 

@@ -77,7 +77,8 @@ def show(parts: list[Part]) -> None:
     for part in parts:
         status = f"[{COLOURS[part.status]}]{part.status}[/]"
         table.add_row(part.name, status, part.detail, part.advice)
-    Console().print(table)
+    # Where there is no terminal, wide enough for one line a part.
+    Console(width=shutil.get_terminal_size((200, 24)).columns).print(table)
 
 
 def _python() -> Part:

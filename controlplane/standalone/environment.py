@@ -2,16 +2,17 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from controlplane.standalone.datadir import DataDir
-from controlplane.standalone.keys import ENVIRONMENT, key_files
+from controlplane.standalone.keys import ENVIRONMENT
 from controlplane.standalone.pids import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def service_environment(data: DataDir, *, database_url: str) -> dict[str, str]:
+def service_environment(data: DataDir, *, keys: Mapping[str, Path], database_url: str) -> dict[str, str]:
     """Ours, with what belongs to this data directory. What the user has set stays as it is."""
     ours = {
         "PYTHONUNBUFFERED": "1",
@@ -20,7 +21,6 @@ def service_environment(data: DataDir, *, database_url: str) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
     }
-    keys = key_files(data)
     for name, variable in ENVIRONMENT.items():
         if variable not in os.environ and f"{variable}_FILE" not in os.environ:
             ours[f"{variable}_FILE"] = str(keys[name])

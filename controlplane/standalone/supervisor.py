@@ -134,8 +134,8 @@ class Supervisor:
                 continue
             if child.service.restarts:
                 self._explain(child, child.plan_restart())
-            elif child.exit_code:
-                self._say(f"{child.service.name} ended ({ending(child.exit_code)}): see {child.log.path}")
+            elif child.exit_code and child.service.failure:
+                self._say(f"{child.service.failure} ({ending(child.exit_code)}): see {child.log.path}")
 
     def _explain(self, child: Child, pause: float) -> None:
         again = "starting it again" if pause < 1 else f"starting it again in {pause:.0f} s"

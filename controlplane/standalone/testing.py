@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from controlplane.standalone.environment import ROOT, python
 
@@ -28,7 +27,7 @@ CHECKS = {
 
 def run_tests(arguments: Sequence[str]) -> int:
     """Run pytest with these arguments, the parallel tiers first. Returns its exit code."""
-    if _wants_browser(arguments):
+    if wants_browser(arguments):
         provide_browser()
     if any(argument.startswith(CHOICES) for argument in arguments):
         return _pytest(arguments)
@@ -36,7 +35,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     parallel = _pytest(["-n", str(WORKERS), "-m", f"not ({marks})", *arguments])
     appending = ["--cov-append"] if any(argument.startswith("--cov") for argument in arguments) else []
     serial = _pytest(["-m", marks, *appending, *arguments])
-    return _worse(parallel, serial)
+    return worse(parallel, serial)
 
 
 def run_checks() -> int:
@@ -54,7 +53,7 @@ def _pytest(arguments: Sequence[str]) -> int:
     return subprocess.run(python("-m", "pytest", *arguments), cwd=ROOT, check=False).returncode
 
 
-def _worse(*codes: int) -> int:
+def worse(*codes: int) -> int:
     """The exit code of several runs: a tier without tests is fine as long as another has some."""
     failures = [code for code in codes if code not in {0, NOTHING_COLLECTED}]
     if failures:
@@ -62,9 +61,9 @@ def _worse(*codes: int) -> int:
     return NOTHING_COLLECTED if all(code == NOTHING_COLLECTED for code in codes) else 0
 
 
-def _wants_browser(arguments: Sequence[str]) -> bool:
+def wants_browser(arguments: Sequence[str]) -> bool:
     """Not when paths are named that hold none of its tests."""
-    paths = [argument for argument in arguments if Path(argument.partition("::")[0]).exists()]
+    paths = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
     return not paths or any("console" in path or "browser" in path for path in paths)
 
 

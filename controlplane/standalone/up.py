@@ -17,6 +17,7 @@ from controlplane.standalone.command import Command
 from controlplane.standalone.datadir import DataDir, open_data_dir
 from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
 from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.keys import key_files
 from controlplane.standalone.lock import held
 from controlplane.standalone.owner import database_owner
 from controlplane.standalone.ports import HOST, port_check
@@ -34,6 +35,7 @@ STOPS = {"web": signal.SIGTERM, "worker": signal.SIGTERM, "runtimes": signal.SIG
 DATABASE_STOP = signal.SIGINT
 DATABASE_STOP_SECONDS = 30.0
 STOP_SECONDS = 10.0
+RUNTIMES_FAILED = "some packages of the apps could not be fetched; a launch that needs them tries again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,11 @@ def _run(data: DataDir, options: Options) -> None:
             _start(supervisor, data, options)
             supervisor.run()
         except StoppedError:
+            # Asked to stop before everything had started: nothing is different about stopping.
             pass
+        else:
+            say("\nstopping; clusters keep running, and the next `up` finds them")
         finally:
-            say("stopping; clusters keep running and are found again by the next `up`")
             supervisor.stop(list(STOPS))
             supervisor.stop(["postgres"])
 
@@ -103,8 +107,11 @@ def _check_space(folder: Path) -> None:
 
 
 def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
+    say(f"starting in {data.root}")
+    # Before the database, which must never be there without the key that it is written with.
+    keys = key_files(data)
     url = "" if own_database_named() else _start_database(supervisor, data)
-    environment = service_environment(data, database_url=url)
+    environment = service_environment(data, keys=keys, database_url=url)
     before = _content(data.admin_token)
     _set_up(supervisor, environment)
     run = partial(_service, environment=environment)
@@ -113,7 +120,8 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
         raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")
     _greet(data, options, first=_content(data.admin_token) != before)
-    supervisor.start(run("runtimes", ["nice", *python("manage.py", "runtimes", "fetch")], restarts=False))
+    if os.environ.get("SLIPWAY_FETCH_RUNTIMES", "1") != "0":
+        supervisor.start(run("runtimes", _runtimes_command(), once=True, failure=RUNTIMES_FAILED))
 
 
 def _start_database(supervisor: Supervisor, data: DataDir) -> str:
@@ -138,7 +146,7 @@ def _ready(server: Postgres, child: Child) -> bool:
 
 def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
     command = python("-m", "controlplane.standalone.setup")
-    child = supervisor.start(_service("setup", command, environment=environment, restarts=False))
+    child = supervisor.start(_service("setup", command, environment=environment, once=True))
     if not supervisor.wait(lambda: not child.alive, seconds=SETUP_SECONDS):
         raise ExpectedError(
             f"The database is not up to date after {SETUP_SECONDS:.0f} s: see {child.log.path}."
@@ -150,9 +158,22 @@ def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
         )
 
 
-def _service(name: str, argv: list[str], *, environment: dict[str, str], restarts: bool = True) -> Service:
-    command = Command(argv, environment, ROOT)
-    return Service(name, command, stop_signal=STOPS[name], stop_seconds=STOP_SECONDS, restarts=restarts)
+def _service(
+    name: str, argv: list[str], *, environment: dict[str, str], once: bool = False, failure: str = ""
+) -> Service:
+    return Service(
+        name,
+        Command(argv, environment, ROOT),
+        stop_signal=STOPS[name],
+        stop_seconds=STOP_SECONDS,
+        restarts=not once,
+        failure=failure,
+    )
+
+
+def _runtimes_command() -> list[str]:
+    # Whoever launches a cluster meanwhile comes first.
+    return ["nice", *python("manage.py", "runtimes", "fetch")]
 
 
 def _web_command(port: int) -> list[str]:

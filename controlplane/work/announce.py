@@ -4,34 +4,43 @@ Only a hint: what is due stands in the table, and every worker finds it there wi
 """
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import structlog
-from celery import Celery
 from django.conf import settings
 from django.db import connection, transaction
-from kombu.exceptions import KombuError
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 log = structlog.get_logger(__name__)
 
 CHANNEL = "slipway_work"
 TASK = "slipway.there_is_work"
+QUEUE = "slipway"
 # A hint that nobody took in this time is of no use any more.
 EXPIRES_SECONDS = 30
-# Without time-outs a broker that went away would hang whoever sends.
+# Without time-outs, and with kombu's endless retries, a broker that went away would hang whoever sends.
 _TRANSPORT = {
-    "redis": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    "redis": {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0},
     "filesystem": {"polling_interval": 0.1},
 }
 
 
 @cache
-def broker() -> Celery:
+def broker() -> "Celery":
     """The Celery application of this process."""
+    # Not at the top: half a second of imports that an installation without a broker never needs.
+    from celery import Celery
+
     url = settings.CELERY_BROKER_URL
     app = Celery("slipway", broker=url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
+        task_default_queue=QUEUE,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=dict(_TRANSPORT.get(url.split(":")[0], {}))
         | settings.CELERY_TRANSPORT_OPTIONS,
@@ -51,5 +60,5 @@ def announce() -> None:
 def _send() -> None:
     try:
         broker().send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False)
-    except (KombuError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  each transport has errors of its own; the sweep finds the work
         log.warning("broker_away", error=str(error)[:200])

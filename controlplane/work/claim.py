@@ -31,7 +31,7 @@ UPDATE work_work
    SET lease_until = NULL,
        attempts = CASE WHEN %(failed)s THEN attempts ELSE 0 END,
        due_at = CASE WHEN wake_seq = %(seen)s THEN clock_timestamp() + %(next)s * interval '1 second'
-                     ELSE LEAST(due_at, clock_timestamp()) END
+                     ELSE clock_timestamp() END
  WHERE id = %(id)s AND fence = %(fence)s
 """
 
@@ -63,7 +63,7 @@ def claim(kinds: list[str]) -> Claimed | None:
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [kinds, LEASE_SECONDS])
         row = cursor.fetchone()
-    return Claimed(*row[:6], late=float(row[6])) if row else None
+    return Claimed(*row[:-1], float(row[-1])) if row else None
 
 
 def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) -> None:

@@ -3,6 +3,7 @@
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +22,9 @@ Handler = Callable[[Claimed], float | None]
 
 SWEEP_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 60.0
+# Something may be due and yet not to be had: locked by a transaction that is about to commit.
+LOCKED_SECONDS = 0.02
+AWAY_SECONDS = 0.5
 
 
 class Later(Exception):  # noqa: N818
@@ -44,6 +48,8 @@ class Loop:
         self._handlers, self._on_sweep = handlers, on_sweep
         self._free = threading.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        self._unreleased: deque[Claimed] = deque()
+        self._listening: object = None
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._stopping = False
@@ -63,52 +69,100 @@ class Loop:
             except (DatabaseError, InterfaceError) as error:
                 log.warning("database_away", error=str(error).strip()[:200])
                 connection.close()
-                self._sleep([], 1.0)
+                self._listening = None
+                self._sleep(None, AWAY_SECONDS)
         self._pool.shutdown(wait=True)
         connection.close()
 
     def _serve(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {CHANNEL}")
         while not self._stopping:
-            self._on_sweep()
-            self._claim_all()
+            self._sweep()
+            self._listen()
+            self._give_back()
+            self._heard()
             wait = seconds_until_due(list(self._handlers), at_most=SWEEP_SECONDS)
-            self._sleep([connection.connection], wait)
+            if wait == 0 and self._claim_all():
+                continue
+            # News that came with the answer to a query does not wake the sleep.
+            if not self._heard():
+                self._sleep(connection.connection, wait or LOCKED_SECONDS)
 
-    def _claim_all(self) -> None:
+    def _listen(self) -> None:
+        # Whatever a chore does to this thread's connection: a new one has to be told again.
+        if connection.connection is None or connection.connection is not self._listening:
+            with connection.cursor() as cursor:
+                cursor.execute(f"LISTEN {CHANNEL}")
+            self._listening = connection.connection
+
+    def _sweep(self) -> None:
+        try:
+            self._on_sweep()
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception:  # what is due must not wait for a chore to be mended
+            log.exception("chore_failed")
+
+    def _claim_all(self) -> bool:
+        """Claim as much as there are free threads for; whether that was anything."""
+        some = False
         while not self._stopping and self._free.acquire(blocking=False):
-            claimed = claim(list(self._handlers))
+            claimed = self._claim()
             if claimed is None:
-                self._free.release()
-                return
+                break
+            some = True
             instruments.SWEEP_LAG.observe(claimed.late)
             self._pool.submit(self._work, claimed)
+        return some
+
+    def _claim(self) -> Claimed | None:
+        try:
+            claimed = claim(list(self._handlers))
+        except BaseException:
+            self._free.release()
+            raise
+        if claimed is None:
+            self._free.release()
+        return claimed
 
     def _work(self, claimed: Claimed) -> None:
         try:
             run_once(claimed, self._handlers[claimed.kind])
-        except Exception:  # the lease runs out and the row is claimed again
+        except Exception:  # not even released: the loop does it as soon as the database answers again
             log.exception("work_lost", kind=claimed.kind, key=str(claimed.key))
+            self._unreleased.append(claimed)
         finally:
             close_old_connections()
             self._free.release()
             self.nudge()
 
-    def _sleep(self, sockets: list[object], seconds: float) -> None:
-        # With every thread busy there is nothing to claim: only a finished one (the pipe) is a reason to wake.
+    def _give_back(self) -> None:
+        """The leases of passes that could not say how they ended: due again soon, not when the lease is over."""
+        while self._unreleased:
+            release(self._unreleased[0], next_in=backoff(self._unreleased[0].attempts), failed=True)
+            self._unreleased.popleft()
+
+    def _heard(self) -> bool:
+        """Forget the notifications that have come in; whether there were any."""
+        notifies = self._listening.notifies  # type: ignore[attr-defined]
+        some = bool(notifies)
+        notifies.clear()
+        return some
+
+    def _sleep(self, database: object, seconds: float) -> None:
+        """Until time is over, somebody nudges, or the database has news that a free thread could see to."""
+        ears = select.poll()
+        ears.register(self._read, select.POLLIN)
         busy = not self._free.acquire(blocking=False)
         if not busy:
             self._free.release()
-        ready, _, _ = select.select(
-            [self._read, *([] if busy else sockets)], [], [], SWEEP_SECONDS if busy else seconds
-        )
-        if self._read in ready:
-            os.read(self._read, 4096)
-        for source in ready:
-            if source is not self._read:
-                source.poll()  # type: ignore[attr-defined]
-                source.notifies.clear()  # type: ignore[attr-defined]
+        with connection.wrap_database_errors:
+            if database and not busy:
+                ears.register(database, select.POLLIN)  # type: ignore[arg-type]
+            ready = {number for number, _ in ears.poll((SWEEP_SECONDS if busy else seconds) * 1000)}
+            if self._read in ready:
+                os.read(self._read, 4096)
+            if ready - {self._read}:
+                database.poll()  # type: ignore[attr-defined]
 
 
 def run_once(claimed: Claimed, handler: Handler) -> None:

@@ -9,9 +9,8 @@ from django.db import transaction
 
 from templates import catalog
 from templates.models import Template, TemplateState
-from templates.revision import parse_revision
-from templates.selectors import current_revision
-from templates.services.revisions import find_app, revision_add
+from templates.selectors import app_for, current_revision
+from templates.services.revisions import read_body, revision_add
 from tenants import audit
 from tenants.actors import system_actor
 
@@ -21,29 +20,26 @@ _log = structlog.get_logger("catalog")
 def defaults_publish(*, folder: Path = catalog.FOLDER) -> list[Template]:
     """Publishes what ships to every tenant, after `catalog_register`. Idempotent, in parallel too.
 
-    Each template takes the version of its app that ships beside it; where that was withdrawn, the template
-    stays as it is, so that Slipway starts. Raises BadCatalog, Invalid.
+    Each template takes the version of its app that ships beside it. Where no version does, or that one was
+    withdrawn, the template stays as it is, and the log says so: Slipway starts with the others. Raises
+    BadCatalog, Invalid.
     """
     versions = {app.name: app.version for app in catalog.load(folder)}
-    bodies = catalog.load_templates(folder)
-    published = [_publish(name, _with_version(name, body, versions)) for name, body in bodies.items()]
-    return [template for template in published if template is not None]
+    published = []
+    for name, body in catalog.load_templates(folder).items():
+        version = versions.get(body["app"])
+        if version is None:
+            _log.warning("template_without_app", template=name, app=body["app"])
+        elif not app_for(body["app"], version).withdrawn_at:
+            published.append(_publish(name, {**body, "app": {"name": body["app"], "version": version}}))
+        else:
+            _log.warning("template_of_withdrawn_app", template=name, app=body["app"], version=version)
+    return published
 
 
-def _with_version(name: str, body: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
-    if body["app"] not in versions:
-        raise catalog.BadCatalog(f"{catalog.TEMPLATES}: /{name}/app: no app {body['app']} ships")
-    return {**body, "app": {"name": body["app"], "version": versions[body["app"]]}}
-
-
-def _publish(name: str, body: Mapping[str, Any]) -> Template | None:
-    app = find_app(body)
-    if app.withdrawn_at is not None:
-        _log.warning(
-            "template_left_as_it_is", template=name, app=str(app), why="the app version was withdrawn"
-        )
-        return None
-    spec, actor = parse_revision(body, app.spec), system_actor()
+def _publish(name: str, body: Mapping[str, Any]) -> Template:
+    app, spec = read_body(body)
+    actor = system_actor()
     with transaction.atomic():
         template = _there(name, actor.username)
         if revision_add(template=template, app=app, spec=spec, created_by=actor.username):

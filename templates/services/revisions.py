@@ -14,18 +14,12 @@ from tenants.errors import Invalid
 
 def read_body(body: Mapping[str, Any]) -> tuple[App, RevisionSpec]:
     """What `body` says, with the row of its app. Raises Invalid, Conflict APP_WITHDRAWN."""
-    app = find_app(body)
-    check_app(app)
-    return app, parse_revision(body, app.spec)
-
-
-def find_app(body: Mapping[str, Any]) -> App:
-    """The row of the app that `body` names. Raises Invalid."""
     name, version = parse_reference(body)
     app = App.objects.filter(name=name, version=version).first()
     if app is None:
         raise Invalid.at("/app", "The catalogue has no app of this name and version.")
-    return app
+    check_app(app)
+    return app, parse_revision(body, app.spec)
 
 
 def revision_add(*, template: Template, app: App, spec: RevisionSpec, created_by: str) -> bool:

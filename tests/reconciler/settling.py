@@ -59,10 +59,11 @@ def later(seconds: float) -> None:
             "UPDATE work_work SET due_at = due_at - %(s)s * interval '1 second', lease_until = NULL",
             {"s": seconds},
         )
-        for column in ("asked_at", "acted_at", "looked_at"):
-            cursor.execute(
-                f"UPDATE clusters_cluster SET {column} = {column} - %s * interval '1 second'", [seconds]
-            )
+        cursor.execute(
+            "UPDATE clusters_cluster SET asked_at = asked_at - %(s)s * interval '1 second',"
+            " acted_at = acted_at - %(s)s * interval '1 second', looked_at = looked_at - %(s)s * interval '1 second'",
+            {"s": seconds},
+        )
         cursor.execute(
             "UPDATE clusters_operation SET deadline = deadline - %s * interval '1 second'", [seconds]
         )

@@ -62,9 +62,9 @@ def test_failures_in_a_row_make_the_pause_longer_and_are_explained(
 def test_one_failed_run_of_what_runs_once_is_said_and_not_repeated(
     supervisor: Supervisor, data: DataDir, said: list[str]
 ) -> None:
-    child = supervisor.start(program(data, "raise SystemExit(3)", restarts=False))
+    child = supervisor.start(program(data, "raise SystemExit(3)", restarts=False, failure="it failed"))
     assert supervisor.wait(lambda: not child.alive, seconds=SECONDS)
-    assert said == [f"one ended (exit code 3): see {child.log.path}"]
+    assert said == [f"it failed (exit code 3): see {child.log.path}"]
     assert child.next_start is None
 
 
@@ -94,9 +94,15 @@ def test_a_child_that_closes_its_output_costs_nothing(supervisor: Supervisor, da
         program(data, "import os; os.close(1); os.close(2); import signal; signal.pause()")
     )
     assert supervisor.wait(lambda: child.output_ended, seconds=SECONDS)
-    looks: list[None] = []
-    assert not supervisor.wait(lambda: bool(looks.append(None)), seconds=0.2)
-    assert len(looks) < 5
+    looks = 0
+
+    def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    assert not supervisor.wait(look, seconds=0.2)
+    assert looks < 5
 
 
 def _supervising(folder: Path) -> tuple[subprocess.Popen[str], int]:

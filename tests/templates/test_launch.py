@@ -1,22 +1,25 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from templates.launch import expand, resize
-from templates.schema import LaunchRequest
+from templates.schema import Launch, LaunchRequest
 from tenants.amounts import Amounts
-from tenants.errors import Invalid
+from tenants.errors import FieldError, Invalid
 from tests.templates.examples import revision, template_body
 
 GI = 2**30
 WITH_NOTEBOOK = [*template_body()["groups"], {"name": "lab", "role": "notebook", "cpu": "2"}]
 
 
-def launch(preset="", parameters=None, **groups):
+def launch(preset: str = "", parameters: dict[str, Any] | None = None, **groups: Any) -> Launch:
     return expand(revision(), LaunchRequest(groups=groups, parameters=parameters or {}, preset=preset))
 
 
-def refusal(call):
+def refusal(call: Callable[[], object]) -> FieldError:
     with pytest.raises(Invalid) as found:
         call()
     return found.value.errors[0]
@@ -185,6 +188,7 @@ def test_a_group_may_shrink_to_nothing_while_its_role_has_enough():
     assert "1 to 64 nodes; this makes 0" in error["detail"]
 
 
+SPEC = revision()
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -201,27 +205,28 @@ requests = st.builds(
     groups=st.dictionaries(
         st.sampled_from(["head", "worker", "notebook", "x"]), fields | json_values, max_size=3
     ),
-    parameters=st.dictionaries(st.sampled_from([*revision().parameters, "x"]), json_values, max_size=3),
+    parameters=st.dictionaries(st.sampled_from([*SPEC.parameters, "x"]), json_values, max_size=3),
     preset=st.sampled_from(["", "large"]),
 )
 
 
+@settings(deadline=None)
 @given(requests)
 def test_whatever_is_asked_the_launch_is_within_bounds_or_refused_with_pointers(request):
-    spec = revision()
     try:
-        made = expand(spec, request)
+        made = expand(SPEC, request)
     except Invalid as refused:
         made, errors = None, refused.errors
     if made is None:
         assert all(error["pointer"].startswith("/") and error["detail"] for error in errors)
         return
-    assert spec.app.role("worker").min_count <= made.group("worker").count <= 8
+    assert SPEC.app.role("worker").min_count <= made.group("worker").count <= 8
     assert all(made.app.role(group.role).minimum.fits_within(group.each) for group in made.groups)
     assert made.settings["level"] == "warn"
     assert all(0 <= amount < 2**62 for amount in made.takes.as_tuple())
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 8),
     st.integers(0, 16_000).map(lambda millicores: f"{millicores}m"),
@@ -233,8 +238,8 @@ def test_what_is_within_bounds_is_launched_as_asked(count, cpu, notebook):
     )
     fits = 1000 <= int(cpu[:-1]) <= 4000
     if not fits:
-        assert refusal(lambda: expand(revision(), request))["pointer"] == "/groups/worker/cpu"
+        assert refusal(lambda: expand(SPEC, request))["pointer"] == "/groups/worker/cpu"
         return
-    made = expand(revision(), request)
+    made = expand(SPEC, request)
     assert made.takes.cpu == 500 + count * int(cpu[:-1]) + 500 * notebook
     assert len(made.groups) == 2 + notebook

@@ -1,19 +1,21 @@
+from collections.abc import Callable
+
 import pytest
 
-from templates.parameters import checked, default_of, narrow, parse_setting
+from templates.parameters import Schema, checked, default_of, narrow, parse_setting
 from templates.reading import Value
-from tenants.errors import Invalid
+from tenants.errors import FieldError, Invalid
 
 COUNT = {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}
 LEVEL = {"type": "string", "enum": ["info", "warn"], "default": "info"}
 LABEL = {"type": "string", "maxLength": 5, "default": ""}
 
 
-def narrowed(setting, by):
+def narrowed(setting: Schema, by: object) -> Schema:
     return narrow(setting, Value(by, "/p"))
 
 
-def refusal(call, *args):
+def refusal(call: Callable[..., object], *args: object) -> FieldError:
     with pytest.raises(Invalid) as found:
         call(*args)
     return found.value.errors[0]
@@ -107,7 +109,11 @@ def test_a_locked_value_refuses_others_with_its_reason():
 
 
 def test_narrowing_by_what_is_already_narrow_changes_nothing():
-    for setting, by in [(COUNT, {"maximum": 20}), (LEVEL, {"const": "warn", "x-reason": "dear"})]:
+    narrowings: list[tuple[Schema, Schema]] = [
+        (COUNT, {"maximum": 20}),
+        (LEVEL, {"const": "warn", "x-reason": "dear"}),
+    ]
+    for setting, by in narrowings:
         once = narrowed(setting, by)
         assert narrowed(setting, once) == once
 

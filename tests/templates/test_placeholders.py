@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from templates.placeholders import BadPlaceholder, names, render, setting_values
@@ -56,6 +56,7 @@ def test_settings_are_written_as_in_json():
     }
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_with_its_braces_doubled_renders_to_itself(text):
     assert render(text.replace("{", "{{").replace("}", "}}"), {}) == text

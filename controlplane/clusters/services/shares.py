@@ -35,6 +35,7 @@ def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShar
     """Let another member use one cluster like its owner. Idempotent."""
     found, user = _own(access, cluster), _member(access, username)
     permission = Permission.objects.get(codename=SHARE_PERMISSION, content_type__app_label="clusters")
+    share: ClusterShare
     share, made = ClusterShare.objects.get_or_create(content_object=found, user=user, permission=permission)
     if made:
         _record(access, "cluster.share", found, username)

@@ -13,7 +13,7 @@ from controlplane.console import words
 
 register = template.Library()
 
-# An outline on a field of 16 × 16 for each phase, and the tone it is shown in.
+# An outline on a square of 16 units for each phase, and the tone it is shown in.
 _DOTS: Final = "M3 8h.01M8 8h.01M13 8h.01"
 _CHECK: Final = "M3 8.5l3.2 3.2L13 5"
 _TURN: Final = "M8 2a6 6 0 1 1-6 6"
@@ -87,3 +87,8 @@ def amounts(quantities: Mapping[str, Any]) -> str:
 @register.filter
 def counted(number: int, noun: str) -> str:
     return words.count(number, noun)
+
+
+@register.filter
+def plain(quantity: str | int | None, resource: str) -> str:
+    return "none" if quantity is None else words.plain(resource, quantity)

@@ -14,6 +14,7 @@ from typing import Any
 from controlplane.provisioners.base import DrainReport, NodeState, ObservedNode, Outcome, Temporary
 from controlplane.provisioners.local import files, locks, log, notices, processes
 from controlplane.provisioners.local.launch import DONE, HELD
+from controlplane.provisioners.local.launcher import KILL, REWRITE, STOP
 from controlplane.provisioners.local.layout import Layout, NodeFolder
 from controlplane.provisioners.local.rendering import Rendered
 from controlplane.provisioners.local.status import Status
@@ -77,7 +78,7 @@ def start(layout: Layout, folders: Sequence[NodeFolder]) -> None:
 
 
 def _launch(folder: NodeFolder, events: str) -> "subprocess.Popen[bytes]":
-    with open(folder.path / "launcher.log", "ab") as said:
+    with open(folder.path / "launcher.log", "ab", opener=files.open_private) as said:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", str(_LAUNCH), str(folder.path), events],
             stdin=subprocess.DEVNULL,
@@ -120,7 +121,9 @@ def _current(folder: NodeFolder) -> Status | None:
     if not locks.held(folder.lock):
         return _bury(folder)
     if status is None:
-        raise Temporary("NODE_UNREADABLE", f"the record of {folder.name} is damaged")
+        if launcher := processes.called_with(str(_LAUNCH), str(folder.path)):
+            processes.send(*launcher, REWRITE)
+        raise Temporary("NODE_UNREADABLE", f"the record of {folder.name} is damaged", delay=0.5)
     return status
 
 
@@ -229,11 +232,13 @@ def _ask_to_end(folder: NodeFolder, status: Status, *, force: bool) -> None:
         return
     if force and not asked.exists():
         files.write(str(asked), b"")
-    processes.send(*status.launcher, signal.SIGUSR2 if force else signal.SIGTERM)
+    processes.send(*status.launcher, KILL if force else STOP)
 
 
 def _clear(layout: Layout, folder: NodeFolder) -> None:
     """Keep the end of its log, and nothing else but its home. Its lock is held."""
+    files.make_folder(str(folder.spent.parent))
+    files.write(str(folder.spent), b"")
     if kept := log.tail(str(folder.path), KEPT_LOG_BYTES):
         files.make_folder(str(folder.kept_log.parent))
         files.write(str(folder.kept_log), kept)

@@ -20,11 +20,21 @@ def adopt_orphans() -> None:
     _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
+def die_with_parent() -> None:
+    """This process is killed when the thread that started it ends, see prctl(2)."""
+    _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+
+
 def spawn(argv: Sequence[str], env: Mapping[str, str], cwd: str, output: int) -> int:
     """The pid of a new process in a session of its own. Raises OSError when it cannot be executed."""
     seen, report = os.pipe()
     parent = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(seen)
+        os.close(report)
+        raise
     if pid == 0:
         _become(argv, env, cwd, output, report, parent)
     os.close(report)
@@ -42,7 +52,7 @@ def _become(
     """In the forked child: turn into the command, or tell through `report` why not. Never returns."""
     try:
         os.setsid()
-        _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+        die_with_parent()
         if os.getppid() != parent:
             os._exit(1)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):

@@ -1,11 +1,11 @@
 """Making what exists of one cluster what it should be. The cluster is locked by the caller."""
 
-import signal
 import time
 from collections.abc import Iterable, Mapping
 
-from controlplane.provisioners.base import Desired, DesiredNode, Temporary
+from controlplane.provisioners.base import Desired, DesiredNode, Permanent, Temporary
 from controlplane.provisioners.local import addresses, assets, births, files, rendering, runtimes, trash
+from controlplane.provisioners.local.launcher import RELOAD, STOP
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
 from controlplane.provisioners.local.ledger import Ledger
 from controlplane.provisioners.local.rendering import Rendered, Surroundings
@@ -24,7 +24,11 @@ def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired)
     left = _end_unlisted(layout, folder, wanted, troubles)
     present = {node for node in folder.nodes() if node in wanted}
     around = _surroundings(layout, desired)
-    missing = {node: wish for node, wish in wanted.items() if node not in present and node.name not in left}
+    missing = {
+        node: wish
+        for node, wish in wanted.items()
+        if node not in present and node.name not in left and not node.spent.exists()
+    }
     made = _make(desired, missing, around, troubles)
     births.start(layout, [*made, *(node for node in present if not _begun(node))])
     for node in present:
@@ -46,6 +50,8 @@ def sweep(layout: Layout, folder: ClusterFolder, book: Ledger) -> None:
     """Carry on with what was ended before: clear away ended nodes and, in the end, a removed cluster."""
     over = [node for node in folder.nodes() if book.has_ended(node.run)]
     left = end_nodes(layout, over)
+    for run in {node.run for node in over} - {node.run for node in folder.nodes()}:
+        trash.throw_away(layout, folder.path / "runs" / str(run))
     if book.is_removed and not left and folder.path.exists():
         addresses.release(layout.root, folder.id)
         trash.throw_away(layout, folder.path)
@@ -54,6 +60,8 @@ def sweep(layout: Layout, folder: ClusterFolder, book: Ledger) -> None:
 
 
 def _claim(layout: Layout, folder: ClusterFolder, desired: Desired) -> None:
+    if desired.has_data and not (folder.path / "home").is_dir():
+        raise Permanent("STORAGE_LOST", "the folder with this cluster's notebooks and data is gone")
     files.make_folder(str(layout.shared(desired.cluster.tenant_id)))
     files.make_folder(str(folder.path / "runs" / str(desired.run)))
     if not folder.meta.exists():
@@ -89,7 +97,7 @@ def _end_each(
 def _surroundings(layout: Layout, desired: Desired) -> dict[str, Surroundings]:
     """By role."""
     app = desired.launch.app
-    ports = {node.name: app.role(node.role).ports.values() for node in desired.nodes}
+    ports = {node.name: app.role(node.role).ports.values() for node in rendering.places(desired)}
     given = addresses.assign(layout.root, desired.cluster.id, ports)
     place = assets.write(layout, app)
     shared = layout.shared(desired.cluster.tenant_id)
@@ -143,13 +151,13 @@ def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Sur
     given = rendering.rendered(desired, node, folder, around)
     changed = _changed(desired, node, folder, given)
     if OnChange.RESTART in changed.values():
-        births.tell(folder, signal.SIGTERM)
+        births.tell(folder, STOP)
         return
     for name in changed:
         births.write_conf(folder.conf / name, given.files[name])
     files.write_json(path, {**spec, "generation": desired.generation})
     if OnChange.SIGNAL in changed.values():
-        births.tell(folder, signal.SIGHUP)
+        births.tell(folder, RELOAD)
 
 
 def _changed(desired: Desired, node: DesiredNode, folder: NodeFolder, given: Rendered) -> dict[str, OnChange]:

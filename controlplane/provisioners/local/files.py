@@ -38,6 +38,11 @@ def write(path: str, content: bytes, *, mode: int = PRIVATE_FILE, durable: bool 
         sync_folder(os.path.dirname(path))
 
 
+def open_private(path: str, flags: int) -> int:
+    """An opener for `open`: what it makes is for its owner alone."""
+    return os.open(path, flags, PRIVATE_FILE)
+
+
 def sync_folder(path: str) -> None:
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

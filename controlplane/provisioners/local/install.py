@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.provisioners.local import files, java, locks, processes
+from controlplane.provisioners.local.children import die_with_parent
 from controlplane.provisioners.local.detach import detach
-from controlplane.provisioners.local.runtimes import MARKER
 
+PACKAGES_MARKER = ".packages"
 Tell = Callable[[str], None]
 MEGABYTE = 1_000_000
 TELL_SECONDS = 0.5
@@ -40,25 +41,30 @@ class InstallFailed(Exception):  # noqa: N818 - read as an outcome
 def install(request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell) -> None:
     """Build the runtime. The caller holds its lock. Raises InstallFailed."""
     home = Path(request["home"])
-    if (home / MARKER).exists():
-        return
     environment = {**environment, MARK: str(home)}
     if not processes.kill_marked(MARK, str(home)):
         raise InstallFailed("an earlier installation does not end")
     try:
-        if home.exists():
-            shutil.rmtree(home)
-        tell(f"preparing {request['title']}")
-        _run([request["python"], "-m", "venv", "--without-pip", str(home)], environment, tell)
-        if request["packages"]:
-            _install_packages(home, request["packages"], environment, tell)
-        if request["java"] == "own":
-            java.install_wrapper(_site_packages(home), home / "java")
+        if not (home / PACKAGES_MARKER).exists():
+            tell(f"preparing {request['title']}")
+            _build(home, request, environment, tell)
+            files.write(str(home / PACKAGES_MARKER), b"", durable=True)
         if request["prepare"]:
-            _prepare(home, request, environment, tell)
-        files.write(str(home / MARKER), b"", durable=True)
+            tell(f"finishing {request['title']}")
+            _prepare(home, request, environment)
+        files.write(request["marker"], b"", durable=True)
     except OSError as error:
         raise InstallFailed(f"{error.strerror or error}: {error.filename or home}") from error
+
+
+def _build(home: Path, request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell) -> None:
+    if home.exists():
+        shutil.rmtree(home)
+    _run([request["python"], "-m", "venv", "--without-pip", str(home)], environment, tell)
+    if request["packages"]:
+        _install_packages(home, request["packages"], environment, tell)
+    if request["java"] == "own":
+        java.install_wrapper(_site_packages(home), home / "java")
 
 
 def _install_packages(home: Path, packages: list[str], environment: Mapping[str, str], tell: Tell) -> None:
@@ -74,9 +80,8 @@ def _install_packages(home: Path, packages: list[str], environment: Mapping[str,
     )
 
 
-def _prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell) -> None:
+def _prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Run the app's own last step, as its nodes would be run."""
-    tell(f"finishing {request['title']}")
     java_home = str(home / "java") if request["java"] == "own" else request["java"]
     path = ":".join(
         [str(home / "bin"), *([f"{java_home}/bin"] if java_home else []), environment.get("PATH", "")]
@@ -129,15 +134,19 @@ def _run(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        preexec_fn=die_with_parent,
     ) as process:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        for line in process.stdout:
-            text = read(line) if read else ""
-            if text and time.monotonic() - told_at > TELL_SECONDS:
-                told_at = time.monotonic()
-                tell(text)
-            if line.strip() and not text and (line.startswith("ERROR") or not last.startswith("ERROR")):
-                last = line.strip()
+        try:
+            for line in process.stdout or ():
+                text = read(line) if read else ""
+                if text and time.monotonic() - told_at > TELL_SECONDS:
+                    told_at = time.monotonic()
+                    tell(text)
+                if line.strip() and not text and (line.startswith("ERROR") or not last.startswith("ERROR")):
+                    last = line.strip()
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode != 0:
         raise InstallFailed(last[:500] or f"{os.path.basename(argv[0])} ended with {process.returncode}")
 
@@ -147,6 +156,8 @@ def install_locked(request_path: str, tell: Tell) -> None:
     stem = request_path.removesuffix(".request")
     try:
         request = files.read_json(request_path)
+        if Path(request["marker"]).exists():
+            return
         environment = json.loads(files.read_text(f"{stem}.environment"))
         install(request, environment, tell)
     except (InstallFailed, ValueError, OSError) as error:

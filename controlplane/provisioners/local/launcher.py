@@ -29,7 +29,9 @@ REMAINS_SECONDS = 2.0
 LAST_WORDS_SECONDS = 3.0
 NEVER = float("inf")
 
-STOP, KILL, DRAIN, RELOAD = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1, signal.SIGHUP
+STOP, KILL, DRAIN = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1
+# The node's files have changed; the node's record was damaged and is to be written again.
+RELOAD, REWRITE = signal.SIGHUP, signal.SIGWINCH
 
 
 class Launcher:
@@ -89,7 +91,7 @@ class Launcher:
     def _listen_to_signals(self) -> int:
         waker, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
-        for signum in (STOP, KILL, DRAIN, RELOAD, signal.SIGCHLD):
+        for signum in (STOP, KILL, DRAIN, RELOAD, REWRITE, signal.SIGCHLD):
             signal.signal(signum, self._signalled)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return waker
@@ -103,6 +105,8 @@ class Launcher:
             self._end("STOPPED", 0.0)
         elif STOP in asked:
             self._end("STOPPED", float(self.spec["stop_seconds"]))
+        if REWRITE in asked:
+            self.status.unsaved = True
         if DRAIN in asked:
             self._begin_drain()
         if RELOAD in asked and self.main and self.exit is None:
@@ -150,9 +154,10 @@ class Launcher:
             return
 
     def _due(self) -> float:
-        retry = time.monotonic() + 0.25 if self.status.unsaved or self.status.untold else NEVER
+        now = time.monotonic()
+        retry = now + 0.25 if self.status.unsaved or self.status.untold else NEVER
         if self.ending:
-            return min(retry, self.kill_at, self.press_at)
+            return min(retry, self.press_at, self.kill_at if self.kill_at > now else NEVER)
         if self.wait and not self.drain:
             return min(retry, self.wait.due)
         last_words = self.exit_at + LAST_WORDS_SECONDS if self.exit is not None else NEVER
@@ -241,7 +246,7 @@ class Launcher:
         self.kill_at = min(self.kill_at, now + grace)
         if self.ending:
             return
-        self.ending = reason
+        self.ending, self.press_at = reason, now
         if self.probe:
             self.probe.stop()
         if self.drain:
@@ -255,6 +260,7 @@ class Launcher:
 
     def _press(self, now: float) -> None:
         """Until nothing is left: what the command leaves behind is asked to go, and in the end all is killed."""
+        self.press_at = NEVER
         if self.childless:
             self._finish()
         elif now >= self.kill_at:

@@ -70,6 +70,11 @@ class NodeFolder:
         return self.cluster.path / "logs" / f"{self.name}.{self.birth}"
 
     @property
+    def spent(self) -> Path:
+        """Is there once this birth has been cleared away: it is not made again."""
+        return self.path.parent / "spent" / self.path.name
+
+    @property
     def enter(self) -> Path:
         return self.cluster.path / "enter" / self.name
 

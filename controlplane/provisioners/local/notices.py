@@ -12,11 +12,16 @@ SUFFIX = ".sock"
 
 
 def send(folder: str, text: str) -> bool:
-    """Tell all listeners in `folder`. False: one of them is too busy now and should be told again."""
+    """Tell all listeners in `folder`. False: one of them is too busy now and should be told again. Never raises."""
     try:
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
+        return _send_to_all(folder, text)
+    except OSError:
+        # Whoever needs to know looks for itself; no node may suffer from news that cannot be told.
         return True
+
+
+def _send_to_all(folder: str, text: str) -> bool:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         names = [name for name in os.listdir(opened) if name.endswith(SUFFIX)]
         if not names:
@@ -48,14 +53,11 @@ def _send(sender: socket.socket, folder: int, name: str, data: bytes) -> bool:
         sender.sendto(data, _address(folder, name))
     except BlockingIOError:
         return False
+    except ConnectionRefusedError:
+        # Its listener is gone without a word.
+        _forget(folder, name)
     except OSError as error:
-        if error.errno == errno.ENOBUFS:
-            return False
-        if error.errno == errno.ECONNREFUSED:
-            # Its listener is gone without a word.
-            _forget(folder, name)
-        elif error.errno != errno.ENOENT:
-            raise
+        return error.errno != errno.ENOBUFS
     return True
 
 

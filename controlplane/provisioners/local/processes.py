@@ -46,6 +46,12 @@ def marked(variable: str, value: str) -> list[tuple[int, int]]:
     return [(pid, started) for pid, _, started in _all() if mark in _environment(pid)]
 
 
+def called_with(program: str, argument: str) -> tuple[int, int] | None:
+    """(pid, start time) of the process whose command has these two words side by side."""
+    words = f"\0{program}\0{argument}\0".encode()
+    return next(((pid, started) for pid, _, started in _all() if words in _told(pid, "cmdline")), None)
+
+
 def descendants(ancestor: int) -> list[tuple[int, int]]:
     """(pid, start time) of all children of `ancestor`, and theirs."""
     children: dict[int, list[tuple[int, int]]] = {}
@@ -96,8 +102,12 @@ def _stat(pid: int) -> tuple[int, int] | None:
 
 
 def _environment(pid: int) -> list[bytes]:
+    return _told(pid, "environ").split(b"\0")
+
+
+def _told(pid: int, what: str) -> bytes:
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().split(b"\0")
+        with open(f"/proc/{pid}/{what}", "rb") as file:
+            return file.read()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []
+        return b""

@@ -1,7 +1,6 @@
 """The contract of `provisioners.base`, kept by folders and launchers. Nothing is remembered between calls."""
 
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +31,7 @@ from controlplane.provisioners.local import (
     trash,
     watching,
 )
+from controlplane.provisioners.local.launcher import DRAIN
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
 
 P = ParamSpec("P")
@@ -93,7 +93,7 @@ class LocalProvisioner:
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
         for node in self._births(cluster, nodes):
             files.write_json(str(node.path / "drain.json"), {"seconds": seconds})
-            births.tell(node, signal.SIGUSR1)
+            births.tell(node, DRAIN)
 
     @_told
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
@@ -134,13 +134,22 @@ class LocalProvisioner:
         return load.ask(self._births(cluster, nodes))
 
     def list_all(self) -> Iterator[Found]:
-        try:
-            for folder in self.layout.clusters():
-                found = self._observe(folder)
-                if found.exists:
-                    yield Found(folder.id, _tenant(folder), found)
-        except OSError as error:
-            raise _refused(error) from error
+        troubles: list[Temporary] = []
+        for folder in self.layout.clusters():
+            try:
+                found = self._found(folder)
+            except Temporary as trouble:
+                troubles.append(trouble)
+                continue
+            if found.observed.exists:
+                yield found
+        if troubles:
+            raise troubles[0]
+
+    @_told
+    def _found(self, folder: ClusterFolder) -> Found:
+        tenant = _tenant(folder)
+        return Found(folder.id, tenant, self._observe(folder))
 
     def events(self) -> Iterator[ObservedNode | None]:
         try:

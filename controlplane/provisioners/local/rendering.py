@@ -102,14 +102,24 @@ def _values(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Sur
     return values
 
 
+def places(desired: Desired) -> list[DesiredNode]:
+    """Every node that the cluster has or is about to have again, in the order of groups, then of index.
+
+    One that is just being replaced is not listed; its name, and with it its address, is that of its next birth.
+    """
+    listed = {node.name: node for node in desired.nodes}
+    for group in desired.launch.groups:
+        missing = group.count - sum(node.group == group.name for node in desired.nodes)
+        free = (index for index in range(len(listed) + group.count) if f"{group.name}-{index}" not in listed)
+        for index, _ in zip(free, range(missing), strict=False):
+            name = f"{group.name}-{index}"
+            listed[name] = DesiredNode(name, 0, group.name, group.role, index, group.each)
+    order = {group.name: place for place, group in enumerate(desired.launch.groups)}
+    return sorted(listed.values(), key=lambda node: (order.get(node.group, len(order)), node.index))
+
+
 def _addresses_of(desired: Desired, role: Role, addresses: Mapping[str, str]) -> list[str]:
-    """In the order of groups, then of index."""
-    groups = [group.name for group in desired.launch.groups]
-    nodes = [node for node in desired.nodes if node.role == role.name]
-    nodes.sort(
-        key=lambda node: (groups.index(node.group) if node.group in groups else len(groups), node.index)
-    )
-    return [addresses[node.name] for node in nodes]
+    return [addresses[node.name] for node in places(desired) if node.role == role.name]
 
 
 def _peers(role: Role, addresses: Sequence[str]) -> dict[str, str]:

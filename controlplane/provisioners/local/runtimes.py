@@ -17,7 +17,6 @@ from controlplane.provisioners.local.java import PACKAGE, find_java
 from controlplane.provisioners.local.layout import Layout
 from templates.schema import App, Runtime
 
-MARKER = ".complete"
 _CODE = Path(__file__).resolve().parents[3]
 # What an installation may know of our environment: where it runs and how to reach packages.
 _PASSED = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "NETRC"}
@@ -45,7 +44,7 @@ class LocalRuntime:
 
     @property
     def installed(self) -> bool:
-        return not self.request or (self.home / MARKER).exists()
+        return not self.request or Path(self.request["marker"]).exists()
 
     def beside(self, suffix: str) -> Path:
         """A file about this runtime, next to its folder."""
@@ -56,7 +55,7 @@ class LocalRuntime:
         if not self.request:
             return {}
         return {
-            "marker": str(self.home / MARKER),
+            "marker": self.request["marker"],
             "lock": str(self.beside("lock")),
             "progress": str(self.beside("progress")),
             "failure": str(self.beside("failure")),
@@ -81,18 +80,22 @@ def describe(layout: Layout, app: App, runtime: Runtime) -> LocalRuntime:
     packages = [*runtime.python, *([PACKAGE] if own_java else [])]
     if not packages and not runtime.prepare:
         return LocalRuntime(Path(sys.prefix), Path(sys.executable), java.home if java else None, {})
-    request = {
+    request: dict[str, Any] = {
         "title": f"{app.name} {app.version}",
         "packages": packages,
         "python": os.path.realpath(sys.executable),
         "python_version": ".".join(map(str, sys.version_info[:2])),
         "java": "own" if own_java else str(java.home) if java else "",
-        "prepare": str(assets.folder(layout, app) / runtime.prepare) if runtime.prepare else "",
     }
-    digest = hashlib.sha256(json.dumps(_identity(request, app, runtime), sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     home = layout.runtimes / f"{app.name}-{app.version}-{digest[:12]}"
+    request |= {"home": str(home), "marker": str(home / ".complete"), "prepare": ""}
+    if runtime.prepare:
+        # What prepares it may use every other asset: when one has changed it is prepared again.
+        place = assets.folder(layout, app)
+        request |= {"marker": str(home / f".complete-{place.name}"), "prepare": str(place / runtime.prepare)}
     java_home = home / "java" if own_java else java.home if java else None
-    return LocalRuntime(home, home / "bin" / "python", java_home, {**request, "home": str(home)})
+    return LocalRuntime(home, home / "bin" / "python", java_home, request)
 
 
 def install_environment() -> dict[str, str]:
@@ -104,9 +107,3 @@ def install_environment() -> dict[str, str]:
     # Into the runtime, wherever else pip may have been told to install.
     dropped = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"}
     return {name: value for name, value in passed.items() if name not in dropped} | {"PIP_USER": "0"}
-
-
-def _identity(request: Mapping[str, Any], app: App, runtime: Runtime) -> dict[str, Any]:
-    """What a runtime depends on: the same for two roots, so that tests may share one cache."""
-    program = next((asset.content for asset in app.assets if asset.path == runtime.prepare), "")
-    return {**request, "title": "", "prepare": program}

@@ -12,6 +12,8 @@ from typing import Any
 ADDRESS = os.environ["SLIPWAY_ADDRESS"]
 ROLE = os.environ["SLIPWAY_ROLE"]
 ASK_SECONDS = 2.0
+# A driver's page takes its time over the first question only.
+DRIVER_SECONDS = 4.0
 PAUSE_SECONDS = 0.05
 # The port where a driver's page would be, and how many sessions of one node may have moved on from it.
 JOBS_PORT, SESSIONS = 4040, 33
@@ -21,6 +23,10 @@ Answer = dict[str, Any]
 
 class NotNow(Exception):  # noqa: N818 - read as an answer
     """The node, or what it depends on, does not answer as it should; says why."""
+
+
+class Unreachable(NotNow):
+    """Nothing came back in time: asking the next port of the same host would take as long again."""
 
 
 def port(name: str) -> int:
@@ -33,13 +39,17 @@ def conf(name: str) -> str:
         return file.read().strip()
 
 
-def ask(host: str, number: int, path: str, headers: dict[str, str] | None = None) -> Any:
+def ask(
+    host: str, number: int, path: str, headers: dict[str, str] | None = None, seconds: float = ASK_SECONDS
+) -> Any:
     """The JSON at http://host:number/path. Raises NotNow."""
-    connection = http.client.HTTPConnection(host, number, timeout=ASK_SECONDS)
+    connection = http.client.HTTPConnection(host, number, timeout=seconds)
     try:
         connection.request("GET", path, headers=headers or {})
         answer = connection.getresponse()
         body = answer.read()
+    except TimeoutError:
+        raise Unreachable(f"{host}:{number} does not answer in time") from None
     except (OSError, http.client.HTTPException) as error:
         raise NotNow(f"{host}:{number} does not answer: {error}") from None
     finally:
@@ -103,19 +113,24 @@ def running_tasks(here: list[Answer]) -> int | None:
         rows = driver_executors(app["driver"], app["app"])
         if rows is None:
             return None
-        total += sum(row["activeTasks"] for row in rows if row["id"] in ids)
+        total += sum(active_tasks(row) for row in rows if row["id"] in ids)
     return total
+
+
+def active_tasks(row: Answer) -> int:
+    """Drivers count a task's start a moment before the end of the one whose place it takes."""
+    return min(row["activeTasks"], row["maxTasks"])
 
 
 def driver_executors(host: str, app: str) -> list[Answer] | None:
     """The executors of an application, from its driver's page. None when no page of that host is about it."""
     for number in range(JOBS_PORT, JOBS_PORT + SESSIONS):
         try:
-            rows: list[Answer] = ask(host, number, f"/api/v1/applications/{app}/executors")
-        except NotNow as error:
-            if "answers" in str(error):
-                continue
+            rows: list[Answer] = ask(host, number, f"/api/v1/applications/{app}/executors", seconds=DRIVER_SECONDS)
+        except Unreachable:
             return None
+        except NotNow:
+            continue
         return rows
     return None
 

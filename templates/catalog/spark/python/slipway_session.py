@@ -43,7 +43,7 @@ class Session:
         except Exception as error:
             print(f"No Spark session: {error}")
             return
-        self._offer(session)
+        self._offer(make_active(session))
 
     def _open(self, future: "Future[Any]") -> None:
         try:
@@ -70,6 +70,15 @@ def open_session() -> Any:
     from pyspark.sql import SparkSession
 
     return SparkSession.builder.appName("notebook").getOrCreate()
+
+
+def make_active(session: Any) -> Any:
+    """Spark keeps the active session per thread, and this one was opened in another."""
+    from pyspark.sql import SparkSession
+
+    if SparkSession.getActiveSession() is None:
+        SparkSession(session.sparkContext, session._jsparkSession)
+    return session
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -1,0 +1,119 @@
+"""Idempotency-Key: the same request sent twice acts once and is answered alike.
+
+The key's row is inserted first, in the transaction of the change: a parallel double waits on its unique index
+for the first to end, and then finds the stored answer. A refusal rolls the row back, so nothing is stored.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from django.db import OperationalError, connection, transaction
+from django.db.models.functions import Now
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.api.authentication import actor_of
+from controlplane.api.models import IdempotencyKey
+from tenants.errors import Conflict, Invalid, KeyReused
+
+HEADER: Final = "Idempotency-Key"
+KEPT: Final = timedelta(hours=24)
+KEY_PATTERN: Final = "[!-~]{1,255}"
+
+_STORED_HEADERS: Final = ("Location", "ETag")
+_LOCK_SECONDS: Final = 5
+_PURGED_AT_ONCE: Final = 5000
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+
+Redact = Callable[[object], object]
+
+
+def key_of(request: Request) -> str | None:
+    """The key that the request carries. Raises Invalid for an unusable one."""
+    key = request.headers.get(HEADER)
+    if key is not None and not re.fullmatch(KEY_PATTERN, key):
+        detail = "Use 1 to 255 visible ASCII characters, such as a UUID."
+        raise Invalid(errors=[{"header": HEADER, "detail": detail}])  # type: ignore[typeddict-unknown-key,typeddict-item]
+    return key
+
+
+def once(
+    request: Request, key: str, act: Callable[[], Response], *, recheck: Callable[[], None], redact: Redact
+) -> Response:
+    """The answer of `act`, or the stored one of an earlier request with this key.
+
+    recheck: raises if the asker may not do this any more. redact: the body as it may be stored.
+    Raises KeyReused, Conflict KEY_IN_USE, and whatever act and recheck do.
+    """
+    fingerprint = _fingerprint(request)
+    with transaction.atomic():
+        _bound_waits()
+        while (mine := _insert(request, key, fingerprint)) is None:
+            stored = IdempotencyKey.objects.filter(user=actor_of(request).user_id, key=key)
+            if stored.filter(created_at__lt=Now() - KEPT).delete()[0]:
+                continue
+            if row := stored.first():
+                return _replay(row, fingerprint, recheck)
+        response = act()
+        _store(mine, response, redact)
+        return response
+
+
+def purge() -> int:
+    """Remove what is older than a day, a bounded number at once; how many went."""
+    old = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).order_by("created_at").values("pk")
+    return IdempotencyKey.objects.filter(pk__in=old[:_PURGED_AT_ONCE]).delete()[0]
+
+
+def _fingerprint(request: Request) -> str:
+    digest = hashlib.sha256()
+    for part in (request.method, request.path, request.META.get("QUERY_STRING", "")):
+        digest.update(str(part).encode() + b"\0")
+    digest.update(request._request.body)
+    return digest.hexdigest()
+
+
+def _bound_waits() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+
+
+_INSERT = """
+INSERT INTO api_idempotencykey (user_id, key, fingerprint, status, headers) VALUES (%s, %s, %s, 0, '{}')
+ON CONFLICT (user_id, key) DO NOTHING RETURNING id
+"""
+
+
+def _insert(request: Request, key: str, fingerprint: str) -> int | None:
+    """The id of the new row; None when the key is there. Waits for a request that is under way with it."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT, [actor_of(request).user_id, key, fingerprint])
+            row = cursor.fetchone()
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Conflict(
+            "KEY_IN_USE",
+            "A request with this Idempotency-Key is still under way. Send it again a little later.",
+            retry_after=_LOCK_SECONDS,
+        ) from None
+    return row[0] if row else None
+
+
+def _replay(row: IdempotencyKey, fingerprint: str, recheck: Callable[[], None]) -> Response:
+    recheck()
+    if row.fingerprint != fingerprint:
+        raise KeyReused()
+    return Response(row.body, status=row.status, headers=row.headers)
+
+
+def _store(row_id: int, response: Response, redact: Redact) -> None:
+    IdempotencyKey.objects.filter(pk=row_id).update(
+        status=response.status_code,
+        body=redact(response.data),
+        headers={name: response[name] for name in _STORED_HEADERS if name in response},
+    )

@@ -1,0 +1,91 @@
+"""One LISTEN connection of this process, shared by everybody who waits for an operation."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg2
+import structlog
+from django.db import connections
+
+log = structlog.get_logger(__name__)
+
+CHANNEL: Final = "slipway_operation"
+MOST_WAITERS: Final = 500
+
+
+class Listener:
+    """Tells waiters that their operation has changed. Belongs to one event loop.
+
+    A notice may be missed or come for nothing: whoever is told reads again, and reads again now and then anyway.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._connection: Any = None
+        self._connecting = asyncio.Lock()
+
+    @property
+    def is_full(self) -> bool:
+        return sum(map(len, self._waiters.values())) >= MOST_WAITERS
+
+    @contextmanager
+    def watch(self, operation: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the operation with this id has changed."""
+        changed = asyncio.Event()
+        self._waiters.setdefault(operation, set()).add(changed)
+        try:
+            yield changed
+        finally:
+            self._waiters[operation].discard(changed)
+            if not self._waiters[operation]:
+                del self._waiters[operation]
+
+    async def listen(self) -> bool:
+        """Make sure of the connection; False while the database cannot be reached."""
+        async with self._connecting:
+            if self._connection is None:
+                loop = asyncio.get_running_loop()
+                try:
+                    self._connection = await loop.run_in_executor(None, _connect)
+                except psycopg2.Error as error:
+                    log.warning("cannot_listen", error=str(error).strip()[:200])
+                    return False
+                loop.add_reader(self._connection.fileno(), self._hear)
+        return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            self._connection.close()
+            self._connection = None
+
+    def _hear(self) -> None:
+        try:
+            self._connection.poll()
+        except psycopg2.Error as error:
+            log.warning("listening_lost", error=str(error).strip()[:200])
+            self._lose()
+            return
+        for notice in self._connection.notifies:
+            self._tell(self._waiters.get(notice.payload, set()))
+        self._connection.notifies.clear()
+
+    def _lose(self) -> None:
+        """Notices may have been missed: everybody reads again."""
+        self.close()
+        for waiters in self._waiters.values():
+            self._tell(waiters)
+
+    def _tell(self, waiters: set[asyncio.Event]) -> None:
+        for changed in waiters:
+            changed.set()
+
+
+def _connect() -> Any:
+    connection = psycopg2.connect(**connections["default"].get_connection_params())
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"LISTEN {CHANNEL}")
+    return connection

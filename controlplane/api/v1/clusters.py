@@ -1,0 +1,220 @@
+from typing import Any, Final
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.fields import Choice, Name, Text, Tree, Whole
+from controlplane.api.pagination import Order, page
+from controlplane.api.schema import page_shape
+from controlplane.api.shapes import In, Out, PageQuery
+from controlplane.api.v1 import template_schemas as shapes
+from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, without_pages
+from controlplane.api.v1.common import ROOT, AmountsOut, ForceIn, PlanQuery, in_tenant
+from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.models import Cluster
+from controlplane.clusters.phases import Phase, Verb
+from controlplane.clusters.selectors import clusters_list
+from controlplane.clusters.services import cluster_create, cluster_create_plan, cluster_verb_plan
+from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
+from tenants.access import Access, allow
+from tenants.errors import NotFound
+
+# Large columns that the document is not made of.
+_HEAVY: Final = ("effective", "requested", "template_revision__body", "template_revision__takes")
+
+
+class ClustersQuery(PageQuery):
+    phase = Choice(
+        [str(phase) for phase in Phase], default="", help_text="Deleted ones are listed only if named."
+    )
+    owner = Text(most=63, default="")
+    site = Text(most=40, default="")
+    template = Text(most=40, default="")
+
+
+class ClusterIn(In):
+    name = Name()
+    template = Text(most=40, least=1, help_text="Name or id.")
+    site = Text(most=40, default="", help_text="Where there is only one, it need not be named.")
+    preset = Text(most=40, default="")
+    groups = Tree(default=dict, schema=shapes.CHOSEN_GROUPS)
+    parameters = Tree(default=dict, schema=shapes.CHOSEN_PARAMETERS)
+
+
+class ResizeIn(In):
+    groups = Tree(schema=shapes.COUNTS)
+    drain_seconds = Whole(
+        least=0, most=3600, default=60, help_text="How long leaving nodes may finish their work."
+    )
+
+
+class ChangeOut(Out):
+    group = serializers.CharField()
+    role = serializers.CharField()
+    count = serializers.IntegerField()
+    each = AmountsOut()
+
+
+_LEVEL: Final = {
+    "type": "object",
+    "required": ["scope", "resource", "limit", "held", "after", "short_by"],
+}
+
+
+class PlanBodyOut(Out):
+    verb = Choice([str(verb) for verb in Verb])
+    site = serializers.CharField()
+    adds = ChangeOut(many=True)
+    removes = ChangeOut(many=True)
+    takes = AmountsOut()
+    quota = Tree(list, schema={"type": "array", "items": _LEVEL})
+    fits = serializers.BooleanField()
+    expected_seconds = Tree(schema={"type": ["object", "null"]})
+
+
+class PlanOut(Out):
+    plan = PlanBodyOut()
+
+
+def _is_plan(call: Call) -> bool:
+    return bool(call.query["validate_only"])
+
+
+def _may_operate(call: Call, path: Path) -> None:
+    """As before the verb; where it made the cluster go, by the right to use clusters at all."""
+    access = call.enter(path["tenant"])
+    try:
+        operate(access, cluster_for(access, path["cluster"]))
+    except NotFound:
+        allow(access, "cluster.operate_own")
+
+
+def _document(access: Access, cluster: Cluster) -> dict[str, Any]:
+    [document] = clusters_json(access, [cluster])
+    return document
+
+
+class Clusters(Endpoint):
+    @operation("cluster.list", "Clusters", {200: page_shape("Cluster", ClusterOut)}, query=ClustersQuery)
+    def get(self, call: Call, tenant: str) -> Response:
+        """Newest first."""
+        access = call.enter(tenant)
+        columns = {
+            "phase": "phase",
+            "owner": "owner__username",
+            "site": "site__name",
+            "template": "template_revision__template__name",
+        }
+        asked = {column: call.query[name] for name, column in columns.items() if call.query[name]}
+        rows = clusters_list(access).defer(*_HEAVY).filter(**asked)
+        if not call.query["phase"]:
+            rows = rows.exclude(phase=Phase.DELETED)
+        listed = page(rows, call.query, order=Order(), to_json=lambda found: clusters_json(access, found))
+        return answer(listed)
+
+    @operation(
+        "cluster.create",
+        "Launch a cluster",
+        {201: ClusterOut, 200: PlanOut},
+        body=ClusterIn,
+        query=PlanQuery,
+        etag=True,
+        location=True,
+        recheck=in_tenant("cluster.launch"),
+        redact=without_pages,
+        skip_key=_is_plan,
+    )
+    def post(self, call: Call, tenant: str) -> Response:
+        """All of it is admitted, or nothing. It comes up in the background: see `operation`."""
+        access, body = call.enter(tenant), dict(call.body)
+        name = body.pop("name")
+        request = LaunchRequest(**body)
+        if _is_plan(call):
+            return answer(cluster_create_plan(access=access, name=name, request=request))
+        cluster = cluster_create(access=access, name=name, request=request)
+        return answer(
+            _document(access, cluster),
+            status=201,
+            generation=cluster.generation,
+            location=f"{ROOT}/tenants/{access.tenant.name}/clusters/{cluster.pk}",
+        )
+
+
+class OneCluster(Endpoint):
+    @operation("cluster.read", "A cluster", {200: ClusterOut}, etag=True)
+    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+        """By name while it is not deleted, by id at any time."""
+        access = call.enter(tenant)
+        found = cluster_for(access, cluster)
+        return answer(_document(access, found), generation=found.generation)
+
+    @operation(
+        "cluster.delete",
+        "Delete a cluster",
+        {202: ClusterOut, 200: PlanOut},
+        body=ForceIn,
+        query=PlanQuery,
+        if_match=True,
+        etag=True,
+        recheck=_may_operate,
+        redact=without_pages,
+        skip_key=_is_plan,
+    )
+    def delete(self, call: Call, tenant: str, cluster: str) -> Response:
+        """With its volumes; cannot be undone. Its name is free once all is gone."""
+        return _act(call, tenant, cluster, VerbRequest(Verb.DELETE, call.if_match, call.body["force"]))
+
+
+def _act(call: Call, tenant: str, cluster: str, request: VerbRequest) -> Response:
+    access = call.enter(tenant)
+    if _is_plan(call):
+        return answer(cluster_verb_plan(access=access, cluster=cluster, request=request))
+    done = cluster_verb(access=access, cluster=cluster, request=request)
+    return answer(_document(access, done), status=202, generation=done.generation)
+
+
+_VERB: Final[dict[str, Any]] = {
+    "answers": {202: ClusterOut, 200: PlanOut},
+    "query": PlanQuery,
+    "if_match": True,
+    "etag": True,
+    "recheck": _may_operate,
+    "redact": without_pages,
+    "skip_key": _is_plan,
+}
+
+
+class ClusterStart(Endpoint):
+    @operation("cluster.start", "Start a cluster", **_VERB)
+    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+        """A stopped one, or a failed one again."""
+        return _act(call, tenant, cluster, VerbRequest(Verb.START, call.if_match))
+
+
+class ClusterStop(Endpoint):
+    @operation("cluster.stop", "Stop a cluster", body=ForceIn, **_VERB)
+    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+        """Its volumes stay. What is under way is given up, unless it is a deletion."""
+        return _act(call, tenant, cluster, VerbRequest(Verb.STOP, call.if_match, call.body["force"]))
+
+
+class ClusterRestart(Endpoint):
+    @operation("cluster.restart", "Restart a cluster", **_VERB)
+    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+        """Every node is replaced."""
+        return _act(call, tenant, cluster, VerbRequest(Verb.RESTART, call.if_match))
+
+
+class ClusterResize(Endpoint):
+    @operation("cluster.resize", "Resize a cluster", body=ResizeIn, **_VERB)
+    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+        """A ready one now, a stopped one at its next start. Leaving workers finish or move their work first."""
+        request = VerbRequest(
+            Verb.RESIZE,
+            call.if_match,
+            groups=call.body["groups"],
+            drain_seconds=call.body["drain_seconds"],
+        )
+        return _act(call, tenant, cluster, request)

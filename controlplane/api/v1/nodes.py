@@ -1,0 +1,67 @@
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.fields import Choice
+from controlplane.api.pagination import page_of
+from controlplane.api.schema import page_shape
+from controlplane.api.shapes import Out, PageQuery
+from controlplane.clusters.access import cluster_for
+from controlplane.clusters.models import Node, Observation
+from controlplane.clusters.selectors import nodes_of, observations_of
+from controlplane.provisioners.base import NodeState
+
+PHASES = ("pending", "ending", *(str(state) for state in NodeState))
+
+
+class NodeOut(Out):
+    name = serializers.CharField()
+    group = serializers.CharField()
+    role = serializers.CharField()
+    phase = Choice([str(phase) for phase in PHASES])
+    incarnation = serializers.CharField(
+        allow_null=True, help_text="The site's own identity of this making of it."
+    )
+    birth = serializers.IntegerField(help_text="How often it was made in this run of the cluster.")
+    address = serializers.CharField(allow_null=True)
+    ready_at = serializers.DateTimeField(allow_null=True)
+    reason = serializers.CharField(allow_null=True)
+    message = serializers.CharField(allow_null=True)
+
+
+def node_json(node: Node, seen: Observation | None) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "group": node.group,
+        "role": node.role,
+        "phase": _phase(node, seen),
+        "incarnation": (seen.incarnation or None) if seen else None,
+        "birth": node.birth,
+        "address": (seen.address or None) if seen else None,
+        "ready_at": seen.stages.get("ready") if seen else None,
+        "reason": (seen.reason or None) if seen else None,
+        "message": (seen.message or None) if seen else None,
+    }
+
+
+def _phase(node: Node, seen: Observation | None) -> str:
+    leaves = seen is not None and seen.state in {NodeState.DRAINING, NodeState.DRAINED}
+    if node.ending or (node.leaving and not leaves):
+        return "ending"
+    return seen.state if seen else "pending"
+
+
+class Nodes(Endpoint):
+    @operation("node.list", "Nodes of a cluster", {200: page_shape("Node", NodeOut)}, query=PageQuery)
+    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+        found = cluster_for(call.enter(tenant), cluster)
+        seen = observations_of([found]).get(found.pk, {})
+        listed = page_of(
+            nodes_of(found),
+            call.query,
+            key=lambda node: f"{node.group}/{node.index:09}",
+            to_json=lambda nodes: [node_json(node, seen.get(node.name)) for node in nodes],
+        )
+        return answer(listed)

@@ -1,0 +1,135 @@
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.fields import Choice, Text, Tree, Whole
+from controlplane.api.pagination import Order, page
+from controlplane.api.schema import page_shape
+from controlplane.api.shapes import Out, PageQuery, Query
+from controlplane.api.v1.common import ReasonOut, id_of, reason_of, rfc3339
+from controlplane.clusters import selectors
+from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.models import Operation
+from controlplane.clusters.models.operation import State
+from controlplane.clusters.phases import Verb
+from controlplane.clusters.services import operation_cancel
+from tenants.access import Access, allow
+from tenants.errors import NotFound
+
+LONGEST_WAIT = 60
+
+
+class OperationsQuery(PageQuery):
+    cluster = Text(most=100, default="", help_text="Name or id of a cluster.")
+
+
+class WaitQuery(Query):
+    wait = Whole(
+        least=0,
+        most=LONGEST_WAIT,
+        digits=True,
+        default=0,
+        help_text="Answer when the operation has ended, after at most this many seconds.",
+    )
+
+
+class StepOut(Out):
+    name = serializers.CharField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    message = serializers.CharField(allow_blank=True)
+
+
+class OperationOut(Out):
+    id = serializers.UUIDField()
+    kind = Choice([str(verb) for verb in Verb])
+    state = Choice(list(State.values))
+    cluster = serializers.CharField()
+    cluster_id = serializers.UUIDField()
+    actor = serializers.CharField()
+    generation = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    deadline = serializers.DateTimeField(allow_null=True)
+    error = ReasonOut(allow_null=True)
+    steps = StepOut(many=True)
+    report = Tree(
+        list,
+        schema={"type": "array"},
+        help_text="What was done to each node.",
+    )
+
+
+def operation_json(found: Operation) -> dict[str, Any]:
+    return {
+        "id": str(found.pk),
+        "kind": found.kind,
+        "state": found.state,
+        "cluster": found.cluster.name,
+        "cluster_id": str(found.cluster_id),
+        "actor": found.actor,
+        "generation": found.generation,
+        "created_at": rfc3339(found.created_at),
+        "ended_at": rfc3339(found.ended_at),
+        "deadline": rfc3339(found.deadline),
+        "error": reason_of(found.reason, found.message),
+        "steps": [
+            {
+                "name": step.name,
+                "started_at": rfc3339(step.started_at),
+                "ended_at": rfc3339(step.ended_at),
+                "message": step.message,
+            }
+            for step in found.steps.all()
+        ],
+        "report": found.report,
+    }
+
+
+def _all(rows: list[Operation]) -> list[dict[str, Any]]:
+    return [operation_json(row) for row in rows]
+
+
+def _one(access: Access, ident: str) -> Operation:
+    found = selectors.operations_of(access).filter(pk=id_of(ident)).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+class Operations(Endpoint):
+    @operation(
+        "operation.list", "Operations", {200: page_shape("Operation", OperationOut)}, query=OperationsQuery
+    )
+    def get(self, call: Call, tenant: str) -> Response:
+        """Newest first, of the tenant or of one cluster."""
+        access = call.enter(tenant)
+        allow(access, "cluster.read")
+        cluster = cluster_for(access, call.query["cluster"]) if call.query["cluster"] else None
+        rows = selectors.operations_of(access, cluster)
+        return answer(page(rows, call.query, order=Order(), to_json=_all))
+
+
+class OneOperation(Endpoint):
+    @operation("operation.read", "An operation", {200: OperationOut}, query=WaitQuery)
+    def get(self, call: Call, tenant: str, operation: str) -> Response:
+        """With its steps. The waiting itself is done in front of this: see controlplane.api.waiting."""
+        access = call.enter(tenant)
+        allow(access, "cluster.read")
+        return answer(operation_json(_one(access, operation)))
+
+
+def _may_cancel(call: Call, path: Path) -> None:
+    access = call.enter(path["tenant"])
+    operate(access, cluster_for(access, _one(access, path["operation"]).cluster_id))
+
+
+class OperationCancel(Endpoint):
+    @operation("operation.cancel", "Give up an operation", {202: OperationOut}, recheck=_may_cancel)
+    def post(self, call: Call, tenant: str, operation: str) -> Response:
+        """Of create and start: the cluster stops. Of resize: it keeps the nodes that exist. Others go on."""
+        access = call.enter(tenant)
+        operation_cancel(access=access, operation=id_of(operation))
+        return answer(operation_json(_one(access, operation)), status=202)

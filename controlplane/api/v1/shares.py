@@ -1,0 +1,57 @@
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.pagination import Order, page
+from controlplane.api.schema import page_shape
+from controlplane.api.shapes import Out, PageQuery
+from controlplane.api.v1.common import rfc3339
+from controlplane.clusters.access import cluster_for
+from controlplane.clusters.models import ClusterShare
+from controlplane.clusters.services import cluster_share, cluster_unshare
+from tenants.access import allow
+
+
+class ShareOut(Out):
+    user = serializers.CharField()
+    since = serializers.DateTimeField()
+
+
+def share_json(share: ClusterShare) -> dict[str, Any]:
+    return {"user": share.user.username, "since": rfc3339(share.created_at)}
+
+
+def _may_share(call: Call, path: Path) -> None:
+    access = call.enter(path["tenant"])
+    mine = cluster_for(access, path["cluster"]).owner_id == call.actor.user_id
+    allow(access, "cluster.operate_own" if mine else "cluster.operate_any")
+
+
+class Shares(Endpoint):
+    @operation(
+        "share.list", "With whom a cluster is shared", {200: page_shape("Share", ShareOut)}, query=PageQuery
+    )
+    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+        found = cluster_for(call.enter(tenant), cluster)
+        listed = page(
+            found.shares.select_related("user"),
+            call.query,
+            order=Order("user__username", str, newest_first=False),
+            to_json=lambda rows: [share_json(row) for row in rows],
+        )
+        return answer(listed)
+
+
+class Share(Endpoint):
+    @operation("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_share)
+    def put(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
+        """Another member may then use it like its owner. The owner's to decide, or an admin's."""
+        share = cluster_share(access=call.enter(tenant), cluster=cluster, username=user)
+        return answer(share_json(share))
+
+    @operation("share.remove", "Take a share back", {204: None}, recheck=_may_share)
+    def delete(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
+        cluster_unshare(access=call.enter(tenant), cluster=cluster, username=user)
+        return answer(status=204)

@@ -1,0 +1,64 @@
+from collections.abc import Iterator
+from typing import Any
+
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.v1.outline import launches_of
+from controlplane.clusters.models import Cluster, Observation
+from controlplane.clusters.phases import Phase
+from controlplane.clusters.selectors import clusters_list, observations_of
+from controlplane.provisioners.base import NodeState
+from templates.schema import Launch
+
+_RUNNING = (Phase.STARTING, Phase.READY, Phase.RESIZING)
+_TARGETS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["targets", "labels"],
+        "additionalProperties": False,
+        "properties": {
+            "targets": {"type": "array", "items": {"type": "string"}},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    },
+}
+
+
+class Targets(Endpoint):
+    @operation("target.list", "Metrics endpoints of the tenant's clusters", {200: _TARGETS})
+    def get(self, call: Call, tenant: str) -> Response:
+        """As Prometheus's HTTP service discovery wants it. Those of nodes that are ready."""
+        access = call.enter(tenant)
+        rows = clusters_list(access).filter(phase__in=_RUNNING).defer("effective", "requested")
+        clusters = list(rows)
+        seen, launches = observations_of(clusters), launches_of(clusters)
+        return answer(
+            [
+                target
+                for cluster in clusters
+                for target in _targets(cluster, launches[cluster.pk], seen.get(cluster.pk, {}))
+            ]
+        )
+
+
+def _targets(cluster: Cluster, launch: Launch, seen: dict[str, Observation]) -> Iterator[dict[str, Any]]:
+    for node in cluster.nodes.all():
+        sight = seen.get(node.name)
+        if sight is None or sight.state != NodeState.READY:
+            continue
+        role = launch.app.role(node.role)
+        for service in role.services:
+            for path in service.metrics:
+                labels = {
+                    "__metrics_path__": path,
+                    "slipway_tenant": cluster.tenant.name,
+                    "slipway_cluster": cluster.name,
+                    "slipway_node": node.name,
+                    "slipway_role": node.role,
+                    "slipway_group": node.group,
+                    "slipway_app": launch.app.name,
+                    "slipway_service": service.name,
+                }
+                yield {"targets": [f"{sight.address}:{role.ports[service.port]}"], "labels": labels}

@@ -1,0 +1,110 @@
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.fields import NAME_SCHEMA, Text, Tree, Whole
+from controlplane.api.pagination import Order, page
+from controlplane.api.schema import page_shape
+from controlplane.api.shapes import In, Out, PageQuery
+from controlplane.api.v1.common import ROOT, id_of, rfc3339
+from tenants.access import require_scope
+from tenants.actors import SCOPES
+from tenants.models import ApiToken
+from tenants.selectors import token, tokens_of
+from tenants.services import token_create, token_revoke
+
+_SCOPE_LIST = {
+    "type": "array",
+    "items": {"type": "string", "enum": list(SCOPES)},
+    "minItems": 1,
+    "maxItems": 50,
+}
+
+
+class TokenIn(In):
+    name = Text(most=100, least=1)
+    tenant = Text(
+        most=40, required=False, allow_null=True, schema=NAME_SCHEMA, help_text="Bind it to this one."
+    )
+    scopes = Tree(list, required=False, allow_null=True, schema=_SCOPE_LIST, help_text="Nothing: all.")
+    expires_in_days = Whole(least=1, most=365, default=90)
+
+
+class TokenOut(Out):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    tenant = serializers.CharField(allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewTokenOut(TokenOut):
+    token = serializers.CharField(
+        allow_null=True, help_text="The secret, this once; null when the answer is repeated for its key."
+    )
+
+
+def token_json(found: ApiToken) -> dict[str, Any]:
+    return {
+        "id": str(found.id),
+        "name": found.name,
+        "tenant": found.tenant.name if found.tenant else None,
+        "scopes": found.scopes,
+        "created_at": rfc3339(found.created),
+        "expires_at": rfc3339(found.expiry),
+        "last_used_at": rfc3339(found.last_used_at),
+    }
+
+
+def _may_make(call: Call, path: Path) -> None:
+    require_scope(call.actor, "tokens:write")
+
+
+def _without_secret(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "token": None}
+
+
+class Tokens(Endpoint):
+    @operation("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
+    def get(self, call: Call) -> Response:
+        found = page(
+            tokens_of(call.actor),
+            call.query,
+            order=Order(),
+            to_json=lambda rows: [token_json(row) for row in rows],
+        )
+        return answer(found)
+
+    @operation(
+        "token.create",
+        "Make a token of my own",
+        {201: NewTokenOut},
+        body=TokenIn,
+        location=True,
+        recheck=_may_make,
+        redact=_without_secret,
+    )
+    def post(self, call: Call) -> Response:
+        """It can do no more than the token that makes it. The secret is shown this once and stored nowhere."""
+        made, secret = token_create(actor=call.actor, **call.body)
+        return answer(token_json(made) | {"token": secret}, status=201, location=f"{ROOT}/tokens/{made.id}")
+
+
+class Token(Endpoint):
+    @operation("token.read", "One of my tokens", {200: TokenOut})
+    def get(self, call: Call, token: str) -> Response:
+        return answer(token_json(_mine(call, token)))
+
+    @operation("token.revoke", "Revoke a token at once", {204: None})
+    def delete(self, call: Call, token: str) -> Response:
+        """One's own; a site admin anybody's."""
+        token_revoke(actor=call.actor, token_id=id_of(token))
+        return answer(status=204)
+
+
+def _mine(call: Call, ident: str) -> ApiToken:
+    return token(call.actor, id_of(ident))

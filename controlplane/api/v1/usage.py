@@ -1,0 +1,33 @@
+from dataclasses import asdict
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.shapes import Out
+from controlplane.api.v1.common import AmountsOut
+from controlplane.api.v1.limits import LevelOut
+from tenants.access import allow
+from tenants.selectors import usage
+
+
+class HolderOut(Out):
+    owner = serializers.UUIDField()
+    cluster = serializers.CharField()
+    user = serializers.CharField()
+    site = serializers.CharField()
+    holds = AmountsOut()
+
+
+class UsageOut(Out):
+    limits = LevelOut(many=True)
+    holders = HolderOut(many=True)
+
+
+class Usage(Endpoint):
+    @operation("usage.read", "What may be held, what is held, and by whom", {200: UsageOut})
+    def get(self, call: Call, tenant: str) -> Response:
+        """The tenant's limits, and those of the asker in it. At most 500 holders."""
+        access = call.enter(tenant)
+        allow(access, "tenant.read")
+        return answer(asdict(usage(access.tenant, call.actor.user_id)))

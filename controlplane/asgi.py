@@ -1,0 +1,44 @@
+"""What the web process serves: granian --interface asgi controlplane.asgi:application
+
+Everything is the one WSGI application with the one URL conf, run in threads. Two kinds of requests last long and
+get a small piece in front, so that they keep no thread or no common one: waits, and logs that are followed.
+"""
+
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
+
+from controlplane.api import following
+from controlplane.api.following import Following, follows
+from controlplane.api.waiting import Application, Receive, Scope, Send, Waiting, wish_of
+from controlplane.wsgi import application as django
+
+THREADS = 16
+
+
+def in_threads(workers: int) -> Application:
+    wsgi: Any = django
+    pooled: Any = WSGIMiddleware(wsgi, workers=workers)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        # granian's `receive` gives a future, the threads hand over coroutines alone.
+        async def receive_message() -> Any:
+            return await receive()
+
+        await pooled(scope, receive_message, send)
+
+    return application
+
+
+plain = in_threads(THREADS)
+waiting = Waiting(plain)
+reading = Following(in_threads(following.MOST))
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if wish := wish_of(scope):
+        await waiting(scope, receive, send, wish)
+    elif follows(scope):
+        await reading(scope, receive, send)
+    else:
+        await plain(scope, receive, send)

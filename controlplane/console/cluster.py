@@ -1,0 +1,123 @@
+"""One cluster: what it is, how far it is, what it offers and what can be done with it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from controlplane.clusters import selectors
+from controlplane.clusters.access import cluster_for, is_mine, may_open_pages
+from controlplane.clusters.endpoints import endpoints
+from controlplane.clusters.models import Cluster, Node, NodeLog, Observation
+from controlplane.clusters.models.operation import LIVE
+from controlplane.clusters.models.site import SiteKind
+from controlplane.clusters.phases import Phase
+from controlplane.console.actions import actions
+from controlplane.console.calls import Call
+from controlplane.console.frame import ConsoleRequest, show, tenant_view
+from controlplane.console.progress import Progress, progress_of
+from controlplane.console.rows import moves
+from templates.parsing import launch_from_json
+from tenants.access import Access
+
+MOST_EVENTS: Final = 50
+
+
+@tenant_view()
+def cluster(request: ConsoleRequest, access: Access, cluster: str) -> HttpResponse:
+    found = cluster_for(access, cluster)
+    context = _context(access, found)
+    if request.htmx:
+        context["announce"] = "" if request.GET.get("said") == context["said"] else context["sentence"]
+    return show(request, "cluster", context, access=access, calls=_calls(access, found))
+
+
+def _context(access: Access, found: Cluster) -> dict[str, Any]:
+    now = timezone.now()
+    seen = selectors.observations_of([found]).get(found.id, {})
+    last = selectors.operations_of(access, found).first()
+    live = last if last is not None and last.state in LIVE else None
+    progress, launch = progress_of(last, now), launch_from_json(found.effective)
+    nodes = [_node(node, seen.get(node.name)) for node in selectors.nodes_of(found)]
+    said, sentence = _said(found, progress)
+    return {
+        "cluster": found,
+        "launch": launch,
+        "now": now,
+        "is_live": moves(found, live is not None),
+        "part_url": reverse("console:cluster", kwargs={"tenant": access.tenant.name, "cluster": found.id}),
+        "said": said,
+        "sentence": sentence,
+        "progress": progress,
+        "nodes": nodes,
+        "ready_nodes": sum(node["state"] == "ready" for node in nodes),
+        "wanted_nodes": sum(group.count for group in launch.groups),
+        "may_read_logs": access.may("cluster.logs_own" if is_mine(access, found) else "cluster.logs_any"),
+        "kept_logs": [] if nodes else _kept_logs(found),
+        "services": _services(access, found, launch, seen),
+        "events": list(selectors.events_of(found)[:MOST_EVENTS]),
+        "actions": actions(access, found, live),
+        "takes": (launch.keeps if found.phase == Phase.STOPPED else launch.takes).to_json(),
+    }
+
+
+def _said(found: Cluster, progress: Progress | None) -> tuple[str, str]:
+    """A key that changes exactly when there is something new to announce, and the announcement."""
+    step = progress.current if progress and progress.is_live else None
+    said = f"{found.phase}.{step.name}" if step else found.phase
+    return said, f"{found.name} is {found.phase}" + (f": {step.title}" if step else "") + "."
+
+
+def _node(node: Node, sight: Observation | None) -> dict[str, Any]:
+    leaving = node.leaving or node.ending
+    state = sight.state if sight else "pending"
+    return {
+        "name": node.name,
+        "group": node.group,
+        "role": node.role,
+        "state": "ending" if leaving and state not in {"draining", "drained", "ended"} else state,
+        "message": sight.message if sight else "",
+        "reason": sight.reason if sight else "",
+        "birth": node.birth,
+    }
+
+
+def _kept_logs(found: Cluster) -> list[str]:
+    """The nodes of the last run whose logs were kept."""
+    kept = NodeLog.objects.filter(cluster=found, run=found.run)
+    return list(kept.order_by("name").values_list("name", flat=True).distinct())
+
+
+def _services(
+    access: Access, found: Cluster, launch: Any, seen: Mapping[str, Observation]
+) -> list[dict[str, Any]]:
+    may_open = may_open_pages(access, found)
+    return [
+        {**service, "why_closed": _why_closed(found, service, may_open)}
+        for service in endpoints(found, launch, seen, open_pages=may_open)
+    ]
+
+
+def _why_closed(found: Cluster, service: Mapping[str, Any], may_open: bool) -> str:
+    if service.get("url") or service.get("address"):
+        return ""
+    if "url" in service and not may_open:
+        return "Opens only for the owner and those it is shared with."
+    if "url" in service and found.site.kind != SiteKind.LOCAL:
+        return "This site has no gateway to it."
+    return "Not running." if found.phase in {Phase.STOPPED, Phase.DELETED} else "Not ready yet."
+
+
+def _calls(access: Access, found: Cluster) -> list[Call]:
+    ident = str(found.id) if found.phase == Phase.DELETED else found.name
+    path = f"/tenants/{access.tenant.name}/clusters/{ident}"
+    return [
+        Call("This cluster", path),
+        Call("Its nodes", f"{path}/nodes"),
+        Call("Its events", f"{path}/events"),
+        Call("Stop it", f"{path}:stop", method="POST", body={}),
+        Call("Start it", f"{path}:start", method="POST", body={}),
+        Call("Delete it", path, method="DELETE"),
+    ]

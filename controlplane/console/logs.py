@@ -1,0 +1,35 @@
+"""What a node wrote, the end of it."""
+
+import re
+from typing import Final
+
+from django.http import HttpResponse
+
+from controlplane.clusters.access import cluster_for, read_logs
+from controlplane.console.calls import Call
+from controlplane.console.frame import ConsoleRequest, show, tenant_view
+from controlplane.reconciler.logs import tail
+from tenants.access import Access
+
+CHOICES: Final = (200, 1000, 5000)
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@tenant_view(verb="cluster.logs")
+def log(request: ConsoleRequest, access: Access, cluster: str, node: str) -> HttpResponse:
+    found = cluster_for(access, cluster)
+    read_logs(access, found)
+    lines = next((choice for choice in CHOICES if request.GET.get("lines") == str(choice)), CHOICES[0])
+    text = readable(tail(found, node, lines))
+    path = f"/tenants/{access.tenant.name}/clusters/{found.id}/nodes/{node}/logs"
+    context = {"cluster": found, "node": node, "text": text, "lines": lines, "choices": CHOICES}
+    calls = [Call("This log", f"{path}?tail={lines}"), Call("Follow it", f"{path}?tail={lines}&follow=true")]
+    return show(request, "log", context, access=access, calls=calls)
+
+
+def readable(raw: bytes) -> str:
+    """Text without terminal colours and control characters; a line that was overwritten shows its last state."""
+    text = _COLOURS.sub("", raw.decode("utf-8", "replace")).replace("\r\n", "\n")
+    text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+    return _INVISIBLE.sub("", text)

@@ -1,0 +1,72 @@
+"""A cluster as lists show it: one row each, no query per row."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, Q, QuerySet
+
+from controlplane.clusters.access import may_open_pages
+from controlplane.clusters.endpoints import endpoints
+from controlplane.clusters.models import Cluster, Observation
+from controlplane.clusters.phases import TRANSIENT, Phase
+from controlplane.clusters.selectors import clusters_list, observations_of
+from templates.parsing import launch_from_json
+from tenants.access import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """pages: [{"name", "group", "url", "dashboard"}], those that can be opened now."""
+
+    cluster: Cluster
+    ready: int
+    wanted: int
+    pages: Sequence[dict[str, Any]] = ()
+
+    @property
+    def is_moving(self) -> bool:
+        return moves(self.cluster, bool(self.cluster.live_operations))  # type: ignore[attr-defined]
+
+
+def moves(cluster: Cluster, has_live_operation: bool) -> bool:
+    """Whether the page of it will change by itself soon."""
+    return has_live_operation or cluster.phase in TRANSIENT
+
+
+def list_rows(access: Access) -> QuerySet[Cluster]:
+    """As clusters_list, without the bodies of apps and templates; `groups` has what the cluster consists of."""
+    heavy = ("effective", "requested", "template_revision__body", "template_revision__takes")
+    return clusters_list(access).defer(*heavy).annotate(groups=F("effective__groups"))
+
+
+def rows_of(clusters: Iterable[Cluster]) -> list[Row]:
+    clusters = list(clusters)
+    seen = observations_of(clusters)
+    return [_row(cluster, seen.get(cluster.id, {}), cluster.groups) for cluster in clusters]  # type: ignore[attr-defined]
+
+
+def my_rows(access: Access, most: int) -> list[Row]:
+    """What the asker owns or was given a share of, newest first, each with the pages to open."""
+    mine = Q(owner_id=access.actor.user_id) | Q(shared_with_me=True)
+    found = clusters_list(access).filter(mine).exclude(phase=Phase.DELETED)[:most]
+    clusters = list(found)
+    seen = observations_of(clusters)
+    return [_with_pages(access, cluster, seen.get(cluster.id, {})) for cluster in clusters]
+
+
+def _row(
+    cluster: Cluster,
+    seen: dict[str, Observation],
+    groups: Sequence[dict[str, Any]],
+    pages: Sequence[Any] = (),
+) -> Row:
+    ready = sum(sight.state == "ready" for sight in seen.values())
+    return Row(cluster=cluster, ready=ready, wanted=sum(group["count"] for group in groups), pages=pages)
+
+
+def _with_pages(access: Access, cluster: Cluster, seen: dict[str, Observation]) -> Row:
+    launch = launch_from_json(cluster.effective)
+    found = endpoints(cluster, launch, seen, open_pages=may_open_pages(access, cluster))
+    pages = [page for page in found if page.get("dashboard") and page.get("url")]
+    return _row(cluster, seen, cluster.effective["groups"], pages)

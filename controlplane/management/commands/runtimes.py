@@ -1,0 +1,91 @@
+"""`manage.py runtimes fetch [APP…]` installs what local clusters of these apps run in; `list` says what is there."""
+
+import os
+import signal
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from controlplane.provisioners.local import assets, locks
+from controlplane.provisioners.local.install import InstallFailed, install_locked
+from controlplane.provisioners.local.layout import Layout
+from controlplane.provisioners.local.runtimes import LocalRuntime, describe
+from templates.catalog import load
+from templates.schema import App
+
+WAIT_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = "Installs the runtimes of apps for local clusters, or lists them."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=["fetch", "list"])
+        parser.add_argument(
+            "apps", nargs="*", metavar="APP", help="all apps of the catalogue when none is named"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        layout = Layout(settings.DATA_DIR / "sites" / "local")
+        failed = 0
+        for app, runtime in _runtimes(layout, _named(options["apps"])):
+            name = f"{app.name} {app.version}"
+            if runtime.installed:
+                self.stdout.write(f"{name}: installed at {runtime.home}")
+            elif options["action"] == "list":
+                self.stdout.write(f"{name}: not installed")
+            else:
+                failed += not self._fetch(layout, app, runtime)
+        if failed:
+            raise CommandError(f"{failed} could not be installed.")
+
+    def _fetch(self, layout: Layout, app: App, runtime: LocalRuntime) -> bool:
+        assets.write(layout, app)
+        runtime.write_request()
+        held = self._wait_for_lock(app, str(runtime.beside("lock")))
+        try:
+            install_locked(str(runtime.beside("request")), lambda text: self._progress(app, runtime, text))
+        except InstallFailed as error:
+            self.stderr.write(f"{app.name} {app.version}: {error}")
+            return False
+        finally:
+            os.close(held)
+        self._tell(app, f"installed at {runtime.home}")
+        return True
+
+    def _wait_for_lock(self, app: App, lock: str) -> int:
+        if (held := locks.take(lock)) is not None:
+            return held
+        self._tell(app, "is being installed by another process")
+        while (held := locks.take(lock)) is None:
+            time.sleep(WAIT_SECONDS)
+        return held
+
+    def _progress(self, app: App, runtime: LocalRuntime, text: str) -> None:
+        # Launchers that wait for it read the same.
+        runtime.beside("progress").write_text(text)
+        self._tell(app, text)
+
+    def _tell(self, app: App, text: str) -> None:
+        self.stdout.write(f"{app.name} {app.version}: {text}")
+
+
+def _named(names: list[str]) -> list[App]:
+    apps = load()
+    unknown = set(names) - {app.name for app in apps}
+    if unknown:
+        raise CommandError(f"There is no app {', '.join(sorted(unknown))}.")
+    return [app for app in apps if not names or app.name in names]
+
+
+def _runtimes(layout: Layout, apps: list[App]) -> Iterator[tuple[App, LocalRuntime]]:
+    for app in apps:
+        for runtime in app.runtimes:
+            yield app, describe(layout, app, runtime)

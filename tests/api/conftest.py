@@ -1,0 +1,48 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from controlplane.clusters.models import Cluster
+from tenants.access import Access, tenant_for
+from tenants.actors import actor_for
+from tests import launchable
+from tests.api.api import Api, as_user
+from tests.cast import Cast, cast
+from tests.reconciler.settling import fresh_fake, settle
+
+
+@dataclass
+class World:
+    """Everybody with a token of their own, in a place where the template "pair" can be launched."""
+
+    people: Cast
+    alice: Api
+    bob: Api
+    carol: Api
+    charlie: Api
+    root: Api
+    nobody: Api
+    bob_access: Access
+
+    def launch(self, name: str = "one", **groups: int) -> Cluster:
+        """Bob's, pending."""
+        return launchable.a_cluster(self.bob_access, name, **groups)
+
+    def ready(self, name: str = "one", **groups: int) -> Cluster:
+        return settle(self.launch(name, **groups))
+
+
+@pytest.fixture
+def world(db: None, settings: object) -> Iterator[World]:
+    settings.FAKE_SITE = True  # type: ignore[attr-defined]
+    settings.STATIC_ROOT = None  # type: ignore[attr-defined]
+    with fresh_fake():
+        people = cast()
+        launchable.a_site()
+        launchable.a_template(tenant_for(actor_for(people.alice), "acme"))
+        named = {
+            name: as_user(getattr(people, name)) for name in ("alice", "bob", "carol", "charlie", "root")
+        }
+        bob = tenant_for(actor_for(people.bob), "acme")
+        yield World(people=people, nobody=Api(), bob_access=bob, **named)

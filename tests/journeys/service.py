@@ -1,0 +1,173 @@
+"""Slipway as its users have it: started by its one command, spoken to over HTTP, killed without mercy."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+def wait_for(what: str, question: Callable[[], T], *, seconds: float = 60, every: float = 0.1) -> T:
+    """The first true answer, within a deadline."""
+    deadline = time.monotonic() + seconds
+    answer = question()
+    while not answer:
+        assert time.monotonic() < deadline, f"no {what} within {seconds} s; last answer: {answer!r}"
+        time.sleep(every)
+        answer = question()
+    return answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Slipway:
+    """One installation in a folder of its own, with the tenant demo and its admin's token."""
+
+    PARTS = ("web", "worker", "postgres", "supervisor")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output = folder.with_suffix(".out")
+
+    def up(self) -> "Slipway":
+        with self._output.open("ab") as output:
+            command = [sys.executable, "manage.py", "up", "--data-dir", str(self.folder), "--port", str(self.port)]
+            self._process = subprocess.Popen(
+                [*command, "--no-browser"],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        wait_for("answer", self._answers, seconds=90)
+        return self
+
+    def down(self) -> None:
+        """As Ctrl-C does; clusters stay."""
+        assert self._process
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        self._process.wait(60)
+
+    def ended(self) -> None:
+        """After its supervisor was killed."""
+        assert self._process
+        self._process.wait(60)
+
+    def kill(self, *parts: str) -> None:
+        for part in parts:
+            os.kill(int((self.folder / "run" / f"{part}.pid").read_text()), signal.SIGKILL)
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        token = (self.folder / "admin-token").read_text().strip()
+        return httpx.request(
+            method,
+            f"http://127.0.0.1:{self.port}/api/v1{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {token}", **headers},
+            timeout=70,
+        )
+
+    def get(self, path: str) -> Any:
+        response = self.call("GET", path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post(self, path: str, body: Any = None) -> Any:
+        response = self.call("POST", path, body if body is not None else {})
+        assert response.status_code < 300, response.text
+        return response.json()
+
+    def launch(self, name: str, template: str, **more: Any) -> dict[str, Any]:
+        """Launch in demo and wait until it is ready."""
+        self.post("/tenants/demo/clusters", {"name": name, "template": template, "site": "local", **more})
+        return self.wait(name, "ready", seconds=900)
+
+    def cluster(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/tenants/demo/clusters/{name}")
+        return found
+
+    def wait(self, name: str, phase: str, *, seconds: float = 120) -> dict[str, Any]:
+        """Until the cluster rests in this phase with nothing under way."""
+        try:
+            wait_for(f"{phase} cluster", lambda: self._is(name, phase), seconds=seconds, every=0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.cluster(name)}; {self.tell(name)}") from None
+        return self.cluster(name)
+
+    def _is(self, name: str, phase: str) -> bool:
+        found = self.cluster(name)
+        assert found["phase"] != "failed" or phase == "failed", f"{found}; {self.tell(name)}"
+        settled = found["generation"] == found["observed_generation"]
+        return bool(
+            found["phase"] == phase and settled and found["operation"]["state"] not in {"pending", "running"}
+        )
+
+    def tell(self, name: str) -> str:
+        """The ends of the logs, for a failure's message."""
+        parts = [self.folder / "logs" / f"{part}.log" for part in ("worker", "web")]
+        return "\n".join(part.read_text()[-1500:] for part in parts if part.exists())
+
+    def delete(self, name: str) -> None:
+        found = self.cluster(name)
+        assert self.call("DELETE", f"/tenants/demo/clusters/{name}").status_code == 202
+        path = f"/tenants/demo/clusters/{found['id']}"
+        wait_for("tombstone", lambda: self.get(path)["phase"] == "deleted", seconds=60)
+
+    def database_environment(self) -> dict[str, str]:
+        """What one of its own processes has in its environment."""
+        pid = (self.folder / "run" / "worker.pid").read_text().strip()
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+    def _answers(self) -> bool:
+        assert self._process
+        assert self._process.poll() is None, self._output.read_text()
+        try:
+            url = f"http://127.0.0.1:{self.port}/readyz"
+            return httpx.get(url, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("DATABASE_", "DJANGO_", "PYTEST"))
+        }
+        cache = Path.home() / ".cache" / "slipway" / "runtimes"
+        return {"SLIPWAY_RUNTIME_CACHE": str(cache), **kept}
+
+
+def processes_of(cluster_id: str) -> Counter[str]:
+    """How many processes each birth of the cluster's nodes has, zombies left out."""
+    found: Counter[str] = Counter()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        for pair in environment:
+            if state != "Z" and pair.startswith(f"SLIPWAY_NODE={cluster_id}/".encode()):
+                found[pair.decode().split("=", 1)[1]] += 1
+    return found

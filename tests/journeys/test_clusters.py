@@ -1,0 +1,122 @@
+"""Real clusters on this machine, used as their people use them."""
+
+import json
+import threading
+
+import pytest
+
+from tests.journeys.kernel import Kernel, page
+from tests.journeys.service import Slipway, processes_of, wait_for
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("journeys")]
+
+TOTAL = 49999995000000
+SUM = 'print(spark.range(10**7).selectExpr("sum(id)").first()[0])'
+# Long enough to see every change of the cluster, in tasks short enough to be finished while workers leave.
+LONG_JOB = """
+import time
+def slow(rows):
+    time.sleep(0.5)
+    return [sum(rows)]
+print(sum(spark.sparkContext.parallelize(range(10**6), {parts}).mapPartitions(slow).collect()))
+"""
+
+
+def test_a_notebook_computes_on_its_own_spark_cluster_and_keeps_its_files(slipway: Slipway) -> None:
+    cluster = slipway.launch("nb", "spark-notebook")
+    kernel = Kernel(page(cluster, "notebook"))
+    assert int(kernel.run(SUM)) == TOTAL
+    kernel.save("work.ipynb", "spark.range(3).count()")
+    slipway.post("/tenants/demo/clusters/nb:stop")
+    slipway.wait("nb", "stopped")
+    assert not processes_of(cluster["id"])
+    slipway.post("/tenants/demo/clusters/nb:start")
+    again = Kernel(page(slipway.wait("nb", "ready"), "notebook"))
+    assert again.read("work.ipynb") == "spark.range(3).count()"
+    slipway.delete("nb")
+
+
+def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:
+    kernel = Kernel(page(slipway.launch("elastic", "spark-notebook"), "notebook"))
+    printed: list[str] = []
+    job = threading.Thread(target=lambda: printed.append(kernel.run(LONG_JOB.format(parts=120), seconds=600)))
+    job.start()
+    slipway.post("/tenants/demo/clusters/elastic:resize", {"groups": {"worker": {"count": 4}}})
+    slipway.wait("elastic", "ready")
+    slipway.post(
+        "/tenants/demo/clusters/elastic:resize", {"groups": {"worker": {"count": 1}}, "drain_seconds": 120}
+    )
+    cluster = slipway.wait("elastic", "ready", seconds=240)
+    job.join(600)
+    assert int(printed[0]) == sum(range(10**6))
+    report = cluster["operation"]["report"]
+    assert len(report) == 3
+    alive = {node["name"] for node in slipway.get("/tenants/demo/clusters/elastic/nodes")["items"]}
+    assert not alive & {entry["node"] for entry in report}
+    for entry in report:
+        assert entry["outcome"] == "drained"
+        assert entry["executors_end"] == 0
+    slipway.delete("elastic")
+
+
+def test_a_second_engine_is_data_alone(slipway: Slipway) -> None:
+    kernel = Kernel(page(slipway.launch("flock", "dask"), "notebook"))
+    code = "import dask.array; print(int(dask.array.arange(10**7, chunks=10**6).sum().compute()))"
+    assert int(kernel.run(code)) == TOTAL
+    workers = kernel.run("print(len(client.scheduler_info()['workers']))")
+    assert int(workers) == 2
+    slipway.delete("flock")
+
+
+def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> None:
+    one = Kernel(page(slipway.launch("giver", "notebook"), "notebook"))
+    one.run("open('shared/model.json', 'w').write('[1, 2]')")
+    other = Kernel(page(slipway.launch("taker", "notebook"), "notebook"))
+    assert json.loads(other.run("print(open('shared/model.json').read())")) == [1, 2]
+    slipway.delete("giver")
+    slipway.delete("taker")
+
+
+def test_a_killed_process_is_seen_and_repaired(slipway: Slipway) -> None:
+    cluster = slipway.launch("phoenix", "notebook")
+    [birth] = processes_of(cluster["id"])
+    _kill_all(birth)
+    wait_for("new birth", lambda: set(processes_of(cluster["id"])) - {birth}, seconds=30)
+    slipway.wait("phoenix", "ready", seconds=60)
+    events = slipway.get("/tenants/demo/clusters/phoenix/events")["items"]
+    assert "NODE_ENDED" in {event["kind"] for event in events}
+    slipway.delete("phoenix")
+
+
+def _kill_all(birth: str) -> None:
+    import os
+    import signal
+    from pathlib import Path
+
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found = f"SLIPWAY_NODE={birth}".encode() in (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if found and b"launcher" not in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def test_the_log_of_a_node_is_there_while_it_runs_and_after(slipway: Slipway) -> None:
+    slipway.launch("talker", "notebook")
+    path = "/tenants/demo/clusters/talker/nodes/notebook-0/logs?tail=50"
+    assert "Jupyter Server" in slipway.call("GET", path).text
+    slipway.post("/tenants/demo/clusters/talker:stop")
+    slipway.wait("talker", "stopped")
+    assert "Jupyter Server" in slipway.call("GET", path).text
+    slipway.delete("talker")
+
+
+def test_nothing_is_left_of_a_deleted_cluster(slipway: Slipway) -> None:
+    cluster = slipway.launch("gone", "notebook")
+    slipway.delete("gone")
+    assert not processes_of(cluster["id"])
+    assert not list(slipway.folder.glob(f"sites/local/clusters/*{cluster['id']}*"))
+    usage = slipway.get("/tenants/demo/usage")
+    assert not usage["holders"]

@@ -1,0 +1,100 @@
+"""kill -9 of Slipway's own processes in the middle of every operation, one at a time and all at once.
+
+Afterwards, once `up` runs again where its supervisor was killed, the cluster ends where its goal says, every node
+has one birth and one set of processes, and nothing is left of what was ended.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.journeys import engine
+from tests.journeys.service import ROOT, Slipway, processes_of, wait_for
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(900), pytest.mark.xdist_group("kills")]
+
+VICTIMS = {
+    "web": ("web",),
+    "worker": ("worker",),
+    "database": ("postgres",),
+    "supervisor": ("supervisor",),
+    "all": ("supervisor", "web", "worker", "postgres"),
+}
+CLUSTERS = "/tenants/demo/clusters"
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
+    service = Slipway(tmp_path_factory.mktemp("kills") / "data").up()
+    environment = service.database_environment()
+    subprocess.run([sys.executable, "-m", "tests.journeys.engine"], cwd=ROOT, env=environment, check=True)
+    service.post("/tenants/demo/templates", {"name": "sleepers", **engine.TEMPLATE})
+    service.post("/tenants/demo/templates/sleepers:publish")
+    yield service
+    service.down()
+
+
+def hands(service: Slipway, count: int) -> None:
+    service.post(f"{CLUSTERS}/one:resize", {"groups": {"hand": {"count": count}}, "drain_seconds": 10})
+
+
+OPERATIONS = {
+    "create": (None, lambda service: launch(service), "ready", 3),
+    "stop": ("ready", lambda service: service.post(f"{CLUSTERS}/one:stop"), "stopped", 0),
+    "start": ("stopped", lambda service: service.post(f"{CLUSTERS}/one:start"), "ready", 3),
+    "restart": ("ready", lambda service: service.post(f"{CLUSTERS}/one:restart"), "ready", 3),
+    "grow": ("ready", lambda service: hands(service, 4), "ready", 5),
+    "shrink": ("ready", lambda service: hands(service, 1), "ready", 2),
+    "delete": ("ready", lambda service: service.call("DELETE", f"{CLUSTERS}/one"), "deleted", 0),
+}
+
+
+def launch(service: Slipway) -> None:
+    service.post(CLUSTERS, {"name": "one", "template": "sleepers", "site": "local"})
+
+
+def prepare(service: Slipway, phase: str | None) -> str:
+    if phase is None:
+        return ""
+    launch(service)
+    found = service.wait("one", "ready")
+    if phase == "stopped":
+        service.post(f"{CLUSTERS}/one:stop")
+        service.wait("one", "stopped")
+    return str(found["id"])
+
+
+def revive(service: Slipway, parts: tuple[str, ...]) -> None:
+    """Whoever has a supervisor is started again by it; a supervisor is started again by a person."""
+    if "supervisor" in parts:
+        service.ended()
+        service.up()
+    wait_for("answer", service._answers, seconds=60)
+
+
+@pytest.mark.parametrize("who", VICTIMS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_killed_process_loses_nothing_that_was_answered(victim: Slipway, operation: str, who: str) -> None:
+    before, act, phase, nodes = OPERATIONS[operation]
+    cluster_id = prepare(victim, before)
+    act(victim)
+    cluster_id = cluster_id or str(victim.cluster("one")["id"])
+    victim.kill(*VICTIMS[who])
+    revive(victim, VICTIMS[who])
+    path = f"{CLUSTERS}/{cluster_id}"
+    wait_for(
+        f"{phase} cluster",
+        lambda: (
+            (found := victim.get(path))["phase"] == phase
+            and found["operation"]["state"] not in {"pending", "running"}
+        ),
+        seconds=120,
+    )
+    wait_for("processes as meant", lambda: len(processes_of(cluster_id)) == nodes, seconds=20)
+    names = [birth.split("/")[1] for birth in processes_of(cluster_id)]
+    assert len(names) == len(set(names)), f"doubled: {names}"
+    if phase != "deleted":
+        victim.delete("one")
+    assert not processes_of(cluster_id)

@@ -1,0 +1,77 @@
+"""A local site of its own for one test, and a look behind its back. Nothing of it outlives the test."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controlplane.provisioners.base import ClusterRef
+from controlplane.provisioners.local import processes
+from controlplane.provisioners.local.layout import NodeFolder
+from controlplane.provisioners.local.provisioner import LocalProvisioner
+from controlplane.provisioners.local.status import Status
+from tests.provisioners.launching import until
+
+
+class Machine:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.site = LocalProvisioner(root)
+
+    def folder(self, of: ClusterRef, name: str = "worker-0", *, run: int = 1, birth: int = 1) -> NodeFolder:
+        return NodeFolder(self.site.layout.cluster(of.id), run, name, birth)
+
+    def status(self, folder: NodeFolder) -> Status:
+        return Status.load(str(folder.path))
+
+    def launcher(self, folder: NodeFolder) -> int:
+        found = self.status(folder).launcher
+        assert found
+        return found[0]
+
+    def processes(self, folder: NodeFolder) -> list[int]:
+        """Whatever carries the node's id; its launcher does not."""
+        return [pid for pid, _ in processes.marked("SLIPWAY_NODE", folder.id)]
+
+    def output(self, folder: NodeFolder) -> str:
+        return (folder.path / "log").read_text() if (folder.path / "log").exists() else ""
+
+    def says(self, folder: NodeFolder, text: str) -> str:
+        """Its whole output, once `text` is in it."""
+        until(lambda: text in self.output(folder))
+        return self.output(folder)
+
+    def break_node(self, of: ClusterRef, name: str) -> None:
+        folder = next(node for node in self.site.layout.cluster(of.id).nodes() if node.name == name)
+        (folder.work / "stop").touch()
+
+    def lose_data(self, of: ClusterRef) -> None:
+        shutil.rmtree(self.site.layout.cluster(of.id).path)
+
+    def clean(self) -> None:
+        for cluster in self.site.layout.clusters():
+            for node in cluster.nodes():
+                launcher = self.status(node).launcher
+                if launcher and processes.send(*launcher, signal.SIGKILL):
+                    until(lambda launcher=launcher: processes.start_time(launcher[0]) != launcher[1])  # type: ignore[misc]
+                assert processes.kill_node(node.id)
+
+
+@contextmanager
+def machine(root: Path) -> Iterator[Machine]:
+    made = Machine(root)
+    try:
+        yield made
+    finally:
+        made.clean()
+
+
+def alive(pid: int) -> bool:
+    return processes.start_time(pid) is not None
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid))

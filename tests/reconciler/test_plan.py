@@ -1,0 +1,191 @@
+"""The plan over every goal, phase and flag: only allowed moves, never an act that the goal does not want."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice, product
+from uuid import UUID
+
+from controlplane.clusters.phases import MOVES, TRANSIENT, Goal, Phase
+from controlplane.provisioners.base import NodeState, ObservedNode
+from controlplane.reconciler.plan import plan
+from controlplane.reconciler.view import READS, Act, Place, Trouble, View, WantedGroup
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+CLUSTER = UUID(int=7)
+GROUPS = (WantedGroup("head", "head", 1, critical=True), WantedGroup("hand", "hand", 2, drains=True))
+BOOL = (False, True)
+
+
+def place(name: str, state: NodeState | None = NodeState.READY, **changes: object) -> Place:
+    group, index = name.split("-")
+    sight = ObservedNode(CLUSTER, 1, name, 1, 1, state) if state else None
+    made = Place(name, group, group, int(index), 1, 1, 1, group == "head", group == "hand", True, sight=sight)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+HEAD, HANDS = place("head-0"), (place("hand-0"), place("hand-1"))
+PLACES: dict[str, tuple[Place, ...]] = {
+    "none": (),
+    "all ready": (HEAD, *HANDS),
+    "head not made yet": (place("head-0", None, seen=False), *HANDS),
+    "hand starting": (HEAD, HANDS[0], place("hand-1", NodeState.STARTING)),
+    "hand unready": (HEAD, HANDS[0], place("hand-1", NodeState.UNREADY)),
+    "hand ended": (HEAD, HANDS[0], place("hand-1", NodeState.ENDED)),
+    "hand gone": (HEAD, HANDS[0], place("hand-1", None)),
+    "head ended": (place("head-0", NodeState.ENDED), *HANDS),
+    "head gone": (place("head-0", None), *HANDS),
+    "one too many": (HEAD, *HANDS, place("hand-2")),
+    "one leaving": (
+        HEAD, *HANDS, place("hand-2", leaving=True, drain_until=NOW + timedelta(seconds=9))
+    ),
+    "one draining": (
+        HEAD, *HANDS, place("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=9))
+    ),
+    "one drained": (HEAD, *HANDS, place("hand-2", NodeState.DRAINED, leaving=True, drain_until=NOW)),
+    "one late": (
+        HEAD, *HANDS, place("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW - timedelta(seconds=9))
+    ),
+    "one ending": (HEAD, *HANDS, place("hand-2", NodeState.READY, leaving=True, ending=True)),
+    "one short": (HEAD, HANDS[0]),
+    "failed often": (HEAD, HANDS[0], place("hand-1", None, seen=False, failures=9, retry_at=NOW)),
+    "outdated": tuple(replace(item, born_generation=0) for item in (HEAD, *HANDS)),
+}  # fmt: skip
+
+
+# Going away asks only whether something is there.
+ENOUGH = {"none", "all ready", "hand ended", "one draining"}
+
+
+def views() -> Iterator[tuple[str, View]]:
+    flags = ("isolated", "fresh", "exists", "old_runs")
+    for goal, phase, (name, places) in product(Goal, Phase, PLACES.items()):
+        if goal is not Goal.RUNNING and name not in ENOUGH:
+            continue
+        for new, late, stray, trouble, asked in product(BOOL, BOOL, BOOL, BOOL, BOOL):
+            for values in product(BOOL, repeat=len(flags)):
+                yield (
+                    name,
+                    View(
+                        now=NOW,
+                        goal=goal,
+                        phase=phase,
+                        generation=2 if new else 1,
+                        observed_generation=1,
+                        run=1,
+                        groups=GROUPS,
+                        places=places,
+                        restart_generation=1,
+                        deadline=NOW - timedelta(seconds=1) if late else None,
+                        strays=("hand-7@1",) if stray else (),
+                        trouble=Trouble("IMAGE_MISSING", "no such image") if trouble else None,
+                        asked="remove:False" if asked else "",
+                        asked_at=NOW - timedelta(seconds=1),
+                        acted_at=NOW,
+                        **dict(zip(flags, values, strict=True)),
+                    ),
+                )
+
+
+# What a goal has no use for. END_RUN clears an earlier run before a new one begins.
+UNWANTED = {
+    Goal.RUNNING: {Act.REMOVE},
+    Goal.STOPPED: {Act.REMOVE, Act.APPLY, Act.DRAIN, Act.ENSURE, Act.LOAD},
+    Goal.DELETED: {Act.APPLY, Act.DRAIN, Act.ENSURE, Act.LOAD, Act.END_RUN},
+}
+
+
+def test_every_view_has_an_allowed_step() -> None:
+    cases, acts, moves = 0, Counter[Act | None](), set[tuple[Phase, Phase]]()
+    for name, view in views():
+        step = plan(view)
+        cases += 1
+        acts[step.act] += 1
+        told = (name, view)
+        if step.phase is not view.phase:
+            moves.add((view.phase, step.phase))
+            # A deleted goal never changes back: what cannot occur need not be movable.
+            impossible = view.goal is not Goal.DELETED and view.phase in {Phase.DELETING, Phase.DELETED}
+            assert impossible or step.phase in MOVES[view.phase], told
+        assert step.act not in UNWANTED[view.goal], told
+        assert not (step.act is Act.LOOK and view.fresh), told
+        assert not (step.failed and step.settled), told
+        if step.act is None and step.next_in is None:
+            assert step.phase not in TRANSIENT, told
+    assert set(acts) == {*Act, None}, f"no case for {set(Act) - set(acts)}"
+    print(f"{cases} views, {len(moves)} moves, {dict(acts)}")
+
+
+def test_the_same_view_gives_the_same_step() -> None:
+    for name, view in islice(views(), 0, None, 997):
+        assert plan(view) == plan(view), name
+
+
+def base(**changes: object) -> View:
+    given: dict[str, object] = {"places": PLACES["all ready"], "isolated": True, "restart_generation": 0}
+    made = View(NOW, Goal.RUNNING, Phase.READY, 1, 1, 1, GROUPS)
+    return replace(made, **(given | changes))  # type: ignore[arg-type]
+
+
+def test_gone_is_believed_only_after_a_fresh_look() -> None:
+    step = plan(base(places=PLACES["hand gone"]))
+    assert (step.act, step.phase) == (Act.LOOK, Phase.READY)
+    assert {item.birth for item in step.places} == {1}
+
+
+def test_a_lost_hand_leaves_the_cluster_ready_and_says_so() -> None:
+    step = plan(base(places=PLACES["hand gone"], fresh=True))
+    assert (step.phase, step.reason, step.act) == (Phase.READY, "NODE_LOST", Act.APPLY)
+
+
+def test_a_lost_head_takes_the_cluster_back_to_starting() -> None:
+    assert plan(base(places=PLACES["head gone"], fresh=True)).phase is Phase.STARTING
+
+
+def test_a_new_birth_waits_until_the_old_one_is_gone() -> None:
+    step = plan(base(places=PLACES["hand ended"], fresh=True))
+    assert step.act is Act.APPLY
+    assert "hand-1" not in step.names
+    assert next(item for item in step.places if item.name == "hand-1").birth == 1
+
+
+def test_the_idle_leave_before_the_busy() -> None:
+    from controlplane.provisioners.base import Load
+
+    loads = {
+        "hand-0": Load(busy=False, tasks=0),
+        "hand-1": Load(busy=True, tasks=3),
+        "hand-2": Load(busy=True),
+    }
+    step = plan(base(generation=2, places=PLACES["one too many"], loads=loads))
+    assert [item.name for item in step.places if item.leaving] == ["hand-0"]
+
+
+def test_choosing_who_leaves_asks_first_what_they_work_on() -> None:
+    assert plan(base(generation=2, places=PLACES["one too many"])).act is Act.LOAD
+
+
+def test_a_deadline_is_not_believed_without_a_fresh_look() -> None:
+    view = base(phase=Phase.STARTING, generation=2, places=PLACES["hand starting"], deadline=NOW)
+    assert plan(view).act is Act.LOOK
+    assert plan(replace(view, fresh=True)).phase is Phase.FAILED
+
+
+def test_a_resize_that_cannot_be_done_leaves_a_degraded_cluster() -> None:
+    view = base(phase=Phase.RESIZING, generation=2, places=PLACES["hand starting"], deadline=NOW, fresh=True)
+    step = plan(view)
+    assert (step.phase, step.reason) == (Phase.READY, "DEADLINE_EXCEEDED")
+    assert step.failed
+
+
+def test_what_was_told_is_not_told_again_at_once() -> None:
+    view = base(places=PLACES["one short"])
+    told = plan(view)
+    assert told.act is Act.APPLY
+    again = plan(replace(view, asked=told.token, asked_at=NOW, places=told.places))
+    assert (again.act, again.next_in) == (None, 10)
+
+
+def test_reading_acts_are_no_acts_that_a_late_worker_could_do_harm_with() -> None:
+    assert {Act.LOOK, Act.LOAD} == READS

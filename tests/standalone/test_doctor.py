@@ -1,0 +1,144 @@
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from controlplane.standalone.datadir import DataDir
+from controlplane.standalone.doctor import Part, as_json, examine, show
+from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.keys import key_files
+from controlplane.standalone.lock import held
+from controlplane.standalone.ports import HOST, port_check
+from controlplane.standalone.production import check_environment, insecure_settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "DATABASE_URL_FILE", "KUBECONFIG", "VAULT_ADDR", "JAVA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def _part(name: str, data: DataDir, port: int) -> Part:
+    return next(part for part in examine(data.root, port) if part.name == name)
+
+
+def test_it_names_every_part(data: DataDir, port: int) -> None:
+    names = [part.name for part in examine(data.root, port)]
+    expected = ["Python", "PostgreSQL", "Java", "disk", "data directory", "port", "Kubernetes", "Vault"]
+    assert names == expected
+
+
+def test_what_is_not_ok_says_what_to_do(data: DataDir, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = examine(data.root, port)
+    assert all(part.advice for part in parts if part.status != "ok")
+    show(parts)
+    assert "set VAULT_ADDR" in capsys.readouterr().out
+
+
+def test_the_json_verdict_is_that_of_the_parts(data: DataDir, port: int) -> None:
+    parts = examine(data.root, port)
+    assert json.loads(as_json(parts))["ok"] is True
+    broken = [*parts, Part("x", "missing", "gone", "find it")]
+    assert json.loads(as_json(broken))["ok"] is False
+
+
+def test_a_missing_part_that_is_not_needed_hinders_nobody(data: DataDir, port: int) -> None:
+    vault = _part("Vault", data, port)
+    assert (vault.status, vault.hinders) == ("missing", False)
+
+
+def test_a_taken_port_is_missing(data: DataDir) -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        part = _part("port", data, other.getsockname()[1])
+    assert (part.status, part.hinders) == ("missing", True)
+    assert "--port" in part.advice
+
+
+def test_a_port_taken_by_this_installation_is_fine(data: DataDir) -> None:
+    with socket.socket() as ours:
+        ours.bind((HOST, 0))
+        ours.listen()
+        port = ours.getsockname()[1]
+        (data.run / "web.pid").write_text("1")
+        with held(data, url=f"http://{HOST}:{port}"):
+            assert _part("port", data, port).status == "ok"
+
+
+def test_a_key_that_others_may_read_is_unsafe(data: DataDir, port: int) -> None:
+    key_files(data)["secret"].chmod(0o644)
+    part = _part("data directory", data, port)
+    assert part.status == "unsafe"
+    assert "keys/secret" in part.advice
+
+
+def test_a_database_that_does_not_answer_is_missing(
+    data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://alice:hunter2@127.0.0.1:{port}/slipway")
+    part = _part("PostgreSQL", data, port)
+    assert (part.status, part.hinders) == ("missing", True)
+    assert "hunter2" not in part.detail + part.advice
+
+
+def test_an_exposed_kubeconfig_is_unsafe(
+    data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    file = folder / "kubeconfig"
+    file.write_text("")
+    file.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IROTH)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    assert _part("Kubernetes", data, port).status == "unsafe"
+    file.chmod(0o600)
+    assert _part("Kubernetes", data, port).status == "ok"
+
+
+def test_an_unencrypted_vault_is_unsafe(data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_ADDR", "http://vault.example:8200")
+    assert _part("Vault", data, port).status == "unsafe"
+
+
+def test_a_taken_port_is_a_sentence_that_names_it() -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(ExpectedError, match=rf"^Port {taken} is taken by another program: .*--port"):
+            port_check(taken)
+    port_check(taken)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("SLIPWAY_DEBUG", "1", "stack traces"),
+        ("SLIPWAY_SECURE_COOKIES", "0", "TLS"),
+        ("SLIPWAY_SECRET_KEY", "abc", "guessed"),
+        ("SLIPWAY_INSTALLATION_KEY", "abc", "guessed"),
+        ("SLIPWAY_ALLOWED_HOSTS", "a.example,*", "any host"),
+        ("SLIPWAY_ALLOWED_HOSTS", "0.0.0.0", "no name"),
+        ("SLIPWAY_FAKE_SITE", "true", "not real"),
+    ],
+)
+def test_each_insecure_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, word: str
+) -> None:
+    monkeypatch.setenv("SLIPWAY_SECURE_COOKIES", "1")
+    before = insecure_settings()
+    monkeypatch.setenv(name, value)
+    added = [sentence for sentence in insecure_settings() if sentence not in before]
+    assert len(added) == 1
+    assert word in added[0]
+    with pytest.raises(ExpectedError, match="Not fit for production"):
+        check_environment()

@@ -1,0 +1,173 @@
+"""`up` as its user sees it: the real command, the real processes."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controlplane.standalone import pids
+from controlplane.standalone.ports import HOST
+from tests.standalone.conftest import eventually
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 180.0
+NAMES = ("supervisor", "postgres", "web", "worker")
+
+
+@dataclass
+class Run:
+    """One `up`, from outside."""
+
+    process: "subprocess.Popen[str]"
+    data: Path
+    port: int
+    output: Path
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def token(self) -> str:
+        return (self.data / "admin-token").read_text().strip()
+
+    def pid(self, name: str) -> int:
+        return int((self.data / "run" / f"{name}.pid").read_text())
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def answers(self, path: str = "/api/v1/me") -> bool:
+        try:
+            return self.get(path)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _start(data: Path, port: int) -> Run:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_URL", "PYTEST"))
+    }
+    environment["SLIPWAY_FETCH_RUNTIMES"] = "0"
+    output = data.parent / "output"
+    command = [
+        sys.executable,
+        "manage.py",
+        "up",
+        "--data-dir",
+        str(data),
+        "--port",
+        str(port),
+        "--no-browser",
+    ]
+    with output.open("w") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, text=True)
+    run = Run(process, data, port, output)
+    assert eventually(lambda: "Slipway runs at" in run.said or process.poll() is not None, SECONDS)
+    assert process.poll() is None, run.said
+    return run
+
+
+def _stop(run: Run) -> None:
+    if run.process.poll() is None:
+        run.process.send_signal(signal.SIGINT)
+    run.process.wait(60)
+
+
+def _ours(data: Path) -> list[pids.Born]:
+    """Living processes that carry the mark of this data directory."""
+    mark = f"{pids.MARK}={json.loads((data / '.slipway').read_text())['id']}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes() and (process := pids.born(int(folder.name))):
+                found.append(process)
+    return found
+
+
+def _up(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "manage.py", "up", "--no-browser", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def run(folder: Path) -> Iterator[Run]:
+    started = _start(folder / "data", _free_port())
+    yield started
+    _stop(started)
+
+
+def test_the_first_start_says_all_that_one_needs_to_begin(run: Run) -> None:
+    assert f"http://127.0.0.1:{run.port}" in run.said
+    assert (run.data / "admin-password").read_text().strip() in run.said
+    assert run.token in run.said
+    assert json.loads(run.get("/api/v1/me")[1])["site_admin"] is True
+    refused = _up("--data-dir", str(run.data))
+    assert refused.returncode == 1
+    assert re.search(rf"already runs on .*: process {run.process.pid} since 20.*:{run.port}", refused.stderr)
+    taken = _up("--data-dir", str(run.data.parent / "other"), "--port", str(run.port))
+    assert taken.returncode == 1
+    assert taken.stderr == f"Port {run.port} is taken by another program: choose another with --port.\n"
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "postgres"])
+def test_whatever_is_killed_comes_back(run: Run, name: str) -> None:
+    killed = run.pid(name)
+    os.kill(killed, signal.SIGKILL)
+    record = run.data / "run" / f"{name}.pid"
+    assert eventually(
+        lambda: record.exists() and record.read_text().strip() not in {"", str(killed)}, SECONDS
+    )
+    assert eventually(run.answers, SECONDS)
+    assert eventually(lambda: run.answers("/readyz"), SECONDS)
+
+
+def test_all_killed_at_once_leaves_nothing_to_the_next_start(run: Run) -> None:
+    token, before = run.token, {run.pid(name) for name in NAMES}
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    run.process.wait()
+    again = _start(run.data, run.port)
+    try:
+        assert not before & {process.pid for process in _ours(run.data)}
+        assert again.token == token
+        assert token not in again.said
+        assert again.answers()
+    finally:
+        _stop(again)
+
+
+def test_stopping_leaves_no_process_and_no_pid_file(run: Run) -> None:
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(60) == 0, run.said
+    assert eventually(lambda: _ours(run.data) == [])
+    assert not list((run.data / "run").glob("*.pid"))
+    assert "Traceback" not in run.said
+
+
+def test_killing_the_supervisor_alone_ends_the_rest(run: Run) -> None:
+    os.kill(run.pid("supervisor"), signal.SIGKILL)
+    run.process.wait()
+    assert eventually(lambda: _ours(run.data) == [], 60)

@@ -1,0 +1,178 @@
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from templates.launch import LaunchRequest, expand
+from templates.models import Template, TemplateRevision
+from templates.selectors import (
+    current_revision,
+    launchable_revision,
+    revision_for,
+    revisions,
+    template_for,
+    templates_for,
+)
+from templates.services import (
+    app_withdraw,
+    template_create,
+    template_delete,
+    template_deprecate,
+    template_publish,
+    template_update,
+)
+from tenants.access import Access
+from tenants.errors import Conflict, NeedsRole, NeedsScope, NotFound
+from tests.cast import an_access, an_actor
+from tests.templates.examples import revision, template_body
+
+
+def names(access: Access) -> list[str]:
+    return [template.name for template in templates_for(access)]
+
+
+@pytest.fixture
+def shipped(counting):
+    own = counting.current
+    template = Template.objects.create(name="quick", state="published", created_by="system")
+    template.current = TemplateRevision.objects.create(
+        template=template, number=1, app=own.app, body=own.body, digest=own.digest, takes=own.takes
+    )
+    template.save()
+    return template
+
+
+@pytest.fixture
+def bob(people, engine_row):
+    return an_access(people.bob, people.acme)
+
+
+def test_a_tenant_sees_its_own_and_what_ships(counting, shipped, people):
+    assert names(an_access(people.carol, people.acme)) == ["counting", "quick"]
+    assert names(an_access(people.charlie, people.globex)) == ["quick"]
+
+
+def test_only_those_who_write_templates_see_what_is_not_published(alice, bob, counting, people):
+    template_create(access=alice, name="draft", body=template_body())
+    template_deprecate(access=alice, template="counting")
+    assert names(alice) == names(an_access(people.root, people.acme)) == ["counting", "draft"]
+    assert names(bob) == []
+    with pytest.raises(NotFound):
+        template_for(bob, "draft")
+
+
+def test_a_list_is_one_query_whatever_its_length(alice, counting, shipped, django_assert_num_queries):
+    for number in range(5):
+        template_create(access=alice, name=f"more-{number}", body=template_body())
+    with django_assert_num_queries(1):
+        seen = [
+            (template.name, revision.number, revision.takes, revision.app.version)
+            for template in templates_for(alice)
+            if (revision := current_revision(template))
+        ]
+    assert len(seen) == 7
+
+
+def test_reading_needs_the_scope(counting, people):
+    with pytest.raises(NeedsScope):
+        templates_for(an_access(people.alice, people.acme, scopes={"clusters:read"}))
+
+
+def test_a_template_is_found_by_name_and_by_id(bob, counting):
+    for name in ("counting", str(counting.pk), counting.pk):
+        assert template_for(bob, name) == counting
+
+
+@pytest.mark.parametrize(
+    "name", ["none", "", "\0", "Counting", "x" * 10_000, str(uuid4()), uuid4(), "%", "a\n"]
+)
+def test_what_is_not_there_is_not_found(bob, counting, name):
+    with pytest.raises(NotFound):
+        template_for(bob, name)
+
+
+def test_a_deleted_template_is_not_found(alice, counting):
+    template_delete(access=alice, template="counting")
+    for name in ("counting", counting.pk):
+        with pytest.raises(NotFound):
+            template_for(alice, name)
+
+
+def test_a_tenants_own_comes_before_one_that_shipped_later(bob, counting, shipped):
+    Template.objects.filter(pk=shipped.pk).update(name="counting")
+    assert template_for(bob, "counting") == counting
+    assert template_for(bob, shipped.pk) == shipped
+
+
+def test_revisions_are_listed_newest_first(alice, counting, django_assert_num_queries):
+    template_update(access=alice, template="counting", body=template_body(title="More"))
+    with django_assert_num_queries(1):
+        assert [(r.number, r.app.name) for r in revisions(counting)] == [(2, "engine"), (1, "engine")]
+    assert revision_for(counting, 1).body["title"] == "Counting"
+
+
+@pytest.mark.parametrize("number", [0, -1, 2, 2**40])
+def test_a_revision_that_is_not_there_is_not_found(counting, number):
+    with pytest.raises(NotFound):
+        revision_for(counting, number)
+
+
+def test_what_is_launched_is_the_current_revision_as_it_was_said(bob, counting):
+    found = launchable_revision(bob, "counting")
+    assert (found.number, found.template.name) == (1, "counting")
+    assert found.spec == revision()
+    assert expand(found.spec, LaunchRequest()).takes.to_json() == found.takes
+
+
+def test_a_token_to_launch_needs_no_other_scope(counting, people):
+    access = an_access(people.bob, people.acme, scopes={"clusters:write"})
+    assert launchable_revision(access, "counting").number == 1
+    with pytest.raises(NeedsScope):
+        template_for(access, "counting")
+
+
+def test_viewers_and_site_admins_launch_nothing(counting, people):
+    for user in (people.carol, people.root):
+        with pytest.raises(NeedsRole):
+            launchable_revision(an_access(user, people.acme), "counting")
+
+
+def test_a_second_launch_reads_nothing_but_the_row(bob, counting, django_assert_num_queries):
+    assert launchable_revision(bob, "counting").spec.title == "Counting"
+    with django_assert_num_queries(1):
+        assert launchable_revision(bob, "counting").spec.title == "Counting"
+
+
+def test_an_admin_tries_out_a_draft(alice, engine_row):
+    template_create(access=alice, name="draft", body=template_body())
+    assert launchable_revision(alice, "draft").number == 1
+
+
+def test_a_deprecated_template_is_not_launched(alice, counting):
+    template_deprecate(access=alice, template="counting")
+    with pytest.raises(Conflict) as refusal:
+        launchable_revision(alice, "counting")
+    assert refusal.value.reason == "TEMPLATE_DEPRECATED"
+
+
+def test_a_withdrawn_app_is_not_launched(bob, counting, people):
+    app_withdraw(actor=an_actor(people.root), name="engine", version="1.0")
+    with pytest.raises(Conflict) as refusal:
+        launchable_revision(bob, "counting")
+    assert refusal.value.reason == "APP_WITHDRAWN"
+
+
+def test_another_tenants_template_is_not_launched(counting, people):
+    charlie = an_access(people.charlie, people.globex)
+    for name in (counting.name, counting.pk):
+        with pytest.raises(NotFound):
+            launchable_revision(charlie, name)
+
+
+def test_a_token_bound_elsewhere_reads_no_drafts_by_its_owners_power(alice, people):
+    template_create(access=alice, name="draft", body=template_body())
+    access = an_access(people.carol, people.acme)
+    bound = replace(access, actor=replace(access.actor, tenant_id=people.acme.pk))
+    assert names(bound) == []
+    template_publish(access=alice, template="draft")
+    assert names(bound) == ["draft"]

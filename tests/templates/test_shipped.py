@@ -1,0 +1,62 @@
+"""What ships: every app can be read, and every template and preset of it launched, within the demo tenant's limits."""
+
+import json
+
+import pytest
+
+from templates.catalog import load, load_templates
+from templates.launch import expand
+from templates.parsing import app_body, parse_app
+from templates.revision import parse_revision
+from templates.schema import LaunchRequest, RevisionSpec
+from templates.selectors import templates_for
+from templates.services import catalog_register, defaults_publish
+from tenants.amounts import Amounts
+from tests.cast import an_access
+
+DEMO = Amounts(cpu=8000, memory=16 * 2**30, storage=2**60, clusters=1000)
+APPS = {app.name: app for app in load()}
+TEMPLATES = load_templates()
+
+
+def read(name: str) -> RevisionSpec:
+    app = APPS[TEMPLATES[name]["app"]]
+    return parse_revision({**TEMPLATES[name], "app": {"name": app.name, "version": app.version}}, app)
+
+
+@pytest.mark.parametrize("name", sorted(APPS))
+def test_an_app_that_ships_reads_as_it_is_stored(name):
+    assert parse_app(json.loads(json.dumps(app_body(APPS[name]), sort_keys=True))) == APPS[name]
+
+
+@pytest.mark.parametrize("name", sorted(APPS))
+def test_every_role_that_ships_can_tell_when_it_is_ready(name):
+    assert all(role.hooks.ready for role in APPS[name].roles)
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_a_template_that_ships_fits_the_demo_tenant_with_every_preset(name):
+    spec = read(name)
+    for preset in ("", *spec.presets):
+        assert expand(spec, LaunchRequest(preset=preset)).takes.fits_within(DEMO)
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("spark", {"master": 1, "worker": 2}),
+        ("spark-notebook", {"master": 1, "worker": 2, "notebook": 1}),
+        ("notebook", {"notebook": 1}),
+    ],
+)
+def test_the_quick_launches_are_what_they_promise(name, groups):
+    spec = read(name)
+    assert spec.quick_launch
+    assert {group.name: group.count for group in expand(spec, LaunchRequest()).groups} == groups
+
+
+def test_everybody_sees_what_ships(people):
+    assert catalog_register() == []
+    defaults_publish()
+    for user, tenant in ((people.carol, people.acme), (people.charlie, people.globex)):
+        assert {template.name for template in templates_for(an_access(user, tenant))} == set(TEMPLATES)

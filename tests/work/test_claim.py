@@ -1,0 +1,196 @@
+"""Leases: each row to one worker at a time, fairly, fenced, back when its worker is gone."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+
+from controlplane.work.claim import (
+    LEASE_SECONDS,
+    MARGIN_SECONDS,
+    Claimed,
+    LostLease,
+    claim,
+    release,
+    require,
+    seconds_until_due,
+)
+from controlplane.work.models import Kind
+from controlplane.work.wake import forget, wake
+from tenants.ids import new_id
+from tests.work.table import KINDS, claimed_keys, due_in, expire_leases, on_own_connection, row, woken
+
+pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
+THREADS, ROWS = 8, 120
+
+
+def a_claim() -> Claimed:
+    found = claim(KINDS)
+    assert found is not None
+    return found
+
+
+def test_many_claimants_get_each_row_once() -> None:
+    keys = {woken() for _ in range(ROWS)}
+
+    def take(number: int) -> list[UUID]:
+        try:
+            return claimed_keys()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        taken = Counter(key for keys in pool.map(take, range(THREADS)) for key in keys)
+    assert taken == Counter(keys)
+
+
+def test_a_row_that_another_transaction_holds_is_passed_over() -> None:
+    first, second = woken(), woken()
+    with transaction.atomic():
+        wake(Kind.CLUSTER, first)
+        taken: list[UUID] = []
+        on_own_connection(lambda: taken.extend(claimed_keys())).join(10)
+    assert taken == [second]
+
+
+def test_what_is_leased_or_not_due_is_not_claimed() -> None:
+    woken()
+    wake(Kind.CLUSTER, new_id(), after=60)
+    assert len(claimed_keys()) == 1
+
+
+def test_only_the_kinds_asked_for_are_claimed() -> None:
+    wake(Kind.SITE, new_id())
+    assert claim(KINDS) is None
+    assert claim([Kind.SITE]) is not None
+
+
+def test_the_tenant_with_least_in_flight_comes_first() -> None:
+    busy, idle = new_id(), new_id()
+    of_busy = [woken(busy) for _ in range(4)]
+    of_idle = [woken(idle) for _ in range(2)]
+    assert claimed_keys() == [of_busy[0], of_idle[0], of_busy[1], of_idle[1], *of_busy[2:]]
+
+
+def test_one_tenants_pile_does_not_hold_up_another() -> None:
+    pile, other = new_id(), new_id()
+    for _ in range(50):
+        woken(pile)
+    a_claim()
+    key = woken(other)
+    assert a_claim().key == key
+
+
+def test_a_lease_that_ran_out_is_claimed_again_under_a_new_fence() -> None:
+    woken()
+    first = a_claim()
+    assert claim(KINDS) is None
+    expire_leases()
+    assert a_claim().fence == first.fence + 1
+
+
+def test_every_claim_counts_as_an_attempt_until_one_succeeds() -> None:
+    key = woken()
+    for attempt in (1, 2, 3):
+        found = a_claim()
+        assert found.attempts == attempt
+        release(found, next_in=0, failed=True)
+    release(a_claim(), next_in=0)
+    assert row(key).attempts == 0
+
+
+def test_a_wake_forgives_earlier_failures() -> None:
+    key = woken()
+    release(a_claim(), next_in=60, failed=True)
+    wake(Kind.CLUSTER, key)
+    assert a_claim().attempts == 1
+
+
+def test_the_holder_may_record() -> None:
+    woken()
+    found = a_claim()
+    with transaction.atomic():
+        require(found)
+
+
+def test_who_lost_the_lease_to_another_may_not_record() -> None:
+    woken()
+    paused = a_claim()
+    expire_leases()
+    a_claim()
+    with pytest.raises(LostLease), transaction.atomic():
+        require(paused)
+
+
+def test_who_has_too_little_left_of_the_lease_may_not_record() -> None:
+    woken()
+    late = a_claim()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE work_work SET lease_until = lease_until - %s * interval '1 second'",
+            [LEASE_SECONDS - MARGIN_SECONDS],
+        )
+    with pytest.raises(LostLease), transaction.atomic():
+        require(late)
+
+
+def test_nobody_claims_while_a_holder_records_however_long_it_takes() -> None:
+    woken()
+    found = a_claim()
+    with transaction.atomic():
+        require(found)
+        taken: list[UUID] = []
+        on_own_connection(expire_leases).join(10)
+        on_own_connection(lambda: taken.extend(claimed_keys())).join(10)
+        assert not taken
+    assert claim(KINDS) is not None
+
+
+def test_a_late_release_changes_nothing_of_another_lease() -> None:
+    key = woken()
+    paused = a_claim()
+    expire_leases()
+    current = a_claim()
+    release(paused, next_in=None)
+    assert row(key).leased
+    assert row(key).fence == current.fence
+
+
+def test_a_released_row_is_due_when_its_pass_says() -> None:
+    key = woken()
+    release(a_claim(), next_in=60)
+    assert due_in(key) == pytest.approx(60, abs=5)
+    wake(Kind.CLUSTER, key)
+    release(a_claim(), next_in=None)
+    assert due_in(key) is None
+
+
+def test_what_was_forgotten_is_not_brought_back_by_its_release() -> None:
+    key = woken()
+    found = a_claim()
+    forget(Kind.CLUSTER, key)
+    release(found, next_in=0)
+    assert claim(KINDS) is None
+
+
+def test_late_says_for_how_long_it_had_been_due() -> None:
+    key = woken()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE work_work SET due_at = due_at - interval '90 seconds' WHERE key = %s", [key])
+    assert a_claim().late == pytest.approx(90, abs=5)
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, 0), (2, 2), (600, 5)])
+def test_the_next_look_is_when_something_is_due_but_never_later_than_the_sweep(
+    after: float, expected: float
+) -> None:
+    wake(Kind.CLUSTER, new_id(), after=after)
+    assert seconds_until_due(KINDS, at_most=5) == pytest.approx(expected, abs=0.5)
+
+
+def test_a_lease_is_looked_at_again_when_it_runs_out() -> None:
+    woken()
+    a_claim()
+    assert seconds_until_due(KINDS, at_most=600) == pytest.approx(LEASE_SECONDS, abs=2)

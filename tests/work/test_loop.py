@@ -1,0 +1,252 @@
+"""The loop: what is due is handled at once, what fails comes back later, and idling costs next to nothing."""
+
+import threading
+import time
+from uuid import UUID
+
+import psycopg2
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from controlplane.work import loop as loops
+from controlplane.work.announce import CHANNEL
+from controlplane.work.claim import Claimed
+from controlplane.work.loop import SWEEP_SECONDS, Later, backoff
+from controlplane.work.models import Kind
+from controlplane.work.wake import wake
+from tenants.ids import new_id
+from tests.work.table import due_in, eventually, row, running, woken
+
+pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
+# Far less than the sweep: what happens within this was not found by sweeping.
+AT_ONCE = 1.0
+
+
+class Recorder:
+    """A handler that notes what it was given, and answers or raises as told."""
+
+    def __init__(self, answer: float | None = None, error: Exception | None = None) -> None:
+        self.seen: list[Claimed] = []
+        self.answer, self.error = answer, error
+
+    def __call__(self, claimed: Claimed) -> float | None:
+        self.seen.append(claimed)
+        if self.error:
+            raise self.error
+        return self.answer
+
+    @property
+    def keys(self) -> list[UUID]:
+        return [claimed.key for claimed in self.seen]
+
+
+def is_idle() -> bool:
+    """Whether the loop listens, which it does with the database's attention before it sleeps."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"
+            " AND pid <> pg_backend_pid() AND query LIKE %s",
+            ["%min(greatest(due_at%"],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_what_is_due_is_handled_and_rests() -> None:
+    key, handler = woken(), Recorder()
+    with running(handler):
+        assert eventually(lambda: handler.seen and not row(key).leased)
+    assert (handler.keys, due_in(key)) == ([key], None)
+
+
+def test_a_wake_from_elsewhere_reaches_a_sleeping_loop_at_once() -> None:
+    handler = Recorder()
+    with running(handler):
+        assert eventually(is_idle)
+        began = time.monotonic()
+        woken()
+        assert eventually(lambda: handler.seen)
+        assert time.monotonic() - began < AT_ONCE < SWEEP_SECONDS
+
+
+def test_a_wake_from_another_process_reaches_it_too() -> None:
+    key, handler = new_id(), Recorder()
+    database = settings.DATABASES["default"]
+    other = psycopg2.connect(
+        dbname=database["NAME"], user=database["USER"], host=database["HOST"],
+        password=database["PASSWORD"], port=database["PORT"] or None,
+    )  # fmt: skip
+    try:
+        with running(handler):
+            assert eventually(is_idle)
+            with other, other.cursor() as cursor:
+                cursor.execute(
+                    "INSERT INTO work_work (kind, key, due_at, fence, attempts, wake_seq)"
+                    " VALUES ('cluster', %s, clock_timestamp(), 0, 0, 1)",
+                    [str(key)],
+                )
+                cursor.execute(f"NOTIFY {CHANNEL}")
+            assert eventually(lambda: handler.keys == [key], AT_ONCE)
+    finally:
+        other.close()
+
+
+def test_a_wake_without_any_signal_is_found_by_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "SWEEP_SECONDS", 0.2)
+    handler = Recorder()
+    with running(handler):
+        assert eventually(is_idle)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO work_work (kind, key, due_at, fence, attempts, wake_seq)"
+                " VALUES ('cluster', %s, clock_timestamp(), 0, 0, 1)",
+                [new_id()],
+            )
+        assert eventually(lambda: handler.seen)
+
+
+def test_what_becomes_due_later_is_handled_then_and_not_at_the_next_sweep() -> None:
+    handler = Recorder()
+    with running(handler):
+        began = time.monotonic()
+        wake(Kind.CLUSTER, new_id(), after=0.3)
+        assert eventually(lambda: handler.seen)
+        assert 0.3 <= time.monotonic() - began < 0.3 + AT_ONCE
+
+
+def test_a_wake_during_a_pass_gives_another_pass_at_once() -> None:
+    key = woken()
+    seen: list[int] = []
+
+    def handler(claimed: Claimed) -> None:
+        seen.append(claimed.wake_seq)
+        if len(seen) == 1:
+            wake(Kind.CLUSTER, key)
+
+    with running(handler):
+        assert eventually(lambda: len(seen) == 2, AT_ONCE)
+        assert eventually(lambda: due_in(key) is None)
+
+
+def test_a_pass_that_fails_is_tried_again_later_and_later() -> None:
+    key, handler = woken(), Recorder(error=RuntimeError("broken"))
+    with running(handler):
+        assert eventually(lambda: handler.seen and not row(key).leased)
+    assert row(key).attempts == 1
+    assert due_in(key) == pytest.approx(backoff(1), abs=0.5)
+
+
+def test_the_pause_doubles_up_to_a_minute() -> None:
+    assert [backoff(attempts) for attempts in (1, 2, 3, 6, 7, 50)] == [1, 2, 4, 32, 60, 60]
+
+
+def test_later_comes_back_when_it_says() -> None:
+    key, handler = woken(), Recorder(error=Later(40))
+    with running(handler):
+        assert eventually(lambda: handler.seen and not row(key).leased)
+    assert due_in(key) == pytest.approx(40, abs=2)
+
+
+def test_a_failing_thing_does_not_hold_up_the_others() -> None:
+    def handler(claimed: Claimed) -> None:
+        if claimed.key == bad:
+            raise RuntimeError("broken")
+        good.append(claimed.key)
+
+    good: list[UUID] = []
+    bad = woken()
+    with running(handler, threads=1):
+        keys = [woken() for _ in range(5)]
+        assert eventually(lambda: sorted(good) == sorted(keys))
+
+
+def test_no_more_at_once_than_there_are_threads() -> None:
+    gate, at_once, most = threading.Semaphore(0), [0], [0]
+    lock = threading.Lock()
+
+    def handler(claimed: Claimed) -> None:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        gate.acquire(timeout=10)
+        with lock:
+            at_once[0] -= 1
+
+    keys = [woken() for _ in range(6)]
+    with running(handler, threads=2):
+        assert eventually(lambda: at_once[0] == 2)
+        gate.release(len(keys))
+        assert eventually(lambda: not any(row(key).leased or row(key).due for key in keys))
+    assert most[0] == 2
+
+
+def test_stopping_waits_for_the_passes_under_way() -> None:
+    started, ended = threading.Event(), threading.Event()
+    go_on = threading.Event()
+
+    def handler(claimed: Claimed) -> None:
+        started.set()
+        go_on.wait(10)
+        ended.set()
+
+    key = woken()
+    with running(handler) as loop:
+        assert started.wait(10)
+        loop.stop()
+        go_on.set()
+    assert ended.is_set()
+    assert not row(key).leased
+
+
+def test_a_chore_that_fails_does_not_stop_the_loop() -> None:
+    def chore() -> None:
+        raise RuntimeError("broken")
+
+    handler = Recorder()
+    with running(handler, on_sweep=chore):
+        woken()
+        assert eventually(lambda: handler.seen)
+
+
+def test_a_chore_that_closes_the_connection_does_not_make_it_deaf() -> None:
+    handler = Recorder()
+    with running(handler, on_sweep=connection.close):
+        for number in range(1, 4):
+            assert eventually(is_idle)
+            woken()
+            assert eventually(lambda number=number: len(handler.seen) == number, AT_ONCE)  # type: ignore[misc]
+
+
+def test_an_idle_loop_asks_once_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "SWEEP_SECONDS", 0.1)
+    queries: list[str] = []
+    sweeps: list[int] = []
+
+    def count() -> None:
+        sweeps.append(len(queries))
+        if not connection.execute_wrappers:
+            connection.execute_wrappers.append(note)
+
+    def note(execute, sql, params, many, context):
+        queries.append(sql)
+        return execute(sql, params, many, context)
+
+    with running(Recorder(), on_sweep=count):
+        assert eventually(lambda: len(sweeps) > 6)
+    steady = [after - before for before, after in zip(sweeps[2:], sweeps[3:], strict=False)]
+    assert set(steady) == {1}
+
+
+def test_work_that_is_locked_does_not_make_it_spin() -> None:
+    from django.db import transaction
+
+    turns: list[float] = []
+    key, handler = woken(), Recorder()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM work_work WHERE key = %s FOR UPDATE", [key])
+        with running(handler, on_sweep=lambda: turns.append(time.monotonic())):
+            assert eventually(lambda: len(turns) > 10)
+            pauses = [after - before for before, after in zip(turns[2:], turns[3:], strict=False)]
+            assert min(pauses) >= loops.LOCKED_SECONDS * 0.9
+    assert not handler.seen
