@@ -95,7 +95,7 @@ def test_a_withdrawn_app_leaves_the_catalogue_once(people, engine_row):
     assert verbs() == ["app.register", "app.withdraw"]
 
 
-@pytest.mark.parametrize("name", ["none", "", "\0", "x" * 10_000])
+@pytest.mark.parametrize("name", ["none", "", "\0", "x" * 1000])
 @pytest.mark.django_db
 def test_an_unknown_app_is_not_found(name):
     with pytest.raises(NotFound):

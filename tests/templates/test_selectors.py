@@ -1,5 +1,5 @@
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -25,6 +25,8 @@ from tenants.access import Access
 from tenants.errors import Conflict, NeedsRole, NeedsScope, NotFound
 from tests.cast import an_access, an_actor
 from tests.templates.examples import revision, template_body
+
+NO_ID = UUID("0199c0de-0000-7000-8000-000000000000")
 
 
 def names(access: Access) -> list[str]:
@@ -83,9 +85,7 @@ def test_a_template_is_found_by_name_and_by_id(bob, counting):
         assert template_for(bob, name) == counting
 
 
-@pytest.mark.parametrize(
-    "name", ["none", "", "\0", "Counting", "x" * 10_000, str(uuid4()), uuid4(), "%", "a\n"]
-)
+@pytest.mark.parametrize("name", ["none", "", "\0", "Counting", "x" * 1000, str(NO_ID), NO_ID, "%", "a\n"])
 def test_what_is_not_there_is_not_found(bob, counting, name):
     with pytest.raises(NotFound):
         template_for(bob, name)
