@@ -73,7 +73,7 @@ def a_template(admin: Access, name: str = "pair") -> Template:
     return services.template_publish(access=admin, template=name)
 
 
-def a_cluster(member: Access, name: str = "one", template: str = "pair", **groups: int) -> Cluster:
+def a_cluster(member: Access, name: str = "one", **groups: int) -> Cluster:
     """groups: counts that differ from the template's."""
     counts = {group: {"count": count} for group, count in groups.items()}
-    return cluster_create(access=member, name=name, request=LaunchRequest(template, counts, {}))
+    return cluster_create(access=member, name=name, request=LaunchRequest("pair", counts, {}))

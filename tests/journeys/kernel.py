@@ -47,7 +47,13 @@ class Kernel:
 
     def save(self, path: str, source: str) -> None:
         """A notebook with one cell."""
-        cell = {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
+        cell: dict[str, Any] = {
+            "cell_type": "code",
+            "source": source,
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+        }
         content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
         self.api("PUT", f"/api/contents/{path}", {"type": "notebook", "format": "json", "content": content})
 

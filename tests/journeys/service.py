@@ -46,7 +46,15 @@ class Slipway:
 
     def up(self) -> "Slipway":
         with self._output.open("ab") as output:
-            command = [sys.executable, "manage.py", "up", "--data-dir", str(self.folder), "--port", str(self.port)]
+            command = [
+                sys.executable,
+                "manage.py",
+                "up",
+                "--data-dir",
+                str(self.folder),
+                "--port",
+                str(self.port),
+            ]
             self._process = subprocess.Popen(
                 [*command, "--no-browser"],
                 cwd=ROOT,

@@ -6,7 +6,7 @@ has one birth and one set of processes, and nothing is left of what was ended.
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,8 +40,12 @@ def hands(service: Slipway, count: int) -> None:
     service.post(f"{CLUSTERS}/one:resize", {"groups": {"hand": {"count": count}}, "drain_seconds": 10})
 
 
-OPERATIONS = {
-    "create": (None, lambda service: launch(service), "ready", 3),
+def launch(service: Slipway) -> None:
+    service.post(CLUSTERS, {"name": "one", "template": "sleepers", "site": "local"})
+
+
+OPERATIONS: dict[str, tuple[str | None, Callable[[Slipway], object], str, int]] = {
+    "create": (None, launch, "ready", 3),
     "stop": ("ready", lambda service: service.post(f"{CLUSTERS}/one:stop"), "stopped", 0),
     "start": ("stopped", lambda service: service.post(f"{CLUSTERS}/one:start"), "ready", 3),
     "restart": ("ready", lambda service: service.post(f"{CLUSTERS}/one:restart"), "ready", 3),
@@ -49,10 +53,6 @@ OPERATIONS = {
     "shrink": ("ready", lambda service: hands(service, 1), "ready", 2),
     "delete": ("ready", lambda service: service.call("DELETE", f"{CLUSTERS}/one"), "deleted", 0),
 }
-
-
-def launch(service: Slipway) -> None:
-    service.post(CLUSTERS, {"name": "one", "template": "sleepers", "site": "local"})
 
 
 def prepare(service: Slipway, phase: str | None) -> str:

@@ -112,7 +112,8 @@ def play(
     settle(cluster)
     act(world)
     fake = site(cluster)
-    fake.calls.clear(), fake.made.clear(), fake.ended.clear()
+    for counter in (fake.calls, fake.made, fake.ended):
+        counter.clear()
     disturb(fake)
     for _ in range(4):
         with suppress(Killed):

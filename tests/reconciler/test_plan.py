@@ -59,12 +59,11 @@ ENOUGH = {"none", "all ready", "hand ended", "one draining"}
 
 
 def views() -> Iterator[tuple[str, View]]:
-    flags = ("isolated", "fresh", "exists", "old_runs")
     for goal, phase, (name, places) in product(Goal, Phase, PLACES.items()):
         if goal is not Goal.RUNNING and name not in ENOUGH:
             continue
         for new, late, stray, trouble, asked in product(BOOL, BOOL, BOOL, BOOL, BOOL):
-            for values in product(BOOL, repeat=len(flags)):
+            for isolated, fresh, exists, old_runs in product(BOOL, BOOL, BOOL, BOOL):
                 yield (
                     name,
                     View(
@@ -83,7 +82,10 @@ def views() -> Iterator[tuple[str, View]]:
                         asked="remove:False" if asked else "",
                         asked_at=NOW - timedelta(seconds=1),
                         acted_at=NOW,
-                        **dict(zip(flags, values, strict=True)),
+                        isolated=isolated,
+                        fresh=fresh,
+                        exists=exists,
+                        old_runs=old_runs,
                     ),
                 )
 
