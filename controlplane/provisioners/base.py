@@ -88,7 +88,7 @@ class DesiredNode:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Everything that should exist of one run. A node that is not listed is to be ended.
+    """Everything that should exist of one run. A node that is not listed is to be ended; its address stays its own.
 
     secrets: name -> derived key of this run; never stored, never logged.
     has_data: an earlier run was ready, so its volumes must be there: Permanent STORAGE_LOST when they are not.
@@ -215,7 +215,7 @@ class Provisioner(Protocol):
         """Everything of ours on this site, page by page."""
 
     def events(self) -> Iterator[ObservedNode | None]:
-        """Transitions as they happen, for ever; None at least every few seconds. May lose or double any."""
+        """Transitions as they happen, for ever; None once it listens, and every few seconds. May lose or double any."""
 
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
         """The last bytes that the node wrote, running or ended. b"" when there is nothing yet."""

@@ -3,6 +3,7 @@
 It keeps the contract that every site keeps (the same suite runs over it) and fails on request, each failure by name.
 """
 
+import math
 import queue
 import threading
 import time
@@ -35,7 +36,6 @@ Key = tuple[int, str, int]
 @dataclass
 class _Cluster:
     tenant_id: UUID
-    ended_run: int = 0
     nodes: dict[Key, ObservedNode] = field(default_factory=dict)
     spent: set[Key] = field(default_factory=set)
 
@@ -57,6 +57,7 @@ class FakeProvisioner:
         self.loads: dict[str, Load] = {}
         self.data_lost = False
         self._clusters: dict[UUID, _Cluster] = {}
+        self._ended: dict[UUID, float] = {}
         self._tenants: set[UUID] = set()
         self._lock = threading.RLock()
         self._events: queue.SimpleQueue[ObservedNode] = queue.SimpleQueue()
@@ -78,9 +79,9 @@ class FakeProvisioner:
         with self._call("apply"):
             if self.data_lost and desired.has_data:
                 raise Permanent("STORAGE_LOST", "the volumes of this cluster are gone")
-            cluster = self._clusters.setdefault(desired.cluster.id, _Cluster(desired.cluster.tenant_id))
-            if desired.run <= cluster.ended_run:
+            if desired.run <= self._ended.get(desired.cluster.id, 0):
                 return
+            cluster = self._clusters.setdefault(desired.cluster.id, _Cluster(desired.cluster.tenant_id))
             wanted = {(desired.run, node.name, node.birth): node for node in desired.nodes}
             for key in [key for key in cluster.nodes if key[0] == desired.run and key not in wanted]:
                 self._drop(desired.cluster.id, cluster, key)
@@ -97,18 +98,17 @@ class FakeProvisioner:
 
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
         with self._call("end_run"):
-            found = self._clusters.get(cluster.id)
-            if found is None:
-                return
-            found.ended_run = max(found.ended_run, run)
-            for key in [key for key in found.nodes if key[0] <= run]:
-                self._drop(cluster.id, found, key)
+            self._ended[cluster.id] = max(self._ended.get(cluster.id, 0), run)
+            if found := self._clusters.get(cluster.id):
+                for key in [key for key in found.nodes if key[0] <= run]:
+                    self._drop(cluster.id, found, key)
 
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
         with self._call("remove"):
-            found = self._clusters.pop(cluster.id, None)
-            for key in list(found.nodes) if found else []:
-                self._drop(cluster.id, found, key)  # type: ignore[arg-type]
+            self._ended[cluster.id] = math.inf
+            if found := self._clusters.pop(cluster.id, None):
+                for key in list(found.nodes):
+                    self._drop(cluster.id, found, key)
 
     def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
         with self._call("look"):

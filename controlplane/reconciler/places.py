@@ -134,13 +134,14 @@ def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
 
 
 def _new(view: View, group: WantedGroup, index: int) -> Place:
+    name = f"{group.name}-{index}"
     return Place(
-        name=f"{group.name}-{index}",
+        name=name,
         group=group.name,
         role=group.role,
         index=index,
         run=view.run,
-        birth=1,
+        birth=view.spent.get(name, 0) + 1,
         born_generation=view.generation,
         critical=group.critical,
         drains=group.drains,

@@ -88,6 +88,7 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "phase": step.phase,
         "run": step.run,
+        "spent": _spent(scope, step),
         "reason": step.reason[:64],
         "message": step.message[:1000],
         "conditions": conditions(cluster, step, view.now),
@@ -107,6 +108,14 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
     if step.phase is Phase.DELETED and cluster.deleted_at is None:
         columns["deleted_at"] = view.now
     return columns
+
+
+def _spent(scope: Scope, step: Step) -> dict[str, int]:
+    """The last births of the names that are free, so that whoever gets such a name next is not taken for them."""
+    if step.run != scope.view.run:
+        return {}
+    kept = {place.name for place in step.places}
+    return {**scope.cluster.spent, **{p.name: p.birth for p in scope.view.places if p.name not in kept}}
 
 
 def conditions(cluster: Cluster, step: Step, now: datetime) -> list[dict[str, Any]]:

@@ -116,6 +116,7 @@ def _view(
         acted_at=cluster.acted_at,
         looked_at=cluster.looked_at,
         why=Trouble(cluster.reason, cluster.message),
+        spent=cluster.spent,
     )
 
 

@@ -83,7 +83,7 @@ class View:
     pass; exists: whether anything at all is left, known only when fresh. strays: names@births alive in this run that
     no place accounts for; old_runs: something of an earlier run is there. told: the last act of this pass that was
     carried out, as a token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed.
-    why: the reason that was last written down.
+    why: the reason that was last written down. spent: the last birth of each name that no place has now.
     """
 
     now: datetime
@@ -111,6 +111,7 @@ class View:
     loads: Mapping[str, Load] | None = None
     trouble: Trouble | None = None
     why: Trouble = Trouble("", "")
+    spent: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -266,3 +267,13 @@ def test_a_disk_that_refuses_is_temporary(here: Machine):
     here.site.layout.assets.symlink_to("/proc/nowhere")
     with pytest.raises(Temporary, match="DISK_REFUSED"):
         here.site.apply(desired(cluster()))
+
+
+def test_a_node_whose_folder_is_deleted_ends(here: Machine):
+    wish = desired(cluster())
+    make_ready(here.site, wish)
+    folder = here.folder(wish.cluster)
+    launcher = here.launcher(folder)
+    shutil.rmtree(here.site.layout.cluster(wish.cluster.id).path)
+    until(lambda: not alive(launcher))
+    assert here.processes(folder) == []

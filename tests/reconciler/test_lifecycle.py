@@ -75,6 +75,16 @@ def test_resize_up_adds_and_down_drains(world: World) -> None:
     assert Claim.objects.get(owner_id=cluster.id).amounts.cpu == 1500
 
 
+def test_a_name_that_comes_back_is_another_birth(world: World) -> None:
+    cluster = settle(world.launch())
+    for count in (4, 1, 4):
+        cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": count}})
+        cluster = settle(cluster)
+        assert cluster.phase == "ready"
+    assert len(site(cluster).alive(cluster.id)) == 5
+    assert sorted(cluster.nodes.filter(group="hand").values_list("birth", flat=True))[-1] == 2
+
+
 def test_delete_leaves_nothing_but_the_tombstone(world: World) -> None:
     cluster = settle(world.launch())
     cluster_delete(access=world.bob, cluster="one")

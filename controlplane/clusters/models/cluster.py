@@ -19,6 +19,7 @@ class Cluster(models.Model):
 
     requested: the request as sent. effective: the Launch of this generation with the App's whole body.
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
+    spent: the last birth of each name of this run that no node has now; a birth is never used twice.
     isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
     acted_at, looked_at: the last call that may have changed something there, the last fresh answer.
     """
@@ -48,6 +49,7 @@ class Cluster(models.Model):
     conditions = models.JSONField(default=list)
     ready_at = models.DateTimeField(null=True)
     isolated_run = models.IntegerField(default=0)
+    spent = models.JSONField(default=dict)
     asked = models.CharField(max_length=100, blank=True)
     asked_at = models.DateTimeField(null=True)
     acted_at = models.DateTimeField(null=True)

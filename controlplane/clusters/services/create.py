@@ -7,6 +7,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from controlplane.clusters import plans, sites
+from controlplane.clusters.admission import admit
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.operations import operation_begin
 from controlplane.clusters.phases import Verb
@@ -17,7 +18,7 @@ from templates.models import TemplateRevision
 from templates.parsing import launch_to_json
 from templates.schema import Launch
 from templates.selectors import launchable_revision
-from tenants import audit, quota
+from tenants import audit
 from tenants.access import Access, allow
 from tenants.errors import Conflict
 from tenants.ids import new_id
@@ -104,14 +105,7 @@ def _insert(
         detail={"template": request.template, "site": site.name},
     )
     wake(Kind.CLUSTER, cluster.id, tenant_id=access.tenant.id)
-    quota.claim_set(
-        owner_id=cluster.id,
-        tenant_id=access.tenant.id,
-        user_id=access.actor.user_id,
-        label=name,
-        site=site.name,
-        amounts=expanded.takes,
-    )
+    admit(cluster, expanded.takes)
     return cluster
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from controlplane.clusters import amounts
 from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.admission import admit
 from controlplane.clusters.models import Cluster, Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import (
@@ -23,7 +24,7 @@ from controlplane.work.wake import wake
 from templates import launch
 from templates.parsing import launch_from_json, launch_to_json
 from templates.schema import Launch
-from tenants import audit, quota
+from tenants import audit
 from tenants.access import Access
 from tenants.errors import Conflict, PreconditionFailed
 
@@ -164,7 +165,7 @@ def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launc
     )
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     if request.verb in {Verb.START, Verb.RESIZE}:
-        claim(cluster, amounts.needed(cluster.phase, request.verb, before, target))
+        admit(cluster, amounts.needed(cluster.phase, request.verb, before, target))
 
 
 def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple[str, ...]:
@@ -175,18 +176,6 @@ def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple
     return resize_steps(
         grows=any(group.count > counts[group.name] for group in after.groups),
         shrinks=any(group.count < counts[group.name] for group in after.groups),
-    )
-
-
-def claim(cluster: Cluster, wanted: amounts.Amounts) -> None:
-    """Hold this much from now on; the last statement of a transaction. Raises QuotaExceeded."""
-    quota.claim_set(
-        owner_id=cluster.id,
-        tenant_id=cluster.tenant_id,
-        user_id=cluster.owner_id,
-        label=cluster.name,
-        site=cluster.site.name,
-        amounts=wanted,
     )
 
 

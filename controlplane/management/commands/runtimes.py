@@ -6,6 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -32,7 +33,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         layout = Layout(settings.DATA_DIR / "sites" / "local")
         failed = 0
         for app, runtime in _runtimes(layout, _named(options["apps"])):
@@ -42,7 +42,8 @@ class Command(BaseCommand):
             elif options["action"] == "list":
                 self.stdout.write(f"{name}: not installed")
             else:
-                failed += not self._fetch(layout, app, runtime)
+                with _cleaning_up():
+                    failed += not self._fetch(layout, app, runtime)
         if failed:
             raise CommandError(f"{failed} could not be installed.")
 
@@ -75,6 +76,16 @@ class Command(BaseCommand):
 
     def _tell(self, app: App, text: str) -> None:
         self.stdout.write(f"{app.name} {app.version}: {text}")
+
+
+@contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """Being told to end is an exit like any other: what was started is ended first."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _named(names: list[str]) -> list[App]:

@@ -87,6 +87,8 @@ def _end(status: Any, lock: int, events: str, last_word: dict[str, Any]) -> None
         try:
             status.save()
             break
+        except FileNotFoundError:
+            return
         except OSError:
             if time.monotonic() > deadline:
                 raise

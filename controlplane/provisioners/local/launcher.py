@@ -27,6 +27,7 @@ HOOK_SECONDS = 5.0
 REMAINS_SECONDS = 2.0
 # How long a drain hook may still speak after its node's command has ended.
 LAST_WORDS_SECONDS = 3.0
+FOLDER_SECONDS = 3.0
 NEVER = float("inf")
 
 STOP, KILL, DRAIN = signal.SIGTERM, signal.SIGUSR2, signal.SIGUSR1
@@ -47,6 +48,7 @@ class Launcher:
         self.exit: int | None = None
         self.exit_at = NEVER
         self.childless = True
+        self.folder_due = 0.0
         self.ending = ""
         self.kill_at = self.press_at = NEVER
         self.swept = self.over = False
@@ -57,6 +59,7 @@ class Launcher:
             self._reap()
             self._obey()
             now = time.monotonic()
+            self._mind_the_folder(now)
             if self.ending:
                 self._press(now)
             elif self.wait and not self.drain:
@@ -112,6 +115,14 @@ class Launcher:
         if RELOAD in asked and self.main and self.exit is None:
             os.kill(self.main, signal.SIGHUP)
 
+    def _mind_the_folder(self, now: float) -> None:
+        """A node whose folder was deleted is known to nobody any more, and would run for ever."""
+        if now < self.folder_due:
+            return
+        self.folder_due = now + FOLDER_SECONDS
+        if not os.path.exists(os.path.join(self.folder, "lock")):
+            self._end("FOLDER_LOST", float(self.spec["stop_seconds"]))
+
     def _reap(self) -> None:
         while True:
             try:
@@ -145,7 +156,7 @@ class Launcher:
         for hook in self._hooks():
             # Its end is told by SIGCHLD; a closed pipe would wake the poll for ever.
             hook.read()
-        poll.poll(max(0.0, min(self._due() - time.monotonic(), 60.0)) * 1000)
+        poll.poll(max(0.0, min(self._due(), self.folder_due) - time.monotonic()) * 1000)
         if self.log:
             self.log.pump()
         try:

@@ -13,8 +13,11 @@ from controlplane.provisioners.local.children import HookRun
 
 LISTEN_SECONDS = 0.05
 # A node that opens no port at its own address is asked all the same after this long.
-SILENT_SECONDS = 5.0
+SILENT_SECONDS = 10.0
 FIRST_SECONDS, SLOWEST_SECONDS, SLOWER = 0.2, 1.0, 1.3
+# Between two questions passes this many times what the last one took: a busy machine is not made busier.
+REST = 2.0
+LONGEST_REST_SECONDS = 2.0
 STEADY_SECONDS = 10.0
 DOUBT_SECONDS = 2.0
 FAILURES = 3
@@ -66,21 +69,21 @@ class Probe:
         run.cut_off()
         if run.code == 0:
             return self._passed(now)
-        return self._failed(now, why_not(run))
+        return self._failed(now, run)
 
     def _passed(self, now: float) -> tuple[bool, str]:
         self.failures, self.hook_due, self.listen_due = 0, now + STEADY_SECONDS, float("inf")
         self.ready = True
         return True, ""
 
-    def _failed(self, now: float, why: str) -> tuple[bool, str] | None:
+    def _failed(self, now: float, run: HookRun) -> tuple[bool, str] | None:
         self.failures += 1
         if not self.ready:
             self.pause = min(SLOWEST_SECONDS, self.pause * SLOWER)
-            self.hook_due = now + self.pause
-            return False, why
+            self.hook_due = now + max(self.pause, min(REST * run.seconds, LONGEST_REST_SECONDS))
+            return False, why_not(run)
         self.hook_due = now + DOUBT_SECONDS
-        return (False, why) if self.failures >= FAILURES else None
+        return (False, why_not(run)) if self.failures >= FAILURES else None
 
 
 def why_not(run: HookRun) -> str:

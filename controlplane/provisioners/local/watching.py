@@ -22,6 +22,7 @@ def transitions(layout: Layout) -> Iterator[ObservedNode | None]:
     try:
         for folder in [node for cluster in layout.clusters() for node in cluster.nodes()]:
             watch.launcher_of(folder)
+        yield None
         while True:
             for folder in watch.changed(QUIET_SECONDS):
                 # A record that cannot be read now is no news; whoever looks is told.

@@ -1,0 +1,3 @@
+from tests.reconciler.conftest import World, world
+
+__all__ = ["World", "world"]

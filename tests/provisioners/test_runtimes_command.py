@@ -1,0 +1,44 @@
+"""`manage.py runtimes`: what is there, and fetching what is not."""
+
+import io
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from controlplane.management.commands import runtimes
+from tests.provisioners.test_runtimes import prepared
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings) -> None:
+    settings.DATA_DIR = tmp_path
+    monkeypatch.delenv("SLIPWAY_RUNTIME_CACHE", raising=False)
+
+
+def run(*words: str) -> str:
+    said = io.StringIO()
+    call_command("runtimes", *words, stdout=said, stderr=said)
+    return said.getvalue()
+
+
+def test_it_lists_what_is_not_there():
+    assert "spark 4.3.0: not installed\n" in run("list")
+
+
+def test_it_knows_only_apps_of_the_catalogue():
+    with pytest.raises(CommandError, match="There is no app nowhere"):
+        run("fetch", "nowhere")
+
+
+def test_it_fetches_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runtimes, "load", lambda: [prepared(f"echo once >> {tmp_path}/count")])
+    assert "tiny 1: finishing tiny 1\n" in run("fetch")
+    assert "tiny 1: installed at " in run("fetch", "tiny")
+    assert (tmp_path / "count").read_text() == "once\n"
+
+
+def test_it_says_why_one_could_not_be_fetched(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runtimes, "load", lambda: [prepared("echo no room; exit 1")])
+    with pytest.raises(CommandError, match="1 could not be installed"):
+        run("fetch")
