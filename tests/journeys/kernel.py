@@ -16,7 +16,7 @@ class Kernel:
         parts = urlsplit(url)
         self._token = parse_qs(parts.query)["token"][0]
         self._base = f"{parts.scheme}://{parts.netloc}"
-        self._id = self.api("POST", "/api/kernels", {"name": "python3"}).json()["id"]
+        self._id = self.api("POST", "/api/kernels", {"name": "python3", "path": ""}).json()["id"]
 
     def api(self, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"token {self._token}"}

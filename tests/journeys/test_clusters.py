@@ -49,7 +49,7 @@ def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Sl
     cluster = slipway.wait("elastic", "ready", seconds=240)
     job.join(600)
     assert int(printed[0]) == sum(range(10**6))
-    report = cluster["operation"]["report"]
+    report = slipway.get(f"/tenants/demo/operations/{cluster['operation']['id']}")["report"]
     assert len(report) == 3
     alive = {node["name"] for node in slipway.get("/tenants/demo/clusters/elastic/nodes")["items"]}
     assert not alive & {entry["node"] for entry in report}
