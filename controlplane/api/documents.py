@@ -6,12 +6,15 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
 
 
 @lru_cache(maxsize=1)
 def openapi_document() -> dict[str, Any]:
     """OpenAPI 3.1 of every endpoint; the same for everybody."""
-    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    # The framework would lift every enumeration into a component with a made-up name.
+    with patched_settings({"POSTPROCESSING_HOOKS": []}):
+        document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes["bearer"] = {
         "type": "http",

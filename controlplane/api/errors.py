@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import Http404
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -44,6 +45,9 @@ _PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """The exception handler of the REST framework."""
     request: Request = context["request"]
+    # A problem is JSON whatever the endpoint answers else, and whatever the asker accepts.
+    request.accepted_renderer = JSONRenderer()
+    request.accepted_media_type = problems.MEDIA_TYPE
     refusal = _as_refusal(error)
     if refusal is not None:
         _audit(refusal, context)

@@ -58,8 +58,10 @@ class Documented:
     def __init__(self, *args: Any, schema: Schema | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         found = schema or self.documents
+        if "enum" in found and kwargs.get("allow_null"):
+            found = {**found, "enum": [*found["enum"], None]}
         if found:
-            set_override(self, "field", nullable(found) if kwargs.get("allow_null") else found)
+            set_override(self, "field", found)
 
 
 def _wrong(message: str) -> NoReturn:

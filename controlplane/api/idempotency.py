@@ -24,8 +24,10 @@ KEPT: Final = timedelta(hours=24)
 KEY_PATTERN: Final = "[!-~]{1,255}"
 
 _STORED_HEADERS: Final = ("Location", "ETag")
-_LOCK_SECONDS: Final = 5
+# How long a double waits for the first, and anybody for a locked row.
+LOCK_WAIT = "5s"
 _PURGED_AT_ONCE: Final = 5000
+_RETRY_SECONDS: Final = 5
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 Redact = Callable[[object], object]
@@ -78,7 +80,7 @@ def _fingerprint(request: Request) -> str:
 
 def _bound_waits() -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
 
 
 _INSERT = """
@@ -99,7 +101,7 @@ def _insert(request: Request, key: str, fingerprint: str) -> int | None:
         raise Conflict(
             "KEY_IN_USE",
             "A request with this Idempotency-Key is still under way. Send it again a little later.",
-            retry_after=_LOCK_SECONDS,
+            retry_after=_RETRY_SECONDS,
         ) from None
     return row[0] if row else None
 

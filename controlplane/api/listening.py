@@ -12,7 +12,7 @@ from django.db import connections
 log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "slipway_operation"
-MOST_WAITERS: Final = 500
+MOST_WAITERS: Final = 200
 
 
 class Listener:
@@ -24,6 +24,8 @@ class Listener:
     def __init__(self) -> None:
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._connection: Any = None
+        # Kept, because a lost connection does not know its own any more.
+        self._socket = -1
         self._connecting = asyncio.Lock()
 
     @property
@@ -52,12 +54,13 @@ class Listener:
                 except psycopg2.Error as error:
                     log.warning("cannot_listen", error=str(error).strip()[:200])
                     return False
-                loop.add_reader(self._connection.fileno(), self._hear)
+                self._socket = self._connection.fileno()
+                loop.add_reader(self._socket, self._hear)
         return True
 
     def close(self) -> None:
         if self._connection is not None:
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            asyncio.get_running_loop().remove_reader(self._socket)
             self._connection.close()
             self._connection = None
 

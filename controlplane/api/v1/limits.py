@@ -29,7 +29,7 @@ class LimitsField(Tree):
             return parse_limits(data)
         except Invalid as refusal:
             found = {error["pointer"].removeprefix("/"): [error["detail"]] for error in refusal.errors}
-            raise serializers.ValidationError(found) from None
+            raise serializers.ValidationError(found.get("") or found) from None
 
 
 class LimitsIn(In):

@@ -39,6 +39,7 @@ GROUPS: Final[Schema] = {
 CHOSEN_GROUPS: Final[Schema] = {
     "type": "object",
     "maxProperties": 20,
+    "propertyNames": {"pattern": NAME_SCHEMA["pattern"]},
     "additionalProperties": {
         "type": "object",
         "additionalProperties": False,
@@ -50,6 +51,7 @@ COUNTS: Final[Schema] = {
     "type": "object",
     "minProperties": 1,
     "maxProperties": 20,
+    "propertyNames": {"pattern": NAME_SCHEMA["pattern"]},
     "additionalProperties": {
         "type": "object",
         "required": ["count"],

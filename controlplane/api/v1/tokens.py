@@ -4,7 +4,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
-from controlplane.api.fields import NAME_SCHEMA, Text, Tree, Whole
+from controlplane.api.fields import NAME_SCHEMA, Choice, Text, Whole
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
@@ -15,20 +15,20 @@ from tenants.models import ApiToken
 from tenants.selectors import token, tokens_of
 from tenants.services import token_create, token_revoke
 
-_SCOPE_LIST = {
-    "type": "array",
-    "items": {"type": "string", "enum": list(SCOPES)},
-    "minItems": 1,
-    "maxItems": 50,
-}
-
 
 class TokenIn(In):
     name = Text(most=100, least=1)
     tenant = Text(
         most=40, required=False, allow_null=True, schema=NAME_SCHEMA, help_text="Bind it to this one."
     )
-    scopes = Tree(list, required=False, allow_null=True, schema=_SCOPE_LIST, help_text="Nothing: all.")
+    scopes = serializers.ListField(
+        child=Choice(list(SCOPES)),
+        min_length=1,
+        max_length=50,
+        required=False,
+        allow_null=True,
+        help_text="Nothing: all.",
+    )
     expires_in_days = Whole(least=1, most=365, default=90)
 
 

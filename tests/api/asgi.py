@@ -1,0 +1,101 @@
+"""The ASGI application driven by hand: one loop, one process, a real database."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from controlplane.api.listening import Listener
+
+SECONDS = 20.0
+
+
+def front() -> Any:
+    """Loaded with the first request: it reads the settings, which the tests change."""
+    from controlplane import asgi
+
+    return asgi
+
+
+def listener() -> Listener | None:
+    found: Listener | None = front().waiting._listener
+    return found
+
+
+def waiters() -> int:
+    found = listener()
+    return sum(map(len, found._waiters.values())) if found else 0
+
+
+@dataclass
+class Request:
+    """One request under way. `leave` is the client that closes its connection."""
+
+    token: str
+    url: str
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def send_off(self) -> "asyncio.Task[Request]":
+        return asyncio.create_task(self._run())
+
+    async def _run(self) -> "Request":
+        url = urlsplit(self.url)
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": url.path,
+            "query_string": url.query.encode(),
+            "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {self.token}".encode())],
+            "server": ("localhost", 80),
+        }
+        await asyncio.wait_for(front().application(scope, self._receive, self._send), SECONDS)
+        return self
+
+    async def _receive(self) -> dict[str, Any]:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.messages.append(message)
+        self.arrived.set()
+
+    def leave(self) -> None:
+        self.left.set()
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def text(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+
+def drive(scenario: Callable[[], Awaitable[Any]]) -> Any:
+    """Run it in a loop of its own; the listener ends with the loop."""
+
+    async def whole() -> Any:
+        try:
+            return await scenario()
+        finally:
+            if found := listener():
+                found.close()
+            front().waiting._listener = None
+
+    return asyncio.run(whole())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it; a deadline makes it a failure."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,247 @@
+"""Every route, asked for by everybody, about everything: one row a route, and no route without a row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+
+from controlplane.clusters.models import Cluster
+from controlplane.clusters.services import cluster_delete, cluster_share
+from templates.services import template_create, template_delete
+from tenants.access import tenant_for
+from tenants.actors import actor_for
+from tenants.models import ApiToken, Tenant, TenantState
+from tests import launchable
+from tests.api.api import ROOT, Api
+from tests.api.conftest import World
+from tests.api.routes import routes
+from tests.cast import a_tenant, a_user
+from tests.reconciler.settling import settle
+
+# The order of the columns. charlie is the outsider: an admin of another tenant. carol: viewer, bob: member and
+# owner, alice: admin, root: site admin and no member.
+PEOPLE = ("nobody", "charlie", "carol", "bob", "alice", "root")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What everybody is answered: about what is there, about what is not (or is another tenant's), about what was
+    deleted. Where nothing is named in the URL there is only the first."""
+
+    there: str
+    missing: str = ""
+    deleted: str = ""
+    body: Any = None
+
+
+ALL = "401 200 200 200 200 200"
+INSIDE = "401 404 200 200 200 200"
+NOT_THERE = "401 404 404 404 404 404"
+SITE = "401 403 403 403 403 {}"
+TENANT_BY_SITE = "401 404 403 403 403 {}"
+BY_ADMIN = "401 404 403 403 {0} {0}"
+ADMIN_MISSING = BY_ADMIN.format(404)
+BY_USERS = "401 404 403 {0} {0} {0}"
+VERB = {"missing": NOT_THERE, "deleted": BY_USERS.format(409)}
+READ = {"missing": NOT_THERE, "deleted": INSIDE}
+
+T, C, M = "tenants/{tenant}", "tenants/{tenant}/clusters/{cluster}", "tenants/{tenant}/templates/{template}"
+TEMPLATE = {**launchable.TEMPLATE, "name": "other"}
+ROWS = {
+    "GET me": Row(ALL),
+    "GET tokens": Row(ALL),
+    "POST tokens": Row("401 201 201 201 201 201", body={"name": "ci"}),
+    "GET tokens/{token}": Row("401 404 404 200 404 404", NOT_THERE, NOT_THERE),
+    "DELETE tokens/{token}": Row("401 404 404 204 404 204", NOT_THERE, NOT_THERE),
+    "GET users": Row(SITE.format(200)),
+    "POST users": Row(SITE.format(201), body={"username": "dora", "password": "three-words-long"}),
+    "GET sites": Row(ALL),
+    "GET apps": Row(ALL),
+    "GET tenants": Row(ALL),
+    "POST tenants": Row(SITE.format(201), body={"name": "initech"}),
+    f"GET {T}": Row(INSIDE),
+    f"DELETE {T}": Row(TENANT_BY_SITE.format(202)),
+    f"POST {T}:suspend": Row(TENANT_BY_SITE.format(200)),
+    f"POST {T}:resume": Row(TENANT_BY_SITE.format(200)),
+    f"GET {T}/members": Row(INSIDE),
+    f"PUT {T}/members/{{user}}": Row(
+        BY_ADMIN.format(200), ADMIN_MISSING, BY_ADMIN.format(200), {"role": "viewer"}
+    ),
+    f"DELETE {T}/members/{{user}}": Row(BY_ADMIN.format(204), ADMIN_MISSING, ADMIN_MISSING),
+    f"PUT {T}/limits": Row(TENANT_BY_SITE.format(200), body={"cpu": "4"}),
+    f"PUT {T}/limits/members/{{user}}": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING, {"cpu": "4"}),
+    f"GET {T}/usage": Row(INSIDE),
+    f"GET {T}/audit": Row(BY_ADMIN.format(200)),
+    f"GET {T}/targets": Row(INSIDE),
+    f"GET {T}/operations": Row(INSIDE),
+    f"GET {T}/operations/{{operation}}": Row(INSIDE, **READ),
+    f"POST {T}/operations/{{operation}}:cancel": Row(BY_USERS.format(202), **VERB),
+    f"GET {T}/templates": Row(INSIDE),
+    f"POST {T}/templates": Row(BY_ADMIN.format(201), body=TEMPLATE),
+    f"GET {M}": Row(INSIDE, NOT_THERE, NOT_THERE),
+    f"PUT {M}": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING, launchable.TEMPLATE),
+    f"DELETE {M}": Row(BY_ADMIN.format(204), ADMIN_MISSING, ADMIN_MISSING),
+    f"GET {M}/revisions": Row(INSIDE, NOT_THERE, NOT_THERE),
+    f"POST {M}:rollback": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING, {"revision": 1}),
+    f"POST {M}:publish": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING),
+    f"POST {M}:deprecate": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING),
+    f"GET {T}/clusters": Row(INSIDE),
+    f"POST {T}/clusters": Row("401 404 403 201 201 403", body={"name": "new", "template": "pair"}),
+    f"GET {C}": Row(INSIDE, **READ),
+    f"DELETE {C}": Row(BY_USERS.format(202), **VERB),
+    f"POST {C}:start": Row(BY_USERS.format(409), **VERB),
+    f"POST {C}:stop": Row(BY_USERS.format(202), **VERB),
+    f"POST {C}:restart": Row(BY_USERS.format(202), **VERB),
+    f"POST {C}:resize": Row(BY_USERS.format(202), **VERB, body={"groups": {"hand": {"count": 3}}}),
+    f"GET {C}/shares": Row(INSIDE, **READ),
+    f"PUT {C}/shares/{{user}}": Row(BY_USERS.format(200), NOT_THERE),
+    f"DELETE {C}/shares/{{user}}": Row(BY_USERS.format(204), NOT_THERE),
+    f"GET {C}/nodes": Row(INSIDE, **READ),
+    f"GET {C}/nodes/{{node}}/logs": Row(BY_USERS.format(200), NOT_THERE),
+    f"GET {C}/events": Row(INSIDE, **READ),
+}
+
+
+@dataclass
+class Things:
+    """What URLs name, by parameter: there (in acme), foreign (in globex), deleted (from acme)."""
+
+    there: dict[str, str]
+    foreign: dict[str, str]
+    deleted: dict[str, str]
+    random: dict[str, str]
+
+
+@pytest.fixture
+def things(world: World) -> Things:
+    gone, _, pending = _deleted(world), world.ready("one"), world.launch("two")
+    cluster_share(access=world.bob_access, cluster="one", username="alice")
+    a_user("erin")
+    return Things(
+        there={
+            "tenant": "acme",
+            "token": _token_of(world, "bob"),
+            "user": "carol",
+            "template": "pair",
+            "cluster": "one",
+            "node": "hand-0",
+            "operation": str(pending.operations.get().pk),
+        },
+        foreign=_foreign(world),
+        deleted={
+            "tenant": "acme",
+            "token": str(uuid4()),
+            "user": "erin",
+            "template": _deleted_template(world),
+            "cluster": str(gone.pk),
+            "node": "hand-0",
+            "operation": str(gone.operations.order_by("id").last().pk),  # type: ignore[union-attr]
+        },
+        random={"tenant": "acme"}
+        | dict.fromkeys(("token", "template", "cluster", "operation"), str(uuid4()))
+        | {
+            "user": "zoe",
+            "node": "hand-9",
+        },
+    )
+
+
+def _token_of(world: World, name: str) -> str:
+    return str(ApiToken.objects.get(user__username=name).id)
+
+
+def _deleted(world: World) -> Cluster:
+    world.ready("gone")
+    return settle(cluster_delete(access=world.bob_access, cluster="gone", force=True))
+
+
+def _deleted_template(world: World) -> str:
+    alice = tenant_for(actor_for(world.people.alice), "acme")
+    made = template_create(access=alice, name="gone", body=launchable.TEMPLATE)
+    template_delete(access=alice, template=made.pk)
+    return str(made.pk)
+
+
+def _foreign(world: World) -> dict[str, str]:
+    charlie = tenant_for(actor_for(world.people.charlie), "globex")
+    template = launchable.a_template(charlie)
+    cluster = launchable.a_cluster(charlie, "secret")
+    return {
+        "tenant": "acme",
+        "token": _token_of(world, "charlie"),
+        "user": "nobody-here",
+        "template": str(template.pk),
+        "cluster": str(cluster.pk),
+        "node": "hand-0",
+        "operation": str(cluster.operations.get().pk),
+    }
+
+
+def test_every_route_has_a_row_and_every_row_a_route() -> None:
+    assert sorted(ROWS) == sorted(routes())
+
+
+def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -> None:
+    asked = wrong = 0
+    for route, row in ROWS.items():
+        for kind, names, statuses in _variants(route, row, things):
+            for person, expected in zip(PEOPLE, statuses.split(), strict=True):
+                status = _ask(getattr(world, person), route, _fixed(route, names, kind), row.body)
+                asked += 1
+                if status != int(expected) and not _own_token(route, person, kind):
+                    wrong += 1
+                    print(f"{person} {route} ({kind}): {status} instead of {expected}")
+    print(f"{asked} cases over {len(ROWS)} routes")
+    assert wrong == 0
+    assert asked > 600
+
+
+def test_a_tenant_that_is_foreign_deleted_or_made_up_is_not_there(world: World, things: Things) -> None:
+    Tenant.objects.filter(pk=a_tenant("gone").pk).update(state=TenantState.DELETED)
+    asked = wrong = 0
+    for route, row in ROWS.items():
+        if "{tenant}" not in route:
+            continue
+        for tenant, knows in (("globex", {"charlie", "root"}), ("gone", set()), (str(uuid4()), set())):
+            for person in set(PEOPLE[1:]) - knows:
+                status = _ask(getattr(world, person), route, {**things.there, "tenant": tenant}, row.body)
+                asked += 1
+                if status != 404:
+                    wrong += 1
+                    print(f"{person} {route} in {tenant}: {status}")
+    print(f"{asked} cases")
+    assert wrong == 0
+    assert asked > 400
+
+
+def _variants(route: str, row: Row, things: Things) -> Iterator[tuple[str, dict[str, str], str]]:
+    yield "there", things.there, row.there
+    if row.missing:
+        yield "foreign", things.foreign, row.missing
+        yield "random", things.random, row.missing
+    if row.deleted:
+        yield "deleted", things.deleted, row.deleted
+
+
+def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
+    """Of two names in a URL the last is what the row is about; and a share is with a member."""
+    if "/shares/" in route and kind == "there":
+        return {**names, "user": "alice"}
+    return names
+
+
+def _own_token(route: str, person: str, kind: str) -> bool:
+    """What is foreign to all others here is charlie's own, and root revokes anybody's."""
+    return "{token}" in route and kind == "foreign" and person in {"charlie", "root"}
+
+
+def _ask(api: Api, route: str, names: dict[str, str], body: Any) -> int:
+    """The status; whatever it did is undone."""
+    method, path = route.split()
+    with transaction.atomic():
+        answer = api.call(method, f"{ROOT}/{path.format(**names)}", body)
+        transaction.set_rollback(True)
+    return answer.status

@@ -1,0 +1,113 @@
+"""What is published about the API is true: every route is in it, and every answer looks as it says."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+from django.db import transaction
+from jsonschema import Draft202012Validator
+
+from controlplane.api.documents import openapi_document
+from tests import launchable
+from tests.api.api import ROOT
+from tests.api.conftest import World
+from tests.api.routes import routes
+from tests.api.test_access_matrix import ROWS, Things, things
+
+__all__ = ["things"]
+
+# One that each route answers with success, by whom.
+BY = {"POST tenants/{tenant}/clusters": "bob", "GET tokens/{token}": "bob", "DELETE tokens/{token}": "bob"}
+
+
+def schema_of(route: str, status: int) -> dict[str, Any] | None:
+    """The schema of the answer's body, closed: a member that is not described is a fault here."""
+    method, path = route.split()
+    document = openapi_document()
+    answer = document["paths"][f"{ROOT}/{path}"][method.lower()]["responses"][str(status)]
+    if "content" not in answer:
+        return None
+    [content] = answer["content"].values()
+    return {"components": _closed(document["components"]), **_closed(content["schema"])}
+
+
+def _closed(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_closed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {key: _closed(value) for key, value in node.items()}
+    if isinstance(node.get("properties"), dict) and isinstance(node.get("required"), list):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    described = {
+        f"{method.upper()} {path.removeprefix(ROOT + '/')}"
+        for path, methods in openapi_document()["paths"].items()
+        for method in methods
+    }
+    assert described == set(routes())
+
+
+def test_every_answer_looks_as_described(world: World, things: Things) -> None:
+    for route, row in ROWS.items():
+        if route.endswith(("/logs", ":start")):
+            continue
+        method, path = route.split()
+        api = getattr(world, BY.get(route, "alice" if "401 404 403 403 403" not in row.there else "root"))
+        api = world.root if "403 403 403 403 20" in row.there else api
+        names = {**things.there, "user": "alice"} if "/shares/" in route else things.there
+        with transaction.atomic():
+            answer = api.call(method, f"{ROOT}/{path.format(**names)}", row.body)
+            transaction.set_rollback(True)
+        schema = schema_of(route, answer.status)
+        assert answer.status < 300, route
+        if schema is None:
+            assert answer.body == b"", route
+        else:
+            jsonschema.validate(answer.body, schema, Draft202012Validator)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "resize", "delete"])
+def test_every_plan_looks_as_described(world: World, verb: str) -> None:
+    world.ready("one")
+    if verb == "start":
+        world.bob.post("clusters/one:stop", {"force": True})
+        launchable_stop(world)
+    body = {"groups": {"hand": {"count": 4}}} if verb == "resize" else {}
+    path = "clusters/one" if verb == "delete" else f"clusters/one:{verb}"
+    answer = world.bob.call("DELETE" if verb == "delete" else "POST", f"{path}?validate_only=true", body)
+    assert answer.status == 200
+    schema = schema_of("DELETE tenants/{tenant}/clusters/{cluster}", 200)
+    assert schema is not None
+    jsonschema.validate(answer.body, schema, Draft202012Validator)
+
+
+def launchable_stop(world: World) -> None:
+    from controlplane.clusters.models import Cluster
+    from tests.reconciler.settling import settle
+
+    assert settle(Cluster.objects.get()).phase == "stopped"
+
+
+def test_a_problem_looks_as_described(world: World) -> None:
+    document = openapi_document()
+    schema = {"components": document["components"], "$ref": "#/components/schemas/Problem"}
+    answer = world.bob.post("clusters", {"name": "One", "x": launchable.ENGINE})
+    jsonschema.validate(answer.body, schema, Draft202012Validator)
+
+
+def test_every_error_is_described_as_a_problem() -> None:
+    for path, methods in openapi_document()["paths"].items():
+        for method, operation in methods.items():
+            failures = {status: told for status, told in operation["responses"].items() if status >= "400"}
+            assert set(failures) >= {"400", "401", "403", "404", "405", "406", "500", "503"}, (path, method)
+            assert all(list(told["content"]) == ["application/problem+json"] for told in failures.values())
+
+
+def test_it_is_openapi_3_1_and_served_to_everybody(world: World) -> None:
+    answer = world.nobody.get("/api/v1/openapi.json")
+    assert answer.body["openapi"].startswith("3.1.")
+    assert world.nobody.get("/api/v1/docs").status == 200

@@ -1,0 +1,212 @@
+"""Waiting for operations and reading along with logs: long requests that keep nothing busy."""
+
+import asyncio
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from controlplane.api import waiting as waiting_module
+from controlplane.api.listening import CHANNEL
+from controlplane.api.waiting import wish_of
+from controlplane.clusters.models import Operation
+from controlplane.reconciler.record import OPERATION_CHANNEL
+from tenants.models import Membership
+from tests.api.api import ACME
+from tests.api.asgi import Request, drive, listener, until, waiters
+from tests.api.conftest import World
+
+
+@pytest.fixture
+def outside(transactional_db: None, world: World) -> Iterator[World]:
+    """Requests are served by threads, each with a connection that ends with the request."""
+    age, connection.settings_dict["CONN_MAX_AGE"] = connection.settings_dict["CONN_MAX_AGE"], 0
+    yield world
+    connection.settings_dict["CONN_MAX_AGE"] = age
+
+
+def elsewhere(change: Any) -> None:
+    """Another process does this."""
+
+    def run() -> None:
+        change()
+        connection.close()
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def end(operation: Operation, *, tell: bool = True) -> None:
+    def change() -> None:
+        Operation.objects.filter(pk=operation.pk).update(state="succeeded")
+        if tell:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(operation.pk)])
+
+    elsewhere(change)
+
+
+def is_waiting() -> bool:
+    return waiters() > 0
+
+
+def asked_by(world: World, operation: Operation, wait: int = 30) -> Request:
+    return Request(world.bob.token, f"{ACME}/operations/{operation.pk}?wait={wait}")
+
+
+def test_both_ends_speak_on_the_same_channel() -> None:
+    assert CHANNEL == OPERATION_CHANNEL
+
+
+def test_a_wait_ends_when_the_operation_does(outside: World) -> None:
+    operation = outside.launch("one").operations.get()
+
+    async def scenario() -> None:
+        request = asked_by(outside, operation)
+        task = request.send_off()
+        await until(is_waiting)
+        end(operation)
+        assert (await task).body["state"] == "succeeded"
+
+    drive(scenario)
+
+
+def test_what_has_ended_is_answered_at_once(outside: World) -> None:
+    operation = outside.ready("one").operations.get()
+
+    async def scenario() -> None:
+        assert (await asked_by(outside, operation).send_off()).body["state"] == "succeeded"
+
+    drive(scenario)
+
+
+def test_a_wait_is_a_maximum(outside: World) -> None:
+    operation = outside.launch("one").operations.get()
+
+    async def scenario() -> None:
+        request = await asked_by(outside, operation, wait=1).send_off()
+        assert (request.status, request.body["state"]) == (200, "pending")
+
+    drive(scenario)
+
+
+def test_a_notice_that_is_missed_delays_and_no_more(outside: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_module, "LOOK_AGAIN_SECONDS", 0.05)
+    operation = outside.launch("one").operations.get()
+
+    async def scenario() -> None:
+        task = asked_by(outside, operation).send_off()
+        await until(is_waiting)
+        end(operation, tell=False)
+        assert (await task).body["state"] == "succeeded"
+
+    drive(scenario)
+
+
+def test_a_lost_connection_is_made_again(outside: World) -> None:
+    operation = outside.launch("one").operations.get()
+
+    def cut() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            )
+
+    async def scenario() -> None:
+        task = asked_by(outside, operation).send_off()
+        await until(is_waiting)
+        found = listener()
+        assert found is not None
+        first = found._connection
+        elsewhere(cut)
+        await until(lambda: found._connection not in {first, None})
+        end(operation)
+        assert (await task).body["state"] == "succeeded"
+
+    drive(scenario)
+
+
+def test_who_loses_access_while_waiting_is_told_nothing_more(outside: World) -> None:
+    operation = outside.launch("one").operations.get()
+
+    async def scenario() -> None:
+        task = asked_by(outside, operation).send_off()
+        await until(is_waiting)
+        elsewhere(lambda: Membership.objects.filter(user=outside.people.bob).delete())
+        end(operation)
+        assert (await task).status == 404
+
+    drive(scenario)
+
+
+def test_a_client_that_leaves_is_not_waited_for(outside: World) -> None:
+    operation = outside.launch("one").operations.get()
+
+    async def scenario() -> None:
+        request = asked_by(outside, operation)
+        task = request.send_off()
+        await until(is_waiting)
+        request.leave()
+        await task
+        assert not is_waiting()
+
+    drive(scenario)
+
+
+LISTENING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+)
+
+
+def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> None:
+    operation = outside.launch("one").operations.get()
+    connections: list[int] = []
+
+    def count() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(LISTENING)
+            connections.append(cursor.fetchone()[0])
+
+    async def scenario() -> None:
+        tasks = [asked_by(outside, operation).send_off() for _ in range(100)]
+        await until(lambda: waiters() == 100)
+        assert (await Request(outside.bob.token, f"{ACME}/clusters").send_off()).status == 200
+        elsewhere(count)
+        end(operation)
+        assert {task.body["state"] for task in await asyncio.gather(*tasks)} == {"succeeded"}
+
+    drive(scenario)
+    assert connections == [1]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "method"),
+    [
+        ("/api/v1/tenants/acme/operations/x", "wait=1", "GET"),
+        ("/api/v1/tenants/acme/operations/01a1fb96-4ccf-733d-a0b8-aeec5e669288", "wait=61", "GET"),
+        ("/api/v1/tenants/acme/operations/01a1fb96-4ccf-733d-a0b8-aeec5e669288", "wait=1&wait=2", "GET"),
+        ("/api/v1/tenants/acme/operations/01a1fb96-4ccf-733d-a0b8-aeec5e669288", "wait=1", "POST"),
+        ("/api/v1/tenants/acme/clusters", "wait=1", "GET"),
+    ],
+)
+def test_everything_else_goes_straight_to_the_application(path: str, query: str, method: str) -> None:
+    assert wish_of({"type": "http", "path": path, "query_string": query.encode(), "method": method}) is None
+
+
+def test_a_log_is_read_along_until_the_reader_leaves(outside: World) -> None:
+    outside.ready("one")
+
+    async def scenario() -> None:
+        request = Request(outside.bob.token, f"{ACME}/clusters/one/nodes/hand-0/logs?follow=true")
+        task = request.send_off()
+        await until(lambda: b"wrote this" in request.text)
+        assert not task.done()
+        request.leave()
+        await task
+        assert request.status == 200
+
+    drive(scenario)
