@@ -121,7 +121,7 @@ def _guarded(
             _write_down(request, refusal, None, "", {})
             return refusal_page(request, refusal)
 
-    return cast(View, secured(wrapped))
+    return secured(wrapped)
 
 
 def _to_sign_in(request: ConsoleRequest) -> HttpResponse:

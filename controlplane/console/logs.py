@@ -10,6 +10,7 @@ from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
 from controlplane.reconciler.logs import tail
 from tenants.access import Access
+from tenants.errors import NotFound
 
 CHOICES: Final = (200, 1000, 5000)
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -20,6 +21,8 @@ _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 def log(request: ConsoleRequest, access: Access, cluster: str, node: str) -> HttpResponse:
     found = cluster_for(access, cluster)
     read_logs(access, found)
+    if not node.isprintable():
+        raise NotFound
     lines = next((choice for choice in CHOICES if request.GET.get("lines") == str(choice)), CHOICES[0])
     text = readable(tail(found, node, lines))
     path = f"/tenants/{access.tenant.name}/clusters/{found.id}/nodes/{node}/logs"

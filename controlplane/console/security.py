@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Final, ParamSpec
+from typing import Final, ParamSpec, TypeVar
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 P = ParamSpec("P")
+R = TypeVar("R", bound=HttpResponseBase)
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -18,7 +20,7 @@ HEADERS: Final = {
 }
 
 
-def secure(response: HttpResponse) -> HttpResponse:
+def secure(response: R) -> R:
     """Nothing inline and nothing from elsewhere; and no cache keeps a page, for links in it may hold a token."""
     for name, value in HEADERS.items():
         response.headers[name] = value

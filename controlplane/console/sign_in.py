@@ -7,9 +7,9 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import method_decorator
+from django.http.response import HttpResponseBase
 
-from controlplane.console.security import secured
+from controlplane.console.security import secure
 
 # Wrong passwords in a row: for one name from one address, and from one address for all names. Counted by each
 # process for itself, and forgotten after the window; the address is the peer's, so behind a proxy it is the proxy's.
@@ -18,10 +18,12 @@ MOST_FOR_NAME: Final = 10
 MOST_FOR_ADDRESS: Final = 100
 
 
-@method_decorator(secured, name="dispatch")
 class SignIn(LoginView):
     template_name = "console/sign_in.html"
     redirect_authenticated_user = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return secure(super().dispatch(request, *args, **kwargs))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if is_barred(request):
@@ -40,15 +42,17 @@ class SignIn(LoginView):
         return super().form_valid(form)
 
 
-@method_decorator(secured, name="dispatch")
 class SignOut(LogoutView):
     """Only by POST."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return secure(super().dispatch(request, *args, **kwargs))
 
 
 def is_barred(request: HttpRequest) -> bool:
     name, address = _keys(request)
     found = cache.get_many([name, address])
-    return found.get(name, 0) >= MOST_FOR_NAME or found.get(address, 0) >= MOST_FOR_ADDRESS
+    return bool(found.get(name, 0) >= MOST_FOR_NAME or found.get(address, 0) >= MOST_FOR_ADDRESS)
 
 
 def _count(request: HttpRequest) -> None:

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.test import Client
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from controlplane.reconciler.worker import Worker
@@ -89,11 +92,14 @@ class Page:
     def press(self, words: str) -> None:
         """A button or link by its accessible name or text."""
         quoted = f'"{words}"'
-        found = self.driver.find_elements(
-            By.XPATH,
-            f"//button[normalize-space()={quoted} or @aria-label={quoted}]|//a[normalize-space()={quoted}]",
-        )
-        found[0].click()
+        button = f"//button[normalize-space()={quoted} or @aria-label={quoted}]"
+        path = f"{button}|//a[normalize-space()={quoted}]"
+
+        def pressed() -> bool:
+            self.driver.find_element(By.XPATH, path).click()
+            return True
+
+        self.wait(pressed, words)
 
     def fill(self, label: str, text: str) -> None:
         self.driver.find_element(By.ID, label).send_keys(text)
@@ -107,8 +113,55 @@ class Page:
         return self.driver.current_url.removeprefix(self.root)
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        WebDriverWait(self.driver, WAIT_SECONDS, poll_frequency=0.1).until(lambda _: condition(), what)
+        """Until it holds; a page that is just being replaced is looked at again."""
+        patience = WebDriverWait(
+            self.driver,
+            WAIT_SECONDS,
+            poll_frequency=0.1,
+            ignored_exceptions=(NoSuchElementException, StaleElementReferenceException),
+        )
+        patience.until(lambda _: condition(), what)
+
+    def press_until(self, words: str, condition: Callable[[], object]) -> None:
+        """Press the same again and again, as somebody without scripts does to see how far it is."""
+
+        def reached() -> bool:
+            if condition():
+                return True
+            self.press(words)
+            return False
+
+        self.wait(reached, words)
+
+    def type(self, keys: str) -> None:
+        """To whatever has the focus; a tab and a newline are the keys."""
+        chain = ActionChains(self.driver)
+        for key in keys:
+            chain.send_keys({"\t": Keys.TAB, "\n": Keys.ENTER}.get(key, key))
+        chain.perform()
+
+    @property
+    def runs_scripts(self) -> bool:
+        """Whether the page's own scripts ran; ours run in any case."""
+        return bool(self.driver.execute_script("return 'htmx' in window"))
+
+    @property
+    def announced(self) -> str:
+        """What a screen reader was told last."""
+        element = self.driver.find_element(By.ID, "announce")
+        return str(element.get_property("textContent"))
+
+    def cut_off(self) -> None:
+        self.driver.set_network_conditions(offline=True, latency=0, throughput=0)
+
+    def reconnect(self) -> None:
+        self.driver.delete_network_conditions()
+
+    def as_phone(self) -> None:
+        size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def complaints(self) -> list[str]:
         """What the browser's console says: blocked styles and scripts, failed requests."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in entries]

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.core.cache import cache
-from django.test import Client
+from django.test import Client, override_settings
 
 from controlplane.clusters.models import Cluster
 from tenants.access import Access, tenant_for
@@ -28,6 +28,13 @@ class World:
 
     def launch(self, name: str = "one", **groups: int) -> Cluster:
         return launchable.a_cluster(self.bob, name, **groups)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_collected() -> Iterator[None]:
+    """WhiteNoise warns of a folder of collected files that is not there; the live server reads it once a run."""
+    with override_settings(STATIC_ROOT=None):
+        yield
 
 
 @pytest.fixture

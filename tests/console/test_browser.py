@@ -1,0 +1,143 @@
+"""The journeys in a real browser, with scripts and without."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from controlplane.clusters.models import Cluster, Site
+from controlplane.provisioners.fake import FakeProvisioner
+from controlplane.reconciler.sites import provisioner_of
+from tests.console.browser import Page, chromium, programs, working
+from tests.console.conftest import SignIn, World
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        programs() is None, reason="no Chromium with its driver: apt-get install chromium chromium-driver"
+    ),
+]
+
+
+@pytest.fixture
+def slow(world: World) -> FakeProvisioner:
+    """A site where one node gets ready only when told to."""
+    fake = provisioner_of(Site.objects.get())
+    assert isinstance(fake, FakeProvisioner)
+    fake.unready = {"hand-1"}
+    return fake
+
+
+@pytest.fixture
+def worker(world: World) -> Iterator[None]:
+    with working():
+        yield
+
+
+@pytest.fixture
+def page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path / "profile") as driver:
+        page = Page(driver, live_server.url)
+        page.sign_in(sign_in("bob"))
+        yield page
+
+
+@pytest.fixture
+def plain_page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iterator[Page]:
+    """No page may run a script."""
+    with chromium(tmp_path / "profile", scripts=False) as driver:
+        page = Page(driver, live_server.url)
+        page.sign_in(sign_in("bob"))
+        yield page
+
+
+def test_one_click_and_the_page_gets_ready_by_itself(page: Page, slow: FakeProvisioner, worker: None) -> None:
+    page.open("/")
+    page.press("Launch pair")
+    page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
+    page.driver.execute_script("window.wasNeverReloaded = true")
+    assert "Under way: create" in page.text
+
+    slow.get_ready(Cluster.objects.get().id)
+    page.wait(lambda: "3 of 3 ready" in page.text and "Last operation: create" in page.text, "ready")
+    assert page.driver.execute_script("return window.wasNeverReloaded")
+    assert page.runs_scripts
+    assert page.announced == f"{Cluster.objects.get().name} is ready."
+    assert page.complaints() == []
+
+
+def test_without_scripts_the_same(plain_page: Page, slow: FakeProvisioner, worker: None) -> None:
+    page = plain_page
+    page.open("/")
+    assert not page.runs_scripts
+    page.press("Launch pair")
+    page.press_until("Refresh", lambda: "2 of 3 ready" in page.text)
+    slow.get_ready(Cluster.objects.get().id)
+    page.press_until("Refresh", lambda: "3 of 3 ready" in page.text)
+
+    page.press("Stop")
+    page.press_until("Refresh", lambda: "No node is there now." in page.text)
+    page.press("Delete…")
+    name = Cluster.objects.get().name
+    page.fill("name", name)
+    page.press(f"Delete {name}")
+    page.press_until("Refresh", lambda: Cluster.objects.get().phase == "deleted")
+    assert page.complaints() == []
+
+
+def test_signing_in_by_keyboard(page: Page, world: World) -> None:
+    world.people.bob.set_password("correct horse battery")
+    world.people.bob.save()
+    page.driver.delete_all_cookies()
+    page.open("/t/acme/clusters")
+    page.type("bob\tcorrect horse battery\n")
+    page.wait(lambda: page.path == "/t/acme/clusters", "signed in, and where one wanted to go")
+
+
+def test_the_skip_link_comes_first_and_leads_to_the_content(page: Page) -> None:
+    page.open("/t/acme/")
+    page.type("\t\n")
+    assert page.driver.switch_to.active_element.get_attribute("id") == "main"
+
+
+def test_a_refresh_keeps_the_focus_where_it_was(page: Page, slow: FakeProvisioner, worker: None) -> None:
+    page.open("/")
+    page.press("Launch pair")
+    page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
+    page.driver.execute_script(
+        "document.getElementById('do-stop').focus(); window.was = document.activeElement"
+    )
+    page.wait(lambda: page.driver.execute_script("return window.was !== document.activeElement"), "a refresh")
+    assert page.driver.switch_to.active_element.get_attribute("id") == "do-stop"
+
+
+def test_when_slipway_does_not_answer_the_page_says_so(
+    page: Page, slow: FakeProvisioner, worker: None
+) -> None:
+    page.open("/")
+    page.press("Launch pair")
+    page.cut_off()
+    page.wait(lambda: "No answer from Slipway" in page.text, "the note")
+    page.reconnect()
+    page.wait(lambda: "No answer from Slipway" not in page.text, "the note gone")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_wider_than_a_phone(
+    live_server: LiveServer, sign_in: SignIn, world: World, tmp_path: Path, dark: bool
+) -> None:
+    world.launch("a-cluster-with-a-name-as-long-as-allowed")
+    with chromium(tmp_path / "profile", dark=dark) as driver:
+        page = Page(driver, live_server.url)
+        page.sign_in(sign_in("bob"))
+        for path in (
+            "/t/acme/",
+            "/t/acme/clusters",
+            "/t/acme/clusters/a-cluster-with-a-name-as-long-as-allowed",
+        ):
+            page.as_phone()
+            page.open(path)
+            wide = "return [document.documentElement.scrollWidth, window.innerWidth]"
+            content, window = driver.execute_script(wide)
+            assert content <= window, path

@@ -1,0 +1,127 @@
+"""What the buttons do, with plain forms."""
+
+import pytest
+from django.test import Client
+
+from controlplane.clusters.models import Cluster, Operation
+from controlplane.clusters.services import cluster_stop
+from tenants.ids import new_id
+from tests.console.conftest import SignIn, World
+from tests.console.reading import Form, read
+from tests.reconciler.settling import settle, site
+
+URL = "/t/acme/clusters/one"
+
+
+def form_of(client: Client, verb: str) -> Form:
+    return next(form for form in read(client.get(URL)).forms if form.action.endswith(f"/{verb}"))
+
+
+def press(client: Client, verb: str) -> str:
+    form = form_of(client, verb)
+    answer = client.post(form.action, form.fields, follow=True)
+    assert answer.redirect_chain == [(URL, 303)]
+    return answer.content.decode()
+
+
+def phase(cluster: Cluster) -> str:
+    return settle(cluster).phase
+
+
+def test_stop_and_start(sign_in: SignIn, world: World) -> None:
+    cluster, client = settle(world.launch()), sign_in("bob")
+    assert "one is stopping." in press(client, "stop")
+    assert phase(cluster) == "stopped"
+    assert "one is starting." in press(client, "start")
+    assert phase(cluster) == "ready"
+
+
+def test_restart(sign_in: SignIn, world: World) -> None:
+    cluster, client = settle(world.launch()), sign_in("bob")
+    press(client, "restart")
+    assert settle(cluster).restart_generation == 2
+
+
+def test_cancel_stops_what_is_being_created(sign_in: SignIn, world: World) -> None:
+    cluster, client = world.launch(), sign_in("bob")
+    assert "Cancelled." in press(client, "cancel")
+    assert phase(cluster) == "stopped"
+
+
+def test_cancel_means_the_operation_that_was_on_the_screen(sign_in: SignIn, world: World) -> None:
+    cluster, client = world.launch(), sign_in("bob")
+    form = form_of(client, "cancel")
+    settle(cluster)
+    answer = client.post(form.action, form.fields, follow=True)
+    assert "there is nothing to cancel" in answer.content.decode()
+    assert phase(cluster) == "ready"
+
+
+@pytest.mark.parametrize("operation", ["", "nonsense", str(new_id())])
+def test_cancel_of_nothing_says_so(sign_in: SignIn, world: World, operation: str) -> None:
+    world.launch()
+    answer = sign_in("bob").post(f"{URL}/cancel", {"operation": operation}, follow=True)
+    assert "There is nothing to cancel." in answer.content.decode()
+    assert Operation.objects.get().state != "cancelled"
+
+
+def test_a_stop_that_waits_can_be_hurried(sign_in: SignIn, world: World) -> None:
+    cluster, client = settle(world.launch()), sign_in("bob")
+    cluster_stop(access=world.bob, cluster="one")
+    assert form_of(client, "stop").fields["force"] == "yes"
+    press(client, "stop")
+    assert Cluster.objects.get(id=cluster.id).force
+
+
+def test_a_verb_that_does_not_fit_says_so_on_the_page(sign_in: SignIn, world: World) -> None:
+    settle(world.launch())
+    answer = sign_in("bob").post(f"{URL}/start", follow=True)
+    assert answer.redirect_chain == [(URL, 303)]
+    assert "The cluster is ready; start needs one of" in answer.content.decode()
+
+
+def test_a_button_of_an_old_page_never_meets_another_cluster(sign_in: SignIn, world: World) -> None:
+    client = sign_in("bob")
+    old = settle(world.launch())
+    form = form_of(client, "stop")
+    Cluster.objects.filter(id=old.id).update(phase="deleted")
+    new = world.launch()
+    client.post(form.action, form.fields)
+    assert Cluster.objects.get(id=new.id).goal == "running"
+
+
+def test_a_button_needs_the_token_of_its_form(world: World) -> None:
+    settle(world.launch())
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.people.bob)
+    assert client.post(f"{URL}/stop").status_code == 403
+    assert Cluster.objects.get().goal == "running"
+
+
+def test_a_member_cannot_stop_what_is_not_theirs(sign_in: SignIn, world: World) -> None:
+    settle(world.launch())
+    answer = sign_in("carol").post(f"{URL}/stop")
+    assert answer.status_code == 403
+    assert "needs the role admin" in answer.content.decode()
+    assert Cluster.objects.get().goal == "running"
+
+
+def test_an_admin_can(sign_in: SignIn, world: World) -> None:
+    cluster = settle(world.launch())
+    sign_in("alice").post(f"{URL}/stop")
+    assert phase(cluster) == "stopped"
+
+
+def test_a_link_never_acts(sign_in: SignIn, world: World) -> None:
+    settle(world.launch())
+    answer = sign_in("bob").get(f"{URL}/stop")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert Cluster.objects.get().goal == "running"
+
+
+def test_pressing_twice_is_pressing_once(sign_in: SignIn, world: World) -> None:
+    cluster, client = settle(world.launch()), sign_in("bob")
+    client.post(f"{URL}/stop")
+    client.post(f"{URL}/stop")
+    assert settle(cluster).generation == 2
+    assert not site(cluster).alive(cluster.id)
