@@ -21,7 +21,11 @@ _FOLDERS = ("data_folder_in", "data_folder_out", "control_folder", "processed_fo
 
 def listen(nudge: Callable[[], None]) -> threading.Thread:
     """Take hints from the broker in a thread of this process, and call `nudge` for each; never gives up."""
-    broker().task(name=TASK)(nudge)
+
+    def there_is_work() -> None:
+        nudge()
+
+    broker().task(name=TASK)(there_is_work)
     thread = threading.Thread(target=_consume, args=[nudge], name="celery", daemon=True)
     thread.start()
     return thread

@@ -5,8 +5,11 @@ from prometheus_client import Counter, Histogram
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 PASSES = Counter("slipway_passes_total", "Passes over due work.", ["kind", "outcome"])
+PASS = Histogram("slipway_pass_seconds", "One pass over one thing that was due.", ["kind"], buckets=_SECONDS)
 SWEEP_LAG = Histogram("slipway_sweep_lag_seconds", "How late due work was claimed.", buckets=_SECONDS)
-RECONCILE = Histogram("slipway_reconcile_seconds", "One pass over one cluster.", ["act"], buckets=_SECONDS)
+RECONCILE = Histogram(
+    "slipway_reconcile_seconds", "What passes over clusters did to their sites.", ["act"], buckets=_SECONDS
+)
 OPERATIONS = Counter("slipway_operations_total", "Operations ended.", ["kind", "state"])
 OPERATION = Histogram(
     "slipway_operation_seconds", "Operations from accepted to ended.", ["kind"], buckets=_SECONDS
@@ -15,6 +18,3 @@ STEP = Histogram(
     "slipway_operation_step_seconds", "Steps of operations, begin to end.", ["kind", "step"], buckets=_SECONDS
 )
 ADMISSION = Counter("slipway_admissions_total", "Requests to hold more.", ["outcome"])
-SITE_CALLS = Histogram(
-    "slipway_site_call_seconds", "Calls to sites.", ["site", "call", "outcome"], buckets=_SECONDS
-)

@@ -63,11 +63,14 @@ class Loop:
         self.nudge()
 
     def run(self) -> None:
+        said = ""
         while not self._stopping:
             try:
                 self._serve()
             except (DatabaseError, InterfaceError) as error:
-                log.warning("database_away", error=str(error).strip()[:200])
+                # Once, however long it is away.
+                if said != (said := str(error).strip()[:200]):
+                    log.warning("database_away", error=said)
                 connection.close()
                 self._listening = None
                 self._sleep(None, AWAY_SECONDS)
@@ -168,7 +171,8 @@ class Loop:
 def run_once(claimed: Claimed, handler: Handler) -> None:
     """Handle one lease to its end: released with what the handler says, or with back-off when it fails."""
     try:
-        next_in = handler(claimed)
+        with instruments.PASS.labels(claimed.kind).time():
+            next_in = handler(claimed)
     except Later as later:
         instruments.PASSES.labels(claimed.kind, "later").inc()
         release(claimed, next_in=later.delay, failed=True)

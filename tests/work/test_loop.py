@@ -2,12 +2,13 @@
 
 import threading
 import time
+from itertools import pairwise
 from uuid import UUID
 
 import psycopg2
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from controlplane.work import loop as loops
 from controlplane.work.announce import CHANNEL
@@ -210,7 +211,7 @@ def test_a_chore_that_fails_does_not_stop_the_loop() -> None:
 
 def test_a_chore_that_closes_the_connection_does_not_make_it_deaf() -> None:
     handler = Recorder()
-    with running(handler, on_sweep=connection.close):
+    with running(handler, on_sweep=lambda: connection.close()):
         for number in range(1, 4):
             assert eventually(is_idle)
             woken()
@@ -233,13 +234,11 @@ def test_an_idle_loop_asks_once_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None
 
     with running(Recorder(), on_sweep=count):
         assert eventually(lambda: len(sweeps) > 6)
-    steady = [after - before for before, after in zip(sweeps[2:], sweeps[3:], strict=False)]
+    steady = [after - before for before, after in pairwise(sweeps[2:])]
     assert set(steady) == {1}
 
 
 def test_work_that_is_locked_does_not_make_it_spin() -> None:
-    from django.db import transaction
-
     turns: list[float] = []
     key, handler = woken(), Recorder()
     with transaction.atomic():
@@ -247,6 +246,6 @@ def test_work_that_is_locked_does_not_make_it_spin() -> None:
             cursor.execute("SELECT 1 FROM work_work WHERE key = %s FOR UPDATE", [key])
         with running(handler, on_sweep=lambda: turns.append(time.monotonic())):
             assert eventually(lambda: len(turns) > 10)
-            pauses = [after - before for before, after in zip(turns[2:], turns[3:], strict=False)]
+            pauses = [after - before for before, after in pairwise(turns[2:])]
             assert min(pauses) >= loops.LOCKED_SECONDS * 0.9
     assert not handler.seen

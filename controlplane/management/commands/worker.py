@@ -2,11 +2,16 @@ import signal
 from types import FrameType
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from prometheus_client import start_http_server
 
 from controlplane.api import idempotency
+from controlplane.metrics import peers
 from controlplane.reconciler.worker import PURGE_SECONDS, Chore, Worker
+
+log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
@@ -15,6 +20,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--threads", type=int, default=4, help="how many things to look after at once")
         parser.add_argument("--no-observe", action="store_true", help="leave watching the sites to others")
+        parser.add_argument(
+            "--metrics-port", type=int, help="serve this process's metrics to Prometheus there"
+        )
+        parser.add_argument("--metrics-address", default="127.0.0.1", help="(%(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         chores = [Chore("drop old idempotency keys", PURGE_SECONDS, idempotency.purge)]
@@ -29,4 +38,20 @@ class Command(BaseCommand):
             from controlplane.celery import listen
 
             listen(worker.loop.nudge)
+        _offer_metrics(options["metrics_address"], options["metrics_port"])
         worker.run()
+
+
+def _offer_metrics(address: str, port: int | None) -> None:
+    if port is not None:
+        try:
+            start_http_server(port, address)
+        except OSError as error:
+            raise CommandError(f"Metrics cannot be served at {address}:{port}: {error.strerror}.") from error
+    folder = settings.DATA_DIR / "run"
+    if folder.is_dir():
+        # The web process of this data directory shows them with its own.
+        try:
+            peers.offer(folder, "worker")
+        except OSError as error:
+            log.warning("metrics_not_offered", error=str(error))

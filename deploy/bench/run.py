@@ -1,0 +1,55 @@
+"""Measure: `.venv/bin/python deploy/bench/run.py [NAME…]`; all of them when none is named. `--table` only prints.
+
+Each figure is a module here with `measure() -> dict`; its result is written to results/NAME.json.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+FIGURES = ("first_page", "notebook", "spark_cluster", "admission", "listing", "idle")
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("names", nargs="*", choices=[*FIGURES, []], help="of figures")
+    arguments.add_argument("--table", action="store_true", help="print the results as they are")
+    chosen = arguments.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+    sys.path.insert(1, str(HERE.parent.parent))
+    for name in [] if chosen.table else chosen.names or FIGURES:
+        print(f"measuring {name} …", flush=True)
+        result = _measure(name)
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        print(json.dumps(result, indent=2), flush=True)
+    print(table())
+    return 0
+
+
+def _measure(name: str) -> dict[str, Any]:
+    from stats import machine
+
+    facts = machine()
+    result: dict[str, Any] = importlib.import_module(name).measure()
+    return {"name": name, "at": time.strftime("%Y-%m-%d", time.gmtime()), **result, "machine": facts}
+
+
+def table() -> str:
+    """The results that are there, as a table for people."""
+    rows = [json.loads(path.read_text()) for name in FIGURES if (path := RESULTS / f"{name}.json").exists()]
+    lines = ["| figure | what | measured | goal | kept |", "|---|---|---|---|---|"]
+    for row in rows:
+        kept = "yes" if row["kept"] else "no"
+        lines.append(f"| {row['name']} | {row['what']} | {row['value']} | {row['goal']} | {kept} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Figures of a list of seconds, and of the machine they were taken on."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def milliseconds(values: Sequence[float]) -> dict[str, float]:
+    return {
+        name: round(1000 * percentile(values, share), 2)
+        for name, share in {"p50": 0.5, "p95": 0.95, "p99": 0.99, "most": 1.0}.items()
+    }
+
+
+def machine() -> dict[str, Any]:
+    total = next(
+        line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    )
+    return {
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_gib": round(int(total.split()[1]) / 2**20, 1),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """User and system time of these processes and their threads so far."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total = 0.0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except FileNotFoundError:
+            continue
+        total += (int(fields[11]) + int(fields[12])) / ticks
+    return total
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    found, left = [], [pid]
+    while left:
+        one = left.pop()
+        found.append(one)
+        try:
+            for task in Path(f"/proc/{one}/task").iterdir():
+                left += [int(child) for child in (task / "children").read_text().split()]
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def pss_mib(pids: Sequence[int]) -> dict[int, float]:
+    """Proportional memory of each: shared pages are divided among those that share them."""
+    sizes = {}
+    for pid in pids:
+        try:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    sizes[pid] = int(line.split()[1]) / 1024
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return sizes

@@ -1,0 +1,33 @@
+"""A scrape, parsed: samples by name and labels."""
+
+from django.test import RequestFactory
+from prometheus_client.parser import text_string_to_metric_families
+
+from controlplane.metrics.views import metrics
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def text() -> str:
+    return metrics(RequestFactory().get("/metrics")).content.decode()
+
+
+def scrape() -> Samples:
+    return samples(text())
+
+
+def samples(exposed: str) -> Samples:
+    families = list(text_string_to_metric_families(exposed))
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    return found.get((name, frozenset(labels.items())))
+
+
+def names(found: Samples) -> set[str]:
+    return {name for name, _ in found}

@@ -1,0 +1,59 @@
+"""Every request to hold more is counted by how it was answered, once it stands."""
+
+import pytest
+from django.db import transaction
+
+from controlplane.clusters.services import cluster_resize
+from controlplane.metrics import instruments
+from tenants.errors import QuotaExceeded
+from tests.cast import set_limits
+from tests.reconciler.conftest import World, world
+from tests.reconciler.settling import settle
+
+__all__ = ["world"]
+
+
+def counted() -> dict[str, float]:
+    return {
+        outcome: instruments.ADMISSION.labels(outcome)._value.get() for outcome in ("admitted", "refused")
+    }
+
+
+@pytest.fixture
+def before(world: World) -> dict[str, float]:
+    return counted()
+
+
+def added(before: dict[str, float]) -> dict[str, float]:
+    return {outcome: count - before[outcome] for outcome, count in counted().items()}
+
+
+def test_a_create_that_fits(world: World, before, django_capture_on_commit_callbacks) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        world.launch()
+    assert added(before) == {"admitted": 1, "refused": 0}
+
+
+def test_a_create_that_does_not_fit(world: World, before) -> None:
+    set_limits(world.people.acme, cpu=1000)
+    with pytest.raises(QuotaExceeded):
+        world.launch()
+    assert added(before) == {"admitted": 0, "refused": 1}
+
+
+def test_a_resize_that_does_not_fit(world: World) -> None:
+    settle(world.launch())
+    set_limits(world.people.acme, cpu=2500)
+    before = counted()
+    with pytest.raises(QuotaExceeded):
+        cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 3}})
+    assert added(before) == {"admitted": 0, "refused": 1}
+
+
+def test_what_is_rolled_back_was_not_admitted(
+    world: World, before, django_capture_on_commit_callbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        world.launch()
+        transaction.set_rollback(True)
+    assert added(before) == {"admitted": 0, "refused": 0}

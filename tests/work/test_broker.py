@@ -1,0 +1,146 @@
+"""With a broker the hint comes by Celery; without it, or when it breaks, work is done all the same."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import transaction
+from pytest_django.fixtures import Settings
+
+from controlplane.clusters.models import Cluster, Site
+from controlplane.clusters.services import site_put
+from controlplane.standalone.environment import ROOT, python
+from controlplane.work import announce
+from tenants.access import Access, tenant_for
+from tenants.actors import actor_for
+from tests import launchable
+from tests.cast import cast
+from tests.work.table import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+START_SECONDS = 60.0
+# Sooner than any sweep: only a hint can have told.
+BY_HINT_SECONDS = 3.0
+# A sweep, and the time that a busy machine takes.
+BY_SWEEP_SECONDS = 15.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+    """Of a broker that is files in a folder, configured in this process and, by `worker`, in another."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    queue, control = str(folder / "queue"), str(folder / "control")
+    settings.CELERY_BROKER_URL = "filesystem://"
+    settings.CELERY_TRANSPORT_OPTIONS = {
+        "data_folder_in": queue,
+        "data_folder_out": queue,
+        "control_folder": control,
+    }
+    announce.broker.cache_clear()
+    yield folder
+    announce.broker.cache_clear()
+
+
+@pytest.fixture
+def bob(settings: Settings) -> Access:
+    """A member who may launch the tiny engine on the fake site."""
+    settings.FAKE_SITE = True
+    people = cast()
+    launchable.a_site()
+    launchable.a_template(tenant_for(actor_for(people.alice), "acme"))
+    return tenant_for(actor_for(people.bob), "acme")
+
+
+@pytest.fixture
+def worker(folder: Path, bob: Access, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker on the tests' database, once it hears the broker."""
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            python("manage.py", "worker", "--threads", "2"),
+            cwd=ROOT, env=_environment(tmp_path), stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        hears = eventually(lambda: list((folder / "control").glob("*.exchange")), START_SECONDS)
+        assert hears, (tmp_path / "log").read_text()
+        site_put(name="fake", kind="fake")
+        assert eventually(lambda: Site.objects.get().checked_at)
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _environment(data: Path) -> dict[str, str]:
+    database = django_settings.DATABASES["default"]
+    host = quote(str(database["HOST"]), safe="")
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "controlplane.settings",
+        "DATABASE_URL": f"postgresql://{database['USER']}@{host}/{database['NAME']}",
+        "CELERY_BROKER_URL": django_settings.CELERY_BROKER_URL,
+        "SLIPWAY_BROKER_OPTIONS": json.dumps(django_settings.CELERY_TRANSPORT_OPTIONS),
+        "SLIPWAY_DATA_DIR": str(data),
+        "SLIPWAY_FAKE_SITE": "1",
+        # Celery warns about root.
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def ready_within(bob: Access, name: str, seconds: float) -> bool:
+    cluster = launchable.a_cluster(bob, name)
+    return eventually(lambda: Cluster.objects.get(id=cluster.id).phase == "ready", seconds)
+
+
+def test_a_hint_through_the_broker_reaches_a_worker(worker: subprocess.Popen[bytes], bob: Access) -> None:
+    assert ready_within(bob, "one", BY_HINT_SECONDS)
+
+
+def test_the_brokers_folder_deleted_costs_seconds(
+    worker: subprocess.Popen[bytes], folder: Path, bob: Access
+) -> None:
+    assert ready_within(bob, "one", BY_HINT_SECONDS)
+    shutil.rmtree(folder)
+    assert ready_within(bob, "two", BY_SWEEP_SECONDS)
+    assert eventually((folder / "queue").exists)
+    assert ready_within(bob, "three", BY_HINT_SECONDS)
+    assert worker.poll() is None
+
+
+def test_a_request_does_not_fail_when_the_broker_does(folder: Path, bob: Access) -> None:
+    shutil.rmtree(folder)
+    assert launchable.a_cluster(bob, "one").phase == "pending"
+
+
+def test_a_rolled_back_request_sends_no_hint(folder: Path, bob: Access) -> None:
+    queue = folder / "queue"
+    queue.mkdir()
+    with transaction.atomic():
+        launchable.a_cluster(bob, "one")
+        transaction.set_rollback(True)
+    assert not list(queue.iterdir())
+    launchable.a_cluster(bob, "one")
+    assert list(queue.iterdir())
+
+
+def test_a_broker_that_does_not_answer_holds_a_request_up_for_seconds_at_most(
+    settings: Settings,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        announce.broker.cache_clear()
+        began = time.monotonic()
+        announce.announce()
+        assert time.monotonic() - began < 10
+    announce.broker.cache_clear()
