@@ -15,13 +15,14 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OLDEST_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parent
@@ -29,6 +30,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 # Written last, so that an interrupted installation is never taken for a finished one.
 MARKER = VENV / ".slipway-lock"
+# There as long as the environment itself is being made.
+UNFINISHED = VENV / ".slipway-unfinished"
 LOCKS = {"run": ROOT / "deploy" / "requirements.lock", "dev": ROOT / "deploy" / "requirements-dev.lock"}
 DEVELOPER_COMMANDS = {"test", "lint"}
 # These start without Django's applications: quicker, and the supervisor of `up` stays small.
@@ -98,9 +101,9 @@ def ensure_environment(kind: str) -> None:
     """Bring .venv up to the lock; two commands at once take turns."""
     if is_current(kind):
         return
-    with exclusively():
+    with exclusively() as lock:
         if not is_current(kind):
-            install(kind)
+            install(kind, lock)
 
 
 def digest(kind: str) -> str:
@@ -124,8 +127,12 @@ def has_needed_modules() -> bool:
 
 
 @contextlib.contextmanager
-def exclusively() -> Iterator[None]:
-    # The folder itself is locked: a lock file would have to live in what is being made.
+def exclusively() -> Iterator[int]:
+    """Take the one turn there is; yields its file descriptor.
+
+    The folder itself is locked: a lock file would have to live in what is being made. Programs that change the
+    environment inherit the descriptor, so that the turn lasts until the last of them has ended.
+    """
     folder = os.open(str(ROOT), os.O_RDONLY)
     try:
         try:
@@ -133,18 +140,18 @@ def exclusively() -> Iterator[None]:
         except BlockingIOError:
             print("another command is installing the dependencies; waiting for it", file=sys.stderr)
             fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        yield folder
     finally:
         os.close(folder)
 
 
-def install(kind: str) -> None:
+def install(kind: str, lock: int) -> None:
     # A developer's environment stays one: installing only what runs would leave its tools behind the lock.
     wanted = "dev" if "dev" in recorded() else kind
-    if not PYTHON.exists():
-        make_environment()
+    if UNFINISHED.exists() or not PYTHON.exists():
+        make_environment(lock)
     MARKER.unlink(missing_ok=True)
-    install_lock(LOCKS[wanted])
+    install_packages(LOCKS[wanted], lock)
     # The developer's lock holds everything of the other one.
     kinds = ("run", "dev") if wanted == "dev" else ("run",)
     unfinished = MARKER.with_suffix(".new")
@@ -152,17 +159,27 @@ def install(kind: str) -> None:
     unfinished.replace(MARKER)
 
 
-def make_environment() -> None:
+def make_environment(lock: int) -> None:
     if not importlib.util.find_spec("venv") or not importlib.util.find_spec("ensurepip"):
         raise SentenceError(missing_venv())
     say("making an environment in " + str(VENV))
-    # A link to a Python that is gone would be kept otherwise.
-    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-    made = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    VENV.mkdir(exist_ok=True)
+    # First of all, and last to go: whatever is left of an earlier try, or links to a Python that is gone.
+    UNFINISHED.touch()
+    for entry in VENV.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != UNFINISHED:
+            entry.unlink()
+    command = [sys.executable, "-m", "venv", str(VENV)]
+    made = subprocess.run(
+        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[lock]
+    )
     if made.returncode != 0 and "ensurepip" in made.stdout:
         raise SentenceError(missing_venv())
     if made.returncode != 0:
         raise SentenceError(last_lines(made.stdout.splitlines()) + "\n" + advice(made.stdout))
+    UNFINISHED.unlink()
 
 
 def missing_venv() -> str:
@@ -172,23 +189,34 @@ def missing_venv() -> str:
     )
 
 
-def install_lock(lock: Path) -> None:
-    total = sum(1 for _ in locked_versions(lock))
+def install_packages(requirements: Path, lock: int) -> None:
+    total = sum(1 for _ in locked_versions(requirements))
     options = ["--require-hashes", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(lock)]
+    command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(requirements)]
     tail: collections.deque[str] = collections.deque(maxlen=12)
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
-        done = 0
-        for line in pip.stdout or ():
-            tail.append(line.rstrip())
-            if line.startswith(("Collecting ", "Requirement already satisfied: ")):
-                done = min(done + 1, total)
-                progress(f"installing dependencies {done} of {total}")
-            elif line.startswith("Installing collected packages"):
-                progress("installing dependencies: unpacking them ")
+    with subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[lock]
+    ) as pip:
+        try:
+            follow(pip.stdout or (), tail, total)
+        except BaseException:
+            pip.terminate()
+            raise
     finish_progress("dependencies installed" if pip.returncode == 0 else "")
     if pip.returncode != 0:
         raise SentenceError(last_lines(list(tail)) + "\n" + advice("\n".join(tail)))
+
+
+def follow(output: Iterable[str], tail: collections.deque[str], total: int) -> None:
+    """Show how far pip is; `tail` keeps its last lines."""
+    done = 0
+    for line in output:
+        tail.append(line.rstrip())
+        if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+            done = min(done + 1, total)
+            progress(f"installing dependencies {done} of {total}")
+        elif line.startswith("Installing collected packages"):
+            progress(f"installing dependencies: unpacking {done}")
 
 
 def last_lines(lines: list[str]) -> str:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from controlplane.standalone.errors import ExpectedError, plain_file_errors
+from controlplane.standalone.files import make_folder
 from controlplane.standalone.owner import Owner
 
 MAJOR = 18
@@ -23,7 +24,7 @@ def program_folder(major: int, owner: Owner | None) -> Path:
     An environment below a private home folder (root's, usually) is closed to PostgreSQL's user. Then a copy
     is made once under /var/lib/slipway: no permission of anybody else's folder changes.
     """
-    package = _package_folder()
+    package = package_folder()
     if major not in FOLDERS or not (package / FOLDERS[major] / "bin" / "postgres").is_file():
         raise ExpectedError(
             f"The database was made by PostgreSQL {major}, which this release of Slipway does not bring: "
@@ -34,7 +35,7 @@ def program_folder(major: int, owner: Owner | None) -> Path:
     return _copied(package, FOLDERS[major], owner) / PACKAGE / FOLDERS[major] / "bin"
 
 
-def _package_folder() -> Path:
+def package_folder() -> Path:
     # Looked up, not imported: importing it sets up its own server management.
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
@@ -51,7 +52,7 @@ def _copied(package: Path, folder: str, owner: Owner) -> Path:
     if target.is_dir():
         return target
     with plain_file_errors(SHARED_BINARIES):
-        SHARED_BINARIES.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(SHARED_BINARIES, mode=0o755)
         if not owner.may_enter(SHARED_BINARIES):
             raise ExpectedError(
                 f"{SHARED_BINARIES} is closed to the user {owner.name}: allow it to pass (chmod o+x)."
@@ -59,7 +60,7 @@ def _copied(package: Path, folder: str, owner: Owner) -> Path:
         unfinished = Path(tempfile.mkdtemp(prefix=".copy-", dir=SHARED_BINARIES))
         try:
             _copy_programs(package, folder, unfinished)
-            unfinished.chmod(0o755)
+            _open_to_readers(unfinished)
             if not target.is_dir():
                 unfinished.rename(target)
         finally:
@@ -74,6 +75,14 @@ def _copy_programs(package: Path, folder: str, target: Path) -> None:
     if libraries.is_dir():
         # The programs look for them beside their package.
         shutil.copytree(libraries, target / libraries.name, symlinks=True)
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Whoever installed the originals may have kept them to themselves."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            executable = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if executable else 0o644)
 
 
 def _fingerprint(program: Path) -> str:

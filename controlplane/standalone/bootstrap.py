@@ -6,7 +6,7 @@ from pathlib import Path
 from django.db import transaction
 
 from controlplane.clusters.services.sites import site_put
-from controlplane.standalone.datadir import write_private
+from controlplane.standalone.files import write_private
 from templates.services import catalog_register, defaults_publish
 from tenants.access import tenant_for
 from tenants.actors import actor_for, system_actor

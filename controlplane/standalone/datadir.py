@@ -3,12 +3,11 @@
 import json
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.standalone.errors import ExpectedError, plain_file_errors
+from controlplane.standalone.files import make_folder, write_private
 from controlplane.standalone.owner import Owner
 
 # Databases of data directories that lie below folders closed to PostgreSQL's user.
@@ -89,7 +88,8 @@ def open_data_dir(root: Path) -> DataDir:
 
 
 def _claim(root: Path, marker: Path) -> None:
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Its parents where they are new: as root, PostgreSQL's user has to pass through them.
+    make_folder(root, mode=0o711 if os.geteuid() == 0 else 0o700)
     # A file system of its own brings the first; the others are ours, when we were interrupted right here.
     known = {"lost+found", ".slipway", ".slipway.new"}
     if any(entry.name not in known for entry in root.iterdir()):
@@ -111,27 +111,3 @@ def _read_id(marker: Path) -> str:
     if layout > LAYOUT:
         raise ExpectedError(f"{marker.parent} was made by a newer release of Slipway: run that one.")
     return found
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read; after a crash it is there whole, or not at all."""
-    unfinished = path.with_name(f"{path.name}.new")
-    unfinished.unlink(missing_ok=True)
-    with _descriptor(unfinished) as file:
-        os.write(file, text.encode())
-        os.fsync(file)
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def _descriptor(path: Path) -> Iterator[int]:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        yield file
-    finally:
-        os.close(file)

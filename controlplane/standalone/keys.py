@@ -3,8 +3,9 @@
 import secrets
 from pathlib import Path
 
-from controlplane.standalone.datadir import DataDir, write_private
+from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError, plain_file_errors
+from controlplane.standalone.files import write_private
 
 SHORTEST_KEY = 32
 ENVIRONMENT = {"secret": "SLIPWAY_SECRET_KEY", "installation": "SLIPWAY_INSTALLATION_KEY"}

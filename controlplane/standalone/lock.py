@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError, plain_file_errors
@@ -28,6 +29,30 @@ def held(data: DataDir, *, url: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+@contextmanager
+def gate_closed(data: DataDir) -> Iterator[None]:
+    """While this lasts, whoever comes to `pass_gate` waits there."""
+    file = os.open(_gate(data.root), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def pass_gate(root: Path) -> None:
+    """Wait, without costing anything, until nobody keeps the gate of this data directory closed."""
+    file = os.open(_gate(root), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
+
+
+def _gate(root: Path) -> Path:
+    return root / "run" / "gate"
 
 
 def _holder(data: DataDir, content: bytes) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from controlplane.standalone.binaries import MAJOR, program_folder
 from controlplane.standalone.command import Command, die_with_parent
 from controlplane.standalone.errors import ExpectedError, disk_full, plain_file_errors
+from controlplane.standalone.files import make_folder
 from controlplane.standalone.owner import Owner
 
 ROLE = "slipway"
@@ -90,7 +91,7 @@ def prepare_postgres(
     Not `durable` is for tests: nothing is flushed to the disk.
     """
     with plain_file_errors(home):
-        home.mkdir(mode=0o711 if owner else 0o700, parents=True, exist_ok=True)
+        make_folder(home, mode=0o711 if owner else 0o700)
         if owner and not owner.may_enter(home):
             raise ExpectedError(
                 f"PostgreSQL's user {owner.name} cannot reach {home}: choose a --data-dir below folders that "

@@ -18,7 +18,7 @@ from controlplane.standalone.datadir import DataDir, open_data_dir
 from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import key_files
-from controlplane.standalone.lock import held
+from controlplane.standalone.lock import gate_closed, held
 from controlplane.standalone.owner import database_owner
 from controlplane.standalone.ports import HOST, port_check
 from controlplane.standalone.postgres import Postgres, forget_foreign_pid, prepare_postgres
@@ -113,9 +113,11 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     url = "" if own_database_named() else _start_database(supervisor, data)
     environment = service_environment(data, keys=keys, database_url=url)
     before = _content(data.admin_token)
-    _set_up(supervisor, environment)
     run = partial(_service, environment=environment)
-    web = supervisor.start(run("web", _web_command(options.port)))
+    with gate_closed(data):
+        # Half of its start is loading code, for which it needs no database.
+        web = supervisor.start(run("web", _web_command(options.port)))
+        _set_up(supervisor, environment)
     supervisor.start(run("worker", python("manage.py", "worker")))
     if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
         raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")

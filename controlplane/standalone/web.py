@@ -1,11 +1,18 @@
-"""The web application as `up` serves it: its process ends with the one that manages it, however that ends."""
+"""The web application as `up` serves it.
+
+Its process ends with the one that manages it, however that ends. It is loaded while the database is brought up
+to date, and serves when that is done.
+"""
 
 import signal
+from pathlib import Path
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from controlplane.standalone.command import end_with_parent
+from controlplane.standalone.lock import pass_gate
 
 end_with_parent(signal.SIGKILL)
 application = import_string(settings.ASGI_APPLICATION)
+pass_gate(Path(settings.DATA_DIR))

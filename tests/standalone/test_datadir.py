@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.datadir import DataDir, open_data_dir, write_private
+from controlplane.standalone.datadir import DataDir, open_data_dir
 from controlplane.standalone.errors import ExpectedError, plain_file_errors
+from controlplane.standalone.files import write_private
 from controlplane.standalone.keys import key_files
 from controlplane.standalone.lock import held
 from controlplane.standalone.logs import LogFile
@@ -24,6 +25,16 @@ def _mode(path: Path) -> int:
 def test_it_is_made_private(data: DataDir) -> None:
     assert _mode(data.root) == (0o711 if os.geteuid() == 0 else 0o700)
     assert {_mode(folder) for folder in (data.keys, data.logs, data.run)} == {0o700}
+
+
+def test_modes_do_not_depend_on_the_umask(folder: Path) -> None:
+    former = os.umask(0o077)
+    try:
+        data = open_data_dir(folder / "new" / "data")
+    finally:
+        os.umask(former)
+    expected = 0o711 if os.geteuid() == 0 else 0o700
+    assert _mode(folder / "new") == _mode(data.root) == expected
 
 
 def test_opening_it_again_keeps_its_id(data: DataDir) -> None:

@@ -121,6 +121,13 @@ def test_a_link_to_a_python_that_is_gone_is_replaced(project: Path) -> None:
     assert _manage(project, "migrate").stdout == "reached migrate\n"
 
 
+def test_a_half_made_environment_is_made_again(installed: Path) -> None:
+    (installed / ".venv" / ".slipway-lock").unlink()
+    (installed / ".venv" / ".slipway-unfinished").touch()
+    shutil.rmtree(next((installed / ".venv").glob("lib/*/site-packages/pip")))
+    assert _manage(installed, "migrate").stdout == "reached migrate\n"
+
+
 def test_no_way_to_the_packages_is_a_sentence(installed: Path) -> None:
     lock = installed / "deploy" / "requirements.lock"
     lock.write_text(lock.read_text() + f"nowhere==1.0 --hash=sha256:{'0' * 64}\n")

@@ -1,5 +1,6 @@
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from controlplane.standalone import binaries
 from controlplane.standalone.child import Child, Service
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError
@@ -145,6 +147,24 @@ def test_a_long_path_gets_a_short_socket_folder(data: DataDir) -> None:
         assert stat.S_IMODE(server.sockets.stat().st_mode) == 0o700
     finally:
         server.sockets.rmdir()
+
+
+def test_a_copy_of_the_programs_serves_where_the_originals_are_closed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binaries, "SHARED_BINARIES", folder / "shared")
+    stranger = Owner("nobody", 65534, 65534)
+    private = folder / "private"
+    private.mkdir(mode=0o700)
+    package = private / binaries.PACKAGE
+    shutil.copytree(binaries.package_folder() / "pginstall18", package / "pginstall18", symlinks=True)
+    (package / "pginstall18" / "bin" / "postgres").chmod(0o700)
+    monkeypatch.setattr(binaries, "package_folder", lambda: package)
+    programs = binaries.program_folder(binaries.MAJOR, stranger)
+    assert stranger.may_enter(programs)
+    assert stat.S_IMODE((programs / "postgres").stat().st_mode) == 0o755
+    assert subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True).stdout
+    assert binaries.program_folder(binaries.MAJOR, stranger) == programs
 
 
 def test_a_closed_folder_on_the_way_is_a_sentence(folder: Path) -> None:

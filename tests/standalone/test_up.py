@@ -5,10 +5,12 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,15 +91,12 @@ def _stop(run: Run) -> None:
     run.process.wait(60)
 
 
-def _ours(data: Path) -> list[pids.Born]:
-    """Living processes that carry the mark of this data directory."""
-    mark = f"{pids.MARK}={json.loads((data / '.slipway').read_text())['id']}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes() and (process := pids.born(int(folder.name))):
-                found.append(process)
-    return found
+def _living(run: Run) -> list[pids.Born]:
+    return [found for name in NAMES if (found := pids.born(run.pid(name)))]
+
+
+def _gone(processes: list[pids.Born]) -> bool:
+    return not any(process.lives for process in processes)
 
 
 def _up(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -112,24 +111,51 @@ def _free_port() -> int:
         return port
 
 
+@dataclass
+class Place:
+    data: Path
+    port: int
+    current: Run
+    first_said: str
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    folder = Path(tempfile.mkdtemp(prefix="slipway-up-", dir="/tmp"))
+    folder.chmod(0o711)
+    port = _free_port()
+    first = _start(folder / "data", port)
+    made = Place(folder / "data", port, first, first.said)
+    yield made
+    _stop(made.current)
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def run(folder: Path) -> Iterator[Run]:
-    started = _start(folder / "data", _free_port())
-    yield started
-    _stop(started)
+def run(place: Place) -> Run:
+    """The service, started again where the test before has stopped it."""
+    if place.current.process.poll() is not None:
+        place.current = _start(place.data, place.port)
+    return place.current
 
 
-def test_the_first_start_says_all_that_one_needs_to_begin(run: Run) -> None:
-    assert f"http://127.0.0.1:{run.port}" in run.said
-    assert (run.data / "admin-password").read_text().strip() in run.said
-    assert run.token in run.said
+def test_the_first_start_says_all_that_one_needs_to_begin(place: Place, run: Run) -> None:
+    assert f"http://127.0.0.1:{run.port}" in place.first_said
+    assert (run.data / "admin-password").read_text().strip() in place.first_said
+    assert run.token in place.first_said
     assert json.loads(run.get("/api/v1/me")[1])["site_admin"] is True
+
+
+def test_a_second_one_on_the_same_directory_is_told_who_holds_it(run: Run) -> None:
     refused = _up("--data-dir", str(run.data))
     assert refused.returncode == 1
     assert re.search(rf"already runs on .*: process {run.process.pid} since 20.*:{run.port}", refused.stderr)
-    taken = _up("--data-dir", str(run.data.parent / "other"), "--port", str(run.port))
-    assert taken.returncode == 1
-    assert taken.stderr == f"Port {run.port} is taken by another program: choose another with --port.\n"
+
+
+def test_a_second_one_on_the_same_port_is_told_so(run: Run) -> None:
+    refused = _up("--data-dir", str(run.data.parent / "other"), "--port", str(run.port))
+    assert refused.returncode == 1
+    assert refused.stderr == f"Port {run.port} is taken by another program: choose another with --port.\n"
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "postgres"])
@@ -144,30 +170,30 @@ def test_whatever_is_killed_comes_back(run: Run, name: str) -> None:
     assert eventually(lambda: run.answers("/readyz"), SECONDS)
 
 
-def test_all_killed_at_once_leaves_nothing_to_the_next_start(run: Run) -> None:
-    token, before = run.token, {run.pid(name) for name in NAMES}
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
+def test_all_killed_at_once_leaves_nothing_to_the_next_start(place: Place, run: Run) -> None:
+    token, before = run.token, _living(run)
+    for process in before:
+        os.kill(process.pid, signal.SIGKILL)
     run.process.wait()
-    again = _start(run.data, run.port)
-    try:
-        assert not before & {process.pid for process in _ours(run.data)}
-        assert again.token == token
-        assert token not in again.said
-        assert again.answers()
-    finally:
-        _stop(again)
+    place.current = _start(place.data, place.port)
+    assert len(before) == len(NAMES)
+    assert _gone(before)
+    assert place.current.token == token
+    assert token not in place.current.said
+    assert place.current.answers()
 
 
 def test_stopping_leaves_no_process_and_no_pid_file(run: Run) -> None:
+    before = _living(run)
     run.process.send_signal(signal.SIGINT)
     assert run.process.wait(60) == 0, run.said
-    assert eventually(lambda: _ours(run.data) == [])
+    assert _gone(before)
     assert not list((run.data / "run").glob("*.pid"))
     assert "Traceback" not in run.said
 
 
 def test_killing_the_supervisor_alone_ends_the_rest(run: Run) -> None:
+    before = _living(run)
     os.kill(run.pid("supervisor"), signal.SIGKILL)
     run.process.wait()
-    assert eventually(lambda: _ours(run.data) == [], 60)
+    assert eventually(lambda: _gone(before), 60)
