@@ -77,7 +77,8 @@ def make_active(session: Any) -> Any:
     from pyspark.sql import SparkSession
 
     if SparkSession.getActiveSession() is None:
-        SparkSession(session.sparkContext, session._jsparkSession)
+        known = SparkSession._get_j_spark_session_class(session._jvm)
+        known.setActiveSession(session._jsparkSession)
     return session
 
 
