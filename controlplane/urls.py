@@ -7,10 +7,12 @@ from django.urls import include, path
 
 from controlplane.api import failures, health
 from controlplane.console import errors as pages
+from controlplane.metrics import views as metrics
 
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
     path("api/v1/", include("controlplane.api.urls")),
     path("", include("controlplane.console.urls")),
 ]
