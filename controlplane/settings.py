@@ -128,7 +128,7 @@ SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 GUARDIAN_MONKEY_PATCH_USER = False
 ANONYMOUS_USER_NAME = None
 
-KNOX_TOKEN_MODEL = "tenants.ApiToken"
+KNOX_TOKEN_MODEL = "tenants.ApiToken"  # noqa: S105 - a model, no secret
 # Ours replaces knox's table; its own would stand in the way of truncating users.
 MIGRATION_MODULES = {"knox": None}
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None, "AUTO_REFRESH": False, "TOKEN_PREFIX": "slw_"}

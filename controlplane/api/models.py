@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 class IdempotencyKey(models.Model):
     """What a request with an Idempotency-Key was answered, for whoever sends it again.
 
-    fingerprint: SHA-256 of method, path, query and body. status 0: its transaction is not over, so nobody else
+    fingerprint: keyed SHA-256 of method, path, query and body. status 0: its transaction is not over, so nobody else
     ever sees it. headers: those of the answer that count (Location, ETag).
     """
 

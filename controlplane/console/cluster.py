@@ -18,7 +18,7 @@ from controlplane.console.actions import actions
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
 from controlplane.console.progress import Progress, progress_of
-from controlplane.console.rows import moves
+from controlplane.console.rows import moves, openable
 from templates.parsing import launch_from_json
 from tenants.access import Access
 
@@ -41,6 +41,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
     live = last if last is not None and last.state in LIVE else None
     progress, launch = progress_of(last, now), launch_from_json(found.effective)
     nodes = [_node(node, seen.get(node.name)) for node in selectors.nodes_of(found)]
+    services = _services(access, found, launch, seen)
     said, sentence = _said(found, progress)
     return {
         "cluster": found,
@@ -56,7 +57,8 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "wanted_nodes": sum(group.count for group in launch.groups),
         "may_read_logs": access.may("cluster.logs_own" if is_mine(access, found) else "cluster.logs_any"),
         "kept_logs": [] if nodes else _kept_logs(found),
-        "services": _services(access, found, launch, seen),
+        "services": services,
+        "pages": openable(services),
         "events": list(selectors.events_of(found)[:MOST_EVENTS]),
         "actions": actions(access, found, live),
         "takes": (launch.keeps if found.phase == Phase.STOPPED else launch.takes).to_json(),

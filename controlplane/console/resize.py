@@ -79,8 +79,11 @@ def _try(request: ConsoleRequest, access: Access, found: Cluster, form: "Form") 
 
 
 class Form:
+    """fields: of the groups whose number can change at all."""
+
     def __init__(self, launch: Launch, sent: QueryDict) -> None:
-        self.fields = [_field(launch, group, sent) for group in launch.groups]
+        fields = [_field(launch, group, sent) for group in launch.groups]
+        self.fields = [field for field in fields if field.group.min_count < field.most]
         self.plan: Mapping[str, Any] | None = None
         self.refusal = ""
         self.error = ""

@@ -68,5 +68,10 @@ def _row(
 def _with_pages(access: Access, cluster: Cluster, seen: dict[str, Observation]) -> Row:
     launch = launch_from_json(cluster.effective)
     found = endpoints(cluster, launch, seen, open_pages=may_open_pages(access, cluster))
-    pages = [page for page in found if page.get("dashboard") and page.get("url")]
-    return _row(cluster, seen, cluster.effective["groups"], pages)
+    return _row(cluster, seen, cluster.effective["groups"], openable(found))
+
+
+def openable(services: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pages that can be opened now, first those that are the asker's own by a token: notebooks."""
+    pages = [service for service in services if service.get("dashboard") and service.get("url")]
+    return sorted(pages, key=lambda page: "?token=" not in page["url"])

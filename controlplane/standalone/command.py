@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.standalone.owner import Owner
@@ -19,7 +19,7 @@ def end_with_parent(number: signal.Signals) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, int(number))
 
 
-def die_with_parent(number: signal.Signals) -> Callable[[], None]:
+def die_with_parent(number: signal.Signals, *, niceness: int = 0) -> Callable[[], None]:
     """What a child does between fork and exec so that the kernel ends it when this process dies.
 
     It has to come after a change of user, which clears the setting.
@@ -30,6 +30,7 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None]:
         end_with_parent(number)
         if os.getppid() != parent:
             os._exit(1)
+        os.nice(niceness)
 
     return enter
 
@@ -41,7 +42,8 @@ class Command:
     cwd: Path
     owner: Owner | None = None
     """The user to run as; None is our own."""
-    death_signal: signal.Signals = field(default=signal.SIGTERM)
+    death_signal: signal.Signals = signal.SIGTERM
+    niceness: int = 0
 
     def start(self, *, output: int) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, so that a terminal's Ctrl-C reaches us alone.
@@ -60,5 +62,5 @@ class Command:
             group=self.owner.gid if self.owner else None,
             extra_groups=[] if self.owner else None,
             # Safe here: the processes that use it have one thread.
-            preexec_fn=die_with_parent(self.death_signal),
+            preexec_fn=die_with_parent(self.death_signal, niceness=self.niceness),
         )

@@ -218,10 +218,15 @@ def forget_foreign_pid(server: Postgres) -> None:
     The server takes a living process of its own user with that number for a server still running. It does not
     when the number is its parent's, and goes on to what tells the truth: whether old shared memory is in use.
     """
-    path = server.data / "postmaster.pid"
     try:
-        first, rest = path.read_text().split("\n", 1)
-        if int(first) != os.getpid() and Path(f"/proc/{first}/cwd").resolve() != server.data.resolve():
-            path.write_text(f"{os.getpid()}\n{rest}")
-    except (FileNotFoundError, ValueError):
+        # The folder is PostgreSQL's user's: what it might make a link of must not be followed by root.
+        file = os.open(server.data / "postmaster.pid", os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
         return
+    with os.fdopen(file, "r+") as lines:
+        first, _, rest = lines.read().partition("\n")
+        if Path(f"/proc/{first}/cwd").resolve() == server.data.resolve():
+            return
+        lines.seek(0)
+        lines.write(f"{os.getpid()}\n{rest}")
+        lines.truncate()

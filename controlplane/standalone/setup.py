@@ -6,7 +6,7 @@ from pathlib import Path
 import django
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 
 # One installation at a time changes the schema, whoever else may share the database. The number is arbitrary.
 ALONE = 7_215_403_118
@@ -18,6 +18,10 @@ def main() -> None:
     from controlplane.standalone.bootstrap import bootstrap
 
     guard = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        guard.ensure_connection()
+    except OperationalError as error:
+        sys.exit(f"The database does not answer: {str(error).strip()}")
     try:
         guard.set_autocommit(False)
         with guard.cursor() as cursor:

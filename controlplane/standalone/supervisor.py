@@ -1,5 +1,6 @@
 """Keeps the children running, and takes them down in order. Costs nothing while nothing happens."""
 
+import contextlib
 import os
 import selectors
 import signal
@@ -39,7 +40,11 @@ class Supervisor:
         os.set_blocking(wakeup, False)
         self._selector.register(wake, selectors.EVENT_READ, None)
         former_wakeup = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        former = {number: signal.signal(number, self._note) for number in (*STOP_SIGNALS, signal.SIGCHLD)}
+        wanted = [signal.SIGCHLD, *STOP_SIGNALS]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+            # Started by nohup.
+            wanted.remove(signal.SIGHUP)
+        former = {number: signal.signal(number, self._note) for number in wanted}
         try:
             yield
         finally:
@@ -136,6 +141,17 @@ class Supervisor:
                 self._explain(child, child.plan_restart())
             elif child.exit_code and child.service.failure:
                 self._say(f"{child.service.failure} ({ending(child.exit_code)}): see {child.log.path}")
+        if os.getpid() == 1:
+            self._reap_adopted()
+
+    def _reap_adopted(self) -> None:
+        """As the first process of a container we inherit orphans, which stay zombies until somebody looks."""
+        ours = {child.pid for child in self._children.values()}
+        with contextlib.suppress(ChildProcessError):
+            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if found.si_pid in ours:
+                    break
+                os.waitpid(found.si_pid, 0)
 
     def _explain(self, child: Child, pause: float) -> None:
         again = "starting it again" if pause < 1 else f"starting it again in {pause:.0f} s"
@@ -146,8 +162,14 @@ class Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for child in self._children.values():
-            if child.next_start is not None and child.next_start <= now and not self._stopping:
+            if child.next_start is None or child.next_start > now or self._stopping:
+                continue
+            try:
                 self._start(child)
+            except OSError as error:
+                # No memory or no disk for it now: the next try may find some.
+                self._say(f"{child.service.name} cannot be started ({error.strerror}); trying again")
+                child.plan_restart()
 
     def _start(self, child: Child) -> None:
         child.start()

@@ -123,7 +123,7 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
         raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")
     _greet(data, options, first=_content(data.admin_token) != before)
     if os.environ.get("SLIPWAY_FETCH_RUNTIMES", "1") != "0":
-        supervisor.start(run("runtimes", _runtimes_command(), once=True, failure=RUNTIMES_FAILED))
+        supervisor.start(_runtimes(environment))
 
 
 def _start_database(supervisor: Supervisor, data: DataDir) -> str:
@@ -160,22 +160,15 @@ def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
         )
 
 
-def _service(
-    name: str, argv: list[str], *, environment: dict[str, str], once: bool = False, failure: str = ""
-) -> Service:
-    return Service(
-        name,
-        Command(argv, environment, ROOT),
-        stop_signal=STOPS[name],
-        stop_seconds=STOP_SECONDS,
-        restarts=not once,
-        failure=failure,
-    )
+def _service(name: str, argv: list[str], *, environment: dict[str, str], once: bool = False) -> Service:
+    command = Command(argv, environment, ROOT)
+    return Service(name, command, stop_signal=STOPS[name], stop_seconds=STOP_SECONDS, restarts=not once)
 
 
-def _runtimes_command() -> list[str]:
+def _runtimes(environment: dict[str, str]) -> Service:
     # Whoever launches a cluster meanwhile comes first.
-    return ["nice", *python("manage.py", "runtimes", "fetch")]
+    command = Command(python("manage.py", "runtimes", "fetch"), environment, ROOT, niceness=10)
+    return Service("runtimes", command, restarts=False, failure=RUNTIMES_FAILED)
 
 
 def _web_command(port: int) -> list[str]:
@@ -199,7 +192,8 @@ def _answers(port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        # Also one that refuses this name of the host is there.
+        return connection.getresponse().status < http.HTTPStatus.INTERNAL_SERVER_ERROR
     except (OSError, http.client.HTTPException):
         return False
     finally:

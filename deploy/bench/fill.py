@@ -62,7 +62,7 @@ def a_life(cluster_id: object) -> tuple[list[Node], list[Observation], list[Oper
 
 
 def main() -> None:
-    copies = copy_clusters(Cluster.objects.get(), int(sys.argv[1]))
+    copies = copy_clusters(Cluster.objects.order_by("id")[0], int(sys.argv[1]))
     lives = [a_life(cluster_id) for cluster_id in copies]
     for model, part in ((Node, 0), (Observation, 1), (Operation, 2)):
         model.objects.bulk_create((row for life in lives for row in life[part]), batch_size=BATCH)

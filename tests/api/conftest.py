@@ -8,6 +8,7 @@ from tenants.access import Access, tenant_for
 from tenants.actors import actor_for
 from tests import launchable
 from tests.api.api import Api, as_user
+from tests.api.things import Things, things_of
 from tests.cast import Cast, cast
 from tests.reconciler.settling import fresh_fake, settle
 
@@ -46,3 +47,8 @@ def world(db: None, settings: object) -> Iterator[World]:
         }
         bob = tenant_for(actor_for(people.bob), "acme")
         yield World(people=people, nobody=Api(), bob_access=bob, **named)
+
+
+@pytest.fixture
+def things(world: World) -> Things:
+    return things_of(world)

@@ -168,22 +168,6 @@ def test_a_callers_request_id_comes_back_if_it_is_a_sane_one(world: World) -> No
     assert world.bob.get("clusters", X_Request_Id="a b").headers["X-Request-Id"] != "a b"
 
 
-def test_a_database_that_is_away_is_said_so_and_when_to_come_again(world: World) -> None:
-    from django.db import OperationalError
-
-    from controlplane.api.errors import handle
-
-    class Request:
-        request_id = "1"
-
-    answer = handle(OperationalError("gone"), {"request": Request(), "kwargs": {}, "view": None})
-    assert (answer.status_code, answer.data["reason"], answer["Retry-After"]) == (
-        503,
-        "DATABASE_UNAVAILABLE",
-        "2",
-    )
-
-
 def test_a_fault_of_ours_is_a_problem_without_its_trace(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

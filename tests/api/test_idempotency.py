@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
 from controlplane.api import idempotency
@@ -131,11 +131,10 @@ def test_a_double_that_waits_too_long_is_told_when_to_come_again(
     transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "LOCK_WAIT", "50ms")
-    first, second = idempotency.transaction, world.bob
-    with first.atomic():
+    with transaction.atomic():
         IdempotencyKey.objects.create(user=world.people.bob, key="6f1c", fingerprint="")
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(_and_close, second.post, "clusters", ONE).result()
+            answer = pool.submit(_and_close, world.bob.post, "clusters", ONE).result()
     assert (answer.status, answer.reason, answer.headers["Retry-After"]) == (409, "KEY_IN_USE", "5")
 
 

@@ -1,9 +1,11 @@
 """What each of the smaller nouns answers."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.reconciler import logs
@@ -273,6 +275,24 @@ def test_probes_need_no_token(world: World) -> None:
     ready = world.nobody.get("/readyz")
     assert (ready.status, ready.body["database"], ready.body["sites"]) == (200, "ok", {"fake": "ready"})
     assert ready.body["vault"] == "not configured"
+
+
+@pytest.fixture
+def no_database(transactional_db: None, world: World) -> Iterator[World]:
+    name = connection.settings_dict["NAME"]
+    connection.close()
+    connection.settings_dict["NAME"] = "nowhere"
+    yield world
+    connection.close()
+    connection.settings_dict["NAME"] = name
+
+
+def test_without_its_database_a_process_lives_and_is_not_ready(no_database: World) -> None:
+    assert no_database.nobody.get("/healthz").status == 200
+    ready = no_database.nobody.get("/readyz")
+    assert (ready.status, ready.body["database"]) == (503, "unreachable")
+    answer = no_database.bob.get(f"{ROOT}/me")
+    assert (answer.reason, answer.headers["Retry-After"]) == ("DATABASE_UNAVAILABLE", "2")
 
 
 def test_the_lag_is_the_age_of_the_oldest_work_that_nobody_looks_after(world: World) -> None:

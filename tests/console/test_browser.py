@@ -117,6 +117,7 @@ def test_when_slipway_does_not_answer_the_page_says_so(
 ) -> None:
     page.open("/")
     page.press("Launch pair")
+    page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
     page.cut_off()
     page.wait(lambda: "No answer from Slipway" in page.text, "the note")
     page.reconnect()

@@ -90,3 +90,10 @@ def test_while_something_is_under_way_the_page_of_the_cluster_says_so(sign_in: S
 def test_whoever_may_not_resize_gets_no_form(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     assert sign_in("carol").get(URL).status_code == 403
+
+
+def test_a_number_that_is_fixed_is_not_asked_for(sign_in: SignIn, world: World) -> None:
+    settle(world.launch())
+    fields = forms(sign_in("bob").get(URL), "")[0].fields
+    assert "count-hand" in fields
+    assert "count-head" not in fields

@@ -25,7 +25,8 @@ def test_a_new_installation_has_an_admin_who_can_sign_in(tmp_path: Path) -> None
     admin = User.objects.get(is_superuser=True)
     assert admin.username == "admin"
     assert admin.check_password((tmp_path / "admin-password").read_text().strip())
-    owner, _ = TokenAuthentication().authenticate_credentials((tmp_path / "admin-token").read_bytes().strip())
+    token = (tmp_path / "admin-token").read_bytes().strip()
+    owner, _ = TokenAuthentication().authenticate_credentials(token)  # type: ignore[no-untyped-call]
     assert owner == admin
 
 

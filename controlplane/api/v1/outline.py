@@ -1,7 +1,7 @@
 """What clusters consist of, without reading the bodies of their apps again and again."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection
 from threading import Lock
 from typing import Any, Final
 from uuid import UUID
@@ -19,13 +19,18 @@ _bodies: dict[str, dict[str, Any]] = {}
 _lock = Lock()
 
 
-def launches_of(clusters: Iterable[Cluster]) -> dict[UUID, Launch]:
+def launches_of(clusters: Collection[Cluster]) -> dict[UUID, Launch]:
     """The launch of each cluster's generation, by cluster. One query for those that are not known yet."""
-    wanted = {(cluster.pk, cluster.generation) for cluster in clusters}
-    with _lock:
-        found = {pk: _launches[pk, generation] for pk, generation in wanted if (pk, generation) in _launches}
-    missing = [pk for pk, _ in wanted if pk not in found]
+    found = {cluster.pk: launch for cluster in clusters if (launch := _known(cluster))}
+    missing = [cluster.pk for cluster in clusters if cluster.pk not in found]
     return found | _read(missing) if missing else found
+
+
+def _known(cluster: Cluster) -> Launch | None:
+    if "effective" not in cluster.get_deferred_fields():
+        return launch_from_json(cluster.effective)
+    with _lock:
+        return _launches.get((cluster.pk, cluster.generation))
 
 
 def _read(ids: list[UUID]) -> dict[UUID, Launch]:

@@ -1,0 +1,124 @@
+"""`up` on an installed machine: a data directory that has been up once, and the apps' packages in place."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service import await_true, call, end, free_port, temporary_folder
+
+from controlplane.standalone import up
+from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.ports import HOST
+
+# Packages of hundreds of MB: kept from one measurement to the next, and fetched where they are missing.
+RUNTIMES = Path(os.environ.get("SLIPWAY_RUNTIME_CACHE") or "~/.cache/slipway/runtimes").expanduser()
+TENANT = "/api/v1/tenants/demo"
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[bytes]
+    data: Path
+    port: int
+    token: str
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        return call(self.port, self.token, method, path, body)
+
+    def finish(self, operation: dict[str, Any]) -> None:
+        """Wait for an operation of the tenant to end; anything but success is an error."""
+        while operation["state"] in {"pending", "running"}:
+            operation = self.call("GET", f"{TENANT}/operations/{operation['id']}?wait=30")
+        if operation["state"] != "succeeded":
+            raise RuntimeError(f"{operation}")
+
+    def launch(self, name: str, template: str) -> dict[str, Any]:
+        """The cluster once the API says that it is ready."""
+        cluster = self.call(
+            "POST", f"{TENANT}/clusters", {"name": name, "template": template, "site": "local"}
+        )
+        self.finish(cluster["operation"])
+        found: dict[str, Any] = self.call("GET", f"{TENANT}/clusters/{name}")
+        return found
+
+    def delete(self, name: str) -> None:
+        self.finish(self.call("DELETE", f"{TENANT}/clusters/{name}", {"force": True})["operation"])
+
+
+@dataclass
+class Installation:
+    data: Path
+    log: Path
+
+    def start(self, port: int) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"SLIPWAY_RUNTIME_CACHE": str(RUNTIMES), "SLIPWAY_FETCH_RUNTIMES": "0"}
+        environment.pop("DATABASE_URL", None)
+        command = python("manage.py", "up", "--data-dir", str(self.data), "--port", str(port), "--no-browser")
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    @contextmanager
+    def running(self) -> Iterator[Running]:
+        """Up, with its worker at work and the local site ready."""
+        port = free_port()
+        process = self.start(port)
+        try:
+            await_true(lambda: up._answers(port), "up does not answer")
+            token = (self.data / "admin-token").read_text().strip()
+            await_true(lambda: _site_is_ready(port, token), "the local site does not get ready")
+            yield Running(process, self.data, port, token)
+        except BaseException:
+            sys.stderr.write(self.log.read_text()[-3000:])
+            raise
+        finally:
+            end(process, signal.SIGINT)
+
+
+@contextmanager
+def installed(*, runtimes: bool = True) -> Iterator[Installation]:
+    """After its first `up`; its clusters must be gone before it ends."""
+    with temporary_folder() as folder:
+        installation = Installation(folder / "data", folder / "log")
+        if runtimes:
+            environment = os.environ | {
+                "SLIPWAY_RUNTIME_CACHE": str(RUNTIMES), "SLIPWAY_DATA_DIR": str(folder / "unused"),
+            }  # fmt: skip
+            subprocess.run(python("manage.py", "runtimes", "fetch"), cwd=ROOT, env=environment, check=True)
+        with installation.running():
+            pass
+        yield installation
+
+
+def _site_is_ready(port: int, token: str) -> bool:
+    sites = call(port, token, "GET", "/api/v1/sites")["items"]
+    return any(site["name"] == "local" and site["ready"] for site in sites)
+
+
+def fetch(host: str, port: int, path: str, timeout: float = 5) -> tuple[int, bytes]:
+    """Status and body; (0, b"") when nobody answers."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def seconds_until(condition: Any, otherwise: str, began: float) -> float:
+    """Since `began` (time.perf_counter) until the condition holds, looked at every 20 ms."""
+    await_true(condition, otherwise)
+    return time.perf_counter() - began
+
+
+__all__ = ["HOST", "TENANT", "Installation", "Running", "fetch", "installed", "seconds_until"]

@@ -1,0 +1,66 @@
+"""The API as a process of its own, over HTTP, on the tests' database."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import httpx
+from django.db import connection
+
+SECONDS = 60.0
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of a server that stops in the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = [
+        "--interface",
+        "asgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--http",
+        "1",
+        "--loop",
+        "asyncio",
+    ]
+    command = [sys.executable, "-m", "granian", *flags, "controlplane.asgi:application"]
+    process = subprocess.Popen(command, env=os.environ | _environment(), stdout=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _await(address, process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+def _environment() -> dict[str, str]:
+    found = connection.settings_dict
+    host, user, password = (quote(str(found[name] or ""), safe="") for name in ("HOST", "USER", "PASSWORD"))
+    port = f":{found['PORT']}" if found["PORT"] else ""
+    return {
+        "DATABASE_URL": f"postgresql://{user}:{password}@{host}{port}/{found['NAME']}",
+        "SLIPWAY_FAKE_SITE": "1",
+        "SLIPWAY_LOG_LEVEL": "ERROR",
+    }
+
+
+def _await(address: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{address}/healthz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not come up: {process.poll()}")

@@ -1,0 +1,125 @@
+"""An app that ships, run for real on a local site of its own."""
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode, DrainReport, NodeRef, NodeState
+from templates import catalog
+from templates.schema import App, Group, Launch
+from tests.provisioners.launching import until
+from tests.provisioners.machine import Machine, machine
+
+# The first start of all installs what the app needs.
+INSTALL_SECONDS = 1500.0
+CACHE = Path.home() / ".cache" / "slipway" / "runtimes"
+
+
+class Running:
+    """One cluster. `counts` are nodes by role; a role that is not named has none."""
+
+    def __init__(self, here: Machine, app: App, counts: Mapping[str, int], settings: Mapping[str, Any]) -> None:
+        self.here, self.site = here, here.site
+        chosen = {name: schema["default"] for name, schema in app.settings.items()} | dict(settings)
+        groups = tuple(Group(name, name, count, app.role(name).default) for name, count in counts.items())
+        nodes = tuple(
+            DesiredNode(f"{group.name}-{index}", 1, group.name, group.role, index, group.each)
+            for group in groups
+            for index in range(group.count)
+        )
+        self.keys = {name: secrets.token_hex(32) for name in app.secrets}
+        of = ClusterRef(uuid4(), "etl-1", uuid4(), "acme")
+        self.wish = Desired(of, 1, 1, Launch(app, groups, chosen), nodes, secrets=self.keys)
+
+    def start(self) -> "Running":
+        self.site.ensure_tenant(self.wish.cluster.tenant_id, "acme")
+        self.site.apply(self.wish)
+        until(self._all_ready, INSTALL_SECONDS)
+        return self
+
+    def _all_ready(self) -> bool:
+        seen = self.site.look(self.wish.cluster, ()).nodes
+        broken = [node for node in seen if node.state == NodeState.ENDED or node.reason == "RUNTIME_FAILED"]
+        assert not broken, [(node.name, node.message, self.log(node.name)) for node in broken]
+        return all(node.state == NodeState.READY for node in seen)
+
+    def address(self, name: str) -> str:
+        return next(node.address for node in self.site.look(self.wish.cluster, ()).nodes if node.name == name)
+
+    def log(self, name: str) -> str:
+        return self.site.logs(self.wish.cluster, NodeRef(name, 1), tail_bytes=4000).decode(errors="replace")
+
+    def enter(self, name: str, *command: str, seconds: float = 180) -> str:
+        """What a command prints in the environment of a node."""
+        entrance = self.here.folder(self.wish.cluster, name).enter
+        done = subprocess.run(
+            [entrance, *command], capture_output=True, text=True, timeout=seconds, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def hook(self, name: str, hook: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and answer of a hook of a node."""
+        entrance = self.here.folder(self.wish.cluster, name).enter
+        done = subprocess.run(
+            [entrance, "sh", "-c", f'exec "$SLIPWAY_DIR_APP/hooks/{hook}"'],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return done.returncode, answer
+
+    def page(self, name: str, port: int) -> str:
+        return f"http://{self.address(name)}:{port}/lab?token={self.keys['notebook']}"
+
+    def listening(self, name: str) -> set[str]:
+        """The addresses that processes of this node accept connections at."""
+        mine = {str(pid) for pid in self.here.processes(self.here.folder(self.wish.cluster, name))}
+        lines = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+        found = {line.split()[3] for line in lines if any(f"pid={pid}," in line for pid in mine)}
+        return {address.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for address in found}
+
+    def drain(self, name: str, seconds: int = 60) -> DrainReport:
+        self.site.begin_drain(self.wish.cluster, [NodeRef(name, 1)], seconds)
+        return until(lambda: self._report(name), seconds + 30)
+
+    def _report(self, name: str) -> DrainReport | None:
+        return next(node.drain for node in self.site.look(self.wish.cluster, ()).nodes if node.name == name)
+
+    def grow(self, role: str, name: str) -> None:
+        """One more node, or the same one in a new birth."""
+        group = self.wish.launch.group(role)
+        old = [node for node in self.wish.nodes if node.name == name]
+        birth = old[0].birth + 1 if old else 1
+        node = DesiredNode(name, birth, role, role, int(name.rpartition("-")[2]), group.each)
+        kept = tuple(other for other in self.wish.nodes if other.name != name)
+        self.wish = replace(self.wish, nodes=(*kept, node))
+        until(lambda: self._born(name, birth), 60)
+
+    def _born(self, name: str, birth: int) -> bool:
+        """A new birth is made once nothing is left of the one before."""
+        self.site.apply(self.wish)
+        seen = self.site.look(self.wish.cluster, ()).nodes
+        return any((node.name, node.birth) == (name, birth) for node in seen)
+
+
+def shipped(name: str) -> App:
+    return next(app for app in catalog.load() if app.name == name)
+
+
+@contextmanager
+def running(folder: Path, name: str, counts: Mapping[str, int], **settings: Any) -> Iterator[Running]:
+    os.environ.setdefault("SLIPWAY_RUNTIME_CACHE", str(CACHE))
+    with machine(folder / "site") as here:
+        cluster = Running(here, shipped(name), counts, settings)
+        yield cluster.start()
+        cluster.site.remove(cluster.wish.cluster, force=True)

@@ -1,0 +1,183 @@
+"""A real Spark cluster with its notebook, from the files that ship."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import httpx
+import pytest
+
+from controlplane.provisioners.base import Outcome
+from templates.catalog import FOLDER
+from tests.apps.running import Running, running
+from tests.journeys.kernel import Kernel
+from tests.provisioners.launching import until
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("spark")]
+
+TOTAL = 49999995000000
+SUM = 'print(spark.range(10**7).selectExpr("sum(id)").first()[0])'
+# Leaves cached and shuffled blocks on both workers, then works long enough to be met at it.
+HELD = """
+import time
+sc = spark.sparkContext
+held = sc.range(200000, numSlices=8).map(lambda number: (number % 100, number)).cache()
+while sc._jsc.sc().getExecutorMemoryStatus().size() < 3:
+    held.reduceByKey(lambda one, other: one + other, 8).count()
+held.reduceByKey(lambda one, other: one + other, 8).count()
+"""
+SLOW = """
+print("held", flush=True)
+def slow(number):
+    time.sleep(1)
+    return number
+print(sc.range(24, numSlices=24).map(slow).sum())
+"""
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("spark"), "spark", {"master": 1, "worker": 2, "notebook": 1}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def kernel(spark: Running) -> Kernel:
+    return Kernel(spark.page("notebook-0", 8888))
+
+
+def test_the_first_cell_of_a_notebook_computes_on_the_cluster(spark: Running):
+    fresh = Kernel(spark.page("notebook-0", 8888))
+    assert int(fresh.run(SUM).split()[-1]) == TOTAL
+    assert fresh.run("print(spark.sparkContext.master)").strip() == f"spark://{spark.address('master-0')}:7077"
+    assert fresh.run("from pyspark.sql import SparkSession\nprint(SparkSession.getActiveSession() is spark)") == (
+        "True\n"
+    )
+    fresh.api("DELETE", f"/api/kernels/{fresh._id}")
+
+
+def test_a_stopped_session_is_made_anew(kernel: Kernel):
+    kernel.run("spark.stop()")
+    assert int(kernel.run(SUM).split()[-1]) == TOTAL
+
+
+def test_a_person_may_have_a_session_of_their_own(kernel: Kernel):
+    kernel.run("spark.stop()")
+    kernel.run("from pyspark.sql import SparkSession")
+    kernel.run("spark = SparkSession.builder.appName('mine').getOrCreate()")
+    assert kernel.run("print(spark.sparkContext.appName)") == "mine\n"
+
+
+def test_a_job_is_submitted_and_says_which_workers_ran_it(spark: Running):
+    printed = spark.enter("notebook-0", "spark-submit", str(FOLDER / "spark" / "examples" / "sum.py")).splitlines()
+    assert printed[0] == f"sum {TOTAL}"
+    assert len(set(printed[1:])) == 2
+    assert all(line.startswith("worker worker-") for line in printed[1:])
+
+
+def test_everything_listens_at_the_address_of_its_node_alone(spark: Running, kernel: Kernel):
+    kernel.run(SUM)
+    for name in ("master-0", "worker-0", "worker-1"):
+        assert spark.listening(name) == {spark.address(name)}
+    # A kernel talks to its own server at 127.0.0.1, by messages that are signed.
+    assert spark.listening("notebook-0") - {"127.0.0.1"} == {spark.address("notebook-0")}
+
+
+def test_a_stranger_without_the_secret_gets_no_session(spark: Running):
+    code = "from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate().range(3).count()"
+    arguments = f"--conf spark.authenticate.secret={'0' * 64} pyspark-shell"
+    with pytest.raises(AssertionError):
+        spark.enter("notebook-0", "env", f"PYSPARK_SUBMIT_ARGS={arguments}", "timeout", "60", "python3", "-c", code)
+
+
+def test_jobs_cannot_be_submitted_over_http(spark: Running):
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"http://{spark.address('master-0')}:6066/v1/submissions/status/x", timeout=5)
+
+
+def test_no_secret_is_in_a_command_line(spark: Running):
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert not [name for name, key in spark.keys.items() if key in shown]
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "path", "sign"),
+    [
+        ("master-0", 8080, "/metrics/master/prometheus/", "metrics_master_aliveWorkers_Value"),
+        ("worker-0", 8081, "/metrics/prometheus/", "metrics_worker_coresFree_Value"),
+        ("notebook-0", 4040, "/metrics/executors/prometheus/", "metrics_executor_"),
+    ],
+)
+def test_metrics_are_there_to_scrape(spark: Running, kernel: Kernel, name: str, port: int, path: str, sign: str):
+    kernel.run("spark.range(3).count()")
+    with urlopen(f"http://{spark.address(name)}:{port}{path}", timeout=20) as answer:
+        assert sign in answer.read().decode()
+
+
+def test_idle_executors_are_given_back(tmp_path: Path):
+    with running(tmp_path, "spark", {"master": 1, "worker": 1, "notebook": 1}, executor_idle_seconds=5) as small:
+        one, other = Kernel(small.page("notebook-0", 8888)), Kernel(small.page("notebook-0", 8888))
+        assert int(one.run(SUM).split()[-1]) == TOTAL
+        # The only core there is has to come from the first, which still has its session.
+        assert int(other.run(SUM).split()[-1]) == TOTAL
+
+
+@contextmanager
+def working(spark: Running) -> Iterator["subprocess.Popen[str]"]:
+    """A job with blocks on both workers, and a task at work on each for a while."""
+    entrance = spark.here.folder(spark.wish.cluster, "notebook-0").enter
+    code = f"from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n{HELD}{SLOW}"
+    command = [entrance, "python3", "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as job:
+        assert job.stdout
+        assert job.stdout.readline() == "held\n"
+        until(lambda: spark.hook("worker-1", "busy")[0] == 0, 60)
+        yield job
+        job.kill()
+
+
+def cached_blocks(spark: Running, worker: str) -> int:
+    """How many cached blocks the running job has on a worker, as its driver says."""
+    for port in range(4040, 4050):
+        with suppress(OSError):
+            base = f"http://{spark.address('notebook-0')}:{port}/api/v1/applications"
+            rows = httpx.get(f"{base}/{httpx.get(base).json()[0]['id']}/executors").json()
+            blocks = [row["rddBlocks"] for row in rows if row["hostPort"].startswith(spark.address(worker))]
+            if sum(blocks):
+                return int(sum(blocks))
+    return 0
+
+
+def test_the_load_is_what_runs(spark: Running):
+    with working(spark):
+        assert spark.hook("worker-1", "busy") == (0, {"tasks": 1, "executors": 1})
+    until(lambda: spark.hook("worker-1", "busy") == (1, {"tasks": 0, "executors": 0}), 60)
+
+
+def test_a_worker_that_leaves_finishes_its_tasks_and_moves_its_blocks(spark: Running):
+    with working(spark) as job:
+        cached = until(lambda: cached_blocks(spark, "worker-1"))
+        report = spark.drain("worker-1")
+        assert job.stdout
+        assert job.stdout.read().split()[-1] == str(sum(range(24)))
+    assert (report.outcome, report.executors_start, report.executors_end) == (Outcome.DRAINED, 1, 0)
+    assert (report.tasks_start, report.tasks_end) == (1, 0)
+    # Each of its cached blocks, and the shuffled ones beside them.
+    assert report.blocks_moved
+    assert report.blocks_moved > cached
+    spark.grow("worker", "worker-1")
+    until(lambda: _alive_workers(spark) == 2, 90)
+
+
+def test_workers_come_back_to_a_master_that_was_killed(spark: Running):
+    for pid in spark.here.processes(spark.here.folder(spark.wish.cluster, "master-0")):
+        subprocess.run(["kill", "-9", str(pid)], check=False)
+    spark.grow("master", "master-0")
+    until(lambda: _alive_workers(spark) == 2, 90)
+
+
+def _alive_workers(spark: Running) -> int:
+    code, answer = spark.hook("master-0", "info")
+    return int(answer["workers"]) if code == 0 else 0
