@@ -40,6 +40,7 @@ CSRF_TRUSTED_ORIGINS = env_list("SLIPWAY_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("SLIPWAY_SECURE_COOKIES")
 SESSION_COOKIE_NAME = "slipway_session"
 SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "controlplane.console.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 
 DATA_DIR = Path(env("SLIPWAY_DATA_DIR") or BASE_DIR / "data")
@@ -159,7 +160,8 @@ CELERY_TRANSPORT_OPTIONS = json.loads(env("SLIPWAY_BROKER_OPTIONS", "{}"))
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+# Unset, the files are served from where the packages have them.
+STATIC_ROOT = env("SLIPWAY_STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = True
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 

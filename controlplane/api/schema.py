@@ -155,7 +155,10 @@ class AutoSchema(Spectacular):
     def _header_parameters(self) -> list[dict[str, Any]]:
         found = []
         if self.described.if_match:
-            tag = {"type": "string", "pattern": r'^("[0-9]{1,18}"|\*)$', "examples": ['"3"']}
+            tag = {
+                "anyOf": [{"type": "string", "pattern": '^"[0-9]{1,18}"$'}, {"const": "*"}],
+                "examples": ['"3"'],
+            }
             found.append(_header("If-Match", "Act only on this generation, as the ETag named it.", tag))
         if self.method not in _READING:
             key = {"type": "string", "pattern": f"^{KEY_PATTERN}$"}

@@ -37,7 +37,7 @@ def describe(
             "removes": _difference(before, after),
             "takes": claims.to_json(),
             "quota": held,
-            "fits": not any(level.get("short_by") for level in held),
+            "fits": all(level["short_by"] in {0, "0"} for level in held),
             "expected_seconds": selectors.usual_seconds([template_id], verb).get(template_id),
         }
     }

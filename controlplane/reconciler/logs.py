@@ -42,12 +42,18 @@ def keep(scope: Scope, places: Sequence[Place]) -> None:
 
 
 def tail(cluster: Cluster, node_name: str, lines: int) -> bytes:
-    """The last lines of a node, of its last incarnation where it is gone. Raises NotFound, TooBusy never."""
-    node = cluster.nodes.filter(name=node_name).first()
+    """The last lines of a node, of its last incarnation where it is gone. Raises NotFound."""
+    node = _node(cluster, node_name)
     text = _live(cluster, node) if node else b""
     if not text:
         text = _kept(cluster, node_name, must_exist=node is None)
     return b"".join(text.splitlines(keepends=True)[-lines:])
+
+
+def _node(cluster: Cluster, name: str) -> Node | None:
+    if not name.isprintable():
+        raise NotFound()
+    return cluster.nodes.filter(name=name).first()
 
 
 def _live(cluster: Cluster, node: Node) -> bytes:
@@ -68,7 +74,7 @@ def _kept(cluster: Cluster, node_name: str, *, must_exist: bool) -> bytes:
 
 def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
     """What the node writes from now on; b"" about once a second, so that the caller can stop. Raises NotFound."""
-    node = cluster.nodes.filter(name=node_name).first()
+    node = _node(cluster, node_name)
     if node is None:
         raise NotFound()
     return site_of(cluster).follow(cluster_ref(cluster), NodeRef(node.name, node.birth))

@@ -1,25 +1,22 @@
 """A client that knows nothing but the published description, and tries whatever that allows or forbids."""
 
-import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import schemathesis
-from django.core.wsgi import get_wsgi_application
-from django.db import connection
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from controlplane.api.idempotency import KEY_PATTERN
 from tenants.models import ApiToken
 from tests.api.conftest import World
+from tests.api.served import served
 
 LEAST_CASES = 2000
-KEY = "HTTP_IDEMPOTENCY_KEY"
 
 # Names that are there, so that more than refusals is seen; everything else is made up.
 KNOWN = {"tenant": ["acme"], "cluster": ["one", "two"], "template": ["pair"], "user": ["bob", "carol"]}
@@ -64,19 +61,11 @@ def config(token: str) -> SchemathesisConfig:
     )
 
 
-def application(environ: Any, start_response: Any) -> Iterable[bytes]:
-    """Requests come from threads of their own; what each opened is closed with it.
-
-    Keys are made fresh, or nearly every request would be refused for the key of the one before.
-    """
-    if re.fullmatch(KEY_PATTERN, environ.get(KEY, "")):
-        environ[KEY] = uuid4().hex
-    response = get_wsgi_application()(environ, start_response)
-    try:
-        return [b"".join(response)]
-    finally:
-        response.close()
-        connection.close()
+def with_a_key_of_its_own(context: Any, case: Any, kwargs: Any) -> None:
+    """Else nearly every request would be refused for the key of the one before."""
+    key = (case.headers or {}).get("Idempotency-Key")
+    if isinstance(key, str) and re.fullmatch(KEY_PATTERN, key):
+        case.headers["Idempotency-Key"] = uuid4().hex
 
 
 @pytest.fixture
@@ -84,18 +73,18 @@ def schema(transactional_db: None, world: World) -> Iterator[Any]:
     world.ready("one")
     world.launch("two")
     mine = str(ApiToken.objects.values_list("id", flat=True).get(user=world.people.alice))
-    logging.disable(logging.WARNING)
-    found = schemathesis.openapi.from_wsgi(
-        "/api/v1/openapi.json", application, config=config(world.alice.token)
-    )
+    with served() as address:
+        url = f"{address}/api/v1/openapi.json"
+        found = schemathesis.openapi.from_url(url, config=config(world.alice.token))
 
-    @found.hook("filter_case")
-    def keeps_the_token(context: Any, case: Any) -> bool:
-        revokes = case.operation.label.startswith("DELETE /api/v1/tokens")
-        return not (revokes and case.path_parameters.get("token") == mine)
+        @found.hook("filter_case")
+        def keeps_the_token(context: Any, case: Any) -> bool:
+            revokes = case.operation.label.startswith("DELETE /api/v1/tokens")
+            return not (revokes and case.path_parameters.get("token") == mine)
 
-    yield found
-    logging.disable(logging.NOTSET)
+        schemathesis.hook("before_call")(with_a_key_of_its_own)
+        yield found
+        schemathesis.hooks.unregister(with_a_key_of_its_own)
 
 
 @pytest.mark.timeout(900)
