@@ -5,6 +5,7 @@ get a small piece in front, so that they keep no thread or no common one: waits,
 """
 
 from typing import Any
+from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
 
@@ -14,6 +15,7 @@ from controlplane.api.waiting import Application, Receive, Scope, Send, Waiting,
 from controlplane.wsgi import application as django
 
 THREADS = 16
+ASCII = "".join(map(chr, range(128)))
 
 
 def in_threads(workers: int) -> Application:
@@ -36,6 +38,9 @@ reading = Following(in_threads(following.MOST))
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http" and not scope["query_string"].isascii():
+        # The bridge to WSGI takes only what a query may have by the book.
+        scope = {**scope, "query_string": quote(scope["query_string"], safe=ASCII).encode()}
     if wish := wish_of(scope):
         await waiting(scope, receive, send, wish)
     elif follows(scope):

@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 from drf_spectacular.drainage import set_override
 from rest_framework import serializers
 
+from controlplane.api.parsers import is_text
 from tenants.amounts import parse
 from tenants.errors import Invalid
 from tenants.names import NAME_PATTERN, USERNAME_PATTERN, validate_name, validate_username
@@ -69,13 +70,13 @@ def _wrong(message: str) -> NoReturn:
 
 
 class Text(Documented, serializers.CharField):
-    """One line of printable text, taken as it is."""
+    """Text, taken as it is."""
 
     def __init__(self, *, most: int, least: int = 0, **kwargs: Any) -> None:
         self.most, self.least = most, least
-        schema: Schema = {"type": "string", "maxLength": most}
+        schema: Schema = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
         if least:
-            schema |= {"minLength": least, "pattern": r"^[^\s\x00-\x1f\x7f-\x9f]"}
+            schema["minLength"] = least
         kwargs.setdefault("schema", schema)
         super().__init__(allow_blank=not least, **kwargs)
 
@@ -89,7 +90,9 @@ class Text(Documented, serializers.CharField):
             _wrong("Must be text.")
         if not self.least <= len(data) <= self.most:
             _wrong(f"Must have {self.least} to {self.most} characters.")
-        return str(data)
+        if not is_text(data):
+            _wrong("Must have no NUL and no broken characters.")
+        return data
 
 
 class Name(Documented, serializers.Field[str, Any, str, Any]):

@@ -74,7 +74,7 @@ def _check(value: Any) -> None:
         if not level:
             return
         for item in level:
-            if isinstance(item, str) and not _is_text(item):
+            if isinstance(item, str) and not is_text(item):
                 raise ParseError("Text must have no NUL and no broken characters.")
         level = [inner for item in level for inner in _inside(item)]
     if level:
@@ -89,7 +89,8 @@ def _inside(value: Any) -> Iterator[Any]:
         yield from value
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether the database can take it."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

@@ -212,6 +212,8 @@ class AutoSchema(Spectacular):
         schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if isinstance(serializer, In):
             schema["additionalProperties"] = False
+            if serializer.least:
+                schema["minProperties"] = serializer.least
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:

@@ -15,6 +15,9 @@ _Base = serializers.Serializer[Any]
 class In(_Base):
     """A body. Fields that it does not know are refused."""
 
+    # How many of its fields must be there, whichever they are.
+    least = 0
+
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
             raise serializers.ValidationError({"non_field_errors": ["Must be an object."]})
@@ -24,6 +27,8 @@ class In(_Base):
             raise serializers.ValidationError(
                 {key: [f"Unknown field. Known here: {known}."] for key in unknown}
             )
+        if len(data) < self.least:
+            raise serializers.ValidationError({"non_field_errors": [f"Name at least {self.least} field."]})
         return super().to_internal_value(data)
 
 

@@ -225,8 +225,16 @@ def forget_foreign_pid(server: Postgres) -> None:
         return
     with os.fdopen(file, "r+") as lines:
         first, _, rest = lines.read().partition("\n")
-        if Path(f"/proc/{first}/cwd").resolve() == server.data.resolve():
+        if _works_in(first, server.data):
             return
         lines.seek(0)
         lines.write(f"{os.getpid()}\n{rest}")
         lines.truncate()
+
+
+def _works_in(pid: str, folder: Path) -> bool:
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")) == folder.resolve()
+    except OSError:
+        # It is gone, maybe just now, or another user's.
+        return False

@@ -87,7 +87,8 @@ def test_every_wrong_field_is_named_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["pagesize=1", "page_size=0", "page_size=x", "phase=gone", "page_size=1&page_size=2"]
+    "query",
+    ["pagesize=1", "page_size=0", "page_size=x", "phase=gone", "page_size=1&page_size=2", "owner=%00"],
 )
 def test_a_wrong_parameter_is_refused_by_name(world: World, query: str) -> None:
     answer = world.bob.get(f"clusters?{query}")

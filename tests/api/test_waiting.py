@@ -197,6 +197,14 @@ def test_everything_else_goes_straight_to_the_application(path: str, query: str,
     assert wish_of({"type": "http", "path": path, "query_string": query.encode(), "method": method}) is None
 
 
+def test_a_query_that_is_not_ascii_is_answered_like_any_other(outside: World) -> None:
+    async def scenario() -> None:
+        request = await Request(outside.bob.token, f"{ACME}/clusters?ph\xe4se=1").send_off()
+        assert (request.status, request.body["errors"][0]["parameter"]) == (400, "ph\xe4se")
+
+    drive(scenario)
+
+
 def test_a_log_is_read_along_until_the_reader_leaves(outside: World) -> None:
     outside.ready("one")
 

@@ -35,6 +35,8 @@ class LimitsField(Tree):
 class LimitsIn(In):
     """The named resources change, the others stay. null: unlimited."""
 
+    least = 1
+
     cpu = Quantity("cpu", required=False, allow_null=True)
     memory = Quantity("memory", required=False, allow_null=True)
     gpu = Quantity("gpu", required=False, allow_null=True)
