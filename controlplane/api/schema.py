@@ -114,7 +114,8 @@ class AutoSchema(Spectacular):
     def _get_request_body(self, direction: str = "request") -> Any:
         body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
         if body:
-            body["required"] = any(field.required for field in self.described.body().fields.values())
+            serializer = self.described.body()
+            body["required"] = serializer.not_empty or any(f.required for f in serializer.fields.values())
         return body
 
     def _get_parameters(self) -> list[dict[str, Any]]:
@@ -212,8 +213,8 @@ class AutoSchema(Spectacular):
         schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if isinstance(serializer, In):
             schema["additionalProperties"] = False
-            if serializer.least:
-                schema["minProperties"] = serializer.least
+            if serializer.not_empty:
+                schema["minProperties"] = 1
         return schema
 
     def _is_list_view(self, serializer: Any = None) -> bool:

@@ -15,8 +15,8 @@ _Base = serializers.Serializer[Any]
 class In(_Base):
     """A body. Fields that it does not know are refused."""
 
-    # How many of its fields must be there, whichever they are.
-    least = 0
+    # Whether some field must be there, whichever it is.
+    not_empty = False
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
@@ -27,8 +27,8 @@ class In(_Base):
             raise serializers.ValidationError(
                 {key: [f"Unknown field. Known here: {known}."] for key in unknown}
             )
-        if len(data) < self.least:
-            raise serializers.ValidationError({"non_field_errors": [f"Name at least {self.least} field."]})
+        if self.not_empty and not data:
+            raise serializers.ValidationError({"non_field_errors": ["Name at least one field."]})
         return super().to_internal_value(data)
 
 

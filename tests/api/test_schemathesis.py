@@ -61,6 +61,7 @@ def config(token: str) -> SchemathesisConfig:
                     "include-operation-id": DEPEND_ON_DATA,
                     "checks": {"positive_data_acceptance": {"expected-statuses": [*GRANTED, "400"]}},
                 },
+                {"include-tag": ["cluster"], "generation": {"max-examples": 25}},
                 # Takes the same body as template.create, whose every corner is tried.
                 {"include-operation-id": ["template.update"], "phases": {"coverage": {"enabled": False}}},
             ],
@@ -109,7 +110,8 @@ def test_no_fault_is_found_in_thousands_of_requests(schema: Any) -> None:
     print(f"{sum(cases.values())} cases: {dict(cases)}; answers: {dict(sorted(statuses.items()))}")
     assert not faults, "\n\n".join([f"{len(faults)} faults", *list(faults)[:10]])
     assert sum(cases.values()) >= LEAST_CASES
-    assert min(statuses[200], statuses[201] + statuses[202] + statuses[204]) > 50
+    assert statuses[200] > 100
+    assert statuses[201] + statuses[202] + statuses[204] > 30
 
 
 def _error(event: Any) -> str:

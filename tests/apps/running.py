@@ -3,15 +3,17 @@
 import json
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode, DrainReport, NodeRef, NodeState
+from controlplane.provisioners.local.layout import NodeFolder
 from templates import catalog
 from templates.schema import App, Group, Launch
 from tests.provisioners.launching import until
@@ -25,7 +27,9 @@ CACHE = Path.home() / ".cache" / "slipway" / "runtimes"
 class Running:
     """One cluster. `counts` are nodes by role; a role that is not named has none."""
 
-    def __init__(self, here: Machine, app: App, counts: Mapping[str, int], settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, here: Machine, app: App, counts: Mapping[str, int], settings: Mapping[str, Any]
+    ) -> None:
         self.here, self.site = here, here.site
         chosen = {name: schema["default"] for name, schema in app.settings.items()} | dict(settings)
         groups = tuple(Group(name, name, count, app.role(name).default) for name, count in counts.items())
@@ -50,15 +54,36 @@ class Running:
         assert not broken, [(node.name, node.message, self.log(node.name)) for node in broken]
         return all(node.state == NodeState.READY for node in seen)
 
+    def restart(self) -> None:
+        """A new run, with new keys."""
+        self.site.end_run(self.wish.cluster, self.wish.run)
+        until(lambda: not self.site.look(self.wish.cluster, ()).nodes, 60)
+        self.keys = {name: secrets.token_hex(32) for name in self.keys}
+        self.wish = replace(self.wish, run=self.wish.run + 1, secrets=self.keys)
+        self.start()
+
+    def kill(self, name: str) -> None:
+        for pid in self.here.processes(self._folder(name)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def address(self, name: str) -> str:
         return next(node.address for node in self.site.look(self.wish.cluster, ()).nodes if node.name == name)
 
     def log(self, name: str) -> str:
-        return self.site.logs(self.wish.cluster, NodeRef(name, 1), tail_bytes=4000).decode(errors="replace")
+        return self.site.logs(self.wish.cluster, self._ref(name), tail_bytes=4000).decode(errors="replace")
+
+    def _folder(self, name: str) -> NodeFolder:
+        birth = next(node.birth for node in self.wish.nodes if node.name == name)
+        return self.here.folder(self.wish.cluster, name, run=self.wish.run, birth=birth)
+
+    def entrance(self, name: str) -> Path:
+        """A program that runs a command in the environment of a node."""
+        return self._folder(name).enter
 
     def enter(self, name: str, *command: str, seconds: float = 180) -> str:
         """What a command prints in the environment of a node."""
-        entrance = self.here.folder(self.wish.cluster, name).enter
+        entrance = self.entrance(name)
         done = subprocess.run(
             [entrance, *command], capture_output=True, text=True, timeout=seconds, check=False
         )
@@ -67,7 +92,7 @@ class Running:
 
     def hook(self, name: str, hook: str) -> tuple[int, dict[str, Any]]:
         """Exit code and answer of a hook of a node."""
-        entrance = self.here.folder(self.wish.cluster, name).enter
+        entrance = self.entrance(name)
         done = subprocess.run(
             [entrance, "sh", "-c", f'exec "$SLIPWAY_DIR_APP/hooks/{hook}"'],
             capture_output=True,
@@ -83,13 +108,18 @@ class Running:
 
     def listening(self, name: str) -> set[str]:
         """The addresses that processes of this node accept connections at."""
-        mine = {str(pid) for pid in self.here.processes(self.here.folder(self.wish.cluster, name))}
-        lines = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+        mine = {str(pid) for pid in self.here.processes(self._folder(name))}
+        lines = subprocess.run(
+            ["ss", "-Hltnp"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
         found = {line.split()[3] for line in lines if any(f"pid={pid}," in line for pid in mine)}
         return {address.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for address in found}
 
+    def _ref(self, name: str) -> NodeRef:
+        return NodeRef(name, self._folder(name).birth)
+
     def drain(self, name: str, seconds: int = 60) -> DrainReport:
-        self.site.begin_drain(self.wish.cluster, [NodeRef(name, 1)], seconds)
+        self.site.begin_drain(self.wish.cluster, [self._ref(name)], seconds)
         return until(lambda: self._report(name), seconds + 30)
 
     def _report(self, name: str) -> DrainReport | None:

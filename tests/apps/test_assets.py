@@ -76,7 +76,9 @@ def test_executors_fill_every_worker(submit: ModuleType, cores: list[int], size:
     assert submit.executor_cores(cores) == size
 
 
-@pytest.mark.parametrize(("text", "mib"), [("512m", 512), ("2g", 2048), ("1G", 1024), ("2048", 2048), ("1gb", 1024)])
+@pytest.mark.parametrize(
+    ("text", "mib"), [("512m", 512), ("2g", 2048), ("1G", 1024), ("2048", 2048), ("1gb", 1024)]
+)
 def test_memory_is_read_as_spark_writes_it(submit: ModuleType, text: str, mib: int):
     assert submit.mebibytes(text) == mib
 
@@ -119,5 +121,7 @@ def test_the_templates_that_ship_can_be_launched():
     bodies = catalog.load_templates()
     assert set(bodies) == {"spark", "spark-notebook", "notebook", "dask"}
     for body in bodies.values():
-        revision = parse_revision({**body, "app": {"name": body["app"], "version": "x"}}, shipped(body["app"]))
+        revision = parse_revision(
+            {**body, "app": {"name": body["app"], "version": "x"}}, shipped(body["app"])
+        )
         assert expand(revision, LaunchRequest()).takes.clusters == 1

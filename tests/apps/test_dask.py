@@ -58,7 +58,9 @@ def test_everything_listens_at_the_address_of_its_node_alone(dask: Running):
 
 def test_a_client_with_keys_of_its_own_is_refused(dask: Running):
     scheduler = f"tls://{dask.address('scheduler-0')}:8786"
-    assert dask.enter("notebook-0", "python3", "-c", STRANGER.format(scheduler=scheduler)).strip() == "refused"
+    assert (
+        dask.enter("notebook-0", "python3", "-c", STRANGER.format(scheduler=scheduler)).strip() == "refused"
+    )
 
 
 def test_no_secret_is_in_a_command_line(dask: Running):
@@ -74,7 +76,7 @@ def test_keys_are_readable_by_their_owner_alone(dask: Running):
 @contextmanager
 def working(dask: Running) -> Iterator["subprocess.Popen[str]"]:
     """A job with results on both workers, and a task at work on each for a while."""
-    entrance = dask.here.folder(dask.wish.cluster, "notebook-0").enter
+    entrance = dask.entrance("notebook-0")
     command = [entrance, "python3", "-c", CONNECT + WORK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as job:
         assert job.stdout
@@ -98,7 +100,7 @@ def test_a_worker_that_leaves_finishes_its_task_and_moves_its_results(dask: Runn
 
 def test_the_last_worker_does_not_pretend_to_have_moved_anything(dask: Running):
     keep = CONNECT + "held = client.submit(lambda: 42)\nwait(held)\nprint('held', flush=True)\ntime.sleep(60)"
-    entrance = dask.here.folder(dask.wish.cluster, "notebook-0").enter
+    entrance = dask.entrance("notebook-0")
     with subprocess.Popen([entrance, "python3", "-c", keep], stdout=subprocess.PIPE, text=True) as job:
         assert job.stdout
         job.stdout.readline()

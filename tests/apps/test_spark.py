@@ -39,7 +39,9 @@ print(sc.range(24, numSlices=24).map(slow).sum())
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("spark"), "spark", {"master": 1, "worker": 2, "notebook": 1}) as cluster:
+    with running(
+        tmp_path_factory.mktemp("spark"), "spark", {"master": 1, "worker": 2, "notebook": 1}
+    ) as cluster:
         yield cluster
 
 
@@ -51,10 +53,12 @@ def kernel(spark: Running) -> Kernel:
 def test_the_first_cell_of_a_notebook_computes_on_the_cluster(spark: Running):
     fresh = Kernel(spark.page("notebook-0", 8888))
     assert int(fresh.run(SUM).split()[-1]) == TOTAL
-    assert fresh.run("print(spark.sparkContext.master)").strip() == f"spark://{spark.address('master-0')}:7077"
-    assert fresh.run("from pyspark.sql import SparkSession\nprint(SparkSession.getActiveSession() is spark)") == (
-        "True\n"
+    assert (
+        fresh.run("print(spark.sparkContext.master)").strip() == f"spark://{spark.address('master-0')}:7077"
     )
+    assert fresh.run(
+        "from pyspark.sql import SparkSession\nprint(SparkSession.getActiveSession() is spark)"
+    ) == ("True\n")
     fresh.api("DELETE", f"/api/kernels/{fresh._id}")
 
 
@@ -71,7 +75,9 @@ def test_a_person_may_have_a_session_of_their_own(kernel: Kernel):
 
 
 def test_a_job_is_submitted_and_says_which_workers_ran_it(spark: Running):
-    printed = spark.enter("notebook-0", "spark-submit", str(FOLDER / "spark" / "examples" / "sum.py")).splitlines()
+    printed = spark.enter(
+        "notebook-0", "spark-submit", str(FOLDER / "spark" / "examples" / "sum.py")
+    ).splitlines()
     assert printed[0] == f"sum {TOTAL}"
     assert len(set(printed[1:])) == 2
     assert all(line.startswith("worker worker-") for line in printed[1:])
@@ -89,7 +95,9 @@ def test_a_stranger_without_the_secret_gets_no_session(spark: Running):
     code = "from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate().range(3).count()"
     arguments = f"--conf spark.authenticate.secret={'0' * 64} pyspark-shell"
     with pytest.raises(AssertionError):
-        spark.enter("notebook-0", "env", f"PYSPARK_SUBMIT_ARGS={arguments}", "timeout", "60", "python3", "-c", code)
+        spark.enter(
+            "notebook-0", "env", f"PYSPARK_SUBMIT_ARGS={arguments}", "timeout", "60", "python3", "-c", code
+        )
 
 
 def test_jobs_cannot_be_submitted_over_http(spark: Running):
@@ -110,14 +118,18 @@ def test_no_secret_is_in_a_command_line(spark: Running):
         ("notebook-0", 4040, "/metrics/executors/prometheus/", "metrics_executor_"),
     ],
 )
-def test_metrics_are_there_to_scrape(spark: Running, kernel: Kernel, name: str, port: int, path: str, sign: str):
+def test_metrics_are_there_to_scrape(
+    spark: Running, kernel: Kernel, name: str, port: int, path: str, sign: str
+):
     kernel.run("spark.range(3).count()")
     with urlopen(f"http://{spark.address(name)}:{port}{path}", timeout=20) as answer:
         assert sign in answer.read().decode()
 
 
 def test_idle_executors_are_given_back(tmp_path: Path):
-    with running(tmp_path, "spark", {"master": 1, "worker": 1, "notebook": 1}, executor_idle_seconds=5) as small:
+    with running(
+        tmp_path, "spark", {"master": 1, "worker": 1, "notebook": 1}, executor_idle_seconds=5
+    ) as small:
         one, other = Kernel(small.page("notebook-0", 8888)), Kernel(small.page("notebook-0", 8888))
         assert int(one.run(SUM).split()[-1]) == TOTAL
         # The only core there is has to come from the first, which still has its session.
@@ -127,7 +139,7 @@ def test_idle_executors_are_given_back(tmp_path: Path):
 @contextmanager
 def working(spark: Running) -> Iterator["subprocess.Popen[str]"]:
     """A job with blocks on both workers, and a task at work on each for a while."""
-    entrance = spark.here.folder(spark.wish.cluster, "notebook-0").enter
+    entrance = spark.entrance("notebook-0")
     code = f"from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n{HELD}{SLOW}"
     command = [entrance, "python3", "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as job:
@@ -168,16 +180,24 @@ def test_a_worker_that_leaves_finishes_its_tasks_and_moves_its_blocks(spark: Run
     assert report.blocks_moved
     assert report.blocks_moved > cached
     spark.grow("worker", "worker-1")
-    until(lambda: _alive_workers(spark) == 2, 90)
+    until(lambda: alive_workers(spark) == 2, 90)
 
 
-def test_workers_come_back_to_a_master_that_was_killed(spark: Running):
-    for pid in spark.here.processes(spark.here.folder(spark.wish.cluster, "master-0")):
-        subprocess.run(["kill", "-9", str(pid)], check=False)
+def test_a_killed_master_comes_back_with_its_workers_and_sessions(spark: Running, kernel: Kernel):
+    assert int(kernel.run(SUM).split()[-1]) == TOTAL
+    spark.kill("master-0")
     spark.grow("master", "master-0")
-    until(lambda: _alive_workers(spark) == 2, 90)
+    until(lambda: alive_workers(spark) == 2, 60)
+    assert int(kernel.run(SUM).split()[-1]) == TOTAL
 
 
-def _alive_workers(spark: Running) -> int:
+def test_the_next_start_waits_for_nothing_of_the_last(tmp_path: Path):
+    with running(tmp_path, "spark", {"master": 1, "worker": 1}, notebook=False) as small:
+        small.restart()
+        assert small.hook("master-0", "info")[1]["workers"] == 1
+        assert small.site.look(small.wish.cluster, ()).nodes[0].run == 2
+
+
+def alive_workers(spark: Running) -> int:
     code, answer = spark.hook("master-0", "info")
     return int(answer["workers"]) if code == 0 else 0

@@ -35,7 +35,7 @@ class LimitsField(Tree):
 class LimitsIn(In):
     """The named resources change, the others stay. null: unlimited."""
 
-    least = 1
+    not_empty = True
 
     cpu = Quantity("cpu", required=False, allow_null=True)
     memory = Quantity("memory", required=False, allow_null=True)

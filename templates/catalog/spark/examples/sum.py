@@ -1,6 +1,6 @@
 """Adds the numbers below ten million on the cluster; prints the sum and the ids of the workers that added.
 
-    spark-submit sum.py
+spark-submit sum.py
 """
 
 import json
@@ -27,7 +27,9 @@ def worker_ids() -> dict[str, str]:
     with urllib.request.urlopen(f"{os.environ['SPARK_MASTER_UI']}/json/", timeout=10) as answer:
         workers = json.load(answer)["workers"]
     return {
-        urlsplit(worker["webuiaddress"]).netloc: worker["id"] for worker in workers if worker["state"] == "ALIVE"
+        urlsplit(worker["webuiaddress"]).netloc: worker["id"]
+        for worker in workers
+        if worker["state"] == "ALIVE"
     }
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 ADDRESS = os.environ["SLIPWAY_ADDRESS"]
@@ -80,7 +81,7 @@ def executors() -> list[Answer]:
     found = []
     for _, words in processes():
         if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words:
-            given = dict(zip(words, words[1:], strict=False))
+            given = dict(pairwise(words))
             if given.get("--worker-url", "").endswith(mine):
                 driver = re.search(r"@\[?([^\]@]+?)\]?:\d+$", given.get("--driver-url", ""))
                 found.append(
@@ -126,7 +127,9 @@ def driver_executors(host: str, app: str) -> list[Answer] | None:
     """The executors of an application, from its driver's page. None when no page of that host is about it."""
     for number in range(JOBS_PORT, JOBS_PORT + SESSIONS):
         try:
-            rows: list[Answer] = ask(host, number, f"/api/v1/applications/{app}/executors", seconds=DRIVER_SECONDS)
+            rows: list[Answer] = ask(
+                host, number, f"/api/v1/applications/{app}/executors", seconds=DRIVER_SECONDS
+            )
         except Unreachable:
             return None
         except NotNow:

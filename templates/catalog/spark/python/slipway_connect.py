@@ -34,7 +34,9 @@ class TokenChannel(ChannelBuilder):
         return grpc.intercept_channel(self._insecure_channel(self._endpoint), WithToken(self._token))
 
 
-class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor):
+class WithToken(
+    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor
+):
     def __init__(self, token: str) -> None:
         self._token = token
 

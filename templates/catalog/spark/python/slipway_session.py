@@ -67,9 +67,12 @@ def is_alive(future: "Future[Any]") -> bool:
 
 
 def open_session() -> Any:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    return SparkSession.builder.appName("notebook").getOrCreate()
+    # Who has one already keeps it as it is; asking for another name would only be answered with a warning.
+    builder = SparkSession.builder
+    return (builder if SparkContext._active_spark_context else builder.appName("notebook")).getOrCreate()
 
 
 def make_active(session: Any) -> Any:
