@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
 
-from controlplane.api import following
+from controlplane.api import bodies, following
 from controlplane.api.following import Following, follows
 from controlplane.api.waiting import Application, Receive, Scope, Send, Waiting, wish_of
 from controlplane.wsgi import application as django
 
 THREADS = 16
+BODILESS = ("GET", "HEAD")
 ASCII = "".join(map(chr, range(128)))
 
 
@@ -23,11 +24,14 @@ def in_threads(workers: int) -> Application:
     pooled: Any = WSGIMiddleware(wsgi, workers=workers)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        # granian's `receive` gives a future, the threads hand over coroutines alone.
-        async def receive_message() -> Any:
-            return await receive()
-
-        await pooled(scope, receive_message, send)
+        if scope["type"] != "http":
+            await pooled(scope, receive, send)
+            return
+        body = b"" if scope["method"] in BODILESS else await bodies.read_whole(receive)
+        if isinstance(body, int):
+            await bodies.refuse(send, body)
+        else:
+            await pooled(scope, bodies.again(body), send)
 
     return application
 

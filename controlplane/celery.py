@@ -25,7 +25,7 @@ def listen(nudge: Callable[[], None]) -> threading.Thread:
     def there_is_work() -> None:
         nudge()
 
-    broker().task(name=TASK)(there_is_work)
+    broker().task(name=TASK)(there_is_work)  # type: ignore[no-untyped-call]
     thread = threading.Thread(target=_consume, args=[nudge], name="celery", daemon=True)
     thread.start()
     return thread

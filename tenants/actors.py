@@ -1,6 +1,7 @@
 """Who asks, and by what right."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
@@ -31,7 +32,7 @@ class Actor:
     """The asker of one request.
 
     site_admin: the user stands above tenants. scopes: None means all. tenant_id: the one tenant that the
-    token is bound to; such a token has none of its owner's powers above that tenant.
+    token is bound to; such a token has none of its owner's powers above that tenant. expires_at: of the token.
     """
 
     user_id: UUID
@@ -41,6 +42,7 @@ class Actor:
     tenant_id: UUID | None = None
     via: Via = "session"
     request_id: str = ""
+    expires_at: datetime | None = None
 
     @property
     def above_tenants(self) -> bool:
@@ -66,6 +68,7 @@ def actor_for(user: "User", *, token: "ApiToken | None" = None, request_id: str 
         tenant_id=None if token is None else token.tenant_id,
         via="session" if token is None else "token",
         request_id=request_id,
+        expires_at=None if token is None else token.expiry,
     )
 
 

@@ -58,8 +58,8 @@ def refused(
 ) -> None:
     """Adds a row about a refusal, in a transaction of its own; call it after the rollback.
 
-    Equal refusals within a minute are counted in one row until it is sealed. Never raises: a refusal is
-    answered as such even when it cannot be written down, which then stands in the log.
+    Refusals of one actor for one reason within a minute are counted in one row until it is sealed. Never raises:
+    a refusal is answered as such even when it cannot be written down, which then stands in the log.
     """
     who = _who(actor, verb, target, tenant)
     try:
@@ -81,7 +81,8 @@ def refused(
 
 def _counted(who: Mapping[str, Any], reason: str) -> bool:
     """Counts the refusal in the row of an equal one, if there is one that is young and unsealed."""
-    keys = ("tenant_id", "actor_id", "via", "verb", "target")
+    # Not by target: who tries one name after another writes one row, which keeps the first.
+    keys = ("tenant_id", "actor_id", "via", "verb")
     equal = AuditEvent.objects.filter(
         **{f"{key}__isnull" if who[key] is None else key: who[key] is None or who[key] for key in keys},
         outcome=Outcome.DENIED,

@@ -38,6 +38,15 @@ KNOWN: Final = {
     500: ("INTERNAL", "Internal error"),
 }
 INTERNAL: Final = "Something went wrong here. It is in the log under this request_id."
+# What a request is about, the narrowest first, by the names in URLs.
+_NOUNS: Final = {
+    "cluster": "cluster",
+    "template": "template",
+    "operation": "operation",
+    "user": "member",
+    "token": "token",
+    "tenant": "tenant",
+}
 # Waited too long for a lock, was cancelled, or lost to another transaction: nothing happened, try again.
 _PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
 
@@ -149,10 +158,15 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
     audit.refused(
         actor=actor_of(request),
         verb=operation.id if operation else str(request.method).lower(),
-        target=request.path.removeprefix("/api/v1/"),
+        target=_target(context["kwargs"]),
         reason=refusal.reason,
         tenant=_tenant_named(context["kwargs"].get("tenant")),
     )
+
+
+def _target(path: Mapping[str, str]) -> str:
+    """What the URL was about, in the words of the audit."""
+    return next((f"{noun}/{path[name]}" for name, noun in _NOUNS.items() if name in path), "site")
 
 
 def _tenant_named(ident: str | None) -> Tenant | None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import threading
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from django.http import HttpRequest
 
@@ -19,7 +20,7 @@ _FULL: Final = "slipway.full"
 def follows(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
-        and b"follow=true" in scope["query_string"]
+        and parse_qs(scope["query_string"].decode("latin-1")).get("follow") == ["true"]
         and bool(_PATH.fullmatch(scope["path"]))
     )
 
@@ -55,8 +56,8 @@ async def _no_body() -> dict[str, Any]:
 
 
 def is_full(request: HttpRequest) -> bool:
-    """Whether as many read along already as may."""
-    return bool(_scope(request).get(_FULL))
+    """Whether as many read along already as may; always where the request did not come through the middleware."""
+    return bool(_scope(request).get(_FULL, "asgi.scope" in request.META))
 
 
 def gone_of(request: HttpRequest) -> threading.Event:

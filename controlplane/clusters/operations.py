@@ -48,7 +48,7 @@ def operation_begin(
         kind=verb,
         actor=actor,
         generation=cluster.generation,
-        deadline=None if verb in ENDLESS else now + DEADLINE,
+        deadline=None if verb in ENDLESS else now + _time_for(cluster, verb),
     )
     names = steps or STEPS[verb]
     Step.objects.bulk_create(
@@ -62,6 +62,10 @@ def operation_begin(
         for position, name in enumerate(names)
     )
     return operation
+
+
+def _time_for(cluster: Cluster, verb: Verb) -> timedelta:
+    return DEADLINE + timedelta(seconds=cluster.drain_seconds if verb is Verb.RESIZE else 0)
 
 
 def operation_end(operation: Operation, state: State, *, reason: str = "", message: str = "") -> bool:

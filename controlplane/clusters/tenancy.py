@@ -1,12 +1,14 @@
-"""What a change of a tenant means to its clusters: every one of them is looked at again."""
+"""What a change of a tenant means to its clusters."""
 
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
+from controlplane.clusters.models import ClusterShare
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
+from tenants.models import Membership
 from tenants.signals import tenant_changed
 
 _WAKE_ALL = """
@@ -21,9 +23,22 @@ def connect() -> None:
     tenant_changed.connect(_on_change, dispatch_uid="clusters")
 
 
-def _on_change(sender: object, *, tenant_id: UUID, change: str, **_: Any) -> None:
-    if change != "state":
-        return
+def _on_change(
+    sender: object, *, tenant_id: UUID, change: str, user_id: UUID | None = None, **_: Any
+) -> None:
+    if change == "members" and user_id is not None:
+        _drop_shares(tenant_id, user_id)
+    if change == "state":
+        _look_at_all(tenant_id)
+
+
+def _drop_shares(tenant_id: UUID, user_id: UUID) -> None:
+    """Who leaves the tenant leaves what was shared with them there."""
+    if not Membership.objects.filter(tenant_id=tenant_id, user_id=user_id).exists():
+        ClusterShare.objects.filter(content_object__tenant_id=tenant_id, user_id=user_id).delete()
+
+
+def _look_at_all(tenant_id: UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_WAKE_ALL, [Kind.CLUSTER, tenant_id])
     wake(Kind.TENANT, tenant_id, tenant_id=tenant_id)

@@ -45,4 +45,4 @@ def _is_site_admin(request: HttpRequest) -> bool:
         found = BearerAuthentication().authenticate(asked)
     except AuthenticationFailed:
         return False
-    return found is not None and actor_of(asked).site_admin
+    return found is not None and actor_of(asked).above_tenants and actor_of(asked).has_scope("tenants:read")

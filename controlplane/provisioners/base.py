@@ -21,12 +21,17 @@ from tenants.amounts import Amounts
 CALL_SECONDS = 5
 
 
+def plain(text: str) -> str:
+    """What a database takes of what a node or a program wrote."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 class Temporary(Exception):  # noqa: N818 - read as an outcome
     """Nothing is known; try again after `delay` seconds. Never a reason to call anything failed or gone."""
 
     def __init__(self, reason: str, message: str, *, delay: float = 2.0) -> None:
         super().__init__(f"{reason}: {message}")
-        self.reason, self.message, self.delay = reason, message, delay
+        self.reason, self.message, self.delay = reason, plain(message), delay
 
 
 class Permanent(Exception):  # noqa: N818
@@ -34,7 +39,7 @@ class Permanent(Exception):  # noqa: N818
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
-        self.reason, self.message = reason, message
+        self.reason, self.message = reason, plain(message)
 
 
 class NodeState(StrEnum):
@@ -138,6 +143,10 @@ class ObservedNode:
     exit_code: int | None = None
     stages: Mapping[str, datetime] = field(default_factory=dict)
     drain: DrainReport | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("incarnation", "address", "reason", "message"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import structlog
 from django.utils import timezone
 
-from controlplane.clusters.models import Cluster, Node, NodeLog
+from controlplane.clusters.models import Cluster, Event, Node, NodeLog
 from controlplane.provisioners.base import NodeRef, Permanent, Temporary
 from controlplane.reconciler.scope import Scope, cluster_ref, site_of
 from controlplane.reconciler.view import Place
@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 KEPT_BYTES = 1024 * 1024
 KEPT_FOR = timedelta(days=7)
+KEPT_BIRTHS = 20
+EVENTS_KEPT_FOR = timedelta(days=90)
 LOST = b"[the log of this node was lost with the machine it ran on]\n"
 
 
@@ -31,7 +33,14 @@ def keep(scope: Scope, places: Sequence[Place]) -> None:
             log.warning(
                 "log_not_kept", cluster=str(scope.cluster.id), node=place.name, error=str(error)[:200]
             )
-            tail = LOST
+            NodeLog.objects.get_or_create(
+                cluster=scope.cluster,
+                run=place.run,
+                name=place.name,
+                birth=place.birth,
+                defaults={"tail": gzip.compress(LOST, 3)},
+            )
+            continue
         NodeLog.objects.update_or_create(
             cluster=scope.cluster,
             run=place.run,
@@ -39,6 +48,15 @@ def keep(scope: Scope, places: Sequence[Place]) -> None:
             birth=place.birth,
             defaults={"tail": gzip.compress(tail, 3), "kept_at": timezone.now()},
         )
+        _drop_oldest(scope.cluster, place.name)
+
+
+def _drop_oldest(cluster: Cluster, name: str) -> None:
+    """A node that ends again and again keeps the logs of its last births alone."""
+    kept = (
+        NodeLog.objects.filter(cluster=cluster, name=name).order_by("-kept_at").values_list("pk", flat=True)
+    )
+    NodeLog.objects.filter(pk__in=list(kept[KEPT_BIRTHS : KEPT_BIRTHS + 100])).delete()
 
 
 def tail(cluster: Cluster, node_name: str, lines: int) -> bytes:
@@ -81,5 +99,7 @@ def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
 
 
 def purge() -> int:
-    """Drop what was kept long enough."""
-    return NodeLog.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()[0]
+    """Drop the logs and events that were kept long enough; how many."""
+    now = timezone.now()
+    logs = NodeLog.objects.filter(kept_at__lt=now - KEPT_FOR).delete()[0]
+    return logs + Event.objects.filter(at__lt=now - EVENTS_KEPT_FOR).delete()[0]

@@ -3,13 +3,14 @@
 import time
 from dataclasses import replace
 
+from controlplane.clusters.phases import Goal
 from controlplane.metrics import instruments
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.reconciler import acts, trouble
 from controlplane.reconciler.plan import plan
 from controlplane.reconciler.record import Stale, record
 from controlplane.reconciler.scope import Learned, read
-from controlplane.reconciler.view import Trouble
+from controlplane.reconciler.view import Act, Trouble
 from controlplane.work.claim import Claimed
 from controlplane.work.models import Kind
 from controlplane.work.wake import forget
@@ -44,5 +45,8 @@ def reconcile(claimed: Claimed) -> float | None:
         except Temporary as error:
             trouble.stand_still(claimed, scope, error)
         except Permanent as error:
+            if scope.view.goal is not Goal.RUNNING or step.act in {Act.LOOK, Act.END_RUN}:
+                # Going away never fails: it is tried for ever, and says why it is not done.
+                trouble.stand_still(claimed, scope, Temporary(error.reason, error.message, delay=10))
             learned = replace(learned, trouble=Trouble(error.reason, error.message), observed=None)
     return 0

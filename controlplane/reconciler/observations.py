@@ -95,7 +95,7 @@ def _see(sight: ObservedNode) -> bool:
                 sight.incarnation,
                 sight.address,
                 sight.reason[:64],
-                sight.message[:MESSAGE_LENGTH].replace("\0", ""),
+                sight.message[:MESSAGE_LENGTH],
                 sight.exit_code,
                 json.dumps({stage: at.isoformat() for stage, at in sight.stages.items()}),
                 json.dumps(asdict(sight.drain)) if sight.drain else None,

@@ -4,11 +4,12 @@ import threading
 import time
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import Found, Permanent, Provisioner, Temporary
+from controlplane.provisioners.base import Found, Provisioner
 from controlplane.reconciler.observations import notice, replace_all
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
@@ -36,8 +37,10 @@ class Watch:
         while not self._stopping.is_set():
             try:
                 self._take_in()
-            except (Temporary, Permanent, DatabaseError, InterfaceError, OSError) as error:
-                log.warning("watch_broken", site=self._site.name, error=str(error)[:200])
+            except Exception as error:  # noqa: BLE001 - a watch ends when it is told to, and not before
+                log.warning(
+                    "watch_broken", site=self._site.name, error=f"{type(error).__name__}: {error}"[:200]
+                )
                 close_old_connections()
                 self._stopping.wait(RETRY_SECONDS)
         connection.close()
@@ -55,9 +58,20 @@ class Watch:
 def compare(site: Site, provisioner: Provisioner) -> int:
     """Hold the whole listing against the rows; how many clusters had news. Raises Temporary, Permanent."""
     began = time.monotonic()
-    news = sum(_compare(site, found) for found in provisioner.list_all())
+    news = sum(_try(site, found) for found in provisioner.list_all())
     log.debug("site_listed", site=site.name, news=news, seconds=round(time.monotonic() - began, 3))
     return news
+
+
+def _try(site: Site, found: Found) -> bool:
+    """One cluster that cannot be compared must not hide the others."""
+    try:
+        return _compare(site, found)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("cluster_not_compared", site=site.name, cluster=str(found.cluster_id))
+        return False
 
 
 def _compare(site: Site, found: Found) -> bool:
@@ -69,6 +83,9 @@ def _compare(site: Site, found: Found) -> bool:
     with transaction.atomic():
         news = replace_all(cluster.id, found.observed)
         orphan = cluster.phase == Phase.DELETED and found.observed.exists
+        if orphan:
+            # Rested for good, it would not look any more.
+            Cluster.objects.filter(id=cluster.id).update(looked_at=None, revision=F("revision") + 1)
         if news or orphan:
             wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     return news or orphan

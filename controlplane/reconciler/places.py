@@ -11,6 +11,7 @@ from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGrou
 # A drain hook ends by itself at its deadline; this is for the one that does not.
 DRAIN_SLACK = timedelta(seconds=5)
 RETRY_LIMIT_SECONDS = 60
+STEADY = timedelta(seconds=30)
 
 
 def doubtful(place: Place) -> bool:
@@ -33,7 +34,7 @@ def settle_fates(view: View) -> tuple[Place, ...]:
 def _settle(view: View, place: Place) -> Place | None:
     if not place.seen and place.sight:
         place = replace(place, seen=True)
-    if place.state is NodeState.READY and place.failures and not place.ending:
+    if place.state is NodeState.READY and place.failures and not place.ending and _steady(view, place):
         return replace(place, failures=0, retry_at=None)
     if not view.fresh or place.state in ALIVE:
         return place
@@ -50,8 +51,15 @@ def _failed(view: View, place: Place) -> Place:
     """Count an end that nobody asked for; the first is repaired at once, the next ones ever later."""
     if place.leaving:
         return place
-    pause = min(RETRY_LIMIT_SECONDS, 2**place.failures) if place.failures else 0
-    return replace(place, failures=place.failures + 1, retry_at=view.now + timedelta(seconds=pause))
+    before = 0 if _steady(view, place) else place.failures
+    pause = min(RETRY_LIMIT_SECONDS, 2**before) if before else 0
+    return replace(place, failures=before + 1, retry_at=view.now + timedelta(seconds=pause))
+
+
+def _steady(view: View, place: Place) -> bool:
+    """Whether this birth was ready for so long that its end is no sequel of the ends before it."""
+    ready = place.sight.stages.get("ready") if place.sight else None
+    return ready is not None and view.now - ready >= STEADY
 
 
 def _reborn(view: View, place: Place) -> Place:

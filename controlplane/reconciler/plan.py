@@ -131,6 +131,9 @@ def _judge(view: View, step: Step) -> Step:
     if on.complete(view.groups, step.places):
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
         return _pursue(view, step) if view.strays else _rest(view, step)
+    if step.phase is Phase.RESIZING and view.deadline is None:
+        # Its operation was cancelled: nobody waits for it, and what is missing is repaired like any lost node.
+        step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
     if view.deadline and view.now >= view.deadline and view.observed_generation < view.generation:
         if not view.fresh:
             return replace(step, act=Act.LOOK)

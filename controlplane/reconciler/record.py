@@ -8,8 +8,8 @@ from django.db import connection, transaction
 from controlplane.clusters.models import Cluster, Event, Node, Operation
 from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import State
-from controlplane.clusters.operations import operation_end
-from controlplane.clusters.phases import MOVES, Phase
+from controlplane.clusters.operations import operation_begin, operation_end
+from controlplane.clusters.phases import GOAL_OF, MOVES, Phase, Verb
 from controlplane.metrics import instruments
 from controlplane.provisioners.base import Observed
 from controlplane.reconciler import reports
@@ -52,6 +52,8 @@ def record(claimed: Claimed, scope: Scope, step: Step, observed: Observed | None
     if observed is not None:
         replace_all(scope.cluster.id, observed)
     changed = _cluster(scope, step)
+    if _unasked(scope, step):
+        operation_begin(scope.cluster, verb=Verb.START, actor="system")
     changed |= _nodes(scope, step)
     changed |= _operation(scope, step)
     if changed and scope.operation:
@@ -59,6 +61,11 @@ def record(claimed: Claimed, scope: Scope, step: Step, observed: Observed | None
             cursor.execute("SELECT pg_notify(%s, %s)", [OPERATION_CHANNEL, str(scope.operation.id)])
     if changed:
         _hold(scope, step)
+
+
+def _unasked(scope: Scope, step: Step) -> bool:
+    """A run that no operation asked for, such as after a suspension: it gets one, to be watched and to have an end."""
+    return step.run > scope.view.run and scope.operation is None
 
 
 def _cluster(scope: Scope, step: Step) -> bool:
@@ -95,6 +102,8 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
     }
     if step.settled or step.failed:
         columns["observed_generation"] = view.generation
+    if _unasked(scope, step):
+        columns["observed_generation"] = view.generation - 1
     if step.isolated:
         columns["isolated_run"] = step.run
     if step.asked and step.asked == view.told:
@@ -191,8 +200,17 @@ def _operation(scope: Scope, step: Step) -> bool:
     if step.failed:
         return operation_end(operation, State.FAILED, reason=step.failed.reason, message=step.failed.message)
     if step.settled:
-        return operation_end(operation, State.SUCCEEDED)
+        return _succeed(operation, scope)
     return changed
+
+
+def _succeed(operation: Operation, scope: Scope) -> bool:
+    """Unless its tenant's state had the last word: then what was asked for did not come about."""
+    if GOAL_OF.get(Verb(operation.kind), scope.view.goal) != scope.view.goal:
+        state = scope.cluster.tenant.state
+        reason, message = f"TENANT_{state.upper()}", f"The tenant is {state}."
+        return operation_end(operation, State.CANCELLED, reason=reason, message=message)
+    return operation_end(operation, State.SUCCEEDED)
 
 
 def _advance(operation: Operation, scope: Scope, step: Step) -> bool:

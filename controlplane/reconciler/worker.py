@@ -36,7 +36,7 @@ class Worker:
         self._watches: dict[object, Watch] = {}
         self._chores = [
             Chore("seal the audit", 1.0, _seal),
-            Chore("drop old logs", PURGE_SECONDS, logs.purge),
+            Chore("drop old logs and events", PURGE_SECONDS, logs.purge),
             *([Chore("watch sites", SWEEP_SECONDS, self._watch_sites)] if observe else []),
             *chores,
         ]
@@ -61,7 +61,8 @@ class Worker:
 
     def _watch_sites(self) -> None:
         for site in Site.objects.all():
-            if site.id not in self._watches:
+            watch = self._watches.get(site.id)
+            if watch is None or not watch.thread.is_alive():
                 self._watches[site.id] = Watch(site, provisioner_of(site))
                 self._watches[site.id].start()
 

@@ -21,7 +21,7 @@ QUEUE = "slipway"
 # A hint that nobody took in this time is of no use any more.
 EXPIRES_SECONDS = 30
 # Without time-outs, and with kombu's endless retries, a broker that went away would hang whoever sends.
-_TRANSPORT = {
+_TRANSPORT: dict[str, dict[str, float]] = {
     "redis": {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0},
     "filesystem": {"polling_interval": 0.1},
 }
@@ -34,7 +34,7 @@ def broker() -> "Celery":
     from celery import Celery
 
     url = settings.CELERY_BROKER_URL
-    app = Celery("slipway", broker=url, set_as_current=False)
+    app = Celery("slipway", broker=url, set_as_current=False)  # type: ignore[no-untyped-call]
     app.conf.update(
         task_ignore_result=True,
         task_default_queue=QUEUE,
@@ -42,8 +42,7 @@ def broker() -> "Celery":
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=dict(_TRANSPORT.get(url.split(":")[0], {}))
-        | settings.CELERY_TRANSPORT_OPTIONS,
+        broker_transport_options=_TRANSPORT.get(url.split(":")[0], {}) | settings.CELERY_TRANSPORT_OPTIONS,
     )
     return app
 
@@ -59,6 +58,6 @@ def announce() -> None:
 
 def _send() -> None:
     try:
-        broker().send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False)
+        broker().send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  each transport has errors of its own; the sweep finds the work
         log.warning("broker_away", error=str(error)[:200])

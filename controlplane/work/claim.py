@@ -22,7 +22,7 @@ WITH flight AS (
 UPDATE work_work w
    SET lease_until = clock_timestamp() + %s * interval '1 second', fence = w.fence + 1, attempts = w.attempts + 1
   FROM next, (SELECT clock_timestamp() AS now) t WHERE w.id = next.id
-RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FROM t.now - w.due_at)
+RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FROM t.now - w.due_at)::float8
 """
 
 # wake_seq tells whether somebody woke this row during the pass: then it is due at once, whatever the pass says.
@@ -63,7 +63,7 @@ def claim(kinds: list[str]) -> Claimed | None:
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [kinds, LEASE_SECONDS])
         row = cursor.fetchone()
-    return Claimed(*row[:-1], float(row[-1])) if row else None
+    return Claimed(*row) if row else None
 
 
 def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) -> None:

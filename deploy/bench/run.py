@@ -14,6 +14,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+README = HERE / "README.md"
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 FIGURES = ("first_page", "notebook", "spark_cluster", "admission", "listing", "idle")
 
 
@@ -29,6 +31,7 @@ def main() -> int:
         result = _measure(name)
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
         print(json.dumps(result, indent=2), flush=True)
+    _write_table()
     print(table())
     return 0
 
@@ -41,13 +44,18 @@ def _measure(name: str) -> dict[str, Any]:
     return {"name": name, "at": time.strftime("%Y-%m-%d", time.gmtime()), **result, "machine": facts}
 
 
+def _write_table() -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+
+
 def table() -> str:
     """The results that are there, as a table for people."""
     rows = [json.loads(path.read_text()) for name in FIGURES if (path := RESULTS / f"{name}.json").exists()]
-    lines = ["| figure | what | measured | goal | kept |", "|---|---|---|---|---|"]
+    lines = ["| figure | what | measured | floor | goal | kept |", "|---|---|---|---|---|---|"]
     for row in rows:
-        kept = "yes" if row["kept"] else "no"
-        lines.append(f"| {row['name']} | {row['what']} | {row['value']} | {row['goal']} | {kept} |")
+        kept, floor = "yes" if row["kept"] else "no", row.get("floor", {}).get("value", "")
+        lines.append(f"| {row['name']} | {row['what']} | {row['value']} | {floor} | {row['goal']} | {kept} |")
     return "\n".join(lines)
 
 

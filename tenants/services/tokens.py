@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -42,7 +42,7 @@ def token_create(
     with transaction.atomic():
         user = _owner(actor)
         token, secret = ApiToken.objects.create(  # type: ignore[no-untyped-call]
-            user=user, expiry=timedelta(days=days), name=text, tenant=bound, scopes=wanted
+            user=user, expiry=_lasting(actor, days), name=text, tenant=bound, scopes=wanted
         )
         detail = {"name": text, "scopes": wanted, "days": days}
         _record(actor, "token.create", token, bound, detail)
@@ -71,6 +71,12 @@ def token_used(token: ApiToken) -> None:
     """Notes that the token was used; written at most once a minute."""
     stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USED_EVERY)
     ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=Now())
+
+
+def _lasting(actor: Actor, days: int) -> timedelta:
+    """As long as asked for, and no longer than the token that asks."""
+    asked = timedelta(days=days)
+    return asked if actor.expires_at is None else min(asked, actor.expires_at - datetime.now(UTC))
 
 
 def _owner(actor: Actor) -> User:

@@ -6,21 +6,23 @@ import pytest
 from controlplane.clusters.models import Cluster
 from tenants.access import Access, tenant_for
 from tenants.actors import actor_for
+from tenants.models import Role
 from tests import launchable
 from tests.api.api import Api, as_user
 from tests.api.things import Things, things_of
-from tests.cast import Cast, cast
+from tests.cast import Cast, a_member, a_user, cast
 from tests.reconciler.settling import fresh_fake, settle
 
 
 @dataclass
 class World:
-    """Everybody with a token of their own, in a place where the template "pair" can be launched."""
+    """Everybody, and dave, another member, with tokens of their own, where the template "pair" can be launched."""
 
     people: Cast
     alice: Api
     bob: Api
     carol: Api
+    dave: Api
     charlie: Api
     root: Api
     nobody: Api
@@ -40,13 +42,15 @@ def world(db: None, settings: object) -> Iterator[World]:
     settings.STATIC_ROOT = None  # type: ignore[attr-defined]
     with fresh_fake():
         people = cast()
+        dave = a_user("dave")
+        a_member(people.acme, dave, Role.MEMBER)
         launchable.a_site()
         launchable.a_template(tenant_for(actor_for(people.alice), "acme"))
         named = {
             name: as_user(getattr(people, name)) for name in ("alice", "bob", "carol", "charlie", "root")
         }
         bob = tenant_for(actor_for(people.bob), "acme")
-        yield World(people=people, nobody=Api(), bob_access=bob, **named)
+        yield World(people=people, nobody=Api(), bob_access=bob, dave=as_user(dave), **named)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from tests import launchable
 from tests.api.api import ROOT, Api
 from tests.api.conftest import World
 from tests.api.routes import routes
-from tests.api.things import Things
+from tests.api.things import SHARED_WITH, Things
 from tests.cast import a_tenant
 
-# The order of the columns. charlie is the outsider: an admin of another tenant. carol: viewer, bob: member and
-# owner, alice: admin, root: site admin and no member.
-PEOPLE = ("nobody", "charlie", "carol", "bob", "alice", "root")
+# The order of the columns. charlie is the outsider: an admin of another tenant. carol: viewer, dave: member, bob:
+# member and owner of the clusters, alice: admin, root: site admin and no member.
+PEOPLE = ("nobody", "charlie", "carol", "dave", "bob", "alice", "root")
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Row:
     body: Any = None
 
 
-ALL = "401 200 200 200 200 200"
-INSIDE = "401 404 200 200 200 200"
-NOT_THERE = "401 404 404 404 404 404"
-SITE = "401 403 403 403 403 {}"
-TENANT_BY_SITE = "401 404 403 403 403 {}"
-BY_ADMIN = "401 404 403 403 {0} {0}"
+ALL = "401 200 200 200 200 200 200"
+INSIDE = "401 404 200 200 200 200 200"
+NOT_THERE = "401 404 404 404 404 404 404"
+SITE = "401 403 403 403 403 403 {}"
+TENANT_BY_SITE = "401 404 403 403 403 403 {}"
+BY_ADMIN = "401 404 403 403 403 {0} {0}"
 ADMIN_MISSING = BY_ADMIN.format(404)
-BY_USERS = "401 404 403 {0} {0} {0}"
+BY_USERS = "401 404 403 403 {0} {0} {0}"
 VERB = {"missing": NOT_THERE, "deleted": BY_USERS.format(409)}
 READ = {"missing": NOT_THERE, "deleted": INSIDE}
 
@@ -47,9 +47,9 @@ TEMPLATE = {**launchable.TEMPLATE, "name": "other"}
 ROWS = {
     "GET me": Row(ALL),
     "GET tokens": Row(ALL),
-    "POST tokens": Row("401 201 201 201 201 201", body={"name": "ci"}),
-    "GET tokens/{token}": Row("401 404 404 200 404 404", NOT_THERE, NOT_THERE),
-    "DELETE tokens/{token}": Row("401 404 404 204 404 204", NOT_THERE, NOT_THERE),
+    "POST tokens": Row("401 201 201 201 201 201 201", body={"name": "ci"}),
+    "GET tokens/{token}": Row("401 404 404 404 200 404 404", NOT_THERE, NOT_THERE),
+    "DELETE tokens/{token}": Row("401 404 404 404 204 404 204", NOT_THERE, NOT_THERE),
     "GET users": Row(SITE.format(200)),
     "POST users": Row(SITE.format(201), body={"username": "dora", "password": "three-words-long"}),
     "GET sites": Row(ALL),
@@ -83,7 +83,7 @@ ROWS = {
     f"POST {M}:publish": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING),
     f"POST {M}:deprecate": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING),
     f"GET {T}/clusters": Row(INSIDE),
-    f"POST {T}/clusters": Row("401 404 403 201 201 403", body={"name": "new", "template": "pair"}),
+    f"POST {T}/clusters": Row("401 404 403 201 201 201 403", body={"name": "new", "template": "pair"}),
     f"GET {C}": Row(INSIDE, **READ),
     f"DELETE {C}": Row(BY_USERS.format(202), **VERB),
     f"POST {C}:start": Row(BY_USERS.format(409), **VERB),
@@ -91,7 +91,7 @@ ROWS = {
     f"POST {C}:restart": Row(BY_USERS.format(202), **VERB),
     f"POST {C}:resize": Row(BY_USERS.format(202), **VERB, body={"groups": {"hand": {"count": 3}}}),
     f"GET {C}/shares": Row(INSIDE, **READ),
-    f"PUT {C}/shares/{{user}}": Row(BY_USERS.format(200), NOT_THERE),
+    f"PUT {C}/shares/{{user}}": Row("401 404 403 403 200 403 403", NOT_THERE),
     f"DELETE {C}/shares/{{user}}": Row(BY_USERS.format(204), NOT_THERE),
     f"GET {C}/nodes": Row(INSIDE, **READ),
     f"GET {C}/nodes/{{node}}/logs": Row(BY_USERS.format(200), NOT_THERE),
@@ -148,7 +148,7 @@ def _variants(route: str, row: Row, things: Things) -> Iterator[tuple[str, dict[
 def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
     """Of two names in a URL the last is what the row is about; and a share is with a member."""
     if "/shares/" in route and kind == "there":
-        return {**names, "user": "alice"}
+        return {**names, "user": SHARED_WITH}
     return names
 
 

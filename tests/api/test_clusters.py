@@ -188,11 +188,18 @@ def test_usual_seconds_of_a_template_come_from_its_launches(world: World) -> Non
 
 def test_a_share_lets_another_member_operate_until_it_is_taken_back(world: World) -> None:
     world.ready("one")
-    world.root.put("members/dora", {"role": "member"})
-    assert world.bob.put("clusters/one/shares/alice").body["user"] == "alice"
-    assert [row["user"] for row in world.bob.get("clusters/one/shares").body["items"]] == ["alice"]
-    assert world.bob.delete("clusters/one/shares/alice").status == 204
-    assert world.bob.delete("clusters/one/shares/alice").status == 404
+    assert world.dave.post("clusters/one:stop").status == 403
+    assert world.bob.put("clusters/one/shares/dave").body["user"] == "dave"
+    assert [row["user"] for row in world.bob.get("clusters/one/shares").body["items"]] == ["dave"]
+    assert world.dave.post("clusters/one:stop").status == 202
+    assert world.bob.delete("clusters/one/shares/dave").status == 204
+    assert world.bob.delete("clusters/one/shares/dave").status == 404
+    assert world.dave.post("clusters/one:stop").status == 403
+
+
+def test_an_admin_cannot_open_anothers_pages_by_a_share_of_their_own_making(world: World) -> None:
+    world.ready("one")
+    assert world.alice.put("clusters/one/shares/alice").status == 403
 
 
 def test_a_viewer_is_not_given_a_share(world: World) -> None:

@@ -125,14 +125,14 @@ def test_a_refusal_by_role_names_it_and_who_grants_it(world: World) -> None:
 def test_refusals_by_access_and_quota_are_audited(world: World) -> None:
     set_limits(world.people.acme, clusters=0)
     world.carol.post("clusters", {"name": "one", "template": "pair"}, X_Request_Id="abc")
-    world.charlie.get("clusters")
+    world.charlie.get("clusters/one")
     world.bob.post("clusters", {"name": "one", "template": "pair"})
     rows = AuditEvent.objects.filter(outcome="denied", tenant_name="acme").order_by("id")
-    found = list(rows.values_list("actor_name", "verb", "reason"))
+    found = list(rows.values_list("actor_name", "verb", "target", "reason"))
     assert found == [
-        ("carol", "cluster.create", "NEEDS_ROLE"),
-        ("charlie", "cluster.list", "NOT_FOUND"),
-        ("bob", "cluster.create", "QUOTA_EXCEEDED"),
+        ("carol", "cluster.create", "tenant/acme", "NEEDS_ROLE"),
+        ("charlie", "cluster.read", "cluster/one", "NOT_FOUND"),
+        ("bob", "cluster.create", "tenant/acme", "QUOTA_EXCEEDED"),
     ]
     assert rows[0].request_id == "abc"
 

@@ -19,11 +19,17 @@ def walk(world: World, path: str, member: str, size: int) -> list[list[str]]:
 
 
 def test_pages_have_everything_once_and_in_order(world: World) -> None:
-    assert walk(world, f"{ROOT}/users", "username", 2) == [["alice", "bob"], ["carol", "charlie"], ["root"]]
+    assert walk(world, f"{ROOT}/users", "username", 2) == [
+        ["alice", "bob"],
+        ["carol", "charlie"],
+        ["dave", "root"],
+    ]
 
 
 def test_a_last_page_that_is_full_says_that_it_is_the_last(world: World) -> None:
-    assert walk(world, f"{ROOT}/users", "username", 5) == [["alice", "bob", "carol", "charlie", "root"]]
+    assert walk(world, f"{ROOT}/users", "username", 6) == [
+        ["alice", "bob", "carol", "charlie", "dave", "root"]
+    ]
 
 
 def test_what_is_made_meanwhile_neither_doubles_nor_hides_anything(world: World) -> None:
@@ -39,7 +45,7 @@ def test_what_is_gone_meanwhile_does_not_matter(world: World) -> None:
     token = world.root.get(f"{ROOT}/users?page_size=2").body["next_page_token"]
     a_user("bea")
     rest = world.root.get(f"{ROOT}/users?page_token={token}").body["items"]
-    assert [row["username"] for row in rest] == ["carol", "charlie", "root"]
+    assert [row["username"] for row in rest] == ["carol", "charlie", "dave", "root"]
 
 
 @pytest.mark.parametrize(

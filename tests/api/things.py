@@ -9,13 +9,17 @@ from controlplane.clusters.services import cluster_delete, cluster_share
 from templates.services import template_create, template_delete
 from tenants.access import tenant_for
 from tenants.actors import actor_for
-from tenants.models import ApiToken
+from tenants.models import ApiToken, Role
 from tests import launchable
-from tests.cast import a_user
+from tests.cast import a_member, a_user
 from tests.reconciler.settling import settle
 
 if TYPE_CHECKING:
     from tests.api.conftest import World
+
+
+# A member who is in no column of the matrix.
+SHARED_WITH = "fred"
 
 
 @dataclass
@@ -30,7 +34,8 @@ class Things:
 
 def things_of(world: "World") -> Things:
     gone, _, pending = _deleted(world), world.ready("one"), world.launch("two")
-    cluster_share(access=world.bob_access, cluster="one", username="alice")
+    a_member(world.people.acme, a_user(SHARED_WITH), Role.MEMBER)
+    cluster_share(access=world.bob_access, cluster="one", username=SHARED_WITH)
     a_user("erin")
     return Things(
         there={

@@ -77,9 +77,9 @@ class Running:
         birth = next(node.birth for node in self.wish.nodes if node.name == name)
         return self.here.folder(self.wish.cluster, name, run=self.wish.run, birth=birth)
 
-    def entrance(self, name: str) -> Path:
+    def entrance(self, name: str) -> str:
         """A program that runs a command in the environment of a node."""
-        return self._folder(name).enter
+        return str(self._folder(name).enter)
 
     def enter(self, name: str, *command: str, seconds: float = 180) -> str:
         """What a command prints in the environment of a node."""

@@ -91,13 +91,19 @@ def test_everything_listens_at_the_address_of_its_node_alone(spark: Running, ker
     assert spark.listening("notebook-0") - {"127.0.0.1"} == {spark.address("notebook-0")}
 
 
-def test_a_stranger_without_the_secret_gets_no_session(spark: Running):
-    code = "from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate().range(3).count()"
-    arguments = f"--conf spark.authenticate.secret={'0' * 64} pyspark-shell"
+def test_a_stranger_without_the_secret_gets_nowhere(spark: Running):
+    code = "from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(3).count())"
+    wrong = f"--name stranger --conf spark.authenticate.secret={'0' * 64} pyspark-shell"
     with pytest.raises(AssertionError):
         spark.enter(
-            "notebook-0", "env", f"PYSPARK_SUBMIT_ARGS={arguments}", "timeout", "60", "python3", "-c", code
+            "notebook-0", "env", f"PYSPARK_SUBMIT_ARGS={wrong}", "timeout", "20", "python3", "-c", code
         )
+    right = "--name friend pyspark-shell"
+    assert spark.enter("notebook-0", "env", f"PYSPARK_SUBMIT_ARGS={right}", "python3", "-c", code) == "3\n"
+    state = httpx.get(f"http://{spark.address('master-0')}:8080/json/", timeout=20).json()
+    names = {app["name"] for app in (*state["activeapps"], *state["completedapps"])}
+    assert "friend" in names
+    assert "stranger" not in names
 
 
 def test_jobs_cannot_be_submitted_over_http(spark: Running):
@@ -196,6 +202,33 @@ def test_the_next_start_waits_for_nothing_of_the_last(tmp_path: Path):
         small.restart()
         assert small.hook("master-0", "info")[1]["workers"] == 1
         assert small.site.look(small.wish.cluster, ()).nodes[0].run == 2
+
+
+CONNECT = """
+import sys
+from slipway_connect import session
+spark = session(sys.argv[1], sys.argv[2])
+print(spark.range(10**6).selectExpr("sum(id)").first()[0])
+"""
+
+
+def test_connect_and_history_can_be_switched_on(tmp_path: Path):
+    counts = {"master": 1, "worker": 1, "history": 1, "connect": 1}
+    with running(tmp_path, "spark", counts, notebook=False, history=True, connect=True) as both:
+        endpoint = f"{both.address('connect-0')}:15002"
+        asked = ("python3", "-c", CONNECT, endpoint)
+        assert int(both.enter("connect-0", *asked, both.keys["connect"])) == sum(range(10**6))
+        with pytest.raises(AssertionError, match="UNAUTHENTICATED"):
+            both.enter("connect-0", *asked, "0" * 64)
+        for name in ("connect-0", "history-0"):
+            assert both.listening(name) == {both.address(name)}
+        until(lambda: "Spark Connect" in recorded(both), 60)
+
+
+def recorded(cluster: Running) -> set[str]:
+    """The applications that the history server shows."""
+    url = f"http://{cluster.address('history-0')}:18080/api/v1/applications"
+    return {app["name"] for app in httpx.get(url, timeout=20).json()}
 
 
 def alive_workers(spark: Running) -> int:

@@ -1,5 +1,6 @@
 """A scrape, parsed: samples by name and labels."""
 
+from django.http import HttpResponse
 from django.test import RequestFactory
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,8 +9,16 @@ from controlplane.metrics.views import metrics
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
+def ask(remote: str = "127.0.0.1", **headers: str) -> HttpResponse:
+    """The page, as whoever is at this address gets it. headers: with _ for -."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = RequestFactory().get("/metrics", headers=sent)
+    request.META["REMOTE_ADDR"] = remote
+    return metrics(request)
+
+
 def text() -> str:
-    return metrics(RequestFactory().get("/metrics")).content.decode()
+    return ask().content.decode()
 
 
 def scrape() -> Samples:

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,8 +116,6 @@ def test_an_answer_cut_short_is_no_answer(folder: Path) -> None:
 
     with peers._short(folder) as near:
         server = peers._Server(f"{near}/worker{peers.SUFFIX}", Cut)
-    import threading
-
     thread = threading.Thread(target=server.handle_request)
     thread.start()
     assert value(shown(folder), "slipway_process_up", process="worker") == 0

@@ -1,25 +1,33 @@
 """A cluster as clients see it: its shape, and the function that builds it from rows."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
-from django.db.models import prefetch_related_objects
+from django.db.models import F, QuerySet, prefetch_related_objects
 from rest_framework import serializers
 
 from controlplane.api.fields import NAME_SCHEMA, Choice, Tree
 from controlplane.api.shapes import Out
 from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339
-from controlplane.api.v1.outline import launches_of
-from controlplane.clusters.access import may_open_pages
+from controlplane.api.v1.outline import Outline, outlines_of
+from controlplane.clusters.access import clusters_of, may_open_pages
 from controlplane.clusters.endpoints import endpoints
 from controlplane.clusters.models import Cluster, Observation, Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Goal, Phase, Verb
 from controlplane.clusters.selectors import observations_of
-from templates.parsing import amounts_body
-from templates.schema import Group, Launch
+from controlplane.provisioners.base import NodeState
 from tenants.access import Access
 
+_NAMES: Final = {
+    "owner_name": "owner__username",
+    "template_name": "template_revision__template__name",
+    "template_number": "template_revision__number",
+}
+_OPERATION: Final = ("pk", "kind", "state", "created_at", "ended_at", "deadline", "reason", "message")
 _URL = {"type": ["string", "null"], "format": "uri"}
 _SERVICE = {
     "type": "object",
@@ -99,45 +107,51 @@ class ClusterOut(Out):
     operation = LiveOperationOut(allow_null=True, help_text="The one under way, or the last.")
 
 
+def listed(access: Access) -> QuerySet[Cluster]:
+    """The clusters of the tenant as a list needs them: one narrow row each, names joined on, nothing large."""
+    names = {name: F(path) for name, path in _NAMES.items()}
+    return clusters_of(access).defer("effective", "requested").annotate(**names)
+
+
 def clusters_json(access: Access, clusters: Iterable[Cluster]) -> list[dict[str, Any]]:
-    """Documents of clusters, as `clusters_list` reads them or otherwise. At most four queries, however many."""
+    """Documents of clusters, `listed` or read otherwise. At most five queries, however many there are."""
     rows = list(clusters)
-    prefetch_related_objects(rows, "nodes")
-    seen, launches, last = observations_of(rows), launches_of(rows), _last_operations(rows)
+    prefetch_related_objects(rows, "nodes", "site")
+    seen, outlines, last = observations_of(rows), outlines_of(rows), _last_operations(rows)
     return [
-        cluster_json(access, row, launches[row.pk], seen.get(row.pk, {}), last.get(row.pk)) for row in rows
+        cluster_json(access, row, outlines[row.pk], seen.get(row.pk, {}), last.get(row.pk)) for row in rows
     ]
 
 
 def cluster_json(
     access: Access,
     cluster: Cluster,
-    launch: Launch,
+    outline: Outline,
     seen: Mapping[str, Observation],
-    operation: Operation | None,
+    operation: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    revision, actor = cluster.template_revision, access.actor
+    names = _names(cluster)
     return {
         "id": str(cluster.pk),
         "name": cluster.name,
-        "tenant": cluster.tenant.name,
-        "owner": actor.username if cluster.owner_id == actor.user_id else cluster.owner.username,
+        "tenant": access.tenant.name,
+        "owner": names["owner_name"],
         "site": cluster.site.name,
-        "template": {"name": revision.template.name, "revision": revision.number},
+        "template": {"name": names["template_name"], "revision": names["template_number"]},
         "goal": cluster.goal,
         "phase": cluster.phase,
         "generation": cluster.generation,
         "observed_generation": cluster.observed_generation,
         "reason": cluster.reason or None,
         "message": cluster.message or None,
-        "groups": [_group(group, cluster, seen) for group in launch.groups],
-        "services": endpoints(cluster, launch, seen, open_pages=may_open_pages(access, cluster)),
+        "groups": _groups(cluster, outline, seen),
+        "services": endpoints(cluster, outline.launch, seen, open_pages=may_open_pages(access, cluster)),
         "conditions": cluster.conditions,
-        "takes": launch.takes.to_json(),
+        "takes": outline.takes,
         "created_at": rfc3339(cluster.created_at),
         "ready_at": rfc3339(cluster.ready_at),
         "deleted_at": rfc3339(cluster.deleted_at),
-        "operation": _operation(operation),
+        "operation": operation,
     }
 
 
@@ -149,28 +163,49 @@ def without_pages(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "services": services}
 
 
-def _group(group: Group, cluster: Cluster, seen: Mapping[str, Observation]) -> dict[str, Any]:
-    nodes = [node for node in cluster.nodes.all() if node.group == group.name and not node.ending]
-    ready = sum(1 for node in nodes if node.name in seen and seen[node.name].state == "ready")
-    amounts = amounts_body(group.each)
-    return {"name": group.name, "role": group.role, "wanted": group.count, "ready": ready, **amounts}
+def _names(cluster: Cluster) -> dict[str, Any]:
+    """Those that a list has joined on, or else of the related rows."""
+    if "owner_name" in vars(cluster):
+        return vars(cluster)
+    revision = cluster.template_revision
+    return {
+        "owner_name": cluster.owner.username,
+        "template_name": revision.template.name,
+        "template_number": revision.number,
+    }
 
 
-def _last_operations(clusters: list[Cluster]) -> dict[Any, Operation]:
+def _groups(cluster: Cluster, outline: Outline, seen: Mapping[str, Observation]) -> list[dict[str, Any]]:
+    ready = Counter(
+        node.group
+        for node in cluster.nodes.all()
+        if not node.ending and node.name in seen and seen[node.name].state == NodeState.READY
+    )
+    return [{**group, "ready": ready[group["name"]]} for group in outline.groups]
+
+
+def _last_operations(clusters: list[Cluster]) -> dict[UUID, dict[str, Any]]:
     ids = [cluster.pk for cluster in clusters]
     newest = Operation.objects.filter(cluster_id__in=ids).order_by("cluster_id", "-id").distinct("cluster_id")
-    return {operation.cluster_id: operation for operation in newest}
+    return {row[0]: _operation(*row[1:]) for row in newest.values_list("cluster_id", *_OPERATION)}
 
 
-def _operation(operation: Operation | None) -> dict[str, Any] | None:
-    if operation is None:
-        return None
+def _operation(
+    pk: UUID,
+    kind: str,
+    state: str,
+    created_at: datetime,
+    ended_at: datetime | None,
+    deadline: datetime | None,
+    reason: str,
+    message: str,
+) -> dict[str, Any]:
     return {
-        "id": str(operation.pk),
-        "kind": operation.kind,
-        "state": operation.state,
-        "created_at": rfc3339(operation.created_at),
-        "ended_at": rfc3339(operation.ended_at),
-        "deadline": rfc3339(operation.deadline),
-        "error": reason_of(operation.reason, operation.message),
+        "id": str(pk),
+        "kind": kind,
+        "state": state,
+        "created_at": rfc3339(created_at),
+        "ended_at": rfc3339(ended_at),
+        "deadline": rfc3339(deadline),
+        "error": reason_of(reason, message),
     }

@@ -9,20 +9,16 @@ from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
-from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, without_pages
+from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, listed, without_pages
 from controlplane.api.v1.common import ROOT, AmountsOut, ForceIn, PlanQuery, in_tenant
 from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import Phase, Verb
-from controlplane.clusters.selectors import clusters_list
 from controlplane.clusters.services import cluster_create, cluster_create_plan, cluster_verb_plan
 from controlplane.clusters.services.create import LaunchRequest
 from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
 from tenants.access import Access, allow
 from tenants.errors import NotFound
-
-# Large columns that the document is not made of.
-_HEAVY: Final = ("effective", "requested", "template_revision__body", "template_revision__takes")
 
 
 class ClustersQuery(PageQuery):
@@ -108,11 +104,12 @@ class Clusters(Endpoint):
             "template": "template_revision__template__name",
         }
         asked = {column: call.query[name] for name, column in columns.items() if call.query[name]}
-        rows = clusters_list(access).defer(*_HEAVY).filter(**asked)
+        rows = listed(access).filter(**asked)
         if not call.query["phase"]:
             rows = rows.exclude(phase=Phase.DELETED)
-        listed = page(rows, call.query, order=Order(), to_json=lambda found: clusters_json(access, found))
-        return answer(listed)
+        return answer(
+            page(rows, call.query, order=Order(), to_json=lambda found: clusters_json(access, found))
+        )
 
     @operation(
         "cluster.create",

@@ -11,7 +11,7 @@ from controlplane.api.v1.common import rfc3339
 from controlplane.clusters.access import cluster_for
 from controlplane.clusters.models import ClusterShare
 from controlplane.clusters.services import cluster_share, cluster_unshare
-from tenants.access import allow
+from tenants.access import Permission, allow
 
 
 class ShareOut(Out):
@@ -23,10 +23,18 @@ def share_json(share: ClusterShare) -> dict[str, Any]:
     return {"user": share.user.username, "since": rfc3339(share.created_at)}
 
 
-def _may_share(call: Call, path: Path) -> None:
+def _may_give(call: Call, path: Path) -> None:
+    _may(call, path, "cluster.open_any")
+
+
+def _may_take_back(call: Call, path: Path) -> None:
+    _may(call, path, "cluster.operate_any")
+
+
+def _may(call: Call, path: Path, others: Permission) -> None:
     access = call.enter(path["tenant"])
     mine = cluster_for(access, path["cluster"]).owner_id == call.actor.user_id
-    allow(access, "cluster.operate_own" if mine else "cluster.operate_any")
+    allow(access, "cluster.operate_own" if mine else others)
 
 
 class Shares(Endpoint):
@@ -45,13 +53,14 @@ class Shares(Endpoint):
 
 
 class Share(Endpoint):
-    @operation("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_share)
+    @operation("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_give)
     def put(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
-        """Another member may then use it like its owner. The owner's to decide, or an admin's."""
+        """Another member may then use it like its owner, its pages too: the owner's alone to decide."""
         share = cluster_share(access=call.enter(tenant), cluster=cluster, username=user)
         return answer(share_json(share))
 
-    @operation("share.remove", "Take a share back", {204: None}, recheck=_may_share)
+    @operation("share.remove", "Take a share back", {204: None}, recheck=_may_take_back)
     def delete(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
+        """The owner's to decide, or an admin's. A link to a page that is known already ends with the run."""
         cluster_unshare(access=call.enter(tenant), cluster=cluster, username=user)
         return answer(status=204)

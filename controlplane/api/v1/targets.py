@@ -4,10 +4,11 @@ from typing import Any
 from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, answer, operation
-from controlplane.api.v1.outline import launches_of
+from controlplane.api.v1.cluster_document import listed
+from controlplane.api.v1.outline import outlines_of
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.phases import Phase
-from controlplane.clusters.selectors import clusters_list, observations_of
+from controlplane.clusters.selectors import observations_of
 from controlplane.provisioners.base import NodeState
 from templates.schema import Launch
 
@@ -31,19 +32,18 @@ class Targets(Endpoint):
     def get(self, call: Call, tenant: str) -> Response:
         """As Prometheus's HTTP service discovery wants it. Those of nodes that are ready."""
         access = call.enter(tenant)
-        rows = clusters_list(access).filter(phase__in=_RUNNING).defer("effective", "requested")
-        clusters = list(rows)
-        seen, launches = observations_of(clusters), launches_of(clusters)
-        return answer(
-            [
-                target
-                for cluster in clusters
-                for target in _targets(cluster, launches[cluster.pk], seen.get(cluster.pk, {}))
-            ]
-        )
+        clusters = list(listed(access).filter(phase__in=_RUNNING).prefetch_related("nodes"))
+        seen, outlines = observations_of(clusters), outlines_of(clusters)
+        found: list[dict[str, Any]] = []
+        for cluster in clusters:
+            launch = outlines[cluster.pk].launch
+            found += _targets(cluster, access.tenant.name, launch, seen.get(cluster.pk, {}))
+        return answer(found)
 
 
-def _targets(cluster: Cluster, launch: Launch, seen: dict[str, Observation]) -> Iterator[dict[str, Any]]:
+def _targets(
+    cluster: Cluster, tenant: str, launch: Launch, seen: dict[str, Observation]
+) -> Iterator[dict[str, Any]]:
     for node in cluster.nodes.all():
         sight = seen.get(node.name)
         if sight is None or sight.state != NodeState.READY:
@@ -53,7 +53,7 @@ def _targets(cluster: Cluster, launch: Launch, seen: dict[str, Observation]) -> 
             for path in service.metrics:
                 labels = {
                     "__metrics_path__": path,
-                    "slipway_tenant": cluster.tenant.name,
+                    "slipway_tenant": tenant,
                     "slipway_cluster": cluster.name,
                     "slipway_node": node.name,
                     "slipway_role": node.role,

@@ -72,5 +72,7 @@ def _counts(cluster: Cluster) -> dict[str, int]:
     counts: dict[str, int] = {group["name"]: 0 for group in cluster.effective["groups"]}
     for group, seen, leaving in cluster.nodes.values_list("group", "seen", "leaving"):
         counts[group] += seen and not leaving
-    minimum = {g.name: max(1, g.min_count) for g in launch_from_json(cluster.effective).groups}
+    # Never above what was asked for, and so admitted.
+    groups = launch_from_json(cluster.effective).groups
+    minimum = {group.name: min(group.count, max(1, group.min_count)) for group in groups}
     return {group: max(count, minimum[group]) for group, count in counts.items()}

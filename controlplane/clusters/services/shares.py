@@ -1,10 +1,10 @@
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission as GrantedPermission
 from django.db import transaction
 
 from controlplane.clusters.access import SHARE_PERMISSION, cluster_for
 from controlplane.clusters.models import Cluster, ClusterShare
 from tenants import audit
-from tenants.access import Access, allow
+from tenants.access import Access, Permission, allow
 from tenants.errors import Invalid, NotFound
 from tenants.models import Membership, Role, User
 
@@ -22,19 +22,20 @@ def _member(access: Access, username: str) -> User:
     return membership.user
 
 
-def _own(access: Access, cluster: str) -> Cluster:
-    """Sharing is the owner's to decide, or an admin's of the tenant."""
+def _own(access: Access, cluster: str, *, giving: bool) -> Cluster:
+    """Giving is the owner's alone, for a share opens pages; taking back is an admin's, too."""
     found = cluster_for(access, cluster)
     mine = found.owner_id == access.actor.user_id
-    allow(access, "cluster.operate_own" if mine else "cluster.operate_any")
+    others: Permission = "cluster.open_any" if giving else "cluster.operate_any"
+    allow(access, "cluster.operate_own" if mine else others)
     return found
 
 
 @transaction.atomic
 def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShare:
     """Let another member use one cluster like its owner. Idempotent."""
-    found, user = _own(access, cluster), _member(access, username)
-    permission = Permission.objects.get(codename=SHARE_PERMISSION, content_type__app_label="clusters")
+    found, user = _own(access, cluster, giving=True), _member(access, username)
+    permission = GrantedPermission.objects.get(codename=SHARE_PERMISSION, content_type__app_label="clusters")
     share: ClusterShare
     share, made = ClusterShare.objects.get_or_create(content_object=found, user=user, permission=permission)
     if made:
@@ -44,7 +45,7 @@ def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShar
 
 @transaction.atomic
 def cluster_unshare(*, access: Access, cluster: str, username: str) -> None:
-    found = _own(access, cluster)
+    found = _own(access, cluster, giving=False)
     removed, _ = ClusterShare.objects.filter(content_object=found, user__username=username).delete()
     if not removed:
         raise NotFound()

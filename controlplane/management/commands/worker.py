@@ -9,7 +9,7 @@ from prometheus_client import start_http_server
 
 from controlplane.api import idempotency
 from controlplane.metrics import peers
-from controlplane.reconciler.worker import PURGE_SECONDS, Chore, Worker
+from controlplane.reconciler.worker import Chore, Worker
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default="127.0.0.1", help="(%(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chores = [Chore("drop old idempotency keys", PURGE_SECONDS, idempotency.purge)]
+        chores = [Chore("drop old idempotency keys", 300.0, idempotency.purge)]
         worker = Worker(threads=options["threads"], observe=not options["no_observe"], chores=chores)
 
         def stop(number: int, frame: FrameType | None) -> None:

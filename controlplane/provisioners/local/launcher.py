@@ -75,7 +75,8 @@ class Launcher:
         code, how = _exit_code(self.exit)
         reason, message = self.ending, how
         if self.ending == "EXITED":
-            message = f"{how}\n{log.last_lines(self.folder)}".strip()
+            # Everybody in the tenant reads this; the log itself is not for everybody.
+            message = f"{how}; the end of its log says more"
         elif self.ending == "START_FAILED":
             message = self.status.record.get("message", "")
         return {"state": "ended", "reason": reason, "message": message, "exit_code": code}

@@ -1,0 +1,66 @@
+"""Bodies are read whole, bounded in size and time, before a thread is given to their request.
+
+So a client that promises a body and sends none holds no thread, and one that sends without end fills no disk.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+# What the parsers accept, and some room for the form of it.
+MOST_BYTES: Final = 1024 * 1024 + 64 * 1024
+SECONDS: Final = 20.0
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_REFUSALS: Final = {
+    408: ("REQUEST_TIMEOUT", "Request timeout", f"The body did not come within {SECONDS:.0f} seconds."),
+    413: ("TOO_LARGE", "Too large", "The body is larger than 1 MiB."),
+}
+
+
+async def read_whole(receive: Receive) -> bytes | int:
+    """The body, or the status of the refusal."""
+    try:
+        return await asyncio.wait_for(_read(receive), SECONDS)
+    except TimeoutError:
+        return 408
+
+
+async def _read(receive: Receive) -> bytes | int:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(parts)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            return 413
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def again(body: bytes) -> Receive:
+    """A `receive` that gives this body, once."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def refuse(send: Send, status: int) -> None:
+    reason, title, detail = _REFUSALS[status]
+    problem = {
+        "type": f"/problems/{reason.lower().replace('_', '-')}",
+        "title": title,
+        "status": status,
+        "reason": reason,
+        "detail": detail,
+    }
+    headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
