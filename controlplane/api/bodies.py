@@ -30,7 +30,8 @@ async def read_whole(receive: Receive) -> bytes | int:
 
 
 async def _read(receive: Receive) -> bytes | int:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -38,7 +38,7 @@ def test_a_listing_goes_on_behind_a_cluster_that_cannot_be_compared(world: World
     fake = site(other)
     for cluster, changes in ((broken, {"run": 10**12}), (other, {"state": NodeState.UNREADY})):
         key, sight = next((k, s) for k, s in fake._clusters[cluster.id].nodes.items() if s.name == "hand-0")
-        fake._clusters[cluster.id].nodes[key] = replace(sight, version=sight.version + 1, **changes)  # type: ignore[arg-type]
+        fake._clusters[cluster.id].nodes[key] = replace(sight, version=sight.version + 1, **changes)
     compare(other.site, fake)
     assert other.events.filter(kind="NODE_UNREADY", node="hand-0").exists()
 
