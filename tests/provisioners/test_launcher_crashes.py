@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Desired, Temporary
+from controlplane.provisioners.base import ClusterRef, Desired, NodeRef, Temporary
 from controlplane.provisioners.local import births, files, processes
 from controlplane.provisioners.local.provisioner import LocalProvisioner
 from controlplane.provisioners.local.status import Status
@@ -38,12 +38,13 @@ def test_a_killed_command_ends_its_node(here: Machine):
     assert (node.exit_code, node.message) == (137, "killed by SIGKILL")
 
 
-def test_the_last_lines_say_why(here: Machine):
+def test_how_it_ended_is_told_and_its_log_only_to_who_asks_for_that(here: Machine):
     wish = desired(cluster(), body=app(role("echo no such file; exit 3")))
     here.site.apply(wish)
     assert ended(here, wish.cluster) == "EXITED"
     (node,) = here.site.look(wish.cluster, ()).nodes
-    assert (node.exit_code, node.message) == (3, "exited with code 3\nno such file")
+    assert (node.exit_code, node.message) == (3, "exited with code 3")
+    assert here.site.logs(wish.cluster, NodeRef(node.name, node.birth), tail_bytes=100) == b"no such file\n"
 
 
 def test_a_command_that_is_not_there_is_named(here: Machine):

@@ -74,10 +74,8 @@ class Launcher:
         """The fields of the record that say how it ended."""
         code, how = _exit_code(self.exit)
         reason, message = self.ending, how
-        if self.ending == "EXITED":
-            # Everybody in the tenant reads this; the log itself is not for everybody.
-            message = f"{how}; the end of its log says more"
-        elif self.ending == "START_FAILED":
+        # Nothing of the log: everybody in the tenant reads this, and the log is not for everybody.
+        if self.ending == "START_FAILED":
             message = self.status.record.get("message", "")
         return {"state": "ended", "reason": reason, "message": message, "exit_code": code}
 
