@@ -1,7 +1,5 @@
 """With a broker the hint comes by Celery; without it, or when it breaks, work is done all the same."""
 
-import json
-import os
 import shutil
 import signal
 import socket
@@ -9,10 +7,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
@@ -24,6 +20,7 @@ from tenants.access import Access, tenant_for
 from tenants.actors import actor_for
 from tests import launchable
 from tests.cast import cast
+from tests.work.installation import environment_of
 from tests.work.table import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,7 +64,7 @@ def worker(folder: Path, bob: Access, tmp_path: Path) -> Iterator[subprocess.Pop
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             python("manage.py", "worker", "--threads", "2"),
-            cwd=ROOT, env=_environment(tmp_path), stdout=log, stderr=log,
+            cwd=ROOT, env=environment_of(tmp_path), stdout=log, stderr=log,
         )  # fmt: skip
     try:
         hears = eventually(lambda: list((folder / "control").glob("*.exchange")), START_SECONDS)
@@ -80,22 +77,6 @@ def worker(folder: Path, bob: Access, tmp_path: Path) -> Iterator[subprocess.Pop
     finally:
         process.kill()
         process.wait()
-
-
-def _environment(data: Path) -> dict[str, str]:
-    database = django_settings.DATABASES["default"]
-    host = quote(str(database["HOST"]), safe="")
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "controlplane.settings",
-        "DATABASE_URL": f"postgresql://{database['USER']}@{host}/{database['NAME']}",
-        "CELERY_BROKER_URL": django_settings.CELERY_BROKER_URL,
-        "SLIPWAY_BROKER_OPTIONS": json.dumps(django_settings.CELERY_TRANSPORT_OPTIONS),
-        "SLIPWAY_DATA_DIR": str(data),
-        "SLIPWAY_FAKE_SITE": "1",
-        # Celery warns about root.
-        "PYTHONWARNINGS": "ignore",
-    }
 
 
 def ready_within(bob: Access, name: str, seconds: float) -> bool:

@@ -1,0 +1,43 @@
+"""A worker that is killed in the middle of a pass: its lease runs out, and somebody else does the work."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.standalone.environment import ROOT, python
+from controlplane.work.claim import claim, release
+from tests.work.installation import environment_of
+from tests.work.table import KINDS, eventually, expire_leases, row, woken
+
+pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
+# A worker whose only pass never ends.
+STUCK = """
+import django, signal
+django.setup()
+from controlplane.work.loop import Loop
+Loop({"cluster": lambda claimed: signal.sigwait([signal.SIGUSR1])}, threads=1).run()
+"""
+
+
+@pytest.fixture
+def stuck_worker(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(python("-c", STUCK), cwd=ROOT, env=environment_of(tmp_path))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_its_row_is_claimed_again_once_the_lease_is_over(stuck_worker: subprocess.Popen[bytes]) -> None:
+    key = woken()
+    assert eventually(lambda: row(key).leased, 60)
+    stuck_worker.kill()
+    stuck_worker.wait()
+    assert claim(KINDS) is None
+    expire_leases()
+    found = claim(KINDS)
+    assert found is not None
+    assert (found.key, found.fence, found.attempts) == (key, 2, 2)
+    release(found, next_in=None)
+    assert not row(key).due
