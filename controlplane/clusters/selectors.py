@@ -1,6 +1,7 @@
 """What is read of clusters: for lists, pages and plans. No query per row."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,33 @@ SELECT template_id, count(*),
          WHERE o.kind = %s AND o.state = %s AND r.template_id = ANY(%s)) last
  WHERE nth <= %s GROUP BY template_id
 """
+
+_READY = """
+SELECT n.cluster_id, n."group", count(*) FILTER (WHERE NOT n.ending), (array_agg(o.address ORDER BY n.index))[1]
+  FROM clusters_node n
+  JOIN clusters_observation o
+    ON o.cluster_id = n.cluster_id AND o.run = n.run AND o.name = n.name AND o.birth = n.birth
+ WHERE n.cluster_id = ANY(%s) AND o.state = 'ready'
+ GROUP BY n.cluster_id, n."group"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyNodes:
+    """Of one group: how many of those that are to stay, and the address of the first."""
+
+    count: int
+    address: str
+
+
+def ready_nodes(clusters: Iterable[Cluster]) -> dict[UUID, dict[str, ReadyNodes]]:
+    """By cluster and group; a group without any is left out. Rows without models: a list has hundreds."""
+    found: dict[UUID, dict[str, ReadyNodes]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_READY, [[cluster.pk for cluster in clusters]])
+        for cluster_id, group, count, address in cursor.fetchall():
+            found.setdefault(cluster_id, {})[group] = ReadyNodes(count, address)
+    return found
 
 
 def clusters_list(access: Access) -> QuerySet[Cluster]:

@@ -41,7 +41,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
     live = last if last is not None and last.state in LIVE else None
     progress, launch = progress_of(last, now), launch_from_json(found.effective)
     nodes = [_node(node, seen.get(node.name)) for node in selectors.nodes_of(found)]
-    services = _services(access, found, launch, seen)
+    services = _services(access, found, launch)
     said, sentence = _said(found, progress)
     return {
         "cluster": found,
@@ -92,13 +92,11 @@ def _kept_logs(found: Cluster) -> list[str]:
     return list(kept.order_by("name").values_list("name", flat=True).distinct())
 
 
-def _services(
-    access: Access, found: Cluster, launch: Any, seen: Mapping[str, Observation]
-) -> list[dict[str, Any]]:
-    may_open = may_open_pages(access, found)
+def _services(access: Access, found: Cluster, launch: Any) -> list[dict[str, Any]]:
+    may_open, ready = may_open_pages(access, found), selectors.ready_nodes([found])
     return [
         {**service, "why_closed": _why_closed(found, service, may_open)}
-        for service in endpoints(found, launch, seen, open_pages=may_open)
+        for service in endpoints(found, launch, ready.get(found.id, {}), open_pages=may_open)
     ]
 
 

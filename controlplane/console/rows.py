@@ -8,9 +8,9 @@ from django.db.models import F, Q, QuerySet
 
 from controlplane.clusters.access import may_open_pages
 from controlplane.clusters.endpoints import endpoints
-from controlplane.clusters.models import Cluster, Observation
+from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import TRANSIENT, Phase
-from controlplane.clusters.selectors import clusters_list, observations_of
+from controlplane.clusters.selectors import ReadyNodes, clusters_list, ready_nodes
 from templates.parsing import launch_from_json
 from tenants.access import Access
 
@@ -42,8 +42,8 @@ def list_rows(access: Access) -> QuerySet[Cluster]:
 
 def rows_of(clusters: Iterable[Cluster]) -> list[Row]:
     clusters = list(clusters)
-    seen = observations_of(clusters)
-    return [_row(cluster, seen.get(cluster.id, {}), cluster.groups) for cluster in clusters]  # type: ignore[attr-defined]
+    ready = ready_nodes(clusters)
+    return [_row(cluster, ready.get(cluster.id, {}), cluster.groups) for cluster in clusters]  # type: ignore[attr-defined]
 
 
 def my_rows(access: Access, most: int) -> list[Row]:
@@ -51,24 +51,24 @@ def my_rows(access: Access, most: int) -> list[Row]:
     mine = Q(owner_id=access.actor.user_id) | Q(shared_with_me=True)
     found = clusters_list(access).filter(mine).exclude(phase=Phase.DELETED)[:most]
     clusters = list(found)
-    seen = observations_of(clusters)
-    return [_with_pages(access, cluster, seen.get(cluster.id, {})) for cluster in clusters]
+    ready = ready_nodes(clusters)
+    return [_with_pages(access, cluster, ready.get(cluster.id, {})) for cluster in clusters]
 
 
 def _row(
     cluster: Cluster,
-    seen: dict[str, Observation],
+    ready: dict[str, ReadyNodes],
     groups: Sequence[dict[str, Any]],
     pages: Sequence[Any] = (),
 ) -> Row:
-    ready = sum(sight.state == "ready" for sight in seen.values())
-    return Row(cluster=cluster, ready=ready, wanted=sum(group["count"] for group in groups), pages=pages)
+    count = sum(nodes.count for nodes in ready.values())
+    return Row(cluster=cluster, ready=count, wanted=sum(group["count"] for group in groups), pages=pages)
 
 
-def _with_pages(access: Access, cluster: Cluster, seen: dict[str, Observation]) -> Row:
+def _with_pages(access: Access, cluster: Cluster, ready: dict[str, ReadyNodes]) -> Row:
     launch = launch_from_json(cluster.effective)
-    found = endpoints(cluster, launch, seen, open_pages=may_open_pages(access, cluster))
-    return _row(cluster, seen, cluster.effective["groups"], openable(found))
+    found = endpoints(cluster, launch, ready, open_pages=may_open_pages(access, cluster))
+    return _row(cluster, ready, cluster.effective["groups"], openable(found))
 
 
 def openable(services: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """A cluster as clients see it: its shape, and the function that builds it from rows."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -15,11 +14,10 @@ from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339
 from controlplane.api.v1.outline import Outline, outlines_of
 from controlplane.clusters.access import clusters_of, may_open_pages
 from controlplane.clusters.endpoints import endpoints
-from controlplane.clusters.models import Cluster, Observation, Operation
+from controlplane.clusters.models import Cluster, Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Goal, Phase, Verb
-from controlplane.clusters.selectors import observations_of
-from controlplane.provisioners.base import NodeState
+from controlplane.clusters.selectors import ReadyNodes, ready_nodes
 from tenants.access import Access
 
 _NAMES: Final = {
@@ -116,10 +114,10 @@ def listed(access: Access) -> QuerySet[Cluster]:
 def clusters_json(access: Access, clusters: Iterable[Cluster]) -> list[dict[str, Any]]:
     """Documents of clusters, `listed` or read otherwise. At most five queries, however many there are."""
     rows = list(clusters)
-    prefetch_related_objects(rows, "nodes", "site")
-    seen, outlines, last = observations_of(rows), outlines_of(rows), _last_operations(rows)
+    prefetch_related_objects(rows, "site")
+    ready, outlines, last = ready_nodes(rows), outlines_of(rows), _last_operations(rows)
     return [
-        cluster_json(access, row, outlines[row.pk], seen.get(row.pk, {}), last.get(row.pk)) for row in rows
+        cluster_json(access, row, outlines[row.pk], ready.get(row.pk, {}), last.get(row.pk)) for row in rows
     ]
 
 
@@ -127,7 +125,7 @@ def cluster_json(
     access: Access,
     cluster: Cluster,
     outline: Outline,
-    seen: Mapping[str, Observation],
+    ready: Mapping[str, ReadyNodes],
     operation: dict[str, Any] | None,
 ) -> dict[str, Any]:
     names = _names(cluster)
@@ -144,8 +142,8 @@ def cluster_json(
         "observed_generation": cluster.observed_generation,
         "reason": cluster.reason or None,
         "message": cluster.message or None,
-        "groups": _groups(cluster, outline, seen),
-        "services": endpoints(cluster, outline.launch, seen, open_pages=may_open_pages(access, cluster)),
+        "groups": _groups(outline, ready),
+        "services": endpoints(cluster, outline.launch, ready, open_pages=may_open_pages(access, cluster)),
         "conditions": cluster.conditions,
         "takes": outline.takes,
         "created_at": rfc3339(cluster.created_at),
@@ -175,13 +173,9 @@ def _names(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _groups(cluster: Cluster, outline: Outline, seen: Mapping[str, Observation]) -> list[dict[str, Any]]:
-    ready = Counter(
-        node.group
-        for node in cluster.nodes.all()
-        if not node.ending and node.name in seen and seen[node.name].state == NodeState.READY
-    )
-    return [{**group, "ready": ready[group["name"]]} for group in outline.groups]
+def _groups(outline: Outline, ready: Mapping[str, ReadyNodes]) -> list[dict[str, Any]]:
+    counts = {name: nodes.count for name, nodes in ready.items()}
+    return [{**group, "ready": counts.get(group["name"], 0)} for group in outline.groups]
 
 
 def _last_operations(clusters: list[Cluster]) -> dict[UUID, dict[str, Any]]:
