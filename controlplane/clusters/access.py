@@ -57,10 +57,6 @@ def read_logs(access: Access, cluster: Cluster) -> None:
     allow(access, "cluster.logs_own" if is_mine(access, cluster) else "cluster.logs_any")
 
 
-def may_operate(access: Access, cluster: Cluster) -> bool:
-    return access.may("cluster.operate_own" if is_mine(access, cluster) else "cluster.operate_any")
-
-
 def may_open_pages(access: Access, cluster: Cluster) -> bool:
     """Notebook pages belong to the owner and those it is shared with; no role opens them for anybody else."""
     return is_mine(access, cluster) and access.may("cluster.open_own")

@@ -80,10 +80,6 @@ def observations_of(clusters: Iterable[Cluster]) -> dict[UUID, dict[str, Observa
     return found
 
 
-def last_operation(cluster: Cluster) -> Operation | None:
-    return cluster.operations.order_by("-id").first()
-
-
 def operations_of(access: Access, cluster: Cluster | None = None) -> QuerySet[Operation]:
     """Newest first, with their steps."""
     operations = Operation.objects.filter(cluster__tenant=access.tenant).select_related("cluster")

@@ -1,7 +1,7 @@
 """What was last seen of nodes: guarded rows, written per transition, that passes read instead of asking."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
@@ -124,7 +124,3 @@ def _tell(sight: ObservedNode) -> None:
 
 def forget_cluster(cluster_id: UUID) -> None:
     Observation.objects.filter(cluster_id=cluster_id).delete()
-
-
-def names(observed: Iterable[ObservedNode]) -> list[str]:
-    return sorted({sight.name for sight in observed})
