@@ -20,6 +20,8 @@ from tenants.amounts import Amounts
 
 CALL_SECONDS = 5
 
+Limits = Mapping[str, int | None]
+
 
 def plain(text: str) -> str:
     """What a database takes of what a node or a program wrote."""
@@ -191,8 +193,11 @@ class Provisioner(Protocol):
 
     def check(self) -> SiteVerdict: ...
 
-    def ensure_tenant(self, tenant_id: UUID, name: str) -> None:
-        """Make what all clusters of the tenant share, isolation first."""
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
+        """Make what all clusters of the tenant share, isolation first.
+
+        limits: resource -> what the tenant may hold; a site may fence it in beside the ledger. None: no limit.
+        """
 
     def remove_tenant(self, tenant_id: UUID) -> None:
         """Remove all of it, shared data included. Idempotent."""

@@ -20,6 +20,7 @@ from controlplane.provisioners.base import (
     DesiredNode,
     DrainReport,
     Found,
+    Limits,
     Load,
     NodeRef,
     NodeState,
@@ -67,7 +68,7 @@ class FakeProvisioner:
     def check(self) -> SiteVerdict:
         return SiteVerdict(ready=True, isolation="none", message="Nothing really runs here.")
 
-    def ensure_tenant(self, tenant_id: UUID, name: str) -> None:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
         with self._call("ensure_tenant"):
             self._tenants.add(tenant_id)
 

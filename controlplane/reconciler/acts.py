@@ -7,6 +7,7 @@ from controlplane.provisioners.base import Desired, DesiredNode, NodeRef
 from controlplane.reconciler import logs
 from controlplane.reconciler.scope import Learned, Scope
 from controlplane.reconciler.view import Act, Place, Step
+from tenants.quota import limit_rows
 
 
 def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
@@ -18,7 +19,8 @@ def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
         case Act.LOAD:
             return replace(learned, loads=site.load(cluster, _refs(step)))
         case Act.ENSURE:
-            site.ensure_tenant(cluster.tenant_id, cluster.tenant)
+            [limit] = limit_rows(tenant_id=cluster.tenant_id, user_id=None)
+            site.ensure_tenant(cluster.tenant_id, cluster.tenant, limit.limits)
         case Act.APPLY:
             logs.keep(scope, [place for place in step.places if place.ending])
             site.apply(desired(scope, step))

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Node, Operation
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Goal, Phase
-from controlplane.provisioners import registry
 from controlplane.provisioners.base import ClusterRef, Load, Observed, ObservedNode, Provisioner
 from controlplane.reconciler.observations import sights_of
+from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGroup
-from templates.parsing import launch_from_json
 from templates.schema import Launch
+from templates.stored import launch_from_json
 from tenants.models import TenantState
 
 
@@ -56,7 +55,7 @@ def cluster_ref(cluster: Cluster) -> ClusterRef:
 
 
 def site_of(cluster: Cluster) -> Provisioner:
-    return registry.provisioner(cluster.site.kind, cluster.site.name, settings.DATA_DIR / "sites")
+    return provisioner_of(cluster.site)
 
 
 def read(cluster_id: UUID, learned: Learned) -> Scope | None:

@@ -1,20 +1,15 @@
 """Looking after sites: the last verdict, and the listing that makes up for lost news."""
 
-from django.conf import settings
 from django.utils import timezone
 
 from controlplane.clusters.models import Site
-from controlplane.provisioners import registry
-from controlplane.provisioners.base import Permanent, Provisioner, SiteVerdict, Temporary
+from controlplane.provisioners.base import Permanent, SiteVerdict, Temporary
 from controlplane.reconciler.observe import compare
+from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.work.claim import Claimed
 
 LIST_SECONDS = 180.0
 UNREADY_SECONDS = 10.0
-
-
-def provisioner_of(site: Site) -> Provisioner:
-    return registry.provisioner(site.kind, site.name, settings.DATA_DIR / "sites")
 
 
 def reconcile_site(claimed: Claimed) -> float | None:

@@ -1,11 +1,9 @@
 """What a tenant leaves on the sites goes once nothing of it is held any more."""
 
-from django.conf import settings
-
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners import registry
 from controlplane.provisioners.base import Temporary
+from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.work.claim import Claimed
 from controlplane.work.loop import Later
 from tenants.models import Tenant, TenantState
@@ -23,7 +21,7 @@ def reconcile_tenant(claimed: Claimed) -> float | None:
         return RETRY_SECONDS
     try:
         for site in Site.objects.all():
-            registry.provisioner(site.kind, site.name, settings.DATA_DIR / "sites").remove_tenant(tenant.id)
+            provisioner_of(site).remove_tenant(tenant.id)
     except Temporary as error:
         raise Later(error.delay) from error
     tenant_deleted(tenant_id=tenant.id)

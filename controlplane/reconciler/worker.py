@@ -9,8 +9,9 @@ import structlog
 from controlplane.clusters.models import Site
 from controlplane.reconciler import logs
 from controlplane.reconciler.observe import Watch
-from controlplane.reconciler.sites import provisioner_of
+from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.reconciler.tasks import HANDLERS
+from controlplane.work.holder import give_back
 from controlplane.work.loop import SWEEP_SECONDS, Loop
 from tenants import seal
 
@@ -35,6 +36,7 @@ class Worker:
     def __init__(self, *, threads: int = 4, observe: bool = True, chores: Sequence[Chore] = ()) -> None:
         self._watches: dict[object, Watch] = {}
         self._chores = [
+            Chore("give back leases of the dead", SWEEP_SECONDS, give_back),
             Chore("seal the audit", 1.0, _seal),
             Chore("drop old logs and events", PURGE_SECONDS, logs.purge),
             *([Chore("watch sites", SWEEP_SECONDS, self._watch_sites)] if observe else []),

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from controlplane.work.holder import holder
+
 LEASE_SECONDS = 30
 # A result is recorded only while this much of the lease is left, so that the commit falls inside it.
 MARGIN_SECONDS = 3
@@ -20,7 +22,8 @@ WITH flight AS (
      LIMIT 1 FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE work_work w
-   SET lease_until = clock_timestamp() + %s * interval '1 second', fence = w.fence + 1, attempts = w.attempts + 1
+   SET lease_until = clock_timestamp() + %s * interval '1 second', holder = %s,
+       fence = w.fence + 1, attempts = w.attempts + 1
   FROM next, (SELECT clock_timestamp() AS now) t WHERE w.id = next.id
 RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FROM t.now - w.due_at)::float8
 """
@@ -28,7 +31,7 @@ RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FR
 # wake_seq tells whether somebody woke this row during the pass: then it is due at once, whatever the pass says.
 _RELEASE = """
 UPDATE work_work
-   SET lease_until = NULL,
+   SET lease_until = NULL, holder = '',
        attempts = CASE WHEN %(failed)s THEN attempts ELSE 0 END,
        due_at = CASE WHEN wake_seq = %(seen)s THEN clock_timestamp() + %(next)s * interval '1 second'
                      ELSE clock_timestamp() END
@@ -61,7 +64,7 @@ class Claimed:
 def claim(kinds: list[str]) -> Claimed | None:
     """Lease the row that is next in fairness: its tenant has least in flight, then the one longest due."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [kinds, LEASE_SECONDS])
+        cursor.execute(_CLAIM, [kinds, LEASE_SECONDS, holder()])
         row = cursor.fetchone()
     return Claimed(*row) if row else None
 

@@ -43,7 +43,7 @@ class Running:
         self.wish = Desired(of, 1, 1, Launch(app, groups, chosen), nodes, secrets=self.keys)
 
     def start(self) -> "Running":
-        self.site.ensure_tenant(self.wish.cluster.tenant_id, "acme")
+        self.site.ensure_tenant(self.wish.cluster.tenant_id, "acme", {})
         self.site.apply(self.wish)
         until(self._all_ready, INSTALL_SECONDS)
         return self

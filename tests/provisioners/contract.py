@@ -250,8 +250,8 @@ class ProvisionerContract:
 
     def test_tenants_come_and_go_twice(self, site: Provisioner):
         of = cluster()
-        site.ensure_tenant(of.tenant_id, of.tenant)
-        site.ensure_tenant(of.tenant_id, of.tenant)
+        site.ensure_tenant(of.tenant_id, of.tenant, {})
+        site.ensure_tenant(of.tenant_id, of.tenant, {})
         site.remove_tenant(of.tenant_id)
         site.remove_tenant(of.tenant_id)
         assert site.check().ready

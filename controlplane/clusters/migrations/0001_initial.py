@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=tenants.ids.new_id, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=40, unique=True)),
                 ('kind', models.CharField(choices=[('local', 'Local'), ('kubernetes', 'Kubernetes'), ('fake', 'Fake')], max_length=16)),
+                ('settings', models.JSONField(default=dict)),
                 ('ready', models.BooleanField(default=False)),
                 ('isolation', models.CharField(default='unknown', max_length=16)),
                 ('message', models.CharField(blank=True, max_length=1000)),

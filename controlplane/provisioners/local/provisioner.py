@@ -13,6 +13,7 @@ from controlplane.provisioners.base import (
     ClusterRef,
     Desired,
     Found,
+    Limits,
     Load,
     NodeRef,
     Observed,
@@ -72,7 +73,7 @@ class LocalProvisioner:
         return SiteVerdict(ready=True, isolation="none")
 
     @_told
-    def ensure_tenant(self, tenant_id: UUID, name: str) -> None:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
         files.make_folder(str(self.layout.shared(tenant_id)))
 
     @_told

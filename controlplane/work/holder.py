@@ -1,0 +1,55 @@
+"""Which process holds a lease, so that what a dead one held need not wait until the lease has run out."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+from django.db import connection
+
+_LEASES = """
+SELECT DISTINCT holder FROM work_work WHERE lease_until > clock_timestamp() AND starts_with(holder, %s)
+"""
+# Due as it was when it was claimed, which is now.
+_GIVE_BACK = "UPDATE work_work SET lease_until = NULL, holder = '' WHERE holder = ANY(%s) RETURNING 1"
+
+
+def holder() -> str:
+    """This process, as no other one was or will be called: machine and boot, namespace, id, birth in clock ticks."""
+    return f"{_place()}{_process(os.getpid())}"
+
+
+def give_back() -> int:
+    """Free every lease of a process of this machine that is not alive any more; how many. Idempotent.
+
+    The dead act no more, and a call that one of them had sent is no later than at the end of a lease: the fence
+    and the rest after the last act see to both.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LEASES, [_place()])
+        dead = [name for (name,) in cursor.fetchall() if not _lives(name)]
+        if dead:
+            cursor.execute(_GIVE_BACK, [dead])
+            return int(cursor.rowcount)
+    return 0
+
+
+@cache
+def _place() -> str:
+    """Processes of other machines and containers cannot be asked after: theirs is another place."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/"
+
+
+def _process(pid: int) -> str:
+    """Ids are used again, ids with their time of birth are not. "" for one that is gone or a zombie."""
+    try:
+        # The name, between the first "(" and the last ")", may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] in {"Z", "X"} else f"{pid}/{fields[19]}"
+
+
+def _lives(name: str) -> bool:
+    process = name.removeprefix(_place())
+    return _process(int(process.partition("/")[0])) == process
