@@ -36,34 +36,33 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
     service.down()
 
 
-def hands(service: Slipway, count: int) -> None:
-    service.post(f"{CLUSTERS}/one:resize", {"groups": {"hand": {"count": count}}, "drain_seconds": 10})
+def hands(service: Slipway, name: str, count: int) -> None:
+    service.post(f"{CLUSTERS}/{name}:resize", {"groups": {"hand": {"count": count}}, "drain_seconds": 10})
 
 
-def launch(service: Slipway) -> None:
-    service.post(CLUSTERS, {"name": "one", "template": "sleepers", "site": "local"})
+def launch(service: Slipway, name: str) -> None:
+    service.post(CLUSTERS, {"name": name, "template": "sleepers", "site": "local"})
 
 
-OPERATIONS: dict[str, tuple[str | None, Callable[[Slipway], object], str, int]] = {
-    "create": (None, launch, "ready", 3),
-    "stop": ("ready", lambda service: service.post(f"{CLUSTERS}/one:stop"), "stopped", 0),
-    "start": ("stopped", lambda service: service.post(f"{CLUSTERS}/one:start"), "ready", 3),
-    "restart": ("ready", lambda service: service.post(f"{CLUSTERS}/one:restart"), "ready", 3),
-    "grow": ("ready", lambda service: hands(service, 4), "ready", 5),
-    "shrink": ("ready", lambda service: hands(service, 1), "ready", 2),
-    "delete": ("ready", lambda service: service.call("DELETE", f"{CLUSTERS}/one"), "deleted", 0),
+# Operation -> the phase it begins in, how it is asked for, the phase and the number of nodes it ends with.
+OPERATIONS: dict[str, tuple[str, Callable[[Slipway, str], object], str, int]] = {
+    "create": ("", launch, "ready", 3),
+    "stop": ("ready", lambda service, name: service.post(f"{CLUSTERS}/{name}:stop"), "stopped", 0),
+    "start": ("stopped", lambda service, name: service.post(f"{CLUSTERS}/{name}:start"), "ready", 3),
+    "restart": ("ready", lambda service, name: service.post(f"{CLUSTERS}/{name}:restart"), "ready", 3),
+    "grow": ("ready", lambda service, name: hands(service, name, 4), "ready", 5),
+    "shrink": ("ready", lambda service, name: hands(service, name, 1), "ready", 2),
+    "delete": ("ready", lambda service, name: service.call("DELETE", f"{CLUSTERS}/{name}"), "deleted", 0),
 }
 
 
-def prepare(service: Slipway, phase: str | None) -> str:
-    if phase is None:
-        return ""
-    launch(service)
-    found = service.wait("one", "ready")
+def prepare(service: Slipway, name: str, phase: str) -> None:
+    if phase:
+        launch(service, name)
+        service.wait(name, "ready")
     if phase == "stopped":
-        service.post(f"{CLUSTERS}/one:stop")
-        service.wait("one", "stopped")
-    return str(found["id"])
+        service.post(f"{CLUSTERS}/{name}:stop")
+        service.wait(name, "stopped")
 
 
 def revive(service: Slipway, parts: tuple[str, ...]) -> None:
@@ -78,23 +77,16 @@ def revive(service: Slipway, parts: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_killed_process_loses_nothing_that_was_answered(victim: Slipway, operation: str, who: str) -> None:
     before, act, phase, nodes = OPERATIONS[operation]
-    cluster_id = prepare(victim, before)
-    act(victim)
-    cluster_id = cluster_id or str(victim.cluster("one")["id"])
+    name = f"{operation}-{who}"
+    prepare(victim, name, before)
+    act(victim, name)
+    cluster_id = str(victim.cluster(name)["id"])
     victim.kill(*VICTIMS[who])
     revive(victim, VICTIMS[who])
-    path = f"{CLUSTERS}/{cluster_id}"
-    wait_for(
-        f"{phase} cluster",
-        lambda: (
-            (found := victim.get(path))["phase"] == phase
-            and found["operation"]["state"] not in {"pending", "running"}
-        ),
-        seconds=120,
-    )
+    victim.wait(cluster_id, phase)
     wait_for("processes as meant", lambda: len(processes_of(cluster_id)) == nodes, seconds=20)
     names = [birth.split("/")[1] for birth in processes_of(cluster_id)]
     assert len(names) == len(set(names)), f"doubled: {names}"
     if phase != "deleted":
-        victim.delete("one")
+        victim.delete(cluster_id)
     assert not processes_of(cluster_id)

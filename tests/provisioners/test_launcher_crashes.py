@@ -193,6 +193,12 @@ def test_a_damaged_order_ends_its_node(here: Machine):
     assert ended(here, wish.cluster) == "SPEC_UNREADABLE"
 
 
+def test_what_was_prepared_before_a_crash_is_not_there_yet(here: Machine):
+    wish = desired(cluster())
+    made_but_not_started(here, wish)
+    assert states(here.site, wish.cluster) == {}
+
+
 def test_what_was_prepared_before_a_crash_is_started_after_it(here: Machine):
     wish = desired(cluster())
     made_but_not_started(here, wish)

@@ -91,9 +91,15 @@ def _launch(folder: NodeFolder, events: str) -> "subprocess.Popen[bytes]":
 
 
 def observe(folder: NodeFolder) -> ObservedNode | None:
-    """What is true of it now; None when it is gone. Raises Temporary rather than guess."""
+    """What is true of it now; None when it is gone, or not made yet. Raises Temporary rather than guess.
+
+    One that was prepared and has no launcher is not made yet: whoever was at it may have been killed, and only
+    a node that is missing is asked for again.
+    """
     status = _current(folder)
-    return seen(folder, status.record) if status else None
+    if status is None or not (status.ended or status.begun or locks.held(folder.lock)):
+        return None
+    return seen(folder, status.record)
 
 
 def is_over(folder: NodeFolder) -> bool:
