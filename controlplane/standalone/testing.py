@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 from controlplane.standalone.environment import ROOT, python
 
-# Real processes and a browser want the machine for themselves; everything else shares its cores.
-SERIAL_TIERS = ("local", "browser")
+# Real processes, a browser and a Kubernetes want the machine for themselves; everything else shares its cores.
+SERIAL_TIERS = ("local", "browser", "kube")
+# One after the other, each in a run of its own; a test belongs to one of them.
+SERIAL_RUNS = ("(local or browser) and not kube", "kube")
 WORKERS = 2
 NOTHING_COLLECTED = 5
 # Options by which somebody chooses what runs and how: then it runs once, as chosen.
 CHOICES = ("-m", "-n", "-p", "--co", "--collect-only", "--fixtures", "--markers", "--version", "-h", "--help")
+KUBECONFIG = "SLIPWAY_TEST_KUBECONFIG"
 BROWSER_PACKAGES = ("chromium", "chromium-driver")
 QUIET = ("-W", "ignore:Got an error checking:RuntimeWarning")
 CHECKS = {
@@ -31,13 +34,14 @@ def run_tests(arguments: Sequence[str]) -> int:
     """Run pytest with these arguments, the parallel tiers first. Returns its exit code."""
     if wants_browser(arguments):
         provide_browser()
+    if wants_kubernetes(arguments):
+        provide_kubernetes()
     if any(argument.startswith(CHOICES) for argument in arguments):
         return _pytest(arguments)
-    marks = " or ".join(SERIAL_TIERS)
-    parallel = _pytest(["-n", str(WORKERS), "-m", f"not ({marks})", *arguments])
+    parallel = _pytest(["-n", str(WORKERS), "-m", f"not ({' or '.join(SERIAL_TIERS)})", *arguments])
     appending = ["--cov-append"] if any(argument.startswith("--cov") for argument in arguments) else []
-    serial = _pytest(["-m", marks, *appending, *arguments])
-    return worse(parallel, serial)
+    serial = [_pytest(["-m", marks, *appending, *arguments]) for marks in SERIAL_RUNS]
+    return worse(parallel, *serial)
 
 
 def run_checks() -> int:
@@ -93,3 +97,35 @@ def provide_browser() -> None:
             file=sys.stderr,
             flush=True,
         )
+
+
+def wants_kubernetes(arguments: Sequence[str]) -> bool:
+    """Not when what is named, paths or marks, holds none of its tests."""
+    chosen = " ".join(arguments)
+    if chosen.startswith("-m") or " -m" in chosen:
+        return "kube" in chosen and "not kube" not in chosen
+    paths = [path for argument in arguments if (path := ROOT / argument.partition("::")[0]).exists()]
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("test_*.py"))]
+    return not paths or any("mark.kube" in file.read_text() for file in files)
+
+
+def kubernetes_in_use() -> str:
+    """Which cluster the kube tests use, as a noun."""
+    if named := os.environ.get(KUBECONFIG):
+        return f"the cluster of {named} ({KUBECONFIG})"
+    return "a devkube, the project's own one-node Kubernetes"
+
+
+def provide_kubernetes() -> None:
+    """Build a devkube, minutes the first time; say loudly where it cannot be. Its tests then skip, or fail in CI."""
+    print(f"kube tests use {kubernetes_in_use()}", flush=True)
+    if os.environ.get(KUBECONFIG):
+        return
+    # Where nothing but the packages is installed, there is no deploy/.
+    from deploy.devkube import build
+    from deploy.devkube.settings import Devkube, DevkubeError
+
+    try:
+        build.provide(Devkube.from_environment(), lambda text: print(text, flush=True))
+    except DevkubeError as error:
+        print(f"!! THE KUBE TIER CANNOT RUN: {error}", file=sys.stderr, flush=True)

@@ -64,3 +64,17 @@ def test_the_worst_of_several_runs_counts(codes: tuple[int, int], expected: int)
 )
 def test_a_browser_is_provided_when_its_tests_may_run(arguments: list[str], wanted: bool) -> None:
     assert testing.wants_browser(arguments) is wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], True),
+        (["tests/tenants"], False),
+        (["tests/kube"], True),
+        (["-m", "kube"], True),
+        (["-m", "not kube"], False),
+    ],
+)
+def test_a_kubernetes_is_provided_when_its_tests_may_run(arguments: list[str], wanted: bool) -> None:
+    assert testing.wants_kubernetes(arguments) is wanted

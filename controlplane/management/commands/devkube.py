@@ -1,0 +1,89 @@
+"""`manage.py devkube up|down|status|load ARCHIVE…|kwok N`: a real one-node Kubernetes on this machine."""
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from deploy.devkube import build, images, kwok, lifecycle
+from deploy.devkube.settings import Devkube, DevkubeError
+
+ABOUT = """
+Needs Linux, root and Go; the first `up` installs Debian packages where they are missing and builds Kubernetes
+for some minutes into ~/.cache/slipway/devkube. It serves development, the kube tests and the benchmarks.
+
+SLIPWAY_DEVKUBE_DIR names another folder. Several run side by side with their own SLIPWAY_DEVKUBE_NAME, _LINK,
+_PODS and _SERVICES (the first three bytes of networks); `status` shows them.
+"""
+
+
+class Command(BaseCommand):
+    help = "Run a real one-node Kubernetes on this machine, for development and tests."
+    requires_system_checks = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, epilog=ABOUT, **kwargs
+        )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|status|load|kwok")
+        up = verbs.add_parser("up", help="build what is missing and bring it up")
+        up.add_argument(
+            "--fast", action="store_true", help="controllers at 300 calls a second, not their default 20"
+        )
+        down = verbs.add_parser("down", help="end it and leave no trace but its state")
+        down.add_argument("--wipe", action="store_true", help="forget its state too")
+        verbs.add_parser(
+            "status", help="whether it runs, its versions and where things are; exit code 1 when not"
+        )
+        load = verbs.add_parser("load", help="import image archives, for pods with imagePullPolicy Never")
+        load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="a docker or OCI archive")
+        fake = verbs.add_parser("kwok", help="have N fake nodes, labelled and tainted type=kwok")
+        fake.add_argument("count", type=int, choices=range(10_000), metavar="N")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            kube = Devkube.from_environment()
+            getattr(self, f"_{options['verb']}")(kube, options)
+        except BrokenPipeError:
+            raise
+        except (DevkubeError, OSError) as error:
+            raise CommandError(str(error)) from error
+
+    def _up(self, kube: Devkube, options: dict[str, Any]) -> None:
+        lifecycle.up(replace(kube, fast="yes") if options["fast"] else kube, self._say)
+        self._say(f"export KUBECONFIG={kube.kubeconfig}")
+
+    def _down(self, kube: Devkube, options: dict[str, Any]) -> None:
+        lifecycle.down(kube, wipe=options["wipe"])
+
+    def _status(self, kube: Devkube, options: dict[str, Any]) -> None:
+        running = lifecycle.is_up(kube)
+        for name, text in {
+            "state": f"up, process {lifecycle.node_pid(kube)}" if running else "not up",
+            "kubernetes": build.version("kubernetes", "k8s.io/kubernetes"),
+            "etcd": build.version("etcd", "go.etcd.io/etcd/server/v3"),
+            "coredns": build.version("coredns", "github.com/coredns/coredns"),
+            "kwok": build.version("kwok", "sigs.k8s.io/kwok"),
+            "networks": f"link {kube.link}.0/30, pods {kube.pods}.0/24, services {kube.services}.0/20",
+            "kubeconfig": kube.kubeconfig,
+            "kubectl": kube.state / "bin" / "kubectl",
+            "audit log": kube.audit_log,
+            "logs": kube.state / "log",
+        }.items():
+            self._say(f"{name:<11} {text}")
+        sys.exit(not running)
+
+    def _load(self, kube: Devkube, options: dict[str, Any]) -> None:
+        images.load(kube, *options["archives"])
+
+    def _kwok(self, kube: Devkube, options: dict[str, Any]) -> None:
+        kwok.scale(kube, options["count"])
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()

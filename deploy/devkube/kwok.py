@@ -1,0 +1,40 @@
+"""Fake nodes: they take pods that tolerate and select `type=kwok` and call them running without running anything."""
+
+import json
+from pathlib import Path
+
+from deploy.devkube import build
+from deploy.devkube.settings import Devkube
+
+STAGES = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
+SIZE = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
+
+
+def provide(kube: Devkube) -> None:
+    """Write how fake nodes and pods come about, as kwok's own module has it."""
+    module = Path(build.go("kwok", "list -m -f {{.Dir}} sigs.k8s.io/kwok").strip())
+    files = [file for stage in STAGES for file in (module / "kustomize/stage" / stage).glob("*.yaml")]
+    stages = [text for file in files if "\nkind: Stage" in (text := file.read_text())]
+    (kube.state / "config" / "stages.yaml").write_text("\n---\n".join(stages))
+
+
+def scale(kube: Devkube, count: int) -> None:
+    """Have so many fake nodes."""
+    there = set(kube.kubectl("get", "nodes", "-l", "type=kwok", "-o", "name").split())
+    wanted = {f"node/kwok-{number:04}" for number in range(count)}
+    if new := sorted(wanted - there):
+        kube.kubectl("create", "-f", "-", given="\n".join(json.dumps(_node(name[5:])) for name in new))
+    if spare := sorted(there - wanted):
+        kube.kubectl("delete", "--wait=false", *spare)
+
+
+def _node(name: str) -> dict[str, object]:
+    system = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+    annotations = {"kwok.x-k8s.io/node": "fake", "node.alpha.kubernetes.io/ttl": "0"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"type": "kwok", **system}, "annotations": annotations},
+        "spec": {"taints": [{"key": "type", "value": "kwok", "effect": "NoSchedule"}]},
+        "status": {"allocatable": SIZE, "capacity": SIZE},
+    }

@@ -1,0 +1,20 @@
+"""Which Kubernetes the kube tests used, told at the end of every run that had some."""
+
+import os
+
+import pytest
+
+from controlplane.standalone.testing import KUBECONFIG, kubernetes_in_use
+from tests.kube.cluster import kubeconfig
+
+__all__ = ["kubeconfig"]
+
+# Whoever brings a Kubernetes of their own needs no devkube, and may be on a machine that cannot run one.
+collect_ignore = ["test_devkube.py"] if os.environ.get(KUBECONFIG) else []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    stats = terminalreporter.stats
+    reports = [report for outcome in ("passed", "failed", "error") for report in stats.get(outcome, ())]
+    if any(("tier", "kube") in report.user_properties for report in reports):
+        terminalreporter.write_line(f"kube tests use {kubernetes_in_use()}")
