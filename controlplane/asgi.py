@@ -4,13 +4,11 @@ Everything is the one WSGI application with the one URL conf, run in threads. Tw
 get a small piece in front, so that they keep no thread or no common one: waits, and logs that are followed.
 """
 
-from typing import Any
 from urllib.parse import quote
-
-from a2wsgi import WSGIMiddleware
 
 from controlplane.api import bodies, following
 from controlplane.api.following import Following, follows
+from controlplane.api.threads import InThreads
 from controlplane.api.waiting import Application, Receive, Scope, Send, Waiting, wish_of
 from controlplane.wsgi import application as django
 
@@ -20,8 +18,7 @@ ASCII = "".join(map(chr, range(128)))
 
 
 def in_threads(workers: int) -> Application:
-    wsgi: Any = django
-    pooled: Any = WSGIMiddleware(wsgi, workers=workers)
+    pooled = InThreads(django, workers)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

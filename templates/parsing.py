@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,8 +23,8 @@ from templates.roles import (
     parse_path,
     parse_roles,
 )
-from templates.schema import App, Asset, Group, Launch, Role, Runtime
-from tenants.amounts import Amounts, parse, quantity
+from templates.schema import App, Asset, Role, Runtime
+from tenants.amounts import Amounts, quantity
 
 FORMAT: Final = 1
 
@@ -92,29 +92,6 @@ def digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def launch_to_json(launch: Launch) -> dict[str, Any]:
-    """`launch` as plain JSON, with the app's whole body: what a cluster keeps of it."""
-    body, body_digest = _body_and_digest(launch.app)
-    return {
-        "format": FORMAT,
-        "app": dict(body),
-        "app_digest": body_digest,
-        "groups": [_group_body(group) for group in launch.groups],
-        "settings": dict(launch.settings),
-    }
-
-
-def launch_from_json(body: Mapping[str, Any]) -> Launch:
-    """The Launch that `launch_to_json` wrote. Raises ValueError for one of another release's format."""
-    if body["format"] != FORMAT:
-        raise ValueError(f"a stored launch has format {body['format']!r}; this release reads {FORMAT}")
-    return Launch(
-        app=stored_app(body["app_digest"], body["app"]),
-        groups=tuple(_group(group) for group in body["groups"]),
-        settings=body["settings"],
-    )
-
-
 def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
     """The App of a body that was checked and stored before; parsed once a process, as bodies never change."""
     return _parse_stored(_Stored(body_digest, body))
@@ -125,12 +102,6 @@ def amounts_body(amounts: Amounts) -> dict[str, str | int]:
     return {resource: quantity(resource, amounts[resource]) for resource in SIZES}
 
 
-@lru_cache(maxsize=64)
-def _body_and_digest(app: App) -> tuple[dict[str, Any], str]:
-    body = app_body(app)
-    return body, digest(body)
-
-
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """A stored body, told from others by its digest alone."""
@@ -139,9 +110,9 @@ class _Stored:
     body: Mapping[str, Any] = field(compare=False)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _parse_stored(stored: _Stored) -> App:
-    return parse_app(stored.body)
+    return replace(parse_app(stored.body), digest=stored.digest)
 
 
 def _check_format(value: Value) -> None:
@@ -215,12 +186,3 @@ def _role_body(role: Role) -> dict[str, Any]:
         "hooks": asdict(role.hooks),
         "stop_seconds": role.stop_seconds,
     }
-
-
-def _group_body(group: Group) -> dict[str, Any]:
-    return {**asdict(group), "each": amounts_body(group.each)}
-
-
-def _group(body: Mapping[str, Any]) -> Group:
-    each = Amounts(**{resource: parse(resource, value) for resource, value in body["each"].items()})
-    return Group(**{**body, "each": each})

@@ -127,6 +127,7 @@ class App:
     """A versioned distribution. Its body never changes once registered.
 
     settings: name -> JSON Schema of one value, each with a default. secrets: names of the keys a run gets.
+    digest: of the body that it is registered with, and no part of what it is; "" for one that is not.
     """
 
     name: str
@@ -138,6 +139,7 @@ class App:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     assets: tuple[Asset, ...] = ()
+    digest: str = field(default="", compare=False)
 
     def __hash__(self) -> int:
         return hash((self.name, self.version))

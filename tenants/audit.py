@@ -6,12 +6,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.db import Error, transaction
-from django.db.models import F
-from django.db.models.functions import Now
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import Error, connection, transaction
 
 from tenants.actors import Actor
 from tenants.errors import NeedsRole, NeedsScope, NotFound, QuotaExceeded, Refused
+from tenants.ids import new_id
 from tenants.models import AuditEvent, Outcome, Tenant
 from tenants.seal import Report, seal, unsealed, verify
 
@@ -19,6 +19,23 @@ __all__ = ["Report", "is_audited", "record", "refused", "seal", "unsealed", "ver
 
 _COALESCED: Final = timedelta(minutes=1)
 _log = structlog.get_logger("audit")
+_JSON: Final = DjangoJSONEncoder()
+# Spelled out, as every change adds one: making the statement anew cost more than running it.
+_ADD: Final = """
+INSERT INTO tenants_auditevent (id, at, last_at, count, tenant_id, tenant_name, actor_id, actor_name, via, verb,
+                                target, outcome, reason, detail, request_id)
+VALUES (%(id)s, statement_timestamp(), statement_timestamp(), 1, %(tenant_id)s, %(tenant_name)s, %(actor_id)s,
+        %(actor_name)s, %(via)s, %(verb)s, %(target)s, %(outcome)s, %(reason)s, %(detail)s, %(request_id)s)
+"""
+_COUNT: Final = """
+UPDATE tenants_auditevent SET count = count + 1, last_at = statement_timestamp()
+ WHERE position IS NULL AND id = (
+         SELECT id FROM tenants_auditevent
+          WHERE tenant_id IS NOT DISTINCT FROM %(tenant_id)s AND actor_id = %(actor_id)s AND via = %(via)s
+            AND verb = %(verb)s AND outcome = %(denied)s AND reason = %(reason)s AND position IS NULL
+            AND at > statement_timestamp() - %(young)s * interval '1 second'
+          ORDER BY at DESC, id DESC LIMIT 1)
+"""
 
 
 def record(
@@ -35,9 +52,10 @@ def record(
 
     verb: "cluster.create". target: "cluster/etl-1". detail: JSON, without secrets.
     """
-    AuditEvent.objects.create(
-        **_who(actor, verb, target, tenant), outcome=outcome, reason=reason or "", detail=dict(detail or {})
-    )
+    who = _who(actor, verb, target, tenant)
+    event = {**who, "outcome": outcome, "reason": reason or "", "detail": _JSON.encode(detail or {})}
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD, {**event, "id": new_id()})
 
 
 def is_audited(refusal: Refused) -> bool:
@@ -81,21 +99,14 @@ def refused(
 
 def _counted(who: Mapping[str, Any], reason: str) -> bool:
     """Counts the refusal in the row of an equal one, if there is one that is young and unsealed."""
-    # Not by target: who tries one name after another writes one row, which keeps the first.
-    keys = ("tenant_id", "actor_id", "via", "verb")
-    equal = AuditEvent.objects.filter(
-        **{f"{key}__isnull" if who[key] is None else key: who[key] is None or who[key] for key in keys},
-        outcome=Outcome.DENIED,
-        reason=reason[:100],
-        position=None,
-        at__gt=Now() - _COALESCED,
-    )
-    newest = equal.order_by("-at", "-id").values("pk")[:1]
-    # The sealer may take the row between the two looks; then the update finds it sealed and changes nothing.
-    changed = AuditEvent.objects.filter(pk__in=newest, position=None).update(
-        count=F("count") + 1, last_at=Now()
-    )
-    return changed > 0
+    # Not by target: who tries one name after another writes one row, which keeps the first. The sealer may take
+    # the row between the two looks; then the update finds it sealed and changes nothing.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COUNT,
+            {**who, "denied": Outcome.DENIED, "reason": reason[:100], "young": _COALESCED.total_seconds()},
+        )
+        return bool(cursor.rowcount > 0)
 
 
 def _who(actor: Actor, verb: str, target: str, tenant: Tenant | None) -> dict[str, Any]:

@@ -41,7 +41,10 @@ class Call:
 
     def enter(self, tenant: str | UUID) -> Access:
         """The tenant in the URL, as the asker may enter it. Raises NotFound."""
-        return tenant_for(self.actor, tenant)
+        access = tenant_for(self.actor, tenant)
+        # A refusal is audited for it, and need not look for it again.
+        self.request.entered = access.tenant  # type: ignore[attr-defined]
+        return access
 
 
 Recheck = Callable[[Call, Path], None]

@@ -160,7 +160,7 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
         verb=operation.id if operation else str(request.method).lower(),
         target=_target(context["kwargs"]),
         reason=refusal.reason,
-        tenant=_tenant_named(context["kwargs"].get("tenant")),
+        tenant=getattr(request, "entered", None) or _tenant_named(context["kwargs"].get("tenant")),
     )
 
 

@@ -1,26 +1,85 @@
+import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
 
+import structlog
 from django.http import HttpRequest, HttpResponse
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
-HEADER = "X-Request-Id"
-_META = "HTTP_X_REQUEST_ID"
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HEADER: Final = "X-Request-Id"
+_META: Final = "HTTP_X_REQUEST_ID"
+_SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONGEST: Final = 500
+
+Handler = Callable[[HttpRequest], HttpResponse]
+log = structlog.get_logger(__name__)
 
 
 class RequestIdMiddleware:
     """Gives every request an id, the caller's own if it is a sane one, and says it in the answer."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.META.get(_META, "")
         request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
-        # The logging middleware reads it there: one id in the answer, the audit and the log.
-        request.META[_META] = request_id
         response = self._get_response(request)
         response[HEADER] = request_id
         return response
+
+
+class RequestLogMiddleware:
+    """One line a request, when it is answered: who asked what, from where, with what status and in what time.
+
+    All that is logged meanwhile carries the request's id, so one id is in the answer, the audit and the log.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
+        clear_contextvars()
+        bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
+        try:
+            response = self._get_response(request)
+            facts = _facts(request, response)
+            log.log(_level(response), "request", **facts, seconds=round(time.perf_counter() - began, 4))
+        finally:
+            clear_contextvars()
+        return response
+
+
+def _level(response: HttpResponse) -> int:
+    if response.status_code < HTTPStatus.BAD_REQUEST:
+        return logging.INFO
+    return logging.WARNING if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR else logging.ERROR
+
+
+def _facts(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
+    meta = request.META
+    facts = {
+        "method": request.method,
+        "path": request.get_full_path()[:_LONGEST],
+        "code": response.status_code,
+        "user_id": _user_id(request),
+        "ip": meta.get("REMOTE_ADDR"),
+        "user_agent": meta.get("HTTP_USER_AGENT", "")[:_LONGEST],
+    }
+    if forwarded := meta.get("HTTP_X_FORWARDED_FOR"):
+        facts["forwarded_for"] = forwarded[:_LONGEST]
+    return facts
+
+
+def _user_id(request: HttpRequest) -> str | None:
+    """Of the token's owner, or of who is signed in if that was looked up; nothing is read for the log alone."""
+    if actor := getattr(request, "actor", None):
+        return str(actor.user_id)
+    user = getattr(request, "_cached_user", None)
+    return str(user.pk) if user is not None and user.is_authenticated else None

@@ -48,6 +48,19 @@ def page(
     return _page(found, query, to_json, lambda row: str(_column(row, order.column)))
 
 
+def page_by(
+    query: Mapping[str, Any],
+    *,
+    order: Order,
+    read: Callable[[Any, int], list[_Item]],
+    to_json: Callable[[list[_Item]], list[Page]],
+) -> Page:
+    """The same for rows that `read(after, most)` gives in that order; after: the last of the page before, or None."""
+    after = _read(query["page_token"], order.kind) if query["page_token"] else None
+    found = read(after, query["page_size"] + 1)
+    return _page(found, query, to_json, lambda row: str(_column(row, order.column)))
+
+
 def page_of(
     items: Iterable[_Item],
     query: Mapping[str, Any],

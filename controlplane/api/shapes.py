@@ -1,6 +1,7 @@
 """What all requests and answers share."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from django.http import QueryDict
@@ -9,7 +10,22 @@ from rest_framework import serializers
 from controlplane.api.fields import Text, Whole
 from tenants.errors import Invalid
 
-_Base = serializers.Serializer[Any]
+
+class _Base(serializers.Serializer[Any]):
+    """Its fields are made once a class: they keep nothing of what they are given."""
+
+    @property
+    def fields(self) -> Any:
+        return _fields_of(type(self))
+
+    @property
+    def _writable_fields(self) -> Any:
+        return [field for field in self.fields.values() if not field.read_only]
+
+
+@cache
+def _fields_of(shape: type[_Base]) -> Any:
+    return super(_Base, shape()).fields
 
 
 class In(_Base):

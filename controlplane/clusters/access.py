@@ -25,7 +25,7 @@ def clusters_of(access: Access) -> QuerySet[Cluster]:
 
 def cluster_for(access: Access, ident: str | UUID, *, lock: bool = False) -> Cluster:
     """By name, while it is not deleted, or by id at any time. Raises NotFound."""
-    clusters = clusters_of(access).select_related("owner", "site", "tenant", "template_revision__template")
+    clusters = clusters_of(access).select_related("owner", "site", "tenant")
     if lock:
         clusters = clusters.select_for_update(of=("self",))
     named = _named(ident)

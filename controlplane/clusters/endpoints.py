@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.clusters.listing import ListedCluster
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.secrets import run_secret
@@ -11,7 +12,7 @@ from templates.schema import Launch, Role, Service
 
 
 def endpoints(
-    cluster: Cluster, launch: Launch, ready: Mapping[str, ReadyNodes], *, open_pages: bool
+    cluster: Cluster | ListedCluster, launch: Launch, ready: Mapping[str, ReadyNodes], *, open_pages: bool
 ) -> list[dict[str, Any]]:
     """One entry a service of each group: {"name", "group"} with "url" and "dashboard" for http, else "address".
 
@@ -34,7 +35,7 @@ def _at(role: Role, service: Service, address: str | None) -> str | None:
 
 
 def _http(
-    cluster: Cluster, role: Role, service: Service, address: str | None, open_pages: bool
+    cluster: Cluster | ListedCluster, role: Role, service: Service, address: str | None, open_pages: bool
 ) -> dict[str, Any]:
     shown = address is not None and open_pages and cluster.site.kind == SiteKind.LOCAL
     url = f"http://{_at(role, service, address)}{service.path}" if shown else None

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Operation, Step
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Verb
@@ -41,17 +42,27 @@ def live_operation(cluster: Cluster) -> Operation | None:
 def operation_begin(
     cluster: Cluster, *, verb: Verb, actor: str, steps: tuple[str, ...] | None = None
 ) -> Operation:
-    """A live operation for the cluster's generation; its first step, admitted, is over."""
+    """A live operation for the cluster's generation; its first step, admitted, is over. It is `cluster.begun`."""
+    operation, *parts = operation_rows(cluster, verb=verb, actor=actor, steps=steps)
+    insert(operation, *parts)
+    return operation
+
+
+def operation_rows(
+    cluster: Cluster, *, verb: Verb, actor: str, steps: tuple[str, ...] | None = None
+) -> tuple[Operation, *tuple[Step, ...]]:
+    """What `operation_begin` inserts, for who inserts more with it."""
     now = timezone.now()
-    operation = Operation.objects.create(
+    operation = Operation(
         cluster=cluster,
         kind=verb,
         actor=actor,
         generation=cluster.generation,
         deadline=None if verb in ENDLESS else now + _time_for(cluster, verb),
     )
+    cluster.begun = operation
     names = steps or STEPS[verb]
-    Step.objects.bulk_create(
+    parts = (
         Step(
             operation=operation,
             position=position,
@@ -61,7 +72,7 @@ def operation_begin(
         )
         for position, name in enumerate(names)
     )
-    return operation
+    return operation, *parts
 
 
 def _time_for(cluster: Cluster, verb: Verb) -> timedelta:

@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import Prefetch, QuerySet
 
 from controlplane.clusters.access import clusters_of
+from controlplane.clusters.listing import ListedCluster
 from controlplane.clusters.models import Cluster, Event, Node, Observation, Operation
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Verb
@@ -30,11 +31,11 @@ SELECT template_id, count(*),
 """
 
 _READY = """
-SELECT n.cluster_id, n."group", count(*) FILTER (WHERE NOT n.ending), (array_agg(o.address ORDER BY n.index))[1]
+SELECT n.cluster_id::text, n."group", count(*) FILTER (WHERE NOT n.ending), (array_agg(o.address ORDER BY n.index))[1]
   FROM clusters_node n
   JOIN clusters_observation o
     ON o.cluster_id = n.cluster_id AND o.run = n.run AND o.name = n.name AND o.birth = n.birth
- WHERE n.cluster_id = ANY(%s) AND o.state = 'ready'
+ WHERE n.cluster_id = ANY(%s::uuid[]) AND o.state = 'ready'
  GROUP BY n.cluster_id, n."group"
 """
 
@@ -47,13 +48,15 @@ class ReadyNodes:
     address: str
 
 
-def ready_nodes(clusters: Iterable[Cluster]) -> dict[UUID, dict[str, ReadyNodes]]:
-    """By cluster and group; a group without any is left out. Rows without models: a list has hundreds."""
-    found: dict[UUID, dict[str, ReadyNodes]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_READY, [[cluster.pk for cluster in clusters]])
-        for cluster_id, group, count, address in cursor.fetchall():
-            found.setdefault(cluster_id, {})[group] = ReadyNodes(count, address)
+def ready_nodes(clusters: Iterable[Cluster | ListedCluster]) -> dict[UUID | str, dict[str, ReadyNodes]]:
+    """By the cluster's pk and group; a group without any is left out. Rows without models: a list has hundreds."""
+    keys: dict[str, UUID | str] = {str(cluster.pk): cluster.pk for cluster in clusters}
+    found: dict[UUID | str, dict[str, ReadyNodes]] = {}
+    if keys:
+        with connection.cursor() as cursor:
+            cursor.execute(_READY, [list(keys)])
+            for text, group, count, address in cursor.fetchall():
+                found.setdefault(keys[text], {})[group] = ReadyNodes(count, address)
     return found
 
 

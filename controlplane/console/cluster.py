@@ -19,7 +19,8 @@ from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
 from controlplane.console.progress import Progress, progress_of
 from controlplane.console.rows import moves, openable
-from templates.parsing import launch_from_json
+from templates.selectors import revision_name
+from templates.stored import launch_from_json
 from tenants.access import Access
 
 MOST_EVENTS: Final = 50
@@ -45,6 +46,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
     said, sentence = _said(found, progress)
     return {
         "cluster": found,
+        "template": dict(zip(("name", "number"), revision_name(found.template_revision_id), strict=True)),
         "launch": launch,
         "now": now,
         "is_live": moves(found, live is not None),

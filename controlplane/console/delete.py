@@ -8,7 +8,7 @@ from controlplane.clusters.phases import Phase
 from controlplane.clusters.services import cluster_delete
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, see_other, show, tenant_view
-from templates.parsing import launch_from_json
+from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.errors import Conflict
 

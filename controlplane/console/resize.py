@@ -15,8 +15,8 @@ from controlplane.clusters.services import cluster_resize, cluster_verb_plan
 from controlplane.clusters.services.verbs import VerbRequest, require_possible
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, refusal_text, see_other, show, tenant_view
-from templates.parsing import launch_from_json
 from templates.schema import Group, Launch
+from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.errors import Invalid, QuotaExceeded
 

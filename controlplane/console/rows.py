@@ -11,7 +11,7 @@ from controlplane.clusters.endpoints import endpoints
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import TRANSIENT, Phase
 from controlplane.clusters.selectors import ReadyNodes, clusters_list, ready_nodes
-from templates.parsing import launch_from_json
+from templates.stored import launch_from_json
 from tenants.access import Access
 
 

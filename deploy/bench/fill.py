@@ -17,7 +17,7 @@ NODES = 3
 
 
 def copy_clusters(original: Cluster, count: int) -> list[object]:
-    """In the database, because each carries its app's whole body. Ready, otherwise as the original."""
+    """In the database, where it takes a moment. Ready, otherwise as the original."""
     ids = [new_id() for _ in range(count)]
     changed = {
         "id": "n.id",

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from templates.parsing import app_body, digest, launch_from_json, launch_to_json, parse_app
-from templates.schema import File, Group, Launch, OnChange
+from templates.parsing import app_body, digest, parse_app
+from templates.schema import File, OnChange
 from tenants.amounts import Amounts
 from tenants.errors import Invalid
 from tests.templates.examples import engine, engine_body, spoilt
@@ -48,23 +48,6 @@ def test_the_digest_is_of_the_meaning_and_not_of_the_order_of_keys():
     body = app_body(engine())
     assert digest(as_stored(body)) == digest(body)
     assert digest({**body, "title": "Motor"}) != digest(body)
-
-
-def test_a_launch_reads_as_it_was_written():
-    groups = (Group("worker", "worker", 2, Amounts(cpu=1500, memory=GI, gpu=1), min_count=1, max_count=4),)
-    launch = Launch(app=engine(), groups=groups, settings={"notebook": True, "ratio": 0.25})
-    assert launch_from_json(as_stored(launch_to_json(launch))) == launch
-
-
-def test_launches_of_one_app_share_it():
-    body = launch_to_json(Launch(app=engine(), groups=()))
-    assert launch_from_json(as_stored(body)).app is launch_from_json(as_stored(body)).app
-
-
-def test_a_launch_of_another_format_is_not_guessed_at():
-    body = launch_to_json(Launch(app=engine(), groups=()))
-    with pytest.raises(ValueError, match="format 2"):
-        launch_from_json({**body, "format": 2})
 
 
 UNREADABLE = [

@@ -1,31 +1,23 @@
 """A cluster as clients see it: its shape, and the function that builds it from rows."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Final
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from django.db.models import F, QuerySet, prefetch_related_objects
 from rest_framework import serializers
 
 from controlplane.api.fields import NAME_SCHEMA, Choice, Tree
 from controlplane.api.shapes import Out
 from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339
 from controlplane.api.v1.outline import Outline, outlines_of
-from controlplane.clusters.access import clusters_of, may_open_pages
 from controlplane.clusters.endpoints import endpoints
-from controlplane.clusters.models import Cluster, Operation
+from controlplane.clusters.listing import LastOperation, ListedCluster, as_listed
+from controlplane.clusters.models import Cluster
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Goal, Phase, Verb
 from controlplane.clusters.selectors import ReadyNodes, ready_nodes
+from templates.selectors import revision_name
 from tenants.access import Access
 
-_NAMES: Final = {
-    "owner_name": "owner__username",
-    "template_name": "template_revision__template__name",
-    "template_number": "template_revision__number",
-}
-_OPERATION: Final = ("pk", "kind", "state", "created_at", "ended_at", "deadline", "reason", "message")
 _URL = {"type": ["string", "null"], "format": "uri"}
 _SERVICE = {
     "type": "object",
@@ -105,51 +97,45 @@ class ClusterOut(Out):
     operation = LiveOperationOut(allow_null=True, help_text="The one under way, or the last.")
 
 
-def listed(access: Access) -> QuerySet[Cluster]:
-    """The clusters of the tenant as a list needs them: one narrow row each, names joined on, nothing large."""
-    names = {name: F(path) for name, path in _NAMES.items()}
-    return clusters_of(access).defer("effective", "requested").annotate(**names)
-
-
-def clusters_json(access: Access, clusters: Iterable[Cluster]) -> list[dict[str, Any]]:
-    """Documents of clusters, `listed` or read otherwise. At most five queries, however many there are."""
-    rows = list(clusters)
-    prefetch_related_objects(rows, "site")
-    ready, outlines, last = ready_nodes(rows), outlines_of(rows), _last_operations(rows)
-    return [
-        cluster_json(access, row, outlines[row.pk], ready.get(row.pk, {}), last.get(row.pk)) for row in rows
-    ]
+def clusters_json(
+    access: Access, clusters: Sequence[Cluster] | Sequence[ListedCluster]
+) -> list[dict[str, Any]]:
+    """Documents of clusters. Of listed ones with one query at most, however many there are."""
+    # Where nothing was ever started there is no node.
+    ready, outlines = ready_nodes([row for row in clusters if row.run]), outlines_of(clusters)
+    return [cluster_json(access, row, outlines[row.pk], ready.get(row.pk, {})) for row in clusters]
 
 
 def cluster_json(
     access: Access,
-    cluster: Cluster,
+    cluster: Cluster | ListedCluster,
     outline: Outline,
     ready: Mapping[str, ReadyNodes],
-    operation: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    names = _names(cluster)
+    row = cluster if isinstance(cluster, ListedCluster) else as_listed(access, cluster)
+    template, number = revision_name(row.template_revision_id)
+    may_open = row.mine and access.may("cluster.open_own")
     return {
-        "id": str(cluster.pk),
-        "name": cluster.name,
+        "id": row.id,
+        "name": row.name,
         "tenant": access.tenant.name,
-        "owner": names["owner_name"],
-        "site": cluster.site.name,
-        "template": {"name": names["template_name"], "revision": names["template_number"]},
-        "goal": cluster.goal,
-        "phase": cluster.phase,
-        "generation": cluster.generation,
-        "observed_generation": cluster.observed_generation,
-        "reason": cluster.reason or None,
-        "message": cluster.message or None,
+        "owner": row.owner_name,
+        "site": row.site.name,
+        "template": {"name": template, "revision": number},
+        "goal": row.goal,
+        "phase": row.phase,
+        "generation": row.generation,
+        "observed_generation": row.observed_generation,
+        "reason": row.reason or None,
+        "message": row.message or None,
         "groups": _groups(outline, ready),
-        "services": endpoints(cluster, outline.launch, ready, open_pages=may_open_pages(access, cluster)),
-        "conditions": cluster.conditions,
+        "services": endpoints(row, outline.launch, ready, open_pages=may_open),
+        "conditions": row.conditions,
         "takes": outline.takes,
-        "created_at": rfc3339(cluster.created_at),
-        "ready_at": rfc3339(cluster.ready_at),
-        "deleted_at": rfc3339(cluster.deleted_at),
-        "operation": operation,
+        "created_at": rfc3339(row.created_at),
+        "ready_at": rfc3339(row.ready_at),
+        "deleted_at": rfc3339(row.deleted_at),
+        "operation": None if row.last_operation is None else _operation(row.last_operation),
     }
 
 
@@ -161,45 +147,18 @@ def without_pages(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "services": services}
 
 
-def _names(cluster: Cluster) -> dict[str, Any]:
-    """Those that a list has joined on, or else of the related rows."""
-    if "owner_name" in vars(cluster):
-        return vars(cluster)
-    revision = cluster.template_revision
-    return {
-        "owner_name": cluster.owner.username,
-        "template_name": revision.template.name,
-        "template_number": revision.number,
-    }
-
-
 def _groups(outline: Outline, ready: Mapping[str, ReadyNodes]) -> list[dict[str, Any]]:
     counts = {name: nodes.count for name, nodes in ready.items()}
     return [{**group, "ready": counts.get(group["name"], 0)} for group in outline.groups]
 
 
-def _last_operations(clusters: list[Cluster]) -> dict[UUID, dict[str, Any]]:
-    ids = [cluster.pk for cluster in clusters]
-    newest = Operation.objects.filter(cluster_id__in=ids).order_by("cluster_id", "-id").distinct("cluster_id")
-    return {row[0]: _operation(*row[1:]) for row in newest.values_list("cluster_id", *_OPERATION)}
-
-
-def _operation(
-    pk: UUID,
-    kind: str,
-    state: str,
-    created_at: datetime,
-    ended_at: datetime | None,
-    deadline: datetime | None,
-    reason: str,
-    message: str,
-) -> dict[str, Any]:
+def _operation(last: LastOperation) -> dict[str, Any]:
     return {
-        "id": str(pk),
-        "kind": kind,
-        "state": state,
-        "created_at": rfc3339(created_at),
-        "ended_at": rfc3339(ended_at),
-        "deadline": rfc3339(deadline),
-        "error": reason_of(reason, message),
+        "id": last.id,
+        "kind": last.kind,
+        "state": last.state,
+        "created_at": rfc3339(last.created_at),
+        "ended_at": rfc3339(last.ended_at),
+        "deadline": rfc3339(last.deadline),
+        "error": reason_of(last.reason, last.message),
     }

@@ -5,13 +5,14 @@ from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
 from controlplane.api.fields import Choice, Name, Text, Tree, Whole
-from controlplane.api.pagination import Order, page
+from controlplane.api.pagination import Order, page_by
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
-from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, listed, without_pages
+from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, without_pages
 from controlplane.api.v1.common import ROOT, AmountsOut, ForceIn, PlanQuery, in_tenant
 from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.listing import Chosen, clusters_page
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import Phase, Verb
 from controlplane.clusters.services import cluster_create, cluster_create_plan, cluster_verb_plan
@@ -97,18 +98,14 @@ class Clusters(Endpoint):
     def get(self, call: Call, tenant: str) -> Response:
         """Newest first."""
         access = call.enter(tenant)
-        columns = {
-            "phase": "phase",
-            "owner": "owner__username",
-            "site": "site__name",
-            "template": "template_revision__template__name",
-        }
-        asked = {column: call.query[name] for name, column in columns.items() if call.query[name]}
-        rows = listed(access).filter(**asked)
-        if not call.query["phase"]:
-            rows = rows.exclude(phase=Phase.DELETED)
+        chosen = Chosen(**{name: call.query[name] for name in ("phase", "owner", "site", "template")})
         return answer(
-            page(rows, call.query, order=Order(), to_json=lambda found: clusters_json(access, found))
+            page_by(
+                call.query,
+                order=Order(),
+                read=lambda after, most: clusters_page(access, chosen, after=after, most=most),
+                to_json=lambda found: clusters_json(access, found),
+            )
         )
 
     @operation(

@@ -1,18 +1,20 @@
-"""What clusters consist of, without reading the bodies of their apps again and again."""
+"""What clusters consist of, as documents show it, made once a generation."""
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 from uuid import UUID
 
+from controlplane.clusters.listing import ListedCluster
 from controlplane.clusters.models import Cluster
-from templates.parsing import amounts_body, launch_from_json
+from templates.parsing import amounts_body
 from templates.schema import Launch
+from templates.stored import launch_from_json
 
 _KEPT: Final = 20_000
-_COLUMNS: Final = ("format", "groups", "settings", "app_digest")
+_COLUMNS: Final = ("pk", "generation", "effective")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,48 +26,33 @@ class Outline:
     takes: dict[str, Any]
 
 
-# A generation's launch never changes, nor does the body behind a digest; rows of lists are read without either.
-_outlines: OrderedDict[tuple[UUID, int], Outline] = OrderedDict()
-_bodies: dict[str, dict[str, Any]] = {}
+# A generation's launch never changes; rows of lists are read without it.
+_outlines: OrderedDict[tuple[str, int], Outline] = OrderedDict()
 _lock = Lock()
 
 
-def outlines_of(clusters: Collection[Cluster]) -> dict[UUID, Outline]:
-    """The outline of each cluster's generation, by cluster. One query for those that are not known yet."""
-    found = {cluster.pk: outline for cluster in clusters if (outline := _known(cluster))}
-    missing = [cluster.pk for cluster in clusters if cluster.pk not in found]
-    return found | _read(missing) if missing else found
+def outlines_of(clusters: Iterable[Cluster | ListedCluster]) -> dict[UUID | str, Outline]:
+    """The outline of each cluster's generation, by its pk. One query for those that are not known yet."""
+    rows = list(clusters)
+    found = {row.pk: outline for row in rows if (outline := _known(row))}
+    missing = {str(row.pk): row.pk for row in rows if row.pk not in found}
+    if missing:
+        for pk, generation, effective in Cluster.objects.filter(pk__in=missing).values_list(*_COLUMNS):
+            found[missing[str(pk)]] = _keep((str(pk), generation), launch_from_json(effective))
+    return found
 
 
-def _known(cluster: Cluster) -> Outline | None:
-    key = (cluster.pk, cluster.generation)
+def _known(cluster: Cluster | ListedCluster) -> Outline | None:
+    key = (str(cluster.pk), cluster.generation)
     with _lock:
         if key in _outlines:
             return _outlines[key]
-    if "effective" in cluster.get_deferred_fields():
+    if isinstance(cluster, ListedCluster) or "effective" in cluster.get_deferred_fields():
         return None
     return _keep(key, launch_from_json(cluster.effective))
 
 
-def _read(ids: list[UUID]) -> dict[UUID, Outline]:
-    columns = [f"effective__{column}" for column in _COLUMNS]
-    found = {}
-    for pk, generation, *values in Cluster.objects.filter(pk__in=ids).values_list(
-        "pk", "generation", *columns
-    ):
-        stored = dict(zip(_COLUMNS, values, strict=True))
-        launch = launch_from_json(stored | {"app": _body(stored["app_digest"], pk)})
-        found[pk] = _keep((pk, generation), launch)
-    return found
-
-
-def _body(digest: str, pk: UUID) -> dict[str, Any]:
-    if digest not in _bodies:
-        _bodies[digest] = Cluster.objects.values_list("effective__app", flat=True).get(pk=pk)
-    return _bodies[digest]
-
-
-def _keep(key: tuple[UUID, int], launch: Launch) -> Outline:
+def _keep(key: tuple[str, int], launch: Launch) -> Outline:
     groups = tuple(
         {"name": group.name, "role": group.role, "wanted": group.count, **amounts_body(group.each)}
         for group in launch.groups

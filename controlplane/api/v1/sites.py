@@ -19,9 +19,16 @@ class SiteOut(Out):
     name = serializers.CharField()
     kind = Choice(list(SiteKind.values))
     ready = serializers.BooleanField()
-    isolation = serializers.CharField(help_text="Whether tenants are proved to be shut off from one another.")
+    isolation = Choice(
+        ["proved", "not enforced", "unknown", "none"],
+        help_text="Whether tenants are proved to be shut off from one another; none: this kind does not do that.",
+    )
     message = serializers.CharField(allow_blank=True)
     checked_at = serializers.DateTimeField(allow_null=True)
+    proof = serializers.CharField(
+        allow_blank=True, help_text="What was tried to prove the isolation, in words."
+    )
+    proved_at = serializers.DateTimeField(allow_null=True)
 
 
 def site_json(site: Site) -> dict[str, Any]:
@@ -32,6 +39,8 @@ def site_json(site: Site) -> dict[str, Any]:
         "isolation": site.isolation,
         "message": site.message,
         "checked_at": rfc3339(site.checked_at),
+        "proof": site.proof,
+        "proved_at": rfc3339(site.proved_at),
     }
 
 

@@ -4,8 +4,8 @@ from typing import Any
 from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, answer, operation
-from controlplane.api.v1.cluster_document import listed
 from controlplane.api.v1.outline import outlines_of
+from controlplane.clusters.access import clusters_of
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.selectors import observations_of
@@ -32,7 +32,12 @@ class Targets(Endpoint):
     def get(self, call: Call, tenant: str) -> Response:
         """As Prometheus's HTTP service discovery wants it. Those of nodes that are ready."""
         access = call.enter(tenant)
-        clusters = list(listed(access).filter(phase__in=_RUNNING).prefetch_related("nodes"))
+        clusters = list(
+            clusters_of(access)
+            .filter(phase__in=_RUNNING)
+            .defer("effective", "requested")
+            .prefetch_related("nodes")
+        )
         seen, outlines = observations_of(clusters), outlines_of(clusters)
         found: list[dict[str, Any]] = []
         for cluster in clusters:

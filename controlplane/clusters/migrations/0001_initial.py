@@ -23,14 +23,20 @@ class Migration(migrations.Migration):
             name='Site',
             fields=[
                 ('id', models.UUIDField(default=tenants.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=40, unique=True)),
+                ('name', models.CharField(max_length=40)),
                 ('kind', models.CharField(choices=[('local', 'Local'), ('kubernetes', 'Kubernetes'), ('fake', 'Fake')], max_length=16)),
                 ('settings', models.JSONField(default=dict)),
                 ('ready', models.BooleanField(default=False)),
-                ('isolation', models.CharField(default='unknown', max_length=16)),
                 ('message', models.CharField(blank=True, max_length=1000)),
                 ('checked_at', models.DateTimeField(null=True)),
+                ('isolation', models.CharField(default='unknown', max_length=16)),
+                ('proof', models.CharField(blank=True, max_length=1000)),
+                ('proved_at', models.DateTimeField(null=True)),
+                ('removed_at', models.DateTimeField(null=True)),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(condition=models.Q(('removed_at', None)), fields=('name',), name='site_name_is_taken_once')],
+            },
         ),
         migrations.CreateModel(
             name='Cluster',

@@ -1,3 +1,5 @@
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.db import models
@@ -10,6 +12,9 @@ from templates.models import TemplateRevision
 from tenants.ids import new_id
 from tenants.models import Tenant
 
+if TYPE_CHECKING:
+    from controlplane.clusters.models.operation import Operation
+
 
 class Cluster(models.Model):
     """What somebody wants (goal, generation, requested, effective) and what is there (the rest).
@@ -17,7 +22,7 @@ class Cluster(models.Model):
     The first group of columns is written by services, the second by the reconciler alone. `revision` grows with
     every write of either, and every write says which one it saw.
 
-    requested: the request as sent. effective: the Launch of this generation with the App's whole body.
+    requested: the request as sent. effective: the Launch of this generation, its App by digest.
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
     spent: the last birth of each name of this run that no node has now; a birth is never used twice.
     isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
@@ -57,6 +62,9 @@ class Cluster(models.Model):
     deleted_at = models.DateTimeField(null=True)
 
     revision = models.BigIntegerField(default=1)
+
+    # No column: the operation that a service began on this very instance, so that nobody need read it back.
+    begun: "Operation | None" = None
 
     class Meta:
         permissions = [("operate_cluster", "May use the cluster like its owner")]

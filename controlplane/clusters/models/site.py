@@ -1,4 +1,5 @@
 from django.db import models
+from django.db.models import Q
 
 from tenants.ids import new_id
 
@@ -9,17 +10,36 @@ class SiteKind(models.TextChoices):
     FAKE = "fake"
 
 
+class _Registered(models.Manager["Site"]):
+    def get_queryset(self) -> models.QuerySet["Site"]:
+        return super().get_queryset().filter(removed_at=None)
+
+
 class Site(models.Model):
     """A place where clusters run, and the last verdict that a worker wrote about it.
 
     settings: how it is reached and what nodes get there, as its kind reads it; paths of secrets, never secrets.
+    isolation, proof, proved_at: what is known of how tenants are shut off from one another, in words, since when.
+    removed_at: its row stays for the clusters that once ran there; `objects` leaves it out.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    name = models.CharField(max_length=40, unique=True)
+    name = models.CharField(max_length=40)
     kind = models.CharField(max_length=16, choices=SiteKind.choices)
     settings = models.JSONField(default=dict)
     ready = models.BooleanField(default=False)
-    isolation = models.CharField(max_length=16, default="unknown")
     message = models.CharField(max_length=1000, blank=True)
     checked_at = models.DateTimeField(null=True)
+    isolation = models.CharField(max_length=16, default="unknown")
+    proof = models.CharField(max_length=1000, blank=True)
+    proved_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)
+
+    objects = _Registered()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(removed_at=None), name="site_name_is_taken_once"
+            )
+        ]

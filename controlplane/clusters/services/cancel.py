@@ -10,7 +10,7 @@ from controlplane.clusters.phases import Goal, Verb
 from controlplane.clusters.services.verbs import resized
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
-from templates.parsing import launch_from_json, launch_to_json
+from templates.stored import launch_from_json, launch_to_json
 from tenants import audit
 from tenants.access import Access
 from tenants.errors import Conflict, NotFound

@@ -8,20 +8,22 @@ from django.db import IntegrityError, transaction
 
 from controlplane.clusters import plans, sites
 from controlplane.clusters.admission import admit
+from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Site
-from controlplane.clusters.operations import operation_begin
+from controlplane.clusters.operations import operation_rows
 from controlplane.clusters.phases import Verb
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates import launch
 from templates.models import TemplateRevision
-from templates.parsing import launch_to_json
 from templates.schema import Launch
 from templates.selectors import launchable_revision
+from templates.stored import launch_to_json
 from tenants import audit
 from tenants.access import Access, allow
 from tenants.errors import Conflict
 from tenants.ids import new_id
+from tenants.models import User
 from tenants.names import validate_name
 
 
@@ -86,17 +88,17 @@ def _insert(
     site: Site,
     expanded: Launch,
 ) -> Cluster:
-    cluster = Cluster.objects.create(
+    cluster = Cluster(
         id=new_id(),
         tenant=access.tenant,
         name=name,
-        owner_id=access.actor.user_id,
+        owner=User.from_db("default", ("id", "username"), (access.actor.user_id, access.actor.username)),
         site=site,
         template_revision=revision,
         requested=request.to_json(),
         effective=launch_to_json(expanded),
     )
-    operation_begin(cluster, verb=Verb.CREATE, actor=access.actor.username)
+    insert(cluster, *operation_rows(cluster, verb=Verb.CREATE, actor=access.actor.username))
     audit.record(
         actor=access.actor,
         verb="cluster.create",

@@ -6,8 +6,8 @@ from controlplane.clusters.models import Cluster
 from controlplane.clusters.operations import live_operation
 from controlplane.clusters.phases import TRANSIENT, Phase, Verb
 from controlplane.clusters.services.verbs import VerbRequest, is_under_way, require_possible, target_of
-from templates.parsing import launch_from_json
 from templates.schema import Launch
+from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.amounts import Amounts
 from tenants.errors import PreconditionFailed

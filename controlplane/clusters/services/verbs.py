@@ -22,8 +22,8 @@ from controlplane.clusters.phases import FITS, GOAL_OF, SUPERSEDES, Phase, Verb
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates import launch
-from templates.parsing import launch_from_json, launch_to_json
 from templates.schema import Launch
+from templates.stored import launch_from_json, launch_to_json
 from tenants import audit
 from tenants.access import Access
 from tenants.errors import Conflict, PreconditionFailed

@@ -1,0 +1,41 @@
+"""What the API says of the places where clusters run."""
+
+from datetime import UTC, datetime
+
+from controlplane.clusters.models import Site
+from tests.api.api import ROOT
+from tests.api.conftest import World
+
+SITE = {
+    "name": "k8s",
+    "kind": "kubernetes",
+    "settings": {"accounts": {"provision": {"kubeconfig": "/secret"}}},
+}
+
+
+def sites(world: World) -> dict[str, dict[str, object]]:
+    return {item["name"]: item for item in world.bob.get(f"{ROOT}/sites").body["items"]}
+
+
+def test_a_site_is_shown_with_what_is_known_of_it(world: World) -> None:
+    proved = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    Site.objects.create(**SITE, ready=True, isolation="proved", proof="Holds: all.", proved_at=proved)
+    found = sites(world)["k8s"]
+    assert (found["kind"], found["ready"], found["isolation"]) == ("kubernetes", True, "proved")
+    assert (found["proof"], found["proved_at"]) == ("Holds: all.", "2026-01-02T03:04:00Z")
+
+
+def test_a_site_that_nobody_tried_is_unknown(world: World) -> None:
+    Site.objects.create(**SITE)
+    found = sites(world)["k8s"]
+    assert (found["isolation"], found["proof"], found["proved_at"]) == ("unknown", "", None)
+
+
+def test_how_a_site_is_reached_is_nobodys_business(world: World) -> None:
+    Site.objects.create(**SITE)
+    assert "/secret" not in str(sites(world))
+
+
+def test_a_removed_site_is_not_shown(world: World) -> None:
+    Site.objects.create(**SITE, removed_at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert "k8s" not in sites(world)

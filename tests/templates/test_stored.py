@@ -1,0 +1,71 @@
+"""A launch as a cluster keeps it."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from templates.models import App
+from templates.schema import Group, Launch
+from templates.services import app_withdraw
+from templates.stored import launch_from_json, launch_to_json, registered_app
+from tenants.actors import system_actor
+from tenants.amounts import Amounts
+from tests.templates.examples import engine
+
+GI = 2**30
+
+
+@pytest.fixture
+def stored(engine_row: App) -> Any:
+    """As it comes back from a database that keeps no order of keys."""
+    groups = (Group("worker", "worker", 2, Amounts(cpu=1500, memory=GI, gpu=1), min_count=1, max_count=4),)
+    launch = Launch(app=engine_row.spec, groups=groups, settings={"notebook": True, "ratio": 0.25})
+    return json.loads(json.dumps(launch_to_json(launch), sort_keys=True))
+
+
+def test_a_launch_reads_as_it_was_written(stored: Any) -> None:
+    launch = launch_from_json(stored)
+    assert launch.app == engine()
+    assert launch.group("worker").each == Amounts(cpu=1500, memory=GI, gpu=1)
+    assert launch.settings == {"notebook": True, "ratio": 0.25}
+    assert json.loads(json.dumps(launch_to_json(launch), sort_keys=True)) == stored
+
+
+def test_it_names_the_app_and_has_no_body(stored: Any, engine_row: App) -> None:
+    assert stored["app"] == {"name": "engine", "version": "1.0", "digest": engine_row.digest}
+
+
+def test_launches_of_one_app_share_it(stored: Any) -> None:
+    assert launch_from_json(stored).app is launch_from_json(stored).app
+
+
+def test_an_app_is_read_from_the_database_once(stored: Any, django_assert_num_queries: Any) -> None:
+    registered_app.cache_clear()
+    with django_assert_num_queries(1):
+        launch_from_json(stored)
+        launch_from_json(stored)
+
+
+def test_a_withdrawn_app_keeps_its_body(stored: Any) -> None:
+    app_withdraw(actor=system_actor(), name="engine", version="1.0")
+    registered_app.cache_clear()
+    assert launch_from_json(stored).app == engine()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM templates_app", "UPDATE templates_app SET digest = 'x'"])
+def test_the_database_keeps_what_a_digest_stands_for(engine_row: App, statement: str) -> None:
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        connection.cursor().execute(statement)
+    assert App.objects.get().digest == engine_row.digest
+
+
+def test_an_app_that_is_not_registered_is_not_kept() -> None:
+    with pytest.raises(ValueError, match=r"engine 1\.0 is not registered"):
+        launch_to_json(Launch(app=engine(), groups=()))
+
+
+def test_a_launch_of_another_format_is_not_guessed_at(stored: Any) -> None:
+    with pytest.raises(ValueError, match="format 3"):
+        launch_from_json({**stored, "format": 3})
