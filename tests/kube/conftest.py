@@ -6,8 +6,9 @@ import pytest
 
 from controlplane.standalone.testing import KUBECONFIG, kubernetes_in_use
 from tests.kube.cluster import kubeconfig
+from tests.kube.images import images
 
-__all__ = ["kubeconfig"]
+__all__ = ["images", "kubeconfig"]
 
 # Whoever brings a Kubernetes of their own needs no devkube, and may be on a machine that cannot run one.
 collect_ignore = ["test_devkube.py"] if os.environ.get(KUBECONFIG) else []

@@ -1,0 +1,83 @@
+"""How this machine reaches packages, told to a build as secrets: of these nothing stays in an image."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+RELEASE = "bookworm"
+BUNDLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+# Where packages come from, and how; no setting that names a folder of this machine.
+PIP_SETTINGS = {"index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries"}
+_PIP_LINE = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)='(?P<value>.*)'")
+_APT_LINE = re.compile(r'Acquire::(https?::|ftp::|Check-|Retries|ForceIPv)[^ ]* ".+";')
+
+
+def secrets(folder: Path) -> dict[str, Path]:
+    """Files of the secrets that this machine has need of, by id; new ones are written into `folder`, a private one."""
+    found = {"ca": _bundle(), "maven": _maven()}
+    texts = {
+        "pip": pip_settings(),
+        "apt": apt_settings(),
+        "sources": "".join(f"{line}\n" for line in apt_sources()),
+    }
+    for name, text in texts.items():
+        path = folder / name
+        path.write_text(text)
+        found[name] = path if text else None
+    return {name: path for name, path in found.items() if path}
+
+
+def debian_mirror() -> str:
+    """Where this machine gets Debian's packages of the base's release; "" when it is no such machine."""
+    lines = [line.split() for line in apt_sources()]
+    return next((site for _, site, release, _ in lines if release == RELEASE), "")
+
+
+def apt_sources() -> list[str]:
+    """Lines of a sources.list; none on a machine of another release."""
+    wanted = ["Created-By: Packages", "Origin: Debian"]
+    lines = _said(["apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", *wanted])
+    return [line for line in lines if line.split()[2].startswith(RELEASE)]
+
+
+def apt_settings() -> str:
+    return "".join(f"{line}\n" for line in _said(["apt-config", "dump"]) if _APT_LINE.fullmatch(line))
+
+
+def pip_settings() -> str:
+    """pip's own configuration, from its files and variables, as one file."""
+    lines = _said([sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"])
+    found = [match for line in lines if (match := _PIP_LINE.fullmatch(line))]
+    # Later ones win: a command's own section over the global one, and variables over both.
+    found.sort(key=lambda match: (match["section"] != "global") + (match["section"] == ":env:"))
+    chosen = {match["name"]: match["value"] for match in found if match["name"] in PIP_SETTINGS}
+    if not chosen:
+        return ""
+    settings = "".join(f"{name} = {value}\n" for name, value in sorted(chosen.items()))
+    return "[global]\n" + settings.replace("\\n", "\n    ")
+
+
+def _bundle() -> Path | None:
+    named = [Path(os.environ[name]) for name in BUNDLES if os.environ.get(name)]
+    return next((path for path in [*named, SYSTEM_BUNDLE] if path.is_file()), None)
+
+
+def _maven() -> Path | None:
+    path = Path.home() / ".m2" / "settings.xml"
+    return path if path.is_file() else None
+
+
+def _said(command: list[str]) -> list[str]:
+    """Lines of output; none where there is no such program."""
+    environment: Mapping[str, str] = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
+    except FileNotFoundError:
+        return []
+    return [line for line in done.stdout.splitlines() if line.strip()]

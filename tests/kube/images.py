@@ -1,0 +1,29 @@
+"""The images of the catalogue on the nodes of the kube tests' Kubernetes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from controlplane.standalone.images import base
+from controlplane.standalone.images.build import build
+from controlplane.standalone.images.image import Image
+from controlplane.standalone.testing import KUBECONFIG
+from deploy.devkube.images import ctr, load
+from deploy.devkube.settings import Devkube
+from templates import catalog
+
+
+@pytest.fixture(scope="session")
+def images(kubeconfig: Path) -> None:
+    """On a devkube all images are there; on a Kubernetes of somebody else's they are expected to be."""
+    if os.environ.get(KUBECONFIG):
+        return
+    kube = Devkube.from_environment()
+    there = ctr(kube, "images", "ls", "-q").split()
+    for app in catalog.load():
+        for runtime in app.runtimes:
+            image = Image(app, runtime, base.ours())
+            build(image, print)
+            if image.tags[0] not in there:
+                load(kube, image.archive)
