@@ -36,6 +36,10 @@ class Temporary(Exception):  # noqa: N818 - read as an outcome
         self.reason, self.message, self.delay = reason, plain(message), delay
 
 
+class TenantMissing(Temporary):
+    """What `ensure_tenant` made is not there any more: it has to be made again before anything else."""
+
+
 class Permanent(Exception):  # noqa: N818
     """Trying again cannot help until somebody changes something. Safe to show."""
 

@@ -46,11 +46,14 @@ class Watch:
         connection.close()
 
     def _take_in(self) -> None:
-        # News may have been missed while nobody listened: the listing comes due with the first of them.
-        wake(Kind.SITE, self._site.id)
+        listening = False
         for sight in self._provisioner.events():
             if self._stopping.is_set():
                 return
+            if not listening:
+                # From here on nothing is missed; the listing makes up for what was before.
+                listening = True
+                wake(Kind.SITE, self._site.id)
             if sight is not None:
                 notice(sight)
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Operation
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import Temporary, TenantMissing
 from controlplane.reconciler.scope import Scope
 from controlplane.work.claim import Claimed, require
 from controlplane.work.loop import Later, backoff
@@ -25,6 +25,8 @@ def stand_still(claimed: Claimed, scope: Scope, error: Temporary) -> None:
     with transaction.atomic():
         require(claimed)
         _say(scope, error.reason, error.message)
+        if isinstance(error, TenantMissing):
+            Cluster.objects.filter(id=scope.cluster.id).update(isolated_run=0)
         if scope.operation and scope.operation.deadline:
             Operation.objects.filter(id=scope.operation.id).update(
                 deadline=F("deadline") + timedelta(seconds=delay)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from controlplane.clusters.models import Site
 from controlplane.reconciler import logs
-from controlplane.reconciler.observe import Watch
-from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.reconciler.tasks import HANDLERS
+from controlplane.reconciler.watches import Watches
 from controlplane.work.holder import give_back
 from controlplane.work.loop import SWEEP_SECONDS, Loop
 from tenants import seal
@@ -34,12 +32,12 @@ class Worker:
     """Blocks in `run` until `stop`. chores: what layers above want done beside our own."""
 
     def __init__(self, *, threads: int = 4, observe: bool = True, chores: Sequence[Chore] = ()) -> None:
-        self._watches: dict[object, Watch] = {}
+        self._watches = Watches()
         self._chores = [
             Chore("give back leases of the dead", SWEEP_SECONDS, give_back),
             Chore("seal the audit", 1.0, _seal),
             Chore("drop old logs and events", PURGE_SECONDS, logs.purge),
-            *([Chore("watch sites", SWEEP_SECONDS, self._watch_sites)] if observe else []),
+            *([Chore("watch sites", SWEEP_SECONDS, self._watches.refresh)] if observe else []),
             *chores,
         ]
         self.loop = Loop(HANDLERS, threads=threads, on_sweep=self._sweep)
@@ -48,8 +46,7 @@ class Worker:
         try:
             self.loop.run()
         finally:
-            for watch in self._watches.values():
-                watch.stop()
+            self._watches.end()
 
     def stop(self) -> None:
         self.loop.stop()
@@ -60,13 +57,6 @@ class Worker:
             if now - chore.last >= chore.every:
                 chore.last = now
                 chore.do()
-
-    def _watch_sites(self) -> None:
-        for site in Site.objects.all():
-            watch = self._watches.get(site.id)
-            if watch is None or not watch.thread.is_alive():
-                self._watches[site.id] = Watch(site, provisioner_of(site))
-                self._watches[site.id].start()
 
 
 def _seal() -> None:

@@ -1,11 +1,14 @@
-"""What a new installation begins with: a site, the shipped apps and templates, an admin, a tenant to try."""
+"""What a new installation begins with: sites, the shipped apps and templates, an admin, a tenant to try."""
 
 import secrets
 from pathlib import Path
 
 from django.db import transaction
 
+from controlplane.clusters.models import Site
 from controlplane.clusters.services.sites import site_put
+from controlplane.standalone import kubernetes
+from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.files import write_private
 from templates.services import catalog_register, defaults_publish
 from tenants.access import tenant_for
@@ -30,11 +33,26 @@ def bootstrap(folder: Path) -> None:
     new admin are written below `folder` before they are valid, so that none is ever valid and unknown.
     """
     site_put(name="local", kind="local")
+    _kubernetes()
     catalog_register()
     defaults_publish()
     with transaction.atomic():
         if not User.objects.filter(is_superuser=True).exists():
             _first_admin(folder)
+
+
+def _kubernetes() -> None:
+    """Once: the site stays what it is, whatever the environment names later. `site add` changes it."""
+    if Site.objects.filter(name=kubernetes.SITE).exists():
+        return
+    try:
+        reached = kubernetes.named()
+    except ExpectedError as error:
+        # Many have a KUBECONFIG set that is about something else.
+        print(error)
+        return
+    if reached:
+        site_put(name=kubernetes.SITE, kind="kubernetes", settings={"accounts": {"provision": reached}})
 
 
 def _first_admin(folder: Path) -> None:

@@ -17,6 +17,9 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
+from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
 from controlplane.provisioners.local.java import find_java
 from controlplane.standalone.binaries import MAJOR, program_folder
 from controlplane.standalone.errors import ExpectedError
@@ -203,13 +206,27 @@ def _kubernetes() -> Part:
             "Kubernetes", "missing", "none", "for Kubernetes sites only: set KUBECONFIG", needed=False
         )
     try:
-        mode = stat.S_IMODE(Path(file).stat().st_mode)
-        Path(file).open().close()
+        exposed = [path for path in file.split(os.pathsep) if path and Path(path).stat().st_mode & 0o077]
+        reached = finding.by_kubeconfig(file)
     except OSError as error:
-        return Part("Kubernetes", "missing", f"{file}: {error.strerror}", "correct KUBECONFIG")
-    if mode & 0o077:
-        return Part("Kubernetes", "unsafe", f"others may read {file}", f"chmod 600 {file}")
-    return Part("Kubernetes", "ok", file)
+        return Part("Kubernetes", "missing", f"{error.filename}: {error.strerror}", "correct KUBECONFIG")
+    except SettingsInvalid as error:
+        return Part("Kubernetes", "missing", str(error), "correct KUBECONFIG")
+    if exposed:
+        return Part("Kubernetes", "unsafe", f"others may read {exposed[0]}", f"chmod 600 {' '.join(exposed)}")
+    return _api_server(reached)
+
+
+def _api_server(reached: dict[str, str]) -> Part:
+    # Loading it takes as long as all else here together.
+    from controlplane.provisioners.kubernetes.client import Client
+
+    where = f"context {reached['context']}"
+    try:
+        version = Client(Reach.parse(reached, "KUBECONFIG"), purpose="doctor").get("/version") or {}
+    except (Temporary, Permanent) as error:
+        return Part("Kubernetes", "missing", f"{where}: {error.message}", "start it, or correct KUBECONFIG")
+    return Part("Kubernetes", "ok", f"{version.get('gitVersion', '?')}, {where}")
 
 
 def _vault() -> Part:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from controlplane.standalone import pids, production
+from controlplane.standalone import kubernetes, pids, production
 from controlplane.standalone.child import Child, Service
 from controlplane.standalone.command import Command
 from controlplane.standalone.datadir import DataDir, open_data_dir
@@ -209,6 +209,8 @@ def _greet(data: DataDir, options: Options, *, first: bool) -> None:
         if file.exists():
             say(f"  kept in   {file}")
     say(f"  logs in   {data.logs}")
+    if sentence := kubernetes.greeting():
+        say(f"  {sentence}")
     if options.browser and sys.stdout.isatty() and _has_display():
         webbrowser.open(options.url)
 

@@ -4,6 +4,10 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.service import Slipway
+from tests.kube.cluster import kubeconfig
+from tests.kube.images import images
+
+__all__ = ["images", "kubeconfig"]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,8 +39,10 @@ class Slipway:
 
     PARTS = ("web", "worker", "postgres", "supervisor")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """environment: what it is given beside what the tests have."""
         self.folder, self.port = folder, free_port()
+        self._given = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder.with_suffix(".out")
 
@@ -139,6 +141,15 @@ class Slipway:
         path = f"/tenants/demo/clusters/{found['id']}"
         wait_for("tombstone", lambda: self.get(path)["phase"] == "deleted", seconds=60)
 
+    def manage(self, *command: str) -> str:
+        """What a management command prints, run beside the service."""
+        words = [sys.executable, "manage.py", *command, "--data-dir", str(self.folder)]
+        done = subprocess.run(
+            words, cwd=ROOT, env=self._environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def database_environment(self) -> dict[str, str]:
         """What one of its own processes has in its environment."""
         pid = (self.folder / "run" / "worker.pid").read_text().strip()
@@ -158,10 +169,10 @@ class Slipway:
         kept = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("DATABASE_", "DJANGO_", "PYTEST"))
+            if not key.startswith(("DATABASE_", "DJANGO_", "PYTEST", "KUBECONFIG"))
         }
         cache = Path.home() / ".cache" / "slipway" / "runtimes"
-        return {"SLIPWAY_RUNTIME_CACHE": str(cache), **kept}
+        return {"SLIPWAY_RUNTIME_CACHE": str(cache), **kept, **self._given}
 
 
 def processes_of(cluster_id: str) -> Counter[str]:

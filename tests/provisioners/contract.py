@@ -46,41 +46,41 @@ class ProvisionerContract:
         return bench.site
 
     def test_it_makes_what_is_listed(self, site: Provisioner):
-        wish = desired(cluster(), 3)
+        wish = desired(cluster(site), 3)
         make_ready(site, wish)
         assert states(site, wish.cluster) == {(f"worker-{index}", 1): "ready" for index in range(3)}
 
     def test_a_cluster_nobody_made_does_not_exist(self, site: Provisioner):
-        assert not site.look(cluster(), ["worker-0"]).exists
+        assert not site.look(cluster(site), ["worker-0"]).exists
 
     def test_a_node_has_an_identity_and_an_address(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         (node,) = site.look(wish.cluster, ()).nodes
         assert node.incarnation
         assert node.address
 
     def test_its_stages_are_stamped_in_order(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         (node,) = site.look(wish.cluster, ()).nodes
         assert [node.stages[stage] for stage in STAGES] == sorted(node.stages.values())
 
     def test_asking_again_makes_nothing_twice(self, site: Provisioner):
-        wish = desired(cluster(), 2)
+        wish = desired(cluster(site), 2)
         make_ready(site, wish)
         before = site.look(wish.cluster, ()).nodes
         site.apply(wish)
         assert site.look(wish.cluster, ()).nodes == before
 
     def test_what_is_not_listed_ends_and_goes(self, site: Provisioner):
-        wish = desired(cluster(), 3)
+        wish = desired(cluster(site), 3)
         make_ready(site, wish)
         less = replace(wish, nodes=wish.nodes[:1])
         until(lambda: applied(site, less) == {("worker-0", 1): "ready"})
 
     def test_an_end_is_told_with_its_code(self, bench: Bench, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         bench.break_node(wish.cluster, "worker-0")
         until(lambda: states(site, wish.cluster) == {("worker-0", 1): "ended"})
@@ -88,7 +88,7 @@ class ProvisionerContract:
         assert node.exit_code == 1
 
     def test_a_birth_that_ended_is_not_made_again(self, bench: Bench, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         bench.break_node(wish.cluster, "worker-0")
         until(lambda: states(site, wish.cluster) == {("worker-0", 1): "ended"})
@@ -96,19 +96,19 @@ class ProvisionerContract:
         assert states(site, wish.cluster) == {("worker-0", 1): "ended"}
 
     def test_a_birth_that_was_cleared_away_is_not_made_again(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: not applied(site, replace(wish, nodes=())))
         site.apply(wish)
         assert states(site, wish.cluster) == {}
 
     def test_the_next_birth_follows_the_last(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: applied(site, reborn(wish, 2)) == {("worker-0", 2): "ready"})
 
     def test_no_two_births_of_a_name_are_there_at_once(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         counts = set()
 
@@ -121,27 +121,27 @@ class ProvisionerContract:
         assert counts <= {0, 1}
 
     def test_an_ended_run_goes_and_keeps_the_cluster(self, site: Provisioner):
-        wish = desired(cluster(), 2)
+        wish = desired(cluster(site), 2)
         make_ready(site, wish)
         site.end_run(wish.cluster, 1)
         until(lambda: not site.look(wish.cluster, ()).nodes)
         assert site.look(wish.cluster, ()).exists
 
     def test_an_ended_run_stays_ended(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         site.end_run(wish.cluster, 1)
         site.apply(wish)
         until(lambda: not states(site, wish.cluster))
 
     def test_a_run_can_be_ended_before_it_was_made(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         site.end_run(wish.cluster, 1)
         site.apply(wish)
         assert states(site, wish.cluster) == {}
 
     def test_a_later_run_follows_an_ended_one(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         site.end_run(wish.cluster, 1)
         until(lambda: not states(site, wish.cluster))
@@ -149,32 +149,33 @@ class ProvisionerContract:
         assert {node.run for node in site.look(wish.cluster, ()).nodes} == {2}
 
     def test_ending_an_earlier_run_leaves_the_later(self, site: Provisioner):
-        wish = desired(cluster(), run=2)
+        wish = desired(cluster(site), run=2)
         make_ready(site, wish)
         site.end_run(wish.cluster, 1, force=True)
         assert states(site, wish.cluster) == {("worker-0", 1): "ready"}
 
     def test_nothing_is_left_of_a_removed_cluster(self, site: Provisioner):
-        wish = desired(cluster(), 2)
+        wish = desired(cluster(site), 2)
         make_ready(site, wish)
         until(lambda: removed(site, wish.cluster))
         assert wish.cluster.id not in {found.cluster_id for found in site.list_all()}
 
     def test_a_removed_cluster_does_not_come_back(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: removed(site, wish.cluster))
         site.apply(wish)
-        assert not site.look(wish.cluster, ()).exists
+        assert states(site, wish.cluster) == {}
+        until(lambda: not site.look(wish.cluster, ()).exists)
 
     def test_removing_what_is_not_there_is_no_trouble(self, site: Provisioner):
-        of = cluster()
+        of = cluster(site)
         site.remove(of)
         site.remove(of, force=True)
         assert not site.look(of, ()).exists
 
     def test_a_drain_ends_with_its_report(self, site: Provisioner):
-        wish = desired(cluster(), 2)
+        wish = desired(cluster(site), 2)
         make_ready(site, wish)
         site.begin_drain(wish.cluster, [first(wish)], 10)
         until(lambda: states(site, wish.cluster)["worker-0", 1] == "drained")
@@ -183,14 +184,14 @@ class ProvisionerContract:
         assert report.outcome is Outcome.DRAINED
 
     def test_only_the_node_that_was_meant_drains(self, site: Provisioner):
-        wish = desired(cluster(), 2)
+        wish = desired(cluster(site), 2)
         make_ready(site, wish)
         site.begin_drain(wish.cluster, [first(wish)], 10)
         until(lambda: states(site, wish.cluster)["worker-0", 1] == "drained")
         assert states(site, wish.cluster)["worker-1", 1] == "ready"
 
     def test_its_version_grows(self, bench: Bench, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         (before,) = site.look(wish.cluster, ()).nodes
         bench.break_node(wish.cluster, "worker-0")
@@ -199,7 +200,7 @@ class ProvisionerContract:
         assert after.version > before.version
 
     def test_everything_of_ours_is_listed_with_its_tenant(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         found = {item.cluster_id: item for item in site.list_all()}[wish.cluster.id]
         assert found.tenant_id == wish.cluster.tenant_id
@@ -208,7 +209,7 @@ class ProvisionerContract:
     def test_transitions_are_told(self, site: Provisioner):
         events = site.events()
         until(lambda: next(events) is None)
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         site.apply(wish)
 
         def ready_event() -> ObservedNode | None:
@@ -218,16 +219,16 @@ class ProvisionerContract:
         assert until(ready_event).name == "worker-0"
 
     def test_the_end_of_its_log_is_read(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         assert until(lambda: site.logs(wish.cluster, first(wish), tail_bytes=5)).endswith(b"\n")
         assert len(site.logs(wish.cluster, first(wish), tail_bytes=5)) == 5
 
     def test_a_node_that_never_was_has_no_log(self, site: Provisioner):
-        assert site.logs(cluster(), NodeRef("worker-0", 1), tail_bytes=100) == b""
+        assert site.logs(cluster(site), NodeRef("worker-0", 1), tail_bytes=100) == b""
 
     def test_following_ends_with_the_node(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         lines = site.follow(wish.cluster, first(wish))
         next(lines)
@@ -235,12 +236,12 @@ class ProvisionerContract:
         assert b"" in {b"", *lines}
 
     def test_a_node_without_an_answer_has_an_unknown_load(self, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         assert site.load(wish.cluster, [first(wish)]) == {"worker-0": Load(busy=None)}
 
     def test_lost_data_is_never_replaced_by_nothing(self, bench: Bench, site: Provisioner):
-        wish = desired(cluster())
+        wish = desired(cluster(site))
         make_ready(site, wish)
         site.end_run(wish.cluster, 1)
         until(lambda: not states(site, wish.cluster))

@@ -1,5 +1,6 @@
 """Small clusters for tests of provisioners: roles whose command is a line of shell, ready at once."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,18 +12,23 @@ from templates.schema import App, Asset, Group, Hooks, Launch, Role, Runtime
 from tenants.amounts import Amounts
 
 T = TypeVar("T")
-EACH = Amounts(cpu=1000, memory=2**30)
+# So little that many of them fit on a small machine, and a volume, so that there is something to lose.
+EACH = Amounts(cpu=50, memory=2**30, storage=2**24)
+# An image with a shell, where nodes run in images.
+IMAGE = os.environ.get("SLIPWAY_TEST_IMAGE", "localhost/busybox:1")
 # Ends by itself, with 1, when a test leaves a file named stop in its folder.
 RUN = "echo {node} is here; while [ ! -e stop ]; do sleep 0.05; done; exit 1"
 DRAIN = '#!/bin/sh\necho \'{"tasks_start": 2, "tasks_end": 0, "blocks_moved": null}\'\n'
 
 
-def until(condition: Callable[[], T | None], seconds: float = 15.0) -> T:
-    """What `condition` answers, as soon as that is true."""
+def until(condition: Callable[[], T | None], seconds: float = 60.0) -> T:
+    """What `condition` answers, as soon as that is true; asked ever more slowly."""
     deadline = time.monotonic() + seconds
+    pause = 0.02
     while not (answer := condition()):
         assert time.monotonic() < deadline, "it did not become true in time"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.2, pause * 1.2)
     return answer
 
 
@@ -37,16 +43,23 @@ def role(text: str = RUN, **fields: Any) -> Role:
 
 def app(*roles: Role, assets: Sequence[Asset] = (), **fields: Any) -> App:
     drain = Asset("hooks/drain", DRAIN, executable=True)
-    used = roles or (role(hooks=Hooks(drain="hooks/drain")),)
-    return App("tiny", "1", "Tiny", "", used, (Runtime("plain"),), assets=(drain, *assets), **fields)
+    # A shell that is the first process of its pod does not listen to SIGTERM.
+    used = roles or (role(hooks=Hooks(drain="hooks/drain"), stop_seconds=1),)
+    return App(
+        "tiny", "1", "Tiny", "", used, (Runtime("plain", image=IMAGE),), assets=(drain, *assets), **fields
+    )
 
 
 def hook(path: str, text: str) -> Asset:
     return Asset(path, f"#!/bin/sh\n{text}\n", executable=True)
 
 
-def cluster() -> ClusterRef:
-    return ClusterRef(uuid4(), "etl-1", uuid4(), "acme")
+def cluster(site: Provisioner | None = None) -> ClusterRef:
+    """A new one, of a tenant of its own that `site` is ready for."""
+    made = ClusterRef(uuid4(), "etl-1", uuid4(), "acme")
+    if site:
+        site.ensure_tenant(made.tenant_id, made.tenant, {})
+    return made
 
 
 def desired(

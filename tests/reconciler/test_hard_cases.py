@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from controlplane.clusters.models import Cluster, NodeLog, Operation
 from controlplane.clusters.services import cluster_delete, cluster_resize, operation_cancel
-from controlplane.provisioners.base import NodeState
+from controlplane.provisioners.base import NodeState, TenantMissing
 from controlplane.reconciler.observe import compare
 from tenants.access import tenant_for
 from tenants.actors import actor_for
@@ -100,3 +100,17 @@ def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
     compare(reload(cluster.id).site, fake)
     settle(cluster)
     assert cluster.id not in fake._clusters
+
+
+def test_what_a_tenant_has_on_a_site_is_made_again_when_it_was_taken_away(world: World) -> None:
+    cluster = world.launch()
+    fake, taken = site(cluster), [True]
+
+    def lose(name: str) -> None:
+        if name == "apply" and taken:
+            taken.clear()
+            raise TenantMissing("NAMESPACE_GOING", "somebody deleted it")
+
+    fake.before_call = lose
+    assert settle(cluster).phase == "ready"
+    assert fake.calls["ensure_tenant"] == 2

@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from knox.auth import TokenAuthentication
 
 from controlplane.clusters.models import Site
+from controlplane.standalone import kubernetes
 from controlplane.standalone.bootstrap import bootstrap
 from templates.models import Template
 from tenants.actors import system_actor
@@ -11,6 +13,12 @@ from tenants.models import ApiToken, AuditEvent, Limit, Membership, Tenant, User
 from tenants.services.users import user_create
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def _counts() -> list[int]:
@@ -74,3 +82,50 @@ def test_no_admin_is_valid_whose_password_could_not_be_kept(tmp_path: Path) -> N
     assert not User.objects.exists()
     bootstrap(tmp_path)
     assert User.objects.get().check_password((tmp_path / "admin-password").read_text().strip())
+
+
+def _kubeconfig(folder: Path, context: str) -> str:
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps({"current-context": context, "contexts": [{"name": "one"}, {"name": "two"}]}))
+    return str(file)
+
+
+def test_the_kubernetes_that_the_environment_names_is_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", _kubeconfig(tmp_path, "one"))
+    bootstrap(tmp_path)
+    site = Site.objects.get(name="k8s")
+    assert (site.kind, site.ready) == ("kubernetes", False)
+    reached = {"kubeconfig": str(tmp_path / "kubeconfig"), "context": "one"}
+    assert site.settings == {"accounts": {"provision": reached}}
+
+
+def test_a_site_stays_where_it_is_when_the_environment_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", _kubeconfig(tmp_path, "one"))
+    bootstrap(tmp_path)
+    _kubeconfig(tmp_path, "two")
+    bootstrap(tmp_path)
+    monkeypatch.delenv("KUBECONFIG")
+    bootstrap(tmp_path)
+    assert Site.objects.get(name="k8s").settings["accounts"]["provision"]["context"] == "one"
+
+
+def test_a_kubeconfig_that_cannot_be_used_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    bootstrap(tmp_path)
+    assert [site.name for site in Site.objects.all()] == ["local"]
+    assert "KUBECONFIG cannot be used" in capsys.readouterr().out
+
+
+def test_up_says_which_kubernetes_it_uses_and_that_one_account_does_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kubernetes.greeting() == ""
+    monkeypatch.setenv("KUBECONFIG", _kubeconfig(tmp_path, "two"))
+    assert kubernetes.greeting().startswith("site k8s is context two")
+    assert "one account does all" in kubernetes.greeting()

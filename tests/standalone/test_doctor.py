@@ -12,6 +12,14 @@ from controlplane.standalone.keys import key_files
 from controlplane.standalone.lock import held
 from controlplane.standalone.ports import HOST, port_check
 from controlplane.standalone.production import check_environment, insecure_settings
+from tests.kube.cluster import kubeconfig as kubeconfig
+
+KUBECONFIG = {
+    "current-context": "here",
+    "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+    "clusters": [{"name": "here", "cluster": {"server": "http://127.0.0.1:9"}}],
+    "users": [{"name": "me", "user": {"token": "none"}}],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -96,12 +104,36 @@ def test_an_exposed_kubeconfig_is_unsafe(
     data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     file = folder / "kubeconfig"
-    file.write_text("")
+    file.write_text(json.dumps(KUBECONFIG))
     file.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IROTH)
     monkeypatch.setenv("KUBECONFIG", str(file))
     assert _part("Kubernetes", data, port).status == "unsafe"
     file.chmod(0o600)
-    assert _part("Kubernetes", data, port).status == "ok"
+    away = _part("Kubernetes", data, port)
+    assert (away.status, away.hinders) == ("missing", True)
+    assert away.detail.startswith("context here: ")
+
+
+def test_what_is_no_kubeconfig_is_missing(
+    data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    for content in ("", "[", "contexts: 3", "{}"):
+        (folder / "kubeconfig").write_text(content)
+        (folder / "kubeconfig").chmod(0o600)
+        monkeypatch.setenv("KUBECONFIG", str(folder / "kubeconfig"))
+        assert _part("Kubernetes", data, port).advice == "correct KUBECONFIG", content
+
+
+@pytest.mark.kube
+def test_a_kubernetes_that_answers_is_told_with_its_version(
+    data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, kubeconfig: Path, folder: Path
+) -> None:
+    copy = folder / "kubeconfig"
+    copy.write_bytes(kubeconfig.read_bytes())
+    copy.chmod(0o600)
+    monkeypatch.setenv("KUBECONFIG", str(copy))
+    found = _part("Kubernetes", data, port)
+    assert (found.status, found.detail[:2]) == ("ok", "v1")
 
 
 def test_an_unencrypted_vault_is_unsafe(data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch) -> None:

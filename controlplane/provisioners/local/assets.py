@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from controlplane.provisioners.base import Permanent
 from controlplane.provisioners.local import files
 from controlplane.provisioners.local.layout import Layout
+from controlplane.provisioners.rendering import inside
 from templates.schema import App
 
 
@@ -36,11 +36,3 @@ def write(layout: Layout, app: App) -> Path:
         if not place.is_dir():
             raise
     return place
-
-
-def inside(path: str) -> PurePosixPath:
-    """`path`, which must stay below the folder that it is put in."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise Permanent("APP_INVALID", f"{path!r} leads out of its folder")
-    return pure

@@ -16,9 +16,9 @@ from controlplane.provisioners.local import files, locks, log, notices, processe
 from controlplane.provisioners.local.launch import DONE, HELD
 from controlplane.provisioners.local.launcher import KILL, REWRITE, STOP
 from controlplane.provisioners.local.layout import Layout, NodeFolder
-from controlplane.provisioners.local.rendering import Rendered
 from controlplane.provisioners.local.status import Status
 from controlplane.provisioners.local.trash import throw_away
+from controlplane.provisioners.rendering import Rendered
 
 START_SECONDS = 4.0
 KEPT_LOG_BYTES = 1024 * 1024

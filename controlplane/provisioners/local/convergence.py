@@ -8,8 +8,9 @@ from controlplane.provisioners.local import addresses, assets, births, files, re
 from controlplane.provisioners.local.launcher import RELOAD, STOP
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
 from controlplane.provisioners.local.ledger import Ledger
-from controlplane.provisioners.local.rendering import Rendered, Surroundings
+from controlplane.provisioners.local.rendering import Surroundings
 from controlplane.provisioners.local.status import Status
+from controlplane.provisioners.rendering import Rendered, peers, places
 from templates.schema import OnChange
 
 
@@ -97,15 +98,16 @@ def _end_each(
 def _surroundings(layout: Layout, desired: Desired) -> dict[str, Surroundings]:
     """By role."""
     app = desired.launch.app
-    ports = {node.name: app.role(node.role).ports.values() for node in rendering.places(desired)}
+    ports = {node.name: app.role(node.role).ports.values() for node in places(desired)}
     given = addresses.assign(layout.root, desired.cluster.id, ports)
     place = assets.write(layout, app)
     shared = layout.shared(desired.cluster.tenant_id)
+    others = peers(desired, given)
     around: dict[str, Surroundings] = {}
     for name in {node.role for node in desired.nodes}:
         runtime = runtimes.describe(layout, app, app.runtime(app.role(name).runtime))
         runtime.write_request()
-        around[name] = Surroundings(place, shared, runtime, given)
+        around[name] = Surroundings(place, shared, runtime, given, others)
     return around
 
 

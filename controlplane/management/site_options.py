@@ -1,0 +1,132 @@
+"""What `site add` may be told, and the settings of a site that come of it."""
+
+import argparse
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SettingsInvalid
+from tenants.amounts import parse
+from tenants.errors import Invalid
+
+# option -> setting that takes its value as it is.
+PLAIN = {
+    "image_prefix": "goes before the name of every image, such as registry.example/slipway/",
+    "image_pull_policy": "Always, IfNotPresent or Never",
+    "storage_class": "of the volumes of nodes; without it the site's default one",
+    "shared_storage_class": "of the folder that all clusters of a tenant share; without it there is none",
+    "shared_storage_size": "of that folder, such as 10Gi",
+    "cluster_domain": "in which services have their names, usually cluster.local",
+}
+PULLS = ("Always", "IfNotPresent", "Never")
+MOST_BURST = 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    ways = parser.add_argument_group("how its API server is reached (one of the three)")
+    way = ways.add_mutually_exclusive_group(required=True)
+    way.add_argument("--kubeconfig", metavar="FILE")
+    way.add_argument("--server", metavar="URL")
+    way.add_argument("--in-cluster", action="store_true", help="by the account of the pod that this runs in")
+    ways.add_argument(
+        "--context", default="", help="of the kubeconfig; its current one is written down by name"
+    )
+    ways.add_argument("--token-file", metavar="FILE", help="beside --server; the token itself stays there")
+    ways.add_argument("--ca-file", metavar="FILE", default="", help="beside --server")
+    ways.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME=WHERE",
+        help=f"an account of its own for {', '.join(ACCOUNTS[1:])}: a context of the kubeconfig, or else the file "
+        "of its token; those that are not named do all with the first",
+    )
+    given = parser.add_argument_group("what clusters get there")
+    for setting, words in PLAIN.items():
+        given.add_argument(f"--{setting.replace('_', '-')}", default="", help=words)
+    given.add_argument("--cpu-burst", type=int, help="CPU limit of a node over what it claims (4)")
+    given.add_argument("--node-selector", action="append", default=[], metavar="LABEL=VALUE")
+    given.add_argument("--toleration", action="append", default=[], metavar="KEY[=VALUE][:EFFECT]")
+    given.add_argument(
+        "--egress", action="append", default=[], metavar="CIDR", help="that nodes may speak to"
+    )
+    given.add_argument(
+        "--dns", action="append", default=[], metavar="CIDR", help="of a DNS server on each node"
+    )
+
+
+def settings_of(options: dict[str, Any]) -> dict[str, Any]:
+    """As SiteSettings reads them, but for the installation. Only what was said. Raises SettingsInvalid."""
+    settings: dict[str, Any] = {"accounts": _accounts(options)}
+    settings |= {name: options[name] for name in PLAIN if options[name]}
+    settings |= {
+        name: value
+        for name, value in (
+            ("node_selector", dict(_pair(text, "--node-selector") for text in options["node_selector"])),
+            ("tolerations", [_toleration(text) for text in options["toleration"]]),
+            ("egress", _networks(options["egress"])),
+            ("dns_cidrs", _networks(options["dns"])),
+        )
+        if value
+    }
+    if options["cpu_burst"] is not None:
+        settings["cpu_burst"] = options["cpu_burst"]
+    _hold_bounds(settings)
+    return settings
+
+
+def _hold_bounds(settings: dict[str, Any]) -> None:
+    if settings.get("image_pull_policy", PULLS[0]) not in PULLS:
+        raise SettingsInvalid(f"--image-pull-policy is one of {', '.join(PULLS)}.")
+    if not 1 <= settings.get("cpu_burst", 1) <= MOST_BURST:
+        raise SettingsInvalid(f"--cpu-burst is a number from 1 to {MOST_BURST}.")
+    try:
+        parse("storage", settings.get("shared_storage_size", "1Gi"))
+    except Invalid as error:
+        raise SettingsInvalid(f"--shared-storage-size: {error.detail}") from error
+
+
+def _accounts(options: dict[str, Any]) -> dict[str, finding.Reached]:
+    accounts = {"provision": _reached(options, "")}
+    for text in options["account"]:
+        name, where = _pair(text, "--account")
+        if name not in ACCOUNTS[1:]:
+            raise SettingsInvalid(f"There is no account {name} to be named; use {', '.join(ACCOUNTS[1:])}.")
+        accounts[name] = _reached(options, where)
+    return accounts
+
+
+def _reached(options: dict[str, Any], where: str) -> finding.Reached:
+    """where: what tells this account from the first one; "" for the first."""
+    if options["kubeconfig"]:
+        return finding.by_kubeconfig(options["kubeconfig"], where or options["context"])
+    if options["in_cluster"]:
+        return finding.inside(where)
+    token = where or options["token_file"]
+    if not token:
+        raise SettingsInvalid("--server needs a --token-file beside it.")
+    return finding.by_address(options["server"], token, options["ca_file"])
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not name or not found or not value:
+        raise SettingsInvalid(f"{option} {text}: write it as NAME=VALUE.")
+    return name, value
+
+
+def _toleration(text: str) -> dict[str, str]:
+    taint, _, effect = text.partition(":")
+    key, valued, value = taint.partition("=")
+    if not key or effect not in {"", "NoSchedule", "PreferNoSchedule", "NoExecute"}:
+        raise SettingsInvalid(f"--toleration {text}: write it as KEY, KEY=VALUE or KEY=VALUE:NoSchedule.")
+    how = {"operator": "Equal", "value": value} if valued else {"operator": "Exists"}
+    return {"key": key, **how, **({"effect": effect} if effect else {})}
+
+
+def _networks(texts: Iterable[str]) -> list[str]:
+    try:
+        return [str(ipaddress.ip_network(text)) for text in texts]
+    except ValueError as error:
+        raise SettingsInvalid(f"{error}: write a network as 10.0.0.0/8.") from error

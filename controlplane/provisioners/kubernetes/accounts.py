@@ -1,0 +1,36 @@
+"""The accounts of a site, each with a client of its own: no part of ours can do more than its account may."""
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from controlplane.provisioners.kubernetes import exec as executing
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.exec import Ran
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+
+
+class Accounts(Protocol):
+    def client(self, account: str) -> Client:
+        """account: one of settings.ACCOUNTS."""
+
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+        """Run a command in a pod's node. Raises Temporary."""
+
+
+class Clients:
+    """Made when they are first needed."""
+
+    def __init__(self, settings: SiteSettings) -> None:
+        self._settings = settings
+        self._made: dict[str, Client] = {}
+        self._lock = threading.Lock()
+
+    def client(self, account: str) -> Client:
+        with self._lock:
+            if account not in self._made:
+                self._made[account] = Client(self._settings.reach(account), purpose=account)
+            return self._made[account]
+
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+        return executing.run(self.client("exec"), namespace, pod, command, seconds=seconds)

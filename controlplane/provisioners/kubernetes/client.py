@@ -1,0 +1,369 @@
+"""The one door to an API server: plain JSON over pooled connections, every call bounded, every failure translated.
+
+Thread-safe; one client per account of a site. Objects are plain dicts, as the API gives them.
+"""
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+import yaml
+from kubernetes import config
+from kubernetes.client import Configuration
+
+from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.kubernetes import together, wire
+from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, SOCKET_OPTIONS, Access, tls_context
+from controlplane.provisioners.kubernetes.errors import (
+    Body,
+    Expired,
+    Refusal,
+    cut,
+    unreachable,
+    unusable,
+)
+from controlplane.provisioners.kubernetes.settings import Reach
+from controlplane.provisioners.kubernetes.streams import Stream
+from controlplane.provisioners.kubernetes.together import all_of, within
+
+__all__ = ["Body", "Client", "Listing", "all_of", "within"]
+
+READ_SECONDS = 4.0
+PAGE = 500
+# A listing whose next page is forgotten begins anew, not for ever.
+LISTINGS = 3
+MOST_BYTES = 128 * 1024 * 1024
+_PIECE = 256 * 1024
+# Even when nothing happens, a bookmark comes every 60 to 61 seconds.
+WATCH_SILENCE = 90.0
+FOLLOW_SILENCE = 3600.0
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    items: list[Body]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    access: Access
+    pool: urllib3.HTTPConnectionPool
+
+
+class Client:
+    """Raises Temporary, Permanent and their kin in `errors`; nothing else for whatever the API server does."""
+
+    def __init__(self, reach: Reach, *, purpose: str) -> None:
+        """purpose: goes into the user agent, so that an audit log tells our processes apart."""
+        self._reach, self._agent = reach, f"slipway-{purpose}/{_version()}"
+        self._lock = threading.Lock()
+        self._opened: _Door | None = None
+
+    def get(self, path: str) -> Body | None:
+        """None: the API says that it is not there."""
+        return self._object("GET", path)
+
+    def create(self, path: str, body: Body) -> Body:
+        """Raises AlreadyExists. An answer that is lost on its way is Temporary: the object may be there."""
+        status, headers, data = self._call("POST", path, body=body)
+        if status in (200, 201, 202):
+            return wire.parsed(data)
+        raise Refusal.read(status, headers, data).error()
+
+    def patch(self, path: str, body: Body) -> Body | None:
+        """A JSON merge patch. None: it is not there."""
+        return self._object("PATCH", path, body, MERGE_PATCH)
+
+    def delete(self, path: str, *, uid: str = "", grace: int | None = None) -> bool:
+        """What it owns goes after it. False: it is not there, or another one has its name by now."""
+        body = wire.deletion(grace) | ({"preconditions": {"uid": uid}} if uid else {})
+        status, headers, data = self._call("DELETE", path, body=body)
+        if status in (200, 202):
+            return True
+        refusal = Refusal.read(status, headers, data)
+        if refusal.is_missing(wire.named(path)) or (uid and refusal.is_other_uid()):
+            return False
+        raise refusal.error()
+
+    def delete_collection(self, path: str, *, labels: Mapping[str, str], grace: int | None = None) -> None:
+        """Everything that has all these labels, at once."""
+        if not labels:
+            raise ValueError("a collection is never deleted whole")
+        status, headers, data = self._call(
+            "DELETE", wire.target(path, wire.selected(labels)), body=wire.deletion(grace)
+        )
+        if status not in (200, 202):
+            raise Refusal.read(status, headers, data).error()
+
+    def list(self, path: str, *, labels: Mapping[str, str] | None = None, stale: bool = False) -> Listing:
+        """All pages. stale: from the API server's memory, quick, and perhaps behind what was written before."""
+        for _ in range(LISTINGS):
+            try:
+                return self._pages(
+                    path, wire.selected(labels or {}) | ({"resourceVersion": "0"} if stale else {})
+                )
+            except Expired as error:
+                expired = error
+        raise expired
+
+    def version(self, path: str) -> str:
+        """Of the collection, now: what a watch goes on from that wants no more than news."""
+        return wire.listing(self._get(wire.target(path, {"limit": "1"})))[1]
+
+    def watch(self, path: str, *, labels: Mapping[str, str], resource_version: str, seconds: int) -> "Events":
+        """(type, object), bookmarks too, for so many seconds; listening when this returns.
+
+        Raises Expired, also on the way; Silence when not even a bookmark came.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "1",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(seconds),
+        }
+        target = wire.target(path, query | wire.selected(labels))
+        return Events(self._stream(target, silence=WATCH_SILENCE, lines=True))
+
+    def text(self, path: str, **query: str) -> bytes:
+        """What is no JSON, the log of a pod above all; b"" where nothing is there."""
+        status, headers, data = self._call("GET", wire.target(path, query))
+        if status in (200, 204):
+            return data
+        refusal = Refusal.read(status, headers, data)
+        if refusal.status == 404 and refusal.reason == "NotFound":
+            return b""
+        raise refusal.error()
+
+    def stream(self, path: str, **query: str) -> Stream:
+        """What is written there from now on. Connects when it is first read; has a `close`."""
+        return Stream(self.access(), wire.target(path, query), silence=FOLLOW_SILENCE)
+
+    def access(self) -> Access:
+        return self._door().access
+
+    def renew(self, access: Access) -> None:
+        """The API server refused this account: read anew from the files how it gets through."""
+        with self._lock:
+            if self._opened and self._opened.access is access:
+                self._opened = None
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _object(
+        self, method: str, path: str, body: Body | None = None, kind: str = "application/json"
+    ) -> Body | None:
+        status, headers, data = self._call(method, path, body=body, kind=kind)
+        if status == 200:
+            return wire.parsed(data)
+        refusal = Refusal.read(status, headers, data)
+        if refusal.is_missing(wire.named(path)):
+            return None
+        raise refusal.error()
+
+    def _get(self, path: str) -> Body:
+        status, headers, data = self._call("GET", path)
+        if status == 200:
+            return wire.parsed(data)
+        raise Refusal.read(status, headers, data).error()
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> Listing:
+        items, resource_version, following = wire.listing(
+            self._get(wire.target(path, {**query, "limit": str(PAGE)}))
+        )
+        while following:
+            # A page that follows takes its version from the token.
+            kept = {key: value for key, value in query.items() if key != "resourceVersion"}
+            page = {**kept, "limit": str(PAGE), "continue": following}
+            more, resource_version, following = wire.listing(self._get(wire.target(path, page)))
+            items += more
+        return Listing(items, resource_version)
+
+    def _stream(self, path: str, *, silence: float, lines: bool) -> Stream:
+        """Begun. Like every call, once more with what the files say now when the account was refused."""
+        access = self.access()
+        try:
+            return Stream(access, path, silence=silence, lines=lines).open()
+        except Temporary as error:
+            if error.reason != "SITE_REFUSES_US":
+                raise
+        self.renew(access)
+        return Stream(self.access(), path, silence=silence, lines=lines).open()
+
+    def _call(
+        self, method: str, path: str, *, body: Body | None = None, kind: str = "application/json"
+    ) -> "tuple[int, Mapping[str, str], bytes]":
+        data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
+        door = self._door()
+        answer = self._send(door, method, path, data, kind)
+        if answer[0] == 401:
+            # Tokens and certificates expire and are renewed on disk; a refused call has done nothing.
+            self.renew(door.access)
+            answer = self._send(self._door(), method, path, data, kind)
+        return answer
+
+    def _send(
+        self, door: _Door, method: str, path: str, data: bytes | None, kind: str
+    ) -> "tuple[int, Mapping[str, str], bytes]":
+        until = together.until(READ_SECONDS)
+        try:
+            headers = door.access.headers()
+        except (OSError, config.ConfigException) as error:
+            raise unusable(error) from error
+        if data is not None:
+            headers["Content-Type"] = kind
+        try:
+            response = door.pool.urlopen(
+                method,
+                door.access.prefix + path,
+                body=data,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, _left(until)), read=_left(until)),
+                preload_content=False,
+            )
+            return response.status, response.headers, _read(response, until)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
+                self.renew(door.access)
+            raise unreachable(error) from error
+
+    def _door(self) -> _Door:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _open(self._reach, self._agent)
+            return self._opened
+
+
+class Events(Iterator[tuple[str, Body]]):
+    """What a watch tells, as it comes."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __next__(self) -> tuple[str, Body]:
+        told = wire.parsed(next(self._stream))
+        kind, item = told.get("type"), told.get("object")
+        if not isinstance(kind, str) or not isinstance(item, dict):
+            raise unreachable("something that is no event came from a watch")
+        if kind == "ERROR":
+            raise Refusal(int(item.get("code") or 500), {}, item).error()
+        return kind, item
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+# -- getting through ----------------------------------------------------------------------------------------------
+
+
+def _open(reach: Reach, agent: str) -> _Door:
+    """Raises Temporary SITE_SETTINGS: files may be mounted, renewed or mended while we run."""
+    try:
+        told = _configuration(reach)
+        url = urlsplit(told.host)
+        secure = url.scheme == "https"
+        verify = bool(told.verify_ssl)
+        tls = (
+            tls_context(str(told.ssl_ca_cert or ""), told.cert_file or "", told.key_file or "", verify=verify)
+            if secure
+            else None
+        )
+        host, port = url.hostname or "", url.port or (443 if secure else 80)
+    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise unusable(error) from error
+    if url.scheme not in ("http", "https") or not host:
+        raise unusable(f"{cut(str(told.host), 100)} is no address of an API server")
+    name = told.tls_server_name or host
+    access = Access(host, port, url.path.rstrip("/"), tls, name, agent, _token_of(told))
+    return _Door(access, _connections(access))
+
+
+def _connections(access: Access) -> urllib3.HTTPConnectionPool:
+    options: dict[str, Any] = {"maxsize": 2 * together.AT_ONCE, "socket_options": SOCKET_OPTIONS}
+    if access.tls is None:
+        return urllib3.HTTPConnectionPool(access.host, access.port, **options)
+    return urllib3.HTTPSConnectionPool(
+        access.host, access.port, ssl_context=access.tls, server_hostname=access.server_name, **options
+    )
+
+
+def _configuration(reach: Reach) -> Any:
+    told: Any = Configuration()
+    load: Any = config
+    if reach.in_cluster:
+        load.load_incluster_config(client_configuration=told)
+    elif reach.kubeconfig:
+        load.load_kube_config(
+            reach.kubeconfig, context=reach.context or None, client_configuration=told, persist_config=False
+        )
+    else:
+        told.host = reach.server.rstrip("/")
+        told.ssl_ca_cert = reach.ca_file or None
+        told.refresh_api_key_hook = lambda told: _take_token(told, reach.token_file)
+        _take_token(told, reach.token_file)
+    return told
+
+
+def _take_token(told: Any, file: str) -> None:
+    token = Path(file).read_text().strip()
+    if not token:
+        raise config.ConfigException(f"{file} is empty")
+    told.api_key["BearerToken"] = f"Bearer {token}"
+
+
+def _token_of(told: Any) -> Callable[[], str]:
+    lock = threading.Lock()
+
+    def token() -> str:
+        with lock:
+            # A token read from a file ends with its line.
+            return (told.get_api_key_with_prefix("BearerToken") or "").strip()
+
+    return token
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("slipway")
+    except PackageNotFoundError:
+        return "dev"
+
+
+# -- one call -----------------------------------------------------------------------------------------------------
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise unreachable("there was no time left to ask")
+    return left
+
+
+def _read(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """All of it, within the time and the size that one answer may have."""
+    body = bytearray()
+    try:
+        # Piece by piece as they come: a read that waits for more could be kept waiting for ever.
+        while len(body) <= MOST_BYTES and time.monotonic() <= until:
+            piece = response.read1(_PIECE)
+            if not piece:
+                return bytes(body)
+            body += piece
+    except BaseException:
+        response.close()
+        raise
+    response.close()
+    raise unreachable("an answer was too long or too slow")

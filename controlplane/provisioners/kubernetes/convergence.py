@@ -1,0 +1,209 @@
+"""Making what exists of one run what it should be. Everything is a POST that may find its object there already."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from controlplane.provisioners.base import Desired, DesiredNode, Permanent
+from controlplane.provisioners.kubernetes import manifests, names, paths, pods, roots
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.payload import Payload
+from controlplane.provisioners.kubernetes.roots import ClusterRoot, RunRoot
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.survey import Survey, birth_of, is_leaving, label, run_of, survey
+from controlplane.provisioners.kubernetes.together import all_of
+from controlplane.provisioners.rendering import Rendered
+
+Body = dict[str, Any]
+Call = Callable[[], object]
+
+
+def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
+    """Raises Temporary when something could not be made now; all else is made before that."""
+    given = pods.all_rendered(settings, desired)
+    mounted = Payload.of(desired, given.values())
+    root = _root(client, settings, desired)
+    if root.ended >= desired.run:
+        return
+    root = roots.mark_ended(client, root, desired.cluster, desired.run - 1)
+    found = Survey() if root.made else survey(client, settings, desired.cluster, roots=False)
+    if desired.has_data:
+        _check_data(desired, root, found)
+    run = roots.run_root(client, settings, desired, root)
+    if run.generation > desired.generation:
+        # A later wish was here before us.
+        return
+    making = _Making(client, settings, desired, given, mounted, root, run, found)
+    if late := making.first_wave():
+        roots.withdraw(client, desired.cluster, *late)
+    else:
+        making.finish()
+
+
+def _root(client: Client, settings: SiteSettings, desired: Desired) -> ClusterRoot:
+    """Of a cluster that was ready once it has to be there already: nothing else knows what volumes it had."""
+    cluster, wanted = desired.cluster, _with_volume(desired)
+    if desired.has_data and wanted:
+        found = roots.find(client, settings, cluster)
+        if found is None:
+            raise _lost("everything that belonged to this cluster is gone")
+        return found
+    volumes = [node.name for node in wanted]
+    return roots.cluster_root(client, settings, cluster, ended=desired.run - 1, volumes=volumes)
+
+
+def _check_data(desired: Desired, root: ClusterRoot, found: Survey) -> None:
+    """Raises Permanent STORAGE_LOST."""
+    wanted = _with_volume(desired)
+    if wanted and root.volumes is None:
+        raise _lost("the record of this cluster's volumes is gone")
+    sound = {label(body, names.NODE) for body in found.volumes if _is_sound(body)}
+    missing = [node.name for node in wanted if node.name in (root.volumes or ()) and node.name not in sound]
+    if missing:
+        raise _lost(f"the volume with the notebooks and data of {', '.join(missing)} is gone")
+
+
+def _lost(why: str) -> Permanent:
+    return Permanent("STORAGE_LOST", why)
+
+
+def _is_sound(volume: Body) -> bool:
+    return not is_leaving(volume) and (volume.get("status") or {}).get("phase") != "Lost"
+
+
+def _with_volume(desired: Desired) -> list[DesiredNode]:
+    return [node for node in desired.nodes if node.each.storage]
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    client: Client
+    settings: SiteSettings
+    desired: Desired
+    given: Mapping[str, Rendered]
+    mounted: Payload
+    root: ClusterRoot
+    run: RunRoot
+    found: Survey
+
+    @property
+    def place(self) -> str:
+        return names.namespace(self.desired.cluster.tenant_id)
+
+    def first_wave(self) -> list[ClusterRoot | RunRoot]:
+        """Make all that pods need, at once, and ask meanwhile whether it is too late: then what has to go again."""
+        late: list[ClusterRoot | RunRoot] = []
+
+        def ask() -> None:
+            late.extend(roots.too_late(self.client, self.desired, self.root, self.run))
+
+        calls: list[Call] = [ask, *self._needs()]
+        all_of(calls)
+        return late
+
+    def finish(self) -> None:
+        """The pods; and what is not listed any more goes."""
+        unlisted = self._unlisted()
+        self._note(unlisted)
+        self._note_volumes()
+        all_of(self._surplus_volumes())
+        ends: list[Call] = [
+            partial(self.client.delete, paths.pods(self.place, about["name"]), uid=about["uid"])
+            for about in (body["metadata"] for body in unlisted if not is_leaving(body))
+        ]
+        all_of([*ends, *self._pods()])
+
+    def _needs(self) -> list[Call]:
+        settings, desired, owner = self.settings, self.desired, self.run.body
+        mounted = self.mounted
+        secret = manifests.secret(settings, desired, mounted.secret_name, mounted.secrets, owner)
+        assets = manifests.config_map(settings, desired, mounted.assets_name, mounted.assets, owner)
+        bodies = {
+            paths.service_accounts: manifests.service_account(settings, desired, owner),
+            paths.services: manifests.service(settings, desired, owner),
+            paths.network_policies: manifests.network_policy(settings, desired, owner),
+            paths.config_maps: assets,
+            paths.secrets: secret,
+        }
+        there = {label(body, names.NODE) for body in self.found.volumes}
+        volumes = [
+            partial(
+                self._create,
+                paths.volumes(self.place),
+                manifests.volume(settings, desired, node, self.root.body),
+            )
+            for node in _with_volume(desired)
+            if node.name not in there
+        ]
+        return [*(partial(self._create, path(self.place), body) for path, body in bodies.items()), *volumes]
+
+    def _pods(self) -> list[Call]:
+        """A name that is taken is taken by what we want, or by an older birth whose going will be told."""
+        now = datetime.now(UTC)
+        taken = {label(body, names.NODE) for body in self.found.pods}
+        spent = self.run.spent
+        return [
+            partial(
+                self._create,
+                paths.pods(self.place),
+                pods.pod(
+                    self.settings, self.desired, node, self.given[node.name], self.mounted, self.run.body, now
+                ),
+            )
+            for node in self.desired.nodes
+            if node.name not in taken and spent.get(node.name, 0) < node.birth
+        ]
+
+    def _create(self, path: str, body: Body) -> None:
+        try:
+            self.client.create(path, body)
+        except AlreadyExists:
+            return
+
+    def _unlisted(self) -> list[Body]:
+        wanted = {(node.name, node.birth) for node in self.desired.nodes}
+        ours = (body for body in self.found.pods if run_of(body) == self.desired.run)
+        return [body for body in ours if birth_of(body) not in wanted]
+
+    def _note(self, unlisted: list[Body]) -> None:
+        """Births that are cleared away are remembered before they go, or a late wish would make them anew."""
+        spent = dict(self.run.spent)
+        for name, birth in map(birth_of, unlisted):
+            spent[name] = max(birth, spent.get(name, 0))
+        generation = self.desired.generation
+        if spent != self.run.spent or generation != self.run.generation:
+            noted = {names.SPENT: roots.spelled(spent), names.GENERATION: str(generation)}
+            roots.annotate(self.client, self.desired.cluster, self.run.body, noted)
+
+    def _note_volumes(self) -> None:
+        """Before a node can be ready that has one, so that a volume which is missed later is known to be lost."""
+        had = self.root.volumes or frozenset()
+        gone = {label(body, names.NODE) for body in self._surplus()}
+        volumes = had - gone | {node.name for node in _with_volume(self.desired)}
+        if volumes != self.root.volumes:
+            noted = {manifests.VOLUMES: manifests.spelled(volumes)}
+            roots.annotate(self.client, self.desired.cluster, self.root.body, noted)
+
+    def _surplus(self) -> list[Body]:
+        """Volumes of nodes that were shrunk away: nobody holds a claim on their storage any more.
+
+        Only before a run has had any pod is it certain that every node is listed. Later some may wait to be made
+        again.
+        """
+        nodes = self.desired.nodes
+        counts = {group.name: group.count for group in self.desired.launch.groups}
+        complete = all(sum(node.group == name for node in nodes) == counts[name] for name in counts)
+        begun = self.run.spent or any(run_of(body) == self.desired.run for body in self.found.pods)
+        if begun or not complete:
+            return []
+        listed = {node.name for node in nodes}
+        return [body for body in self.found.volumes if label(body, names.NODE) not in listed]
+
+    def _surplus_volumes(self) -> list[Call]:
+        return [
+            partial(self.client.delete, paths.volumes(self.place, about["name"]), uid=about["uid"])
+            for about in (body["metadata"] for body in self._surplus())
+        ]

@@ -1,0 +1,95 @@
+"""The drain of a node: started in its pod, told by the pod's readiness, reported in a file there."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from controlplane.provisioners.base import ClusterRef, DrainReport, NodeRef, NodeState, Outcome, Temporary
+from controlplane.provisioners.kubernetes import inside, names, paths, sights
+from controlplane.provisioners.kubernetes.accounts import Accounts
+from controlplane.provisioners.kubernetes.survey import birth_of
+from controlplane.provisioners.kubernetes.together import all_of
+from controlplane.provisioners.local.probing import count, facts
+
+Body = dict[str, Any]
+
+COUNTS = ("tasks_start", "tasks_end", "executors_start", "executors_end", "blocks_moved")
+START_SECONDS = 3.0
+READ_SECONDS = 2.0
+REMEMBERED = 1000
+
+
+def begin(accounts: Accounts, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
+    """All at once. What is not there, or does not run, has nothing to move away."""
+    all_of([partial(_begin, accounts, cluster, node, seconds) for node in nodes])
+
+
+def _begin(accounts: Accounts, cluster: ClusterRef, node: NodeRef, seconds: int) -> None:
+    """Started first and marked after: a pod that is marked is not told again, and telling it twice does no harm."""
+    client, place = accounts.client("provision"), names.namespace(cluster.tenant_id)
+    name = names.pod(cluster.id, node.name)
+    pod = client.get(paths.pods(place, name))
+    if pod is None or birth_of(pod) != (node.name, node.birth) or not _can_drain(pod):
+        return
+    ran = accounts.run(place, name, [inside.DRAIN, str(seconds)], seconds=START_SECONDS)
+    if ran.exit_code:
+        raise Temporary("DRAIN_FAILED", f"{node.name}: its drain could not be started ({ran.exit_code})")
+    # Of the pod as it was read: one that has taken its name since is not meant.
+    version = pod["metadata"]["resourceVersion"]
+    marks = {"resourceVersion": version, "annotations": {names.DRAINING: str(seconds)}}
+    client.patch(paths.pods(place, name), {"metadata": marks})
+
+
+def _can_drain(pod: Body) -> bool:
+    seen = sights.sight(pod)
+    runs = seen is not None and seen.state in {NodeState.READY, NodeState.UNREADY}
+    return runs and "deletionTimestamp" not in pod["metadata"]
+
+
+class Reports:
+    """Read in the pods, each once: a drain has one report, and its pod does not stay long. Thread-safe."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._known: OrderedDict[str, DrainReport] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, pod: Body) -> DrainReport | None:
+        """None: it does not say so, or could not be asked."""
+        if not sights.may_be_drained(pod):
+            return None
+        uid = pod["metadata"]["uid"]
+        with self._lock:
+            if uid in self._known:
+                return self._known[uid]
+        report = self._read(pod)
+        if report is not None:
+            with self._lock:
+                self._known[uid] = report
+                while len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+        return report
+
+    def _read(self, pod: Body) -> DrainReport | None:
+        about = pod["metadata"]
+        command = ["/bin/cat", inside.REPORT]
+        try:
+            ran = self._accounts.run(about["namespace"], about["name"], command, seconds=READ_SECONDS)
+        except Temporary:
+            # It drains as far as anybody knows, and is asked again.
+            return None
+        return parsed(ran.stdout) if ran.exit_code == 0 else None
+
+
+def parsed(text: bytes) -> DrainReport | None:
+    """What our script wrote and the hook said. Never a number that was not read."""
+    head, _, answer = text.partition(b"\n")
+    words = head.decode(errors="replace").split()
+    if len(words) != 2 or words[0] not in set(Outcome) or not words[1].isdecimal():
+        return None
+    said = facts(answer)
+    return DrainReport(
+        Outcome(words[0]), int(words[1]) / 100, **{name: count(said.get(name)) for name in COUNTS}
+    )

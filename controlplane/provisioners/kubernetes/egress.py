@@ -1,0 +1,42 @@
+"""Which addresses outside a cluster its nodes may speak to: what the site allows, never a cloud's metadata service."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Where clouds answer questions about the machine, credentials among them, to whoever asks from it.
+_SERVICES = tuple(
+    ipaddress.ip_network(text)
+    for text in ("169.254.169.254/32", "100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128")
+)
+METADATA = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"), *_SERVICES[1:])
+
+
+def blocks(cidrs: Iterable[str]) -> list[dict[str, Any]]:
+    """Peers of a NetworkPolicy for `cidrs`, without any metadata service that lies in them."""
+    networks = (ipaddress.ip_network(cidr, False) for cidr in cidrs)
+    return [_peer(network, METADATA) for network in networks if not _is_metadata(network)]
+
+
+def named(cidrs: Iterable[str]) -> list[dict[str, Any]]:
+    """Peers for servers that a site admin names one by one: NodeLocal DNS lives at 169.254.20.10."""
+    networks = (ipaddress.ip_network(cidr, False) for cidr in cidrs)
+    return [_peer(network, _SERVICES) for network in networks if network not in _SERVICES]
+
+
+def _peer(network: Network, holes: Iterable[Network]) -> dict[str, Any]:
+    left_out = [str(hole) for hole in holes if _contains(network, hole)]
+    block: dict[str, Any] = {"cidr": str(network)}
+    return {"ipBlock": block | ({"except": left_out} if left_out else {})}
+
+
+def _is_metadata(network: Network) -> bool:
+    return any(_contains(hole, network) for hole in METADATA)
+
+
+def _contains(outer: Network, inner: Network) -> bool:
+    if isinstance(outer, ipaddress.IPv4Network):
+        return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, ipaddress.IPv6Network) and inner.subnet_of(outer)

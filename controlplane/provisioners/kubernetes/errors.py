@@ -1,0 +1,146 @@
+"""What an API server's refusals mean to us: whether to try again, when, and what may be said about it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controlplane.provisioners.base import Permanent, Temporary, TenantMissing
+
+Body = dict[str, Any]
+
+MOST_WORDS = 500
+SOONEST_SECONDS, LATEST_SECONDS = 0.5, 60.0
+SLOW_DELAY = 5.0
+FORBIDDEN_DELAY = 30.0
+# Whoever waits for somebody to mend a file or an account need not ask every two seconds.
+SETTINGS_DELAY = 30.0
+
+_QUOTA_WORDS = ("exceeded quota", "failed quota", "status unknown for quota")
+
+
+class AlreadyExists(Temporary):
+    """Something has the name of what was to be made: ours from before, or one that is still leaving."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ALREADY_EXISTS", message)
+
+
+class Expired(Temporary):
+    """The version that a list or a watch was to go on from is forgotten."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("VERSION_EXPIRED", message, delay=SOONEST_SECONDS)
+
+
+def cut(text: str, most: int = MOST_WORDS) -> str:
+    """Words from outside, short enough to be shown."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def unreachable(why: BaseException | str) -> Temporary:
+    said = str(why) if isinstance(why, str) else f"{type(why).__name__}: {why}"
+    return Temporary("SITE_UNREACHABLE", cut(said))
+
+
+def unusable(why: BaseException | str) -> Temporary:
+    """How the site is reached cannot be made out now; the files may be on their way."""
+    said = str(why) if isinstance(why, str) else f"{type(why).__name__}: {why}"
+    return Temporary("SITE_SETTINGS", cut(said), delay=SETTINGS_DELAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that is no success. said: the API's own Status object; {} when something else answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    said: Body = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, status: int, headers: Mapping[str, str], data: bytes) -> "Refusal":
+        try:
+            said = json.loads(data)
+        except ValueError:
+            said = None
+        return cls(status, headers, said if isinstance(said, dict) and said.get("kind") == "Status" else {})
+
+    @property
+    def reason(self) -> str:
+        return str(self.said.get("reason") or "")
+
+    @property
+    def message(self) -> str:
+        return cut(str(self.said.get("message") or f"answered {self.status}"))
+
+    @property
+    def details(self) -> Body:
+        return self.said.get("details") or {}
+
+    def is_missing(self, name: str) -> bool:
+        """The API itself says that there is no object `name`. A stranger's 404 proves nothing."""
+        return self.status == 404 and self.reason == "NotFound" and self.details.get("name") == name
+
+    def is_other_uid(self) -> bool:
+        """A delete that was meant for an object which had the name before."""
+        return self.status == 409 and "precondition" in self.message.casefold()
+
+    def error(self) -> Temporary | Permanent:
+        """Never final but for what the API calls invalid."""
+        if not self.said and self.status in (400, 403, 404, 409, 410, 413, 422):
+            return unreachable(f"something that is not a Kubernetes API answered {self.status}")
+        known = _BY_STATUS.get(self.status)
+        return known(self) if known else self._unknown()
+
+    def _unknown(self) -> Temporary:
+        return Temporary("SITE_UNREACHABLE", self.message, delay=self.delay(2.0))
+
+    def delay(self, otherwise: float) -> float:
+        """Seconds that the API asks us to stay away, within reason."""
+        told = self.headers.get("Retry-After") or self.details.get("retryAfterSeconds") or otherwise
+        try:
+            seconds = float(told)
+        except (TypeError, ValueError):
+            seconds = otherwise
+        return min(LATEST_SECONDS, max(SOONEST_SECONDS, seconds))
+
+
+def _forbidden(refusal: Refusal) -> Temporary:
+    causes = {cause.get("reason") for cause in refusal.details.get("causes") or []}
+    if "NamespaceTerminating" in causes:
+        return TenantMissing("NAMESPACE_GOING", refusal.message)
+    if any(words in refusal.message for words in _QUOTA_WORDS):
+        # What a quota counts follows deletes late.
+        return Temporary("SITE_QUOTA", refusal.message, delay=SLOW_DELAY)
+    return Temporary("SITE_FORBIDS", refusal.message, delay=FORBIDDEN_DELAY)
+
+
+def _missing(refusal: Refusal) -> Temporary:
+    if refusal.details.get("kind") == "namespaces":
+        return TenantMissing("NAMESPACE_GOING", refusal.message)
+    return Temporary("SITE_LACKS", refusal.message, delay=SLOW_DELAY)
+
+
+def _conflict(refusal: Refusal) -> Temporary:
+    if refusal.reason == "AlreadyExists":
+        return AlreadyExists(refusal.message)
+    return Temporary("SITE_CONFLICT", refusal.message, delay=SOONEST_SECONDS)
+
+
+def _rejected(refusal: Refusal) -> Permanent:
+    return Permanent("SITE_REJECTS", refusal.message)
+
+
+_BY_STATUS: dict[int, Callable[[Refusal], Temporary | Permanent]] = {
+    # A log of a pod that has no machine yet.
+    204: lambda refusal: Temporary("NOTHING_YET", "there is nothing to be read yet", delay=1.0),
+    400: _rejected,
+    401: lambda refusal: Temporary("SITE_REFUSES_US", refusal.message, delay=SLOW_DELAY),
+    403: _forbidden,
+    404: _missing,
+    409: _conflict,
+    410: lambda refusal: Expired(refusal.message),
+    413: _rejected,
+    422: _rejected,
+    429: lambda refusal: Temporary("SITE_BUSY", refusal.message, delay=refusal.delay(1.0)),
+}

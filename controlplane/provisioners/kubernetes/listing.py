@@ -1,0 +1,62 @@
+"""Everything of ours on a site: clusters by their pods, and those without any by their roots."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.kubernetes import manifests, names, paths, sights
+from controlplane.provisioners.kubernetes.accounts import Accounts
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.together import all_of
+
+Body = dict[str, Any]
+Whose = tuple[UUID, UUID]
+
+# Longer than any call that thinks of a removed cluster can still be on its way.
+MOURNING = timedelta(hours=1)
+
+
+def clusters(accounts: Accounts, settings: SiteSettings) -> Iterator[tuple[Whose, list[Body]]]:
+    """((cluster, tenant), its pods), of every cluster of which anything is left.
+
+    Raises Temporary at the end when some namespace could not be read: it hides no other one's clusters.
+    """
+    troubles: list[Temporary] = []
+    # Roots first: a cluster that comes in between is found with its pods or not at all.
+    found: dict[Whose, list[Body]] = {whose: [] for whose in _rooted(accounts, settings, troubles)}
+    pods = accounts.client("observe").list(paths.pods(), labels=manifests.ours(settings)).items
+    yield from (found | sights.by_cluster(pods)).items()
+    if troubles:
+        raise troubles[0]
+
+
+def _rooted(accounts: Accounts, settings: SiteSettings, troubles: list[Temporary]) -> set[Whose]:
+    """The clusters that have a root. It is asked for by namespace: our account sees no others' ConfigMaps."""
+    tenants = {**manifests.ours(settings), names.TENANT: ""}
+    spaces = accounts.client("namespaces").list(paths.namespaces(), labels=tenants).items
+    read = partial(_read, accounts.client("provision"), settings, troubles)
+    listed = all_of([partial(read, body["metadata"]["name"]) for body in spaces])
+    return {whose for part in listed for whose in part}
+
+
+def _read(client: Client, settings: SiteSettings, troubles: list[Temporary], place: str) -> set[Whose]:
+    wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.CLUSTER_ROOT}
+    try:
+        _bury(client, settings, place)
+        return set(sights.by_cluster(client.list(paths.config_maps(place), labels=wanted).items))
+    except Temporary as trouble:
+        troubles.append(trouble)
+        return set()
+
+
+def _bury(client: Client, settings: SiteSettings, place: str) -> None:
+    """Remove the tombstones that have stood long enough."""
+    wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.TOMBSTONE}
+    now = datetime.now(UTC)
+    for about in (body["metadata"] for body in client.list(paths.leases(place), labels=wanted).items):
+        if now - datetime.fromisoformat(about["creationTimestamp"]) > MOURNING:
+            client.delete(paths.leases(place, about["name"]), uid=about["uid"])

@@ -1,0 +1,82 @@
+"""Where the kinds that we use live in the API. Without a name: the collection; without a namespace: of all."""
+
+from urllib.parse import quote
+
+CORE = "/api/v1"
+NETWORKING = "/apis/networking.k8s.io/v1"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+COORDINATION = "/apis/coordination.k8s.io/v1"
+STORAGE = "/apis/storage.k8s.io/v1"
+
+
+def namespaces(name: str = "") -> str:
+    return _join(f"{CORE}/namespaces", name)
+
+
+def nodes(name: str = "") -> str:
+    return _join(f"{CORE}/nodes", name)
+
+
+def storage_classes(name: str = "") -> str:
+    return _join(f"{STORAGE}/storageclasses", name)
+
+
+def pods(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "pods", name)
+
+
+def pod_log(namespace: str, name: str) -> str:
+    return pods(namespace, name) + "/log"
+
+
+def pod_exec(namespace: str, name: str) -> str:
+    return pods(namespace, name) + "/exec"
+
+
+def config_maps(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "configmaps", name)
+
+
+def secrets(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "secrets", name)
+
+
+def services(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "services", name)
+
+
+def service_accounts(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "serviceaccounts", name)
+
+
+def volumes(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "persistentvolumeclaims", name)
+
+
+def quotas(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "resourcequotas", name)
+
+
+def limit_ranges(namespace: str = "", name: str = "") -> str:
+    return within(CORE, namespace, "limitranges", name)
+
+
+def network_policies(namespace: str = "", name: str = "") -> str:
+    return within(NETWORKING, namespace, "networkpolicies", name)
+
+
+def role_bindings(namespace: str = "", name: str = "") -> str:
+    return within(RBAC, namespace, "rolebindings", name)
+
+
+def leases(namespace: str = "", name: str = "") -> str:
+    return within(COORDINATION, namespace, "leases", name)
+
+
+def within(group: str, namespace: str, kind: str, name: str = "") -> str:
+    """Of a kind that lives in namespaces. group: "/api/v1" or "/apis/GROUP/VERSION"."""
+    return _join(f"{_join(f'{group}/namespaces', namespace) if namespace else group}/{kind}", name)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{quote(name, safe='')}" if name else path

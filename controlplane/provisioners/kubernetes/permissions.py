@@ -1,0 +1,143 @@
+"""What each of our accounts may do on a Kubernetes site: this table, no more and no less.
+
+deploy/kubernetes grants it, the tests hold the two against each other, and `site check` asks the API server.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controlplane.provisioners.kubernetes import names
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+
+Body = dict[str, Any]
+
+# Where the shipped accounts live: not a namespace of ours, or whoever may start pods there could be any of them.
+HOME = "slipway"
+RBAC = "rbac.authorization.k8s.io"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """verbs on a resource ("pods", "pods/exec") of an API group. only: the names it is good for; empty: all."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One verb of a rule."""
+
+    group: str
+    resource: str
+    verb: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {resource}" + (f" {self.name}" if self.name else "")
+
+
+def role(account: str) -> str:
+    return f"{names.PREFIX}{account}"
+
+
+# What an API server lets everybody do who is let in at all: ask about themselves.
+OF_EVERYBODY = {
+    Right("authorization.k8s.io", "selfsubjectaccessreviews", "create"),
+    Right("authorization.k8s.io", "selfsubjectrulesreviews", "create"),
+    Right("authentication.k8s.io", "selfsubjectreviews", "create"),
+}
+
+# In the namespaces that the account `namespaces` binds them to, and nowhere else.
+BOUND = ("provision", "exec", "logs")
+EVERYWHERE = ("namespaces", "observe")
+
+PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
+    "provision": (
+        Rule("", "pods", ("get", "list", "create", "patch", "delete", "deletecollection")),
+        Rule("", "configmaps", ("get", "list", "create", "patch", "delete")),
+        Rule("", "persistentvolumeclaims", ("list", "create", "delete")),
+        # Written and never read: what is in them is derived anew each time.
+        Rule("", "secrets", ("create",)),
+        Rule("", "services", ("create",)),
+        Rule("", "serviceaccounts", ("create",)),
+        Rule("", "resourcequotas", ("get", "create", "patch")),
+        Rule("", "limitranges", ("create",)),
+        Rule("networking.k8s.io", "networkpolicies", ("create",)),
+        Rule("coordination.k8s.io", "leases", ("get", "list", "create", "delete")),
+    ),
+    "namespaces": (
+        Rule("", "namespaces", ("get", "list", "create", "delete")),
+        Rule(RBAC, "rolebindings", ("create",)),
+        Rule(RBAC, "clusterroles", ("bind",), only=tuple(role(account) for account in BOUND)),
+    ),
+    # The WebSocket's handshake is a GET: servers before 1.35 ask for get, later ones for create too.
+    "exec": (Rule("", "pods/exec", ("get", "create")),),
+    "observe": (Rule("", "pods", ("list", "watch")),),
+    "logs": (Rule("", "pods/log", ("get",)),),
+}
+
+
+def rights(account: str) -> Iterator[Right]:
+    for rule in PERMISSIONS[account]:
+        for verb in rule.verbs:
+            for name in rule.only or ("",):
+                yield Right(rule.group, rule.resource, verb, name)
+
+
+def is_granted(right: Right, rules: Iterable[Body]) -> bool:
+    """Whether rules, as a SelfSubjectRulesReview has them, allow this."""
+    return any(
+        _covers(rule.get("verbs"), right.verb)
+        and _covers(rule.get("apiGroups"), right.group)
+        and _covers(rule.get("resources"), right.resource)
+        and (not rule.get("resourceNames") or right.name in rule["resourceNames"])
+        for rule in rules
+    )
+
+
+def _covers(granted: list[str] | None, wanted: str) -> bool:
+    subresource = wanted.partition("/")[2]
+    spellings = {"*", wanted, *([f"*/{subresource}"] if subresource else [])}
+    return not spellings.isdisjoint(granted or ())
+
+
+def granted(rules: Iterable[Body]) -> set[Right]:
+    """Everything that such rules allow, wildcards as they stand."""
+    return {
+        Right(group, resource, verb, name)
+        for rule in rules
+        for group in rule.get("apiGroups") or ()
+        for resource in rule.get("resources") or ()
+        for verb in rule.get("verbs") or ()
+        for name in rule.get("resourceNames") or ("",)
+    }
+
+
+def bindings(namespace: str, settings: SiteSettings) -> list[Body]:
+    """RoleBindings that let our accounts into one of our namespaces.
+
+    An account that is the same as `namespaces` has what it needs already: it is an admin's.
+    """
+    maker = settings.reach("namespaces")
+    return [
+        _binding(namespace, account, settings.installation)
+        for account in BOUND
+        if settings.reach(account) != maker
+    ]
+
+
+def _binding(namespace: str, account: str, installation: str) -> Body:
+    labels = {MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: installation}
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": role(account), "namespace": namespace, "labels": labels},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role(account)},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": HOME}],
+    }

@@ -1,0 +1,71 @@
+"""What a proof of a site found, and what that says about the isolation of its tenants."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """unknown: could not be tried."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+
+
+class Part(StrEnum):
+    """wall: shuts tenants off from one another. control: works at the same time, or no wall has been tried."""
+
+    WALL = "wall"
+    CONTROL = "control"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    name: str
+    outcome: Outcome
+    detail: str = ""
+    part: Part = Part.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    findings: tuple[Finding, ...]
+
+    @property
+    def isolation(self) -> str:
+        """What the API shows: proved, not enforced, unknown."""
+        walls = self._outcomes(Part.WALL)
+        if Outcome.BROKEN in walls:
+            return "not enforced"
+        proved = walls == self._outcomes(Part.CONTROL) == {Outcome.HOLDS}
+        return "proved" if proved else "unknown"
+
+    @property
+    def holds(self) -> bool:
+        """The site is fit for tenants who do not trust each other."""
+        broken = any(finding.outcome is Outcome.BROKEN for finding in self.findings)
+        return self.isolation == "proved" and not broken
+
+    def _outcomes(self, part: Part) -> set[Outcome]:
+        return {finding.outcome for finding in self.findings if finding.part is part}
+
+    @property
+    def message(self) -> str:
+        """One sentence for each outcome that there is, the worst first."""
+        return " ".join(
+            f"{words}: {'; '.join(_named(self.findings, outcome))}."
+            for outcome, words in _WORDS.items()
+            if any(finding.outcome is outcome for finding in self.findings)
+        )
+
+
+_WORDS = {Outcome.BROKEN: "Does not hold", Outcome.UNKNOWN: "Could not be tried", Outcome.HOLDS: "Holds"}
+
+
+def _named(findings: Iterable[Finding], outcome: Outcome) -> list[str]:
+    found = [finding for finding in findings if finding.outcome is outcome]
+    if outcome is Outcome.HOLDS:
+        return [finding.name for finding in found]
+    return [f"{finding.name} ({finding.detail})" if finding.detail else finding.name for finding in found]

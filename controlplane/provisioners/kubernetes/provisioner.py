@@ -1,0 +1,133 @@
+"""The contract of `provisioners.base`, kept by pods. Nothing is remembered but what was read of drains."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from controlplane.provisioners.base import (
+    CALL_SECONDS,
+    ClusterRef,
+    Desired,
+    Found,
+    Limits,
+    Load,
+    NodeRef,
+    Observed,
+    ObservedNode,
+    SiteVerdict,
+    Temporary,
+)
+from controlplane.provisioners.kubernetes import (
+    check,
+    convergence,
+    draining,
+    ending,
+    isolation,
+    listing,
+    load,
+    logs,
+    names,
+    sights,
+    watch,
+)
+from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.survey import survey
+from controlplane.provisioners.kubernetes.together import within
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Body = dict[str, Any]
+
+
+def _bounded(call: Callable[P, R]) -> Callable[P, R]:
+    """All that a call asks of the API server has to fit into the time that the call may take."""
+
+    @wraps(call)
+    def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
+        with within(CALL_SECONDS - 0.3):
+            return call(*args, **kwargs)
+
+    return bounded
+
+
+class KubernetesProvisioner:
+    def __init__(self, settings: SiteSettings, accounts: Accounts | None = None) -> None:
+        self.settings = settings
+        self.accounts: Accounts = accounts or Clients(settings)
+        self.reports = draining.Reports(self.accounts)
+
+    def check(self) -> SiteVerdict:
+        return check.check(self.settings)
+
+    @_bounded
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
+        isolation.ensure(self.accounts, self.settings, tenant_id, name, limits)
+
+    @_bounded
+    def remove_tenant(self, tenant_id: UUID) -> None:
+        isolation.remove(self.accounts.client("namespaces"), self.settings, tenant_id)
+
+    @_bounded
+    def apply(self, desired: Desired) -> None:
+        convergence.apply(self.accounts.client("provision"), self.settings, desired)
+
+    @_bounded
+    def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
+        draining.begin(self.accounts, cluster, nodes, seconds)
+
+    @_bounded
+    def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
+        client = self.accounts.client("provision")
+        self._unless_gone(cluster, lambda: ending.end_run(client, self.settings, cluster, run, force=force))
+
+    @_bounded
+    def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
+        client = self.accounts.client("provision")
+        self._unless_gone(cluster, lambda: ending.remove(client, self.settings, cluster, force=force))
+
+    def _unless_gone(self, cluster: ClusterRef, end: Callable[[], None]) -> None:
+        """Where the whole namespace is gone, or on its way, nothing has to be ended."""
+        try:
+            end()
+        except Temporary as error:
+            spaces = self.accounts.client("namespaces")
+            if error.reason != "NAMESPACE_GOING" or ending.has_namespace(
+                spaces, names.namespace(cluster.tenant_id)
+            ):
+                raise
+
+    @_bounded
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+        found = survey(self.accounts.client("provision"), self.settings, cluster)
+        return Observed(found.exists, self._sights(found.pods))
+
+    def _sights(self, pods: Iterable[Body]) -> tuple[ObservedNode, ...]:
+        domain = self.settings.cluster_domain
+        seen = (sights.sight(pod, drain=self.reports.of(pod), domain=domain) for pod in pods)
+        return tuple(sight for sight in seen if sight is not None)
+
+    @_bounded
+    def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
+        return load.ask(self.accounts, cluster, nodes)
+
+    def list_all(self) -> Iterator[Found]:
+        for (cluster_id, tenant_id), pods in listing.clusters(self.accounts, self.settings):
+            yield Found(cluster_id, tenant_id, Observed(True, self._sights(pods)))
+
+    def events(self) -> Iterator[ObservedNode | None]:
+        client = self.accounts.client("observe")
+        yield from watch.events(
+            client, self.settings.installation, self.reports.of, domain=self.settings.cluster_domain
+        )
+
+    @_bounded
+    def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
+        # Whoever may read logs may do nothing else, so not look whether this pod is that birth either.
+        place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
+        return logs.tail(self.accounts.client("logs"), place, name, tail_bytes=tail_bytes)
+
+    def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
+        place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
+        yield from logs.follow(self.accounts.client("logs"), place, name)

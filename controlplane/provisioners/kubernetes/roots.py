@@ -1,0 +1,162 @@
+"""The objects that own all others: one of a cluster for what outlives a stop, one of each run for all else.
+
+What was ended stays ended, in whatever order two workers act: ending marks the cluster's root before it deletes, and
+making looks for that mark after it has made its own root. So either the one who ends sees the new root, or the one
+who makes sees the mark; and what is still made under a root that is gone is collected by the cluster itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controlplane.provisioners.base import ClusterRef, Desired, Permanent, Temporary
+from controlplane.provisioners.kubernetes import manifests, names, paths
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRoot:
+    """made: by this very call. volumes: the nodes that were given one; None when nobody says."""
+
+    body: Body
+    made: bool
+
+    @property
+    def ended(self) -> int:
+        return _number(_annotations(self.body).get(names.ENDED_RUN))
+
+    @property
+    def volumes(self) -> frozenset[str] | None:
+        said = _annotations(self.body).get(manifests.VOLUMES)
+        return None if said is None else frozenset(said.split(",")) - {""}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRoot:
+    """spent: the last birth of each name that was cleared away."""
+
+    body: Body
+    made: bool
+
+    @property
+    def generation(self) -> int:
+        return _number(_annotations(self.body).get(names.GENERATION))
+
+    @property
+    def spent(self) -> dict[str, int]:
+        words = (_annotations(self.body).get(names.SPENT) or "").split()
+        return {name: int(birth) for name, _, birth in (word.rpartition("@") for word in words)}
+
+
+def cluster_root(
+    client: Client,
+    settings: SiteSettings,
+    cluster: ClusterRef,
+    *,
+    ended: int,
+    volumes: Iterable[str] | None = None,
+) -> ClusterRoot:
+    """Found, or made with these marks."""
+    wanted = manifests.cluster_root(settings, cluster, ended=ended, volumes=volumes)
+    body, made = _found_or_made(client, settings, names.namespace(cluster.tenant_id), wanted)
+    return ClusterRoot(body, made)
+
+
+def find(client: Client, settings: SiteSettings, cluster: ClusterRef) -> ClusterRoot | None:
+    place, name = names.namespace(cluster.tenant_id), names.cluster_root(cluster.id)
+    body = client.get(paths.config_maps(place, name))
+    return ClusterRoot(_checked(settings, body), made=False) if body else None
+
+
+def run_root(client: Client, settings: SiteSettings, desired: Desired, owner: ClusterRoot) -> RunRoot:
+    wanted = manifests.run_root(settings, desired, owner.body)
+    body, made = _found_or_made(client, settings, names.namespace(desired.cluster.tenant_id), wanted)
+    return RunRoot(body, made)
+
+
+def mark_ended(client: Client, root: ClusterRoot, cluster: ClusterRef, run: int) -> ClusterRoot:
+    """The root as it is then."""
+    if root.ended >= run:
+        return root
+    return replace(root, body=annotate(client, cluster, root.body, {names.ENDED_RUN: str(run)}))
+
+
+def annotate(client: Client, cluster: ClusterRef, body: Body, annotations: dict[str, str]) -> Body:
+    """Of the object as it was read: whoever was quicker is not overwritten, but read again by the next attempt."""
+    about = body["metadata"]
+    patch = {"metadata": {"resourceVersion": about["resourceVersion"], "annotations": annotations}}
+    answer = client.patch(paths.config_maps(names.namespace(cluster.tenant_id), about["name"]), patch)
+    if answer is None:
+        raise _going(about["name"])
+    return answer
+
+
+def spelled(spent: dict[str, int]) -> str:
+    return " ".join(f"{name}@{birth}" for name, birth in sorted(spent.items()))
+
+
+def too_late(
+    client: Client, desired: Desired, root: ClusterRoot, run: RunRoot
+) -> list[ClusterRoot | RunRoot]:
+    """What must go again because the run was ended or the cluster removed. To be asked once `run` has been made."""
+    place, name = names.namespace(desired.cluster.tenant_id), names.cluster_root(desired.cluster.id)
+    if client.get(paths.leases(place, name)):
+        return [run, root]
+    now = client.get(paths.config_maps(place, name))
+    if now is None or now["metadata"]["uid"] != root.body["metadata"]["uid"]:
+        return [run]
+    return [run] if ClusterRoot(now, made=False).ended >= desired.run else []
+
+
+def withdraw(client: Client, cluster: ClusterRef, *late: ClusterRoot | RunRoot) -> None:
+    """Remove roots that were made too late; all that they own goes with them."""
+    place = names.namespace(cluster.tenant_id)
+    for root in late:
+        about = root.body["metadata"]
+        client.delete(paths.config_maps(place, about["name"]), uid=about["uid"])
+
+
+def check_ours(settings: SiteSettings, body: Body) -> None:
+    """Raises Permanent: what somebody else made is never touched."""
+    about = body["metadata"]
+    if (about.get("labels") or {}).get(names.INSTALLATION) != settings.installation:
+        raise Permanent(
+            "SITE_BELONGS_TO_ANOTHER",
+            f"{about['name']} is there already and belongs to another installation or to nobody",
+        )
+
+
+def _found_or_made(client: Client, settings: SiteSettings, place: str, wanted: Body) -> tuple[Body, bool]:
+    name = wanted["metadata"]["name"]
+    try:
+        return client.create(paths.config_maps(place), wanted), True
+    except AlreadyExists:
+        found = client.get(paths.config_maps(place, name))
+    if found is None:
+        raise _going(name)
+    return _checked(settings, found), False
+
+
+def _checked(settings: SiteSettings, body: Body) -> Body:
+    """Ours, and not on its way out."""
+    check_ours(settings, body)
+    if "deletionTimestamp" in body["metadata"]:
+        raise _going(body["metadata"]["name"])
+    return body
+
+
+def _going(name: str) -> Temporary:
+    return Temporary("SITE_CONFLICT", f"{name} is just being removed", delay=0.5)
+
+
+def _annotations(body: Body) -> dict[str, str]:
+    return body["metadata"].get("annotations") or {}
+
+
+def _number(text: str | None) -> int:
+    """0 for what is missing or was spoilt by hand."""
+    return int(text) if text and text.isdecimal() else 0

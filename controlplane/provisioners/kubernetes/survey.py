@@ -1,0 +1,61 @@
+"""What there is of one cluster, read now."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from controlplane.provisioners.base import ClusterRef
+from controlplane.provisioners.kubernetes import manifests, names, paths
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.together import all_of
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    pods: tuple[Body, ...] = ()
+    volumes: tuple[Body, ...] = ()
+    config_maps: tuple[Body, ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.pods or self.volumes or self.config_maps)
+
+    @property
+    def run_roots(self) -> list[Body]:
+        return self._roots(manifests.RUN_ROOT)
+
+    @property
+    def cluster_roots(self) -> list[Body]:
+        return self._roots(manifests.CLUSTER_ROOT)
+
+    def _roots(self, component: str) -> list[Body]:
+        return [body for body in self.config_maps if label(body, manifests.COMPONENT) == component]
+
+
+def survey(client: Client, settings: SiteSettings, cluster: ClusterRef, *, roots: bool = True) -> Survey:
+    """Complete, and not from a cache. Only what is ours. roots: ConfigMaps too."""
+    place = names.namespace(cluster.tenant_id)
+    wanted = {**manifests.ours(settings), **manifests.of_cluster(cluster)}
+    kinds = [paths.pods(place), paths.volumes(place), *([paths.config_maps(place)] if roots else [])]
+    found = all_of([partial(client.list, path, labels=wanted) for path in kinds])
+    return Survey(*(tuple(listing.items) for listing in found))
+
+
+def label(body: Body, name: str) -> str:
+    return str((body["metadata"].get("labels") or {}).get(name, ""))
+
+
+def run_of(body: Body) -> int:
+    return int(label(body, names.RUN) or 0)
+
+
+def birth_of(body: Body) -> tuple[str, int]:
+    """(name, birth) of a pod."""
+    return label(body, names.NODE), int(label(body, names.BIRTH) or 0)
+
+
+def is_leaving(body: Body) -> bool:
+    return "deletionTimestamp" in body["metadata"]

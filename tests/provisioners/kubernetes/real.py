@@ -1,0 +1,65 @@
+"""Single pods on a real Kubernetes, for tests that need one to speak to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from controlplane.provisioners.base import NodeState
+from controlplane.provisioners.kubernetes import names, paths
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.settings import Reach
+from controlplane.provisioners.kubernetes.sights import sight
+from controlplane.provisioners.kubernetes.watch import ours
+from tests.provisioners.launching import IMAGE, until
+
+FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+
+
+@dataclass
+class Place:
+    """A namespace, and an installation that has made nothing else."""
+
+    client: Client
+    namespace: str
+    installation: str = field(default_factory=lambda: uuid4().hex[:16])
+    cluster_id: UUID = field(default_factory=uuid4)
+
+    def make(self, node: str, script: str) -> str:
+        """The name of a pod that runs `script`."""
+        labels = {names.CLUSTER: str(self.cluster_id), names.NODE: node, names.RUN: "1", names.BIRTH: "1"}
+        container = {"name": names.CONTAINER, "image": IMAGE, "command": ["sh", "-c", script]}
+        pod = {
+            "metadata": {
+                "name": names.pod(self.cluster_id, node),
+                "labels": {**labels, **ours(self.installation)},
+            },
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+        }
+        self.client.create(paths.pods(self.namespace), pod)
+        return names.pod(self.cluster_id, node)
+
+    def running(self, node: str, script: str = FOREVER) -> str:
+        name = self.make(node, script)
+        until(lambda: self.state(name) is NodeState.READY, 60)
+        return name
+
+    def state(self, name: str) -> NodeState:
+        pod = self.client.get(paths.pods(self.namespace, name))
+        seen = sight(pod) if pod else None
+        return seen.state if seen else NodeState.GONE
+
+
+@contextmanager
+def place(kubeconfig: Path) -> Iterator[Place]:
+    client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
+    namespace = f"test-{uuid4().hex[:12]}"
+    client.create(paths.namespaces(), {"metadata": {"name": namespace}})
+    # The controller makes it a moment after the namespace; no pod is let in before.
+    until(lambda: client.get(paths.service_accounts(namespace, "default")), 30)
+    try:
+        yield Place(client, namespace)
+    finally:
+        client.delete_collection(paths.pods(namespace), labels={names.CLUSTER: ""}, grace=0)
+        client.delete(paths.namespaces(namespace))

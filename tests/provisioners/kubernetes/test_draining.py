@@ -1,0 +1,63 @@
+"""What is read of a drain: true numbers, or none."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from controlplane.provisioners.base import DrainReport, Outcome
+from controlplane.provisioners.kubernetes import names
+from controlplane.provisioners.kubernetes.draining import Reports, parsed
+from controlplane.provisioners.kubernetes.exec import Ran
+from tests.provisioners.kubernetes.memory import NOW, MemoryAccounts, MemoryApi
+from tests.provisioners.kubernetes.rendered import Body
+
+
+def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
+    answer = {"tasks_start": 4, "tasks_end": 0, "executors_start": 2, "executors_end": 0, "blocks_moved": 17}
+    text = b"deadline 1234\n" + json.dumps(answer).encode() + b"\n"
+    assert parsed(text) == DrainReport(Outcome.DEADLINE, 12.34, 4, 0, 2, 0, 17)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"no JSON\n", b'{"tasks_start": "4", "blocks_moved": -1, "tasks_end": true}\n', b"[1, 2]\n"],
+)
+def test_what_was_not_read_is_no_number(answer: bytes):
+    assert parsed(b"drained 5\n" + answer) == DrainReport(Outcome.DRAINED, 0.05)
+
+
+@pytest.mark.parametrize("text", [b"", b"drained\n", b"vanished 5\n", b"drained five\n", b"\xff\xff 5\n"])
+def test_half_a_report_is_none(text: bytes):
+    assert parsed(text) is None
+
+
+class Saying(MemoryAccounts):
+    def __init__(self, *texts: bytes) -> None:
+        super().__init__(MemoryApi())
+        self.texts = list(texts)
+
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+        text = self.texts.pop(0)
+        return Ran(0 if text else 1, text, b"")
+
+
+def pod(**conditions: str) -> Body:
+    about = {"uid": "1", "name": "p", "namespace": "n", "annotations": {names.DRAINING: "10"}}
+    told = [
+        {"type": kind, "status": status, "lastTransitionTime": NOW} for kind, status in conditions.items()
+    ]
+    container = {"name": "node", "state": {"running": {}}}
+    return {"metadata": about, "status": {"conditions": told, "containerStatuses": [container]}}
+
+
+def test_a_report_is_read_once():
+    reports = Reports(Saying(b"", b"drained 5\n"))
+    assert reports.of(pod(Ready="False")) is None
+    assert (
+        reports.of(pod(Ready="False")) == reports.of(pod(Ready="False")) == DrainReport(Outcome.DRAINED, 0.05)
+    )
+
+
+def test_a_pod_that_still_says_ready_is_not_asked():
+    assert Reports(Saying()).of(pod(Ready="True")) is None

@@ -1,0 +1,74 @@
+"""What is found of ours on a site, and what is cleared away on the way."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from controlplane.provisioners.base import ClusterRef, Found, Temporary
+from controlplane.provisioners.kubernetes import names, paths
+from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
+from tests.provisioners.kubernetes.rendered import SETTINGS
+from tests.provisioners.launching import cluster, desired
+
+
+@pytest.fixture
+def api() -> MemoryApi:
+    return MemoryApi()
+
+
+@pytest.fixture
+def site(api: MemoryApi) -> KubernetesProvisioner:
+    return KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+
+
+def found(site: KubernetesProvisioner) -> dict[str, int]:
+    """Cluster -> how many nodes it has."""
+    return {str(item.cluster_id): len(item.observed.nodes) for item in site.list_all()}
+
+
+def launched(site: KubernetesProvisioner) -> ClusterRef:
+    of = cluster(site)
+    site.apply(desired(of, 2))
+    return of
+
+
+def test_running_and_stopped_clusters_are_found(site: KubernetesProvisioner):
+    running, stopped = launched(site), launched(site)
+    site.end_run(stopped, 1)
+    assert found(site) == {str(running.id): 2, str(stopped.id): 0}
+
+
+def test_a_namespace_that_cannot_be_read_hides_no_other(site: KubernetesProvisioner, api: MemoryApi):
+    of, hidden = launched(site), launched(site)
+    for each in (of, hidden):
+        site.end_run(each, 1)
+
+    def refuse(call: Call) -> None:
+        if names.namespace(hidden.tenant_id) in call[1]:
+            raise Temporary("SITE_FORBIDS", "no")
+
+    api.before = refuse
+    seen: list[Found] = []
+    with pytest.raises(Temporary, match="SITE_FORBIDS"):
+        seen.extend(site.list_all())
+    assert [item.cluster_id for item in seen] == [of.id]
+
+
+def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: KubernetesProvisioner, api: MemoryApi):
+    of = launched(site)
+    site.remove(of)
+    stone = paths.leases(names.namespace(of.tenant_id), names.cluster_root(of.id))
+    api.objects[stone]["metadata"]["creationTimestamp"] = datetime.now(UTC).isoformat()
+    assert found(site) == {}
+    assert stone in api.objects
+    api.objects[stone]["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    assert found(site) == {}
+    assert stone not in api.objects
+
+
+def test_what_is_labelled_wrongly_is_passed_over(site: KubernetesProvisioner, api: MemoryApi):
+    launched(site)
+    for body in api.of_kind("pods") + api.of_kind("configmaps"):
+        body["metadata"]["labels"][names.CLUSTER] = "spoilt"
+    assert found(site) == {}

@@ -1,0 +1,165 @@
+"""The API in memory answers as a real one does, in all that provisioning relies on."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.kubernetes import paths
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.manifests import owned_by
+from controlplane.provisioners.kubernetes.settings import Reach
+from tests.provisioners.kubernetes.memory import MemoryApi, MemoryClient
+from tests.provisioners.kubernetes.rendered import Body
+from tests.provisioners.launching import until
+
+PLACE = f"slipway-memory-{secrets.token_hex(4)}"
+OTHER = "00000000-0000-0000-0000-000000000000"
+MAPS = paths.config_maps(PLACE)
+
+
+@pytest.fixture
+def in_memory() -> Client:
+    client = MemoryClient(MemoryApi())
+    client.create(paths.namespaces(), namespace())
+    return client
+
+
+@pytest.fixture
+def real(kubeconfig: Path) -> Iterator[Client]:
+    client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
+    client.create(paths.namespaces(), namespace())
+    try:
+        yield client
+    finally:
+        client.delete(paths.namespaces(PLACE))
+        until(lambda: client.get(paths.namespaces(PLACE)) is None)
+
+
+def test_the_one_in_memory_answers_so(in_memory: Client):
+    for promise in PROMISES:
+        promise(in_memory)
+
+
+@pytest.mark.kube
+def test_the_real_one_answers_so(real: Client):
+    for promise in PROMISES:
+        promise(real)
+
+
+def what_is_there_is_not_made_again(client: Client) -> None:
+    client.create(MAPS, config_map("there"))
+    with pytest.raises(AlreadyExists):
+        client.create(MAPS, config_map("there"))
+
+
+def nothing_is_made_in_a_namespace_that_is_not_there(client: Client) -> None:
+    with pytest.raises(Temporary, match="NAMESPACE_GOING"):
+        client.create(paths.config_maps(f"{PLACE}-not"), config_map("there"))
+
+
+def what_is_missing_is_none(client: Client) -> None:
+    assert client.get(f"{MAPS}/missing") is None
+    assert client.patch(f"{MAPS}/missing", {}) is None
+    assert not client.delete(f"{MAPS}/missing")
+    assert client.list(paths.config_maps(f"{PLACE}-not")).items == []
+
+
+def a_patch_merges_and_null_removes(client: Client) -> None:
+    client.create(MAPS, config_map("merged", keep="1", drop="2"))
+    client.patch(f"{MAPS}/merged", {"metadata": {"labels": {"drop": None, "new": "3"}}})
+    found = client.get(f"{MAPS}/merged")
+    assert found
+    assert found["metadata"]["labels"] == {"test": "yes", "keep": "1", "new": "3"}
+
+
+def a_patch_that_changes_nothing_is_no_change(client: Client) -> None:
+    made = client.create(MAPS, config_map("same"))
+    patched = client.patch(f"{MAPS}/same", {"metadata": {"labels": {"test": "yes"}}})
+    assert patched
+    assert patched["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+def a_patch_of_an_older_version_is_refused(client: Client) -> None:
+    made = client.create(MAPS, config_map("version"))
+    client.patch(f"{MAPS}/version", {"metadata": {"labels": {"new": "3"}}})
+    old = {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {"newer": "4"}}
+    with pytest.raises(Temporary, match="SITE_CONFLICT"):
+        client.patch(f"{MAPS}/version", {"metadata": old})
+
+
+def a_patch_with_another_uid_is_for_ever_wrong(client: Client) -> None:
+    client.create(MAPS, config_map("patched"))
+    with pytest.raises(Permanent, match="SITE_REJECTS"):
+        client.patch(f"{MAPS}/patched", {"metadata": {"uid": OTHER, "labels": {"new": "3"}}})
+
+
+def another_object_of_that_name_is_not_deleted(client: Client) -> None:
+    made = client.create(MAPS, config_map("deleted"))
+    assert not client.delete(f"{MAPS}/deleted", uid=OTHER)
+    assert client.delete(f"{MAPS}/deleted", uid=made["metadata"]["uid"])
+    assert client.get(f"{MAPS}/deleted") is None
+
+
+def labels_select(client: Client) -> None:
+    for name, color in (("a", "red"), ("b", "red"), ("c", "blue")):
+        client.create(MAPS, config_map(name, color=color))
+    assert [body["metadata"]["name"] for body in client.list(MAPS, labels={"color": "red"}).items] == [
+        "a",
+        "b",
+    ]
+    assert len(client.list(paths.config_maps(), labels={"color": "", "test": "yes"}).items) == 3
+
+
+def a_collection_goes_by_its_labels(client: Client) -> None:
+    client.create(MAPS, config_map("go", going="yes"))
+    client.delete_collection(MAPS, labels={"going": "yes"})
+    assert client.list(MAPS, labels={"going": "yes"}).items == []
+    assert client.get(f"{MAPS}/there")
+
+
+def what_has_lost_its_owner_goes(client: Client) -> None:
+    """Also when it is made only after its owner went."""
+    owner = client.create(MAPS, config_map("owner"))
+    for name in ("early", "late"):
+        body = config_map(name)
+        body["metadata"]["ownerReferences"] = owned_by(owner)
+        client.create(MAPS, body)
+        client.delete(f"{MAPS}/owner")
+    until(lambda: collected(client, "early") and collected(client, "late"))
+
+
+def collected(client: Client, name: str) -> bool:
+    if isinstance(client, MemoryClient):
+        client.api.collect()
+    return client.get(f"{MAPS}/{name}") is None
+
+
+PROMISES: list[Callable[[Client], None]] = [
+    what_is_there_is_not_made_again,
+    nothing_is_made_in_a_namespace_that_is_not_there,
+    what_is_missing_is_none,
+    a_patch_merges_and_null_removes,
+    a_patch_that_changes_nothing_is_no_change,
+    a_patch_of_an_older_version_is_refused,
+    a_patch_with_another_uid_is_for_ever_wrong,
+    another_object_of_that_name_is_not_deleted,
+    labels_select,
+    a_collection_goes_by_its_labels,
+    what_has_lost_its_owner_goes,
+]
+
+
+def namespace() -> Body:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}}
+
+
+def config_map(name: str, **labels: str) -> Body:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {"test": "yes", **labels}},
+    }
