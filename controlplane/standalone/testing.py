@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.errors import ExpectedError
 
 # Real processes, a browser and a Kubernetes want the machine for themselves; everything else shares its cores.
 SERIAL_TIERS = ("local", "browser", "kube")
@@ -117,15 +118,26 @@ def kubernetes_in_use() -> str:
 
 
 def provide_kubernetes() -> None:
-    """Build a devkube, minutes the first time; say loudly where it cannot be. Its tests then skip, or fail in CI."""
+    """Build a devkube and the apps' images, minutes the first time; say loudly where that cannot be.
+
+    Its tests then skip, or fail in CI.
+    """
     print(f"kube tests use {kubernetes_in_use()}", flush=True)
     if os.environ.get(KUBECONFIG):
         return
     # Where nothing but the packages is installed, there is no deploy/.
+    from controlplane.standalone.images.build import build as build_image
+    from controlplane.standalone.images.image import every_image
     from deploy.devkube import build
     from deploy.devkube.settings import Devkube, DevkubeError
 
     try:
-        build.provide(Devkube.from_environment(), lambda text: print(text, flush=True))
-    except DevkubeError as error:
+        build.provide(Devkube.from_environment(), _tell)
+        for image in every_image():
+            build_image(image, _tell)
+    except (DevkubeError, ExpectedError) as error:
         print(f"!! THE KUBE TIER CANNOT RUN: {error}", file=sys.stderr, flush=True)
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.images import base
 from controlplane.standalone.images.build import build
-from controlplane.standalone.images.image import Image
+from controlplane.standalone.images.image import every_image
 from controlplane.standalone.testing import KUBECONFIG
 from deploy.devkube.images import ctr, load
 from deploy.devkube.settings import Devkube
-from templates import catalog
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +19,7 @@ def images(kubeconfig: Path) -> None:
         return
     kube = Devkube.from_environment()
     there = ctr(kube, "images", "ls", "-q").split()
-    for app in catalog.load():
-        for runtime in app.runtimes:
-            image = Image(app, runtime, base.ours())
-            build(image, print)
-            if image.tags[0] not in there:
-                load(kube, image.archive)
+    for image in every_image():
+        build(image, print)
+        if image.tags[0] not in there:
+            load(kube, image.archive)

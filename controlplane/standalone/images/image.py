@@ -2,12 +2,15 @@
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from controlplane.standalone.images import base
 from controlplane.standalone.images.inputs import Inputs, gather
+from templates import catalog
 from templates.images import image_of
 from templates.schema import App, Runtime
 
@@ -60,3 +63,9 @@ def cache() -> Path:
     """Where archives and what they are built from are kept, outside of every checkout."""
     elsewhere = os.environ.get("SLIPWAY_IMAGE_CACHE", "")
     return Path(elsewhere).absolute() if elsewhere else Path.home() / ".cache" / "slipway" / "images"
+
+
+def every_image() -> Iterator[Image]:
+    """Of the catalogue, on the base that is made here."""
+    for app in catalog.load():
+        yield from (Image(app, runtime, base.ours()) for runtime in app.runtimes)
