@@ -11,6 +11,7 @@ from controlplane.provisioners.kubernetes import egress, names
 from controlplane.provisioners.kubernetes.permissions import MANAGED_BY_LABEL
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from templates.schema import App
+from tenants.amounts import quantity
 
 Body = dict[str, Any]
 
@@ -82,7 +83,7 @@ def tombstone(settings: SiteSettings, cluster: ClusterRef) -> Body:
 def volume(settings: SiteSettings, desired: Desired, node: DesiredNode, owner: Body) -> Body:
     spec: Body = {
         "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": str(node.each.storage)}},
+        "resources": {"requests": {"storage": quantity("storage", node.each.storage)}},
     }
     if settings.storage_class:
         spec["storageClassName"] = settings.storage_class

@@ -12,6 +12,7 @@ from controlplane.provisioners.rendering import Rendered, Surroundings, peers, p
 from controlplane.provisioners.rendering import inside as within
 from templates.images import image_of
 from templates.schema import Role
+from tenants.amounts import quantity
 
 Body = dict[str, Any]
 
@@ -210,7 +211,7 @@ def _ports(role: Role) -> list[Body]:
 def _resources(settings: SiteSettings, node: DesiredNode) -> Body:
     """Memory is given in full: what a node was promised is there. A CPU that nobody needs may be borrowed."""
     each = node.each
-    fixed = {"memory": str(each.memory)} | ({GPU: str(each.gpu)} if each.gpu else {})
+    fixed = {"memory": quantity("memory", each.memory)} | ({GPU: str(each.gpu)} if each.gpu else {})
     return {
         "requests": {"cpu": f"{each.cpu}m", "ephemeral-storage": DISK_REQUEST, **fixed},
         "limits": {"cpu": f"{each.cpu * settings.cpu_burst}m", "ephemeral-storage": DISK_LIMIT, **fixed},
