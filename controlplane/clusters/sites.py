@@ -8,7 +8,7 @@ from controlplane.clusters.models.site import SiteKind
 from tenants.errors import Invalid
 
 # In the order of the model, as from_db wants them.
-_COLUMNS: Final = ("id", "name", "kind", "ready")
+_COLUMNS: Final = ("id", "name", "kind", "ready", "ready_at")
 
 
 def site_for(name: str) -> Site:
@@ -35,6 +35,8 @@ def _all() -> list[Site]:
 def _default(sites: dict[str, Site]) -> Site:
     if len(sites) == 1:
         return next(iter(sites.values()))
-    ready = [site for site in sites.values() if site.ready and site.kind == SiteKind.KUBERNETES]
+    """A Kubernetes that was ever ready, also while it is in trouble: this machine shuts nobody off from anybody."""
+    pods = [site for site in sites.values() if site.ready_at and site.kind == SiteKind.KUBERNETES]
+    pods.sort(key=lambda site: not site.ready)
     local = [site for site in sites.values() if site.kind == SiteKind.LOCAL]
-    return (ready or local or list(sites.values()))[0]
+    return (pods or local or list(sites.values()))[0]

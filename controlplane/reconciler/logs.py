@@ -1,8 +1,11 @@
 """What nodes wrote: from the site while they are there, from the kept ends afterwards."""
 
 import gzip
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.utils import timezone
@@ -19,36 +22,48 @@ KEPT_BYTES = 1024 * 1024
 KEPT_FOR = timedelta(days=7)
 KEPT_BIRTHS = 20
 EVENTS_KEPT_FOR = timedelta(days=90)
+# All logs of one act are read at once and within this time: an act that is late may be told to another worker too.
+KEEP_SECONDS = 4.0
+READERS = 8
 LOST = b"[the log of this node was lost with the machine it ran on]\n"
+UNREAD = b"[the log of this node could not be read when it went]\n"
+# What sites say of a node whose machine is gone.
+MACHINE_GONE = frozenset({"NODE_LOST", "MACHINE_SILENT"})
 
 
 def keep(scope: Scope, places: Sequence[Place]) -> None:
     """Store the ends of these nodes' logs, before they go. A log that cannot be had is not worth keeping a node for."""
-    for place in places:
-        if place.sight is None:
-            continue
-        try:
-            tail = scope.site.logs(scope.ref, NodeRef(place.name, place.birth), tail_bytes=KEPT_BYTES)
-        except (Temporary, Permanent) as error:
-            log.warning(
-                "log_not_kept", cluster=str(scope.cluster.id), node=place.name, error=str(error)[:200]
-            )
-            NodeLog.objects.get_or_create(
-                cluster=scope.cluster,
-                run=place.run,
-                name=place.name,
-                birth=place.birth,
-                defaults={"tail": gzip.compress(LOST, 3)},
-            )
-            continue
-        NodeLog.objects.update_or_create(
-            cluster=scope.cluster,
-            run=place.run,
-            name=place.name,
-            birth=place.birth,
-            defaults={"tail": gzip.compress(tail, 3), "kept_at": timezone.now()},
-        )
-        _drop_oldest(scope.cluster, place.name)
+    pool, read = ThreadPoolExecutor(READERS, thread_name_prefix="logs"), scope.site.logs
+    try:
+        asked = [
+            (place, pool.submit(read, scope.ref, NodeRef(place.name, place.birth), tail_bytes=KEPT_BYTES))
+            for place in places
+            if place.sight is not None
+        ]
+        ends = time.monotonic() + KEEP_SECONDS
+        for place, answer in asked:
+            _keep(scope.cluster, place, answer, ends)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _keep(cluster: Cluster, place: Place, answer: "Future[bytes]", ends: float) -> None:
+    whose: dict[str, Any] = {
+        "cluster": cluster,
+        "run": place.run,
+        "name": place.name,
+        "birth": place.birth,
+    }
+    try:
+        tail = answer.result(max(0.0, ends - time.monotonic()))
+    except (Temporary, Permanent, TimeoutError) as error:
+        log.warning("log_not_kept", cluster=str(cluster.id), node=place.name, error=str(error)[:200])
+        why = LOST if place.sight and place.sight.reason in MACHINE_GONE else UNREAD
+        NodeLog.objects.get_or_create(**whose, defaults={"tail": gzip.compress(why, 3)})
+        return
+    kept = {"tail": gzip.compress(tail, 3), "kept_at": timezone.now()}
+    NodeLog.objects.update_or_create(**whose, defaults=kept)
+    _drop_oldest(cluster, place.name)
 
 
 def _drop_oldest(cluster: Cluster, name: str) -> None:

@@ -1,5 +1,7 @@
 """Looking after sites: the last verdict, and the listing that makes up for lost news."""
 
+from typing import Any
+
 from django.utils import timezone
 
 from controlplane.clusters.models import Site
@@ -11,6 +13,7 @@ from controlplane.work.claim import Claimed
 
 LIST_SECONDS = 180.0
 UNREADY_SECONDS = 10.0
+TROUBLED_SECONDS = 30.0
 # A check that is quick enough for every pass tries no isolation: what was proved before stands.
 UNKNOWN = "unknown"
 
@@ -21,20 +24,30 @@ def reconcile_site(claimed: Claimed) -> float | None:
     if site is None:
         return None
     verdict = _verdict(site)
-    known = {} if verdict.isolation == UNKNOWN else {"isolation": verdict.isolation}
-    Site.objects.filter(id=site.id).update(
-        ready=verdict.ready, message=verdict.message[:1000], checked_at=timezone.now(), **known
-    )
-    return LIST_SECONDS if verdict.ready else UNREADY_SECONDS
+    troubled = _listed(site) if verdict.ready else ""
+    now = timezone.now()
+    known: dict[str, Any] = {} if verdict.isolation == UNKNOWN else {"isolation": verdict.isolation}
+    known |= {"ready_at": now} if verdict.ready else {}
+    message = (troubled or verdict.message)[:1000]
+    Site.objects.filter(id=site.id).update(ready=verdict.ready, message=message, checked_at=now, **known)
+    if not verdict.ready:
+        return UNREADY_SECONDS
+    return TROUBLED_SECONDS if troubled else LIST_SECONDS
+
+
+def _listed(site: Site) -> str:
+    """What kept a part of the site from being listed; all else was. It is no reason to launch nothing there."""
+    try:
+        compare(site, provisioner_of(site))
+    except (Temporary, Permanent) as error:
+        return f"{error.reason}: {error.message}"
+    return ""
 
 
 def _verdict(site: Site) -> SiteVerdict:
     try:
-        verdict = provisioner_of(site).check()
-        if verdict.ready:
-            compare(site, provisioner_of(site))
+        return provisioner_of(site).check()
     except (Temporary, Permanent) as error:
         return SiteVerdict(ready=False, isolation=UNKNOWN, message=f"{error.reason}: {error.message}")
     except SettingsInvalid as error:
         return SiteVerdict(ready=False, isolation=UNKNOWN, message=f"SITE_SETTINGS: {error}")
-    return verdict

@@ -24,6 +24,9 @@ def give_back() -> int:
     The dead act no more, and a call that one of them had sent is no later than at the end of a lease: the fence
     and the rest after the last act see to both.
     """
+    if not Path("/proc/1/stat").exists():
+        # Processes of others are hidden here: nobody can be called dead.
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(_LEASES, [_place()])
         dead = [name for (name,) in cursor.fetchall() if not _lives(name)]

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,4 +122,10 @@ def seconds_until(condition: Any, otherwise: str, began: float) -> float:
     return time.perf_counter() - began
 
 
-__all__ = ["HOST", "TENANT", "Installation", "Running", "fetch", "installed", "seconds_until"]
+def seconds_of(step: Mapping[str, Any]) -> float:
+    """How long a step of an operation took."""
+    began, ended = (datetime.fromisoformat(step[at]) for at in ("started_at", "ended_at"))
+    return (ended - began).total_seconds()
+
+
+__all__ = ["HOST", "TENANT", "Installation", "Running", "fetch", "installed", "seconds_of", "seconds_until"]

@@ -16,7 +16,17 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 README = HERE / "README.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
-FIGURES = ("first_page", "notebook", "spark_cluster", "admission", "listing", "idle")
+FIGURES = (
+    "first_page",
+    "notebook",
+    "spark_cluster",
+    "admission",
+    "listing",
+    "idle",
+    "kube_create",
+    "kube_create_fast",
+    "kube_spark",
+)
 
 
 def main() -> int:

@@ -71,3 +71,28 @@ def pss_mib(pids: Sequence[int]) -> dict[int, float]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return sizes
+
+
+def by_name(names: dict[int, str], values: dict[int, float]) -> dict[str, float]:
+    """Sums of the values of processes of one name, the largest first."""
+    sums: dict[str, float] = {}
+    for pid, value in values.items():
+        name = names.get(pid, "other")
+        sums[name] = sums.get(name, 0) + value
+    return {name: round(value, 2) for name, value in sorted(sums.items(), key=lambda item: -item[1])}
+
+
+def process_name(pid: int) -> str:
+    """What a process of `up` does, by its command line."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except FileNotFoundError:
+        return "other"
+    line = " ".join(words)
+    known = {
+        "granian": "web",
+        "manage.py worker": "worker",
+        "manage.py up": "supervisor",
+        "postgres": "postgres",
+    }
+    return next((name for part, name in known.items() if part in line), "other")

@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_proved, site_put, site_remove
+from controlplane.clusters.sites import site_for
 from controlplane.reconciler import sites
 from controlplane.work.claim import claim
 from controlplane.work.models import Kind, Work
@@ -161,3 +163,11 @@ def test_nothing_is_launched_on_a_removed_site(world: World):
     site_remove(name="fake")
     with pytest.raises(Invalid, match="no site"):
         world.launch()
+
+
+def test_a_site_in_trouble_sends_nobody_to_one_that_shuts_nobody_off():
+    put(name="local", kind="local", settings=None)
+    put()
+    assert site_for("").name == "local"
+    Site.objects.filter(name="k8s").update(ready=False, ready_at=timezone.now())
+    assert site_for("").name == "k8s"

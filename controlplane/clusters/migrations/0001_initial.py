@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('local', 'Local'), ('kubernetes', 'Kubernetes'), ('fake', 'Fake')], max_length=16)),
                 ('settings', models.JSONField(default=dict)),
                 ('ready', models.BooleanField(default=False)),
+                ('ready_at', models.DateTimeField(null=True)),
                 ('message', models.CharField(blank=True, max_length=1000)),
                 ('checked_at', models.DateTimeField(null=True)),
                 ('isolation', models.CharField(default='unknown', max_length=16)),

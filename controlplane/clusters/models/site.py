@@ -20,7 +20,8 @@ class Site(models.Model):
 
     settings: how it is reached and what nodes get there, as its kind reads it; paths of secrets, never secrets.
     isolation, proof, proved_at: what is known of how tenants are shut off from one another, in words, since when.
-    removed_at: its row stays for the clusters that once ran there; `objects` leaves it out.
+    ready_at: when it was last found ready; null = never yet. removed_at: its row stays for the clusters that once
+    ran there; `objects` leaves it out.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -28,6 +29,7 @@ class Site(models.Model):
     kind = models.CharField(max_length=16, choices=SiteKind.choices)
     settings = models.JSONField(default=dict)
     ready = models.BooleanField(default=False)
+    ready_at = models.DateTimeField(null=True)
     message = models.CharField(max_length=1000, blank=True)
     checked_at = models.DateTimeField(null=True)
     isolation = models.CharField(max_length=16, default="unknown")

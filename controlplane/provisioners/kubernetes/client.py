@@ -319,7 +319,7 @@ def _configuration(reach: Reach) -> Any:
 def _take_token(told: Any, file: str) -> None:
     token = Path(file).read_text().strip()
     if not token:
-        raise config.ConfigException(f"{file} is empty")
+        raise OSError(f"{file} is empty")
     told.api_key["BearerToken"] = f"Bearer {token}"
 
 

@@ -44,12 +44,6 @@ def remove(client: Client, settings: SiteSettings, cluster: ClusterRef, *, force
     _delete(client, place, paths.volumes, found.volumes)
 
 
-def has_namespace(client: Client, tenant: str) -> bool:
-    """Whether there is a namespace in which something can be, and can be made."""
-    body = client.get(paths.namespaces(tenant))
-    return body is not None and not is_leaving(body)
-
-
 def _end_pods(
     client: Client, settings: SiteSettings, cluster: ClusterRef, found: Iterable[Body], *, force: bool
 ) -> None:

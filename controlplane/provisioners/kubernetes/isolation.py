@@ -139,6 +139,11 @@ def _ensure_namespace(client: Client, settings: SiteSettings, tenant_id: UUID, n
         raise Temporary("NAMESPACE_GOING", f"{place} is being removed; it is made again once it is gone")
     else:
         roots.check_ours(settings, found)
+    return bind(client, settings, place)
+
+
+def bind(client: Client, settings: SiteSettings, place: str) -> bool:
+    """Let our accounts into a namespace of ours; whether one of them was not. client: of the one for namespaces."""
     wanted = [
         partial(_create, client, paths.role_bindings(place), body) for body in bindings(place, settings)
     ]

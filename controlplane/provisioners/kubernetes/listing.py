@@ -10,7 +10,9 @@ from controlplane.provisioners.base import Temporary
 from controlplane.provisioners.kubernetes import manifests, names, paths, sights
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.roots import ClusterRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.survey import is_leaving, label, run_of
 from controlplane.provisioners.kubernetes.together import all_of
 
 Body = dict[str, Any]
@@ -29,7 +31,7 @@ def clusters(accounts: Accounts, settings: SiteSettings) -> Iterator[tuple[Whose
     # Roots first: a cluster that comes in between is found with its pods or not at all.
     found: dict[Whose, list[Body]] = {whose: [] for whose in _rooted(accounts, settings, troubles)}
     pods = accounts.client("observe").list(paths.pods(), labels=manifests.ours(settings)).items
-    yield from (found | sights.by_cluster(pods)).items()
+    yield from (found | sights.by_cluster(pod for pod in pods if sights.is_in_place(pod))).items()
     if troubles:
         raise troubles[0]
 
@@ -39,7 +41,8 @@ def _rooted(accounts: Accounts, settings: SiteSettings, troubles: list[Temporary
     tenants = {**manifests.ours(settings), names.TENANT: ""}
     spaces = accounts.client("namespaces").list(paths.namespaces(), labels=tenants).items
     read = partial(_read, accounts.client("provision"), settings, troubles)
-    listed = all_of([partial(read, body["metadata"]["name"]) for body in spaces])
+    # From one that is on its way out our accounts may be shut out already; its pods are seen all the same.
+    listed = all_of([partial(read, body["metadata"]["name"]) for body in spaces if not is_leaving(body)])
     return {whose for part in listed for whose in part}
 
 
@@ -47,10 +50,22 @@ def _read(client: Client, settings: SiteSettings, troubles: list[Temporary], pla
     wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.CLUSTER_ROOT}
     try:
         _bury(client, settings, place)
-        return set(sights.by_cluster(client.list(paths.config_maps(place), labels=wanted).items))
+        found = client.list(paths.config_maps(place), labels=wanted).items
+        _sweep(client, settings, place, found)
+        return set(sights.by_cluster(found))
     except Temporary as trouble:
         troubles.append(trouble)
         return set()
+
+
+def _sweep(client: Client, settings: SiteSettings, place: str, clusters: list[Body]) -> None:
+    """Remove what is left of runs that were ended: whoever ended them may have died before he was done."""
+    wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.RUN_ROOT}
+    ended = {label(body, names.CLUSTER): ClusterRoot(body, made=False).ended for body in clusters}
+    for body in client.list(paths.config_maps(place), labels=wanted).items:
+        if not is_leaving(body) and run_of(body) <= ended.get(label(body, names.CLUSTER), -1):
+            about = body["metadata"]
+            client.delete(paths.config_maps(place, about["name"]), uid=about["uid"])
 
 
 def _bury(client: Client, settings: SiteSettings, place: str) -> None:

@@ -1,6 +1,7 @@
 """The contract of `provisioners.base`, kept by pods. Nothing is remembered but what was read of drains."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from controlplane.provisioners.base import (
     ObservedNode,
     SiteVerdict,
     Temporary,
+    TenantMissing,
 )
 from controlplane.provisioners.kubernetes import (
     check,
@@ -28,12 +30,14 @@ from controlplane.provisioners.kubernetes import (
     load,
     logs,
     names,
+    paths,
+    roots,
     sights,
     watch,
 )
 from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import survey
+from controlplane.provisioners.kubernetes.survey import is_leaving, survey
 from controlplane.provisioners.kubernetes.together import within
 
 P = ParamSpec("P")
@@ -71,36 +75,61 @@ class KubernetesProvisioner:
 
     @_bounded
     def apply(self, desired: Desired) -> None:
-        convergence.apply(self.accounts.client("provision"), self.settings, desired)
+        client = self.accounts.client("provision")
+        with self._shut_out(desired.cluster):
+            convergence.apply(client, self.settings, desired)
 
     @_bounded
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-        draining.begin(self.accounts, cluster, nodes, seconds)
+        with self._shut_out(cluster):
+            draining.begin(self.accounts, cluster, nodes, seconds)
 
     @_bounded
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
         client = self.accounts.client("provision")
-        self._unless_gone(cluster, lambda: ending.end_run(client, self.settings, cluster, run, force=force))
+        # Where the whole namespace is gone nothing has to be ended.
+        with suppress(TenantMissing), self._shut_out(cluster):
+            ending.end_run(client, self.settings, cluster, run, force=force)
 
     @_bounded
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
         client = self.accounts.client("provision")
-        self._unless_gone(cluster, lambda: ending.remove(client, self.settings, cluster, force=force))
+        with suppress(TenantMissing), self._shut_out(cluster):
+            ending.remove(client, self.settings, cluster, force=force)
 
-    def _unless_gone(self, cluster: ClusterRef, end: Callable[[], None]) -> None:
-        """Where the whole namespace is gone, or on its way, nothing has to be ended."""
+    @contextmanager
+    def _shut_out(self, cluster: ClusterRef) -> Iterator[None]:
+        """A refusal in a tenant's namespace says nothing of the cluster: first look what has become of the namespace.
+
+        Raises TenantMissing when it is gone, which was asked by name. Our accounts are let in again where they
+        are not: who makes a namespace may die before that.
+        """
         try:
-            end()
+            yield
         except Temporary as error:
-            spaces = self.accounts.client("namespaces")
-            if error.reason != "NAMESPACE_GOING" or ending.has_namespace(
-                spaces, names.namespace(cluster.tenant_id)
-            ):
+            if error.reason not in {"SITE_FORBIDS", "NAMESPACE_GOING"}:
                 raise
+            account, place = self.accounts.client("namespaces"), names.namespace(cluster.tenant_id)
+            space = account.get(paths.namespaces(place))
+            if space is None:
+                raise TenantMissing("NAMESPACE_GOING", f"{place} is gone; it is made again") from error
+            if is_leaving(space):
+                raise Temporary("NAMESPACE_GOING", f"{place} is just being removed") from error
+            roots.check_ours(self.settings, space)
+            if isolation.bind(account, self.settings, place):
+                raise Temporary(
+                    "SITE_FORBIDS", f"our accounts were let into {place} again", delay=1
+                ) from error
+            raise
 
     @_bounded
     def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
-        found = survey(self.accounts.client("provision"), self.settings, cluster)
+        client = self.accounts.client("provision")
+        try:
+            with self._shut_out(cluster):
+                found = survey(client, self.settings, cluster)
+        except TenantMissing:
+            return Observed(exists=False)
         return Observed(found.exists, self._sights(found.pods))
 
     def _sights(self, pods: Iterable[Body]) -> tuple[ObservedNode, ...]:

@@ -67,6 +67,16 @@ def may_be_drained(pod: Body) -> bool:
     return _state(pod, _container(pod))[0] is NodeState.DRAINING and not _is_true(pod, "Ready")
 
 
+def is_in_place(pod: Body) -> bool:
+    """Whether it is in the namespace of its tenant: labels alone can be written by anybody, anywhere."""
+    meta = pod["metadata"]
+    try:
+        tenant = UUID((meta.get("labels") or {})[names.TENANT])
+    except (KeyError, ValueError):
+        return False
+    return bool(meta["namespace"] == names.namespace(tenant))
+
+
 def by_cluster(pods: Iterable[Body]) -> dict[tuple[UUID, UUID], list[Body]]:
     """(cluster, tenant) -> its pods. What has no such labels is left out."""
     found: dict[tuple[UUID, UUID], list[Body]] = {}

@@ -14,6 +14,7 @@ from controlplane.provisioners.kubernetes.streams import Silence
 QUIET_SECONDS = 3.0
 # The API server ends a watch after this long; the next one goes on from where it was.
 WATCH_SECONDS = 600
+SHORTEST_SECONDS = 1.0
 DELETED, BOOKMARK = "DELETED", "BOOKMARK"
 
 Report = Callable[[Body], DrainReport | None]
@@ -35,6 +36,8 @@ def events(
 
 
 def _node(kind: str, pod: Body, report: Report, domain: str) -> ObservedNode | None:
+    if not sights.is_in_place(pod):
+        return None
     if kind == DELETED:
         return sights.gone(pod, domain=domain)
     drain = report(pod) if sights.may_be_drained(pod) else None
@@ -46,6 +49,7 @@ def transitions(client: Client, installation: str) -> Iterator[tuple[str, Body] 
     at = client.version(paths.pods())
     told_at = 0.0
     while True:
+        began = time.monotonic()
         for change in _one_watch(client, installation, at):
             if change is not None:
                 at = change[1]["metadata"]["resourceVersion"]
@@ -54,6 +58,8 @@ def transitions(client: Client, installation: str) -> Iterator[tuple[str, Body] 
             if time.monotonic() - told_at >= QUIET_SECONDS:
                 told_at = time.monotonic()
                 yield None
+        # Whatever ends each watch at once is not asked again and again.
+        time.sleep(max(0.0, SHORTEST_SECONDS - (time.monotonic() - began)))
 
 
 def _one_watch(client: Client, installation: str, at: str) -> Iterator[tuple[str, Body] | None]:

@@ -21,6 +21,7 @@ LONGEST_REST_SECONDS = 2.0
 STEADY_SECONDS = 10.0
 DOUBT_SECONDS = 2.0
 FAILURES = 3
+MOST = 2**53
 
 
 class Probe:
@@ -102,7 +103,7 @@ def facts(answer: bytes) -> dict[str, object]:
     for line in reversed(answer.splitlines()):
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             return found
@@ -110,5 +111,5 @@ def facts(answer: bytes) -> dict[str, object]:
 
 
 def count(value: object) -> int | None:
-    """A number that was read, or None; never one that was guessed."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number that was read, or None; never one that was guessed, nor one that nobody can mean."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None

@@ -21,13 +21,23 @@ def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"no JSON\n", b'{"tasks_start": "4", "blocks_moved": -1, "tasks_end": true}\n', b"[1, 2]\n"],
+    [
+        b"",
+        b"no JSON\n",
+        b'{"tasks_start": "4", "blocks_moved": -1, "tasks_end": true}\n',
+        b"[1, 2]\n",
+        b"[" * 60_000,
+        b'{"tasks_start": 1' + b"0" * 400 + b"}\n",
+    ],
 )
 def test_what_was_not_read_is_no_number(answer: bytes):
     assert parsed(b"drained 5\n" + answer) == DrainReport(Outcome.DRAINED, 0.05)
 
 
-@pytest.mark.parametrize("text", [b"", b"drained\n", b"vanished 5\n", b"drained five\n", b"\xff\xff 5\n"])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"drained\n", b"vanished 5\n", b"drained five\n", b"\xff\xff 5\n", b"drained " + b"9" * 5000],
+)
 def test_half_a_report_is_none(text: bytes):
     assert parsed(text) is None
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Found, Temporary
+from controlplane.provisioners.base import ClusterRef, Found, Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
@@ -72,3 +72,51 @@ def test_what_is_labelled_wrongly_is_passed_over(site: KubernetesProvisioner, ap
     for body in api.of_kind("pods") + api.of_kind("configmaps"):
         body["metadata"]["labels"][names.CLUSTER] = "spoilt"
     assert found(site) == {}
+
+
+def test_a_namespace_that_is_going_is_no_trouble(site: KubernetesProvisioner, api: MemoryApi):
+    of, leaving = launched(site), launched(site)
+    place = names.namespace(leaving.tenant_id)
+    api.objects[paths.namespaces(place)]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    def refuse(call: Call) -> None:
+        if place in call[1]:
+            raise Temporary("SITE_FORBIDS", "our bindings have gone already")
+
+    api.before = refuse
+    assert found(site) == {str(of.id): 2, str(leaving.id): 2}
+
+
+def test_what_is_left_of_an_ended_run_is_cleared_away(site: KubernetesProvisioner, api: MemoryApi):
+    of = launched(site)
+    root = paths.config_maps(names.namespace(of.tenant_id), names.run_root(of.id, 1))
+    kept = api.objects[root]
+    site.end_run(of, 1)
+    api.objects[root] = kept
+    assert found(site) == {str(of.id): 0}
+    assert root not in api.objects
+
+
+def test_a_pod_in_a_strange_namespace_is_nobodys_node(site: KubernetesProvisioner, api: MemoryApi):
+    launched(site)
+    for body in api.of_kind("pods"):
+        body["metadata"]["namespace"] = "elsewhere"
+    assert set(found(site).values()) == {0}
+
+
+def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvisioner, api: MemoryApi):
+    of = launched(site)
+    place = names.namespace(of.tenant_id)
+    for path in [path for path in api.objects if place in path]:
+        del api.objects[path]
+
+    def refuse(call: Call) -> None:
+        if f"namespaces/{place}/" in call[1]:
+            raise Temporary("SITE_FORBIDS", "nobody has bound us here")
+
+    api.before = refuse
+    assert not site.look(of, ()).exists
+    site.end_run(of, 1)
+    site.remove(of)
+    with pytest.raises(TenantMissing):
+        site.apply(desired(of, 2))

@@ -1,0 +1,72 @@
+"""A devkube for a measurement, and the site `k8s` of an installation that has its clusters there."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from installation import Running
+from service import await_true
+from wire import Server
+
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.settings import Reach
+from controlplane.standalone.environment import ROOT, python
+from deploy.devkube import kwok, lifecycle
+from deploy.devkube.settings import Devkube
+
+SITE = "k8s"
+OURS = "app.kubernetes.io/managed-by=slipway"
+FAKE = ("--node-selector", "type=kwok", "--toleration", "type")
+# Far more than is used, so that the quota is there and is counted.
+LIMITS = {"cpu": "100000", "memory": "400Ti", "clusters": 100000}
+
+
+@contextmanager
+def devkube(*, fast: bool = False) -> Iterator[Devkube]:
+    """The one that the environment names; it is left as it was found: up, down, or not there at all.
+
+    fast: with controllers that may ask 300 times a second. Raises DevkubeError when it runs with the other rate.
+    """
+    kube = replace(Devkube.from_environment(), fast="yes" if fast else "")
+    was_there, was_up = kube.state.exists(), lifecycle.is_up(kube)
+    lifecycle.up(kube, print)
+    try:
+        yield kube
+    finally:
+        if was_there:
+            _clear(kube)
+        if not was_up:
+            lifecycle.down(kube, wipe=not was_there)
+
+
+def _clear(kube: Devkube) -> None:
+    """Of what installations that have ended left there."""
+    kwok_nodes = kube.kubectl("get", "nodes", "-l", "type=kwok", "-o", "name")
+    kube.kubectl("delete", "namespaces", "-l", OURS, "--timeout=300s")
+    if kwok_nodes:
+        kwok.scale(kube, 0)
+
+
+def register(running: Running, kube: Devkube, *options: str) -> None:
+    """As `k8s`, with the tenant's quota on; returns when a worker has found it ready."""
+    command = python("manage.py", "site", "add", SITE, "--data-dir", str(running.data), *options)
+    subprocess.run([*command, "--kubeconfig", str(kube.kubeconfig)], cwd=ROOT, check=True)
+    running.call("PUT", "/api/v1/tenants/demo/limits", LIMITS)
+    await_true(lambda: _ready(running), "the Kubernetes site does not get ready", seconds=60)
+
+
+def _ready(running: Running) -> bool:
+    sites = running.call("GET", "/api/v1/sites")["items"]
+    return any(site["name"] == SITE and site["ready"] for site in sites)
+
+
+def client(kube: Devkube) -> Client:
+    """As its admin."""
+    return Client(Reach(kubeconfig=str(kube.kubeconfig)), purpose="bench")
+
+
+def api_server(kube: Devkube) -> Server:
+    """As its admin, for bare requests."""
+    access = client(kube).access()
+    return Server(access.host, access.port, access.tls, access.headers())

@@ -1,0 +1,257 @@
+"""How fast clusters of four pods come about on a Kubernetes site, against a bare script that posts the same manifests.
+
+The pods are those of fake nodes, ready as soon as they are scheduled, so what is left is the API server, its
+controllers and what we add. Both take turns in one namespace, under the tenant's quota, Pod Security and policies.
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bare import STRANGER, Creation, Floor, Pattern, Pods, watching
+from installation import HOST, TENANT, Running, fetch, installed, seconds_of
+from kube import FAKE, SITE, api_server, devkube, register
+from stats import by_name, cpu_seconds, family, milliseconds, percentile, process_name
+from wire import Server
+
+from controlplane.standalone.attach import environment_of_installation
+from controlplane.standalone.environment import ROOT, python
+from deploy.devkube import kwok, lifecycle
+from deploy.devkube.settings import Devkube
+
+FAKE_NODES = 60
+WARM_UP, ROUNDS = 5, 100
+TURNS, EACH_TURN, IN_FLIGHT = 2, 128, 64
+GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 3, "cpu": "500m"}}
+PODS = 4
+ACCEPTED_P50, ACCEPTED_P99, READY, RATE, CPU_MS = 1.3, 2.0, 1.15, 0.8, 15.0
+GOAL = (
+    f"accepted <= {ACCEPTED_P50} x the floor (p99 {ACCEPTED_P99:g} x), ready <= {READY} x, rate >= {RATE:.0%}, "
+    f"<= {CPU_MS:g} ms of our CPU"
+)
+
+PASSES = re.compile(r'^slipway_passes_total\{kind="cluster".*\} (\S+)$', re.MULTILINE)
+
+Create = Callable[[], Awaitable[Creation]]
+
+
+@dataclass
+class Slipway:
+    """Clusters by its API."""
+
+    server: Server
+    pods: Pods
+
+    async def create(self) -> Creation:
+        """Ready is what the API says is ready."""
+        body = {"name": f"c-{uuid.uuid4().hex[:12]}", "template": "spark", "site": SITE, "groups": GROUPS}
+        began = time.perf_counter()
+        cluster = await self.server.call("POST", f"{TENANT}/clusters", body)
+        answered = time.perf_counter() - began
+        operation = cluster["operation"]
+        while operation["state"] in {"pending", "running"}:
+            operation = await self.server.call("GET", f"{TENANT}/operations/{operation['id']}?wait=30")
+        ready = time.perf_counter() - began
+        if operation["state"] != "succeeded":
+            raise RuntimeError(f"{operation}")
+        sight = self.pods.of(cluster["id"])
+        await sight.ready.wait()
+        accepted, seen = sight.accepted_at - began, sight.ready_at - began
+        steps = {step["name"]: seconds_of(step) for step in operation["steps"]}
+        parts = {
+            "answer": answered,
+            "isolated": steps["isolated"],
+            "accepted": accepted - answered - steps["isolated"],
+            "pods_ready": seen - accepted,
+            "told": ready - seen,
+        }
+        return Creation(accepted, ready, parts)
+
+
+@dataclass
+class Rush:
+    """Many at once. cpu: seconds by process. passes: of workers over clusters."""
+
+    clusters: int = 0
+    seconds: float = 0.0
+    passes: float = 0.0
+    cpu: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        return self.clusters / self.seconds
+
+    def cpu_ms_each(self) -> dict[str, float]:
+        return {name: round(1000 * spent / self.clusters, 2) for name, spent in self.cpu.items()}
+
+
+def measure() -> dict[str, Any]:
+    return measured(fast=False)
+
+
+def measured(*, fast: bool) -> dict[str, Any]:
+    with (
+        devkube(fast=fast) as kube,
+        installed(runtimes=False) as installation,
+        installation.running() as running,
+    ):
+        kwok.scale(kube, FAKE_NODES)
+        register(running, kube, *FAKE)
+        told, cluster = _pattern(running)
+        return asyncio.run(_measured(running, kube, told, Pattern.read(told, cluster)))
+
+
+def _pattern(running: Running) -> tuple[dict[str, Any], uuid.UUID]:
+    """What is posted for one cluster, and its id."""
+    body = {"name": "pattern", "template": "spark", "site": SITE, "groups": GROUPS}
+    cluster = running.call("POST", f"{TENANT}/clusters", body)
+    running.finish(cluster["operation"])
+    command = python(str(Path(__file__).parent / "pattern.py"), cluster["id"])
+    environment = environment_of_installation(running.data)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout), uuid.UUID(cluster["id"])
+
+
+async def _measured(
+    running: Running, kube: Devkube, told: dict[str, Any], pattern: Pattern
+) -> dict[str, Any]:
+    bearer = {"Authorization": f"Bearer {running.token}"}
+    api, theirs = Server(HOST, running.port, headers=bearer), api_server(kube)
+    async with (
+        watching(theirs, pattern.namespace, STRANGER, PODS) as bare_pods,
+        watching(theirs, pattern.namespace, told["installation"], PODS) as our_pods,
+    ):
+        floor, ours = Floor(theirs, pattern, bare_pods), Slipway(api, our_pods)
+        bare_alone, our_alone = await _alone(floor, ours)
+        bare_rush, our_rush = await _at_once(floor, ours, _Spent(running, kube))
+    api.close()
+    theirs.close()
+    return _verdict(our_alone, bare_alone, our_rush, bare_rush) | {
+        "one_at_a_time_ms": {
+            "rounds": ROUNDS,
+            "ours": _times(our_alone),
+            "floor": _times(bare_alone),
+            "ours_p50_by_part": _parts(our_alone),
+        },
+        "in_flight": {
+            "clients": IN_FLIGHT,
+            "clusters": our_rush.clusters,
+            "ours_per_second": round(our_rush.rate, 1),
+            "floor_per_second": round(bare_rush.rate, 1),
+            "cpu_ms_each": {"ours": our_rush.cpu_ms_each(), "floor": bare_rush.cpu_ms_each()},
+            "passes_each": round(our_rush.passes / our_rush.clusters, 1),
+        },
+    }
+
+
+def _times(creations: Sequence[Creation]) -> dict[str, dict[str, float]]:
+    return {
+        "accepted": milliseconds([one.accepted for one in creations]),
+        "ready": milliseconds([one.ready for one in creations]),
+    }
+
+
+def _parts(creations: Sequence[Creation]) -> dict[str, float]:
+    return {
+        name: round(1000 * percentile([one.parts[name] for one in creations], 0.5), 1)
+        for name in creations[0].parts
+    }
+
+
+async def _alone(floor: Floor, ours: Slipway) -> tuple[list[Creation], list[Creation]]:
+    bare, slipway = [], []
+    for _ in range(WARM_UP + ROUNDS):
+        bare.append(await floor.create())
+        slipway.append(await ours.create())
+    return bare[WARM_UP:], slipway[WARM_UP:]
+
+
+async def _at_once(floor: Floor, ours: Slipway, spent: "_Spent") -> tuple[Rush, Rush]:
+    bare, slipway = Rush(), Rush()
+    for _ in range(TURNS):
+        for rush, create in ((bare, floor.create), (slipway, ours.create)):
+            with spent.counted(rush):
+                await _in_flight(create, EACH_TURN)
+            rush.clusters += EACH_TURN
+    return bare, slipway
+
+
+async def _in_flight(create: Create, count: int) -> None:
+    """So many in all; whoever is done begins the next one."""
+    left = iter(range(count))
+
+    async def client() -> None:
+        for _ in left:
+            await create()
+
+    await asyncio.gather(*(client() for _ in range(IN_FLIGHT)))
+
+
+class _Spent:
+    """Seconds on a processor of our processes, of Kubernetes and of this one."""
+
+    def __init__(self, running: Running, kube: Devkube) -> None:
+        self._running, self._up = running, running.process.pid
+        self._node = lifecycle.node_pid(kube) or 0
+
+    @contextmanager
+    def counted(self, rush: Rush) -> Iterator[None]:
+        passes, before, began = self._passes(), self._now(), time.perf_counter()
+        yield
+        rush.seconds += time.perf_counter() - began
+        for name, seconds in self._now().items():
+            rush.cpu[name] = rush.cpu.get(name, 0) + seconds - before[name]
+        rush.passes += self._passes() - passes
+
+    def _passes(self) -> float:
+        _, metrics = fetch(HOST, self._running.port, "/metrics")
+        return sum(map(float, PASSES.findall(metrics.decode())))
+
+    def _now(self) -> dict[str, float]:
+        own = family(self._up)
+        ours = by_name({pid: process_name(pid) for pid in own}, {pid: cpu_seconds([pid]) for pid in own})
+        return ours | {"kubernetes": cpu_seconds(family(self._node)), "this": time.process_time()}
+
+
+def _verdict(
+    ours: Sequence[Creation], bare: Sequence[Creation], our_rush: Rush, bare_rush: Rush
+) -> dict[str, Any]:
+    our_times, bare_times = _times(ours), _times(bare)
+    ratios = {
+        f"{what}_{share}": our_times[what][share] / bare_times[what][share]
+        for what, share in (("accepted", "p50"), ("accepted", "p99"), ("ready", "p50"))
+    }
+    ratios["rate"] = our_rush.rate / bare_rush.rate
+    cpu = sum(our_rush.cpu_ms_each()[name] for name in ("web", "worker"))
+    kept = {
+        "accepted_p50": ratios["accepted_p50"] <= ACCEPTED_P50,
+        "accepted_p99": ratios["accepted_p99"] <= ACCEPTED_P99,
+        "ready_p50": ratios["ready_p50"] <= READY,
+        "rate": ratios["rate"] >= RATE,
+        "cpu_ms": cpu <= CPU_MS,
+    }
+    return {
+        "what": "creating clusters of four pods: ms until accepted and until ready, p50; clusters a second; CPU",
+        "value": f"{_told(our_times, our_rush)}; {cpu:.0f} ms",
+        "goal": GOAL,
+        "kept": all(kept.values()),
+        "floor": {
+            "what": "a bare asyncio script that posts the same manifests",
+            "value": _told(bare_times, bare_rush),
+        },
+        "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
+        "each_kept": kept,
+    }
+
+
+def _told(times: dict[str, dict[str, float]], rush: Rush) -> str:
+    accepted, ready = times["accepted"]["p50"], times["ready"]["p50"]
+    return f"{accepted:.0f} and {ready:.0f} ms; {rush.rate:.1f}/s"
