@@ -37,6 +37,8 @@ HOPELESS = {
     "InvalidImageName",
     "CreateContainerConfigError",
 }
+# How deploy/kubernetes/admission.yaml puts it.
+HELD_WORDS = "own names only"
 # A proof that was killed leaves its namespaces; the next one after this long takes them away.
 LEFT_OVER = timedelta(minutes=10)
 
@@ -130,6 +132,23 @@ def _permissions(ground: Ground, lacking: Mapping[str, list[permissions.Right]])
         yield Finding(more, Outcome.BROKEN, check.excess_words(excess))
     else:
         yield Finding(more, Outcome.HOLDS)
+    if not ground.settings.shares_accounts:
+        yield held_in(ground.settings)
+
+
+def held_in(settings: SiteSettings) -> Finding:
+    """Whether the account that makes namespaces is refused one of a strange name, which is tried without making it.
+
+    RBAC cannot refuse it; deploy/kubernetes/admission.yaml does, and nothing else shows when that is not there.
+    """
+    name = "the account that makes namespaces is held to our own"
+    strange = check.namespace(f"{names.PREFIX}strange", settings)
+    try:
+        check.client(settings.reach("namespaces")).create(f"{paths.namespaces()}?dryRun=All", strange)
+    except (Temporary, Permanent) as error:
+        held = HELD_WORDS in error.message
+        return Finding(name, Outcome.HOLDS) if held else Finding(name, Outcome.UNKNOWN, error.message)
+    return Finding(name, Outcome.BROKEN, "apply deploy/kubernetes/admission.yaml")
 
 
 # -- pods -----------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def documents(*names: str) -> list[Body]:
 def shipped(kubeconfig: Path, folder: Path, **settings: Any) -> Iterator[Shipped]:
     """Applied, and taken away again as far as it was not there before."""
     admin = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
-    made = [path for body in documents(*FILES) if (path := _apply(admin, body))]
+    made = [path for body in documents(*FILES) if (path := apply(admin, body))]
     accounts = {account: _reach(admin, kubeconfig, folder, account) for account in ACCOUNTS}
     parsed = SiteSettings.parse({"installation": INSTALLATION, "accounts": accounts, **settings})
     found = Shipped(admin, parsed)
@@ -66,7 +66,7 @@ def shipped(kubeconfig: Path, folder: Path, **settings: Any) -> Iterator[Shipped
         assert eventually(lambda: not any(admin.get(path) for path in going))
 
 
-def _apply(admin: Client, body: Body) -> str:
+def apply(admin: Client, body: Body) -> str:
     """Where it is, if it is new."""
     collection, name = COLLECTIONS[body["kind"]], body["metadata"]["name"]
     try:

@@ -11,8 +11,17 @@ from controlplane.provisioners.kubernetes import check, paths, permissions, prov
 from controlplane.provisioners.kubernetes.manifests import ours
 from controlplane.provisioners.kubernetes.permissions import Right
 from controlplane.provisioners.kubernetes.proof import Outcome, Proof
+from controlplane.provisioners.kubernetes.prove import held_in
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
-from tests.provisioners.kubernetes.shipped import INSTALLATION, Shipped, eventually, shipped
+from tests.provisioners.kubernetes.shipped import (
+    COLLECTIONS,
+    INSTALLATION,
+    Shipped,
+    apply,
+    documents,
+    eventually,
+    shipped,
+)
 from tests.provisioners.launching import IMAGE
 
 pytestmark = pytest.mark.kube
@@ -123,6 +132,18 @@ def test_an_account_that_may_do_more_is_named_with_what(site: Shipped, admin: Si
     found = check.excess(replace(site.settings, accounts=accounts), check.CLAIM)
     assert list(found) == ["observe"]
     assert Right("*", "*", "*") in found["observe"]
+
+
+def test_an_account_that_nothing_holds_in_is_told(site: Shipped):
+    binding = f"{COLLECTIONS['ValidatingAdmissionPolicyBinding']}/slipway-namespaces"
+    assert held_in(site.settings).outcome is Outcome.HOLDS
+    site.admin.delete(binding)
+    try:
+        assert eventually(lambda: held_in(site.settings).outcome is Outcome.BROKEN)
+    finally:
+        for body in documents("admission"):
+            apply(site.admin, body)
+    assert eventually(lambda: held_in(site.settings).outcome is Outcome.HOLDS)
 
 
 def test_an_image_that_is_not_there_leaves_the_isolation_unknown(site: Shipped):
