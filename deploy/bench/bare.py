@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from wire import Server
 CLUSTER, INSTALLATION = "slipway/cluster", "slipway/installation"
 # What it makes must not be taken for Slipway's own.
 STRANGER = "f" * 16
-WATCH_SECONDS = 3600
+READY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Sight:
         self._count = count
         self._seen: set[str] = set()
         self._ready: set[str] = set()
-        self.accepted, self.ready = asyncio.Event(), asyncio.Event()
+        self.ready = asyncio.Event()
         self.accepted_at = self.ready_at = 0.0
 
     def take(self, pod: Mapping[str, Any]) -> None:
@@ -86,7 +86,6 @@ class Sight:
             self._ready.add(name)
         if len(self._seen) == self._count and not self.accepted_at:
             self.accepted_at = now
-            self.accepted.set()
         if len(self._ready) == self._count and not self.ready_at:
             self.ready_at = now
             self.ready.set()
@@ -99,16 +98,30 @@ class Pods:
         self._count = count
         self._sights: dict[str, Sight] = {}
 
-    def of(self, cluster: str) -> Sight:
+    async def ready(self, cluster: str) -> Sight:
+        """Once all of them are. Raises TimeoutError."""
+        sight = self._of(cluster)
+        await asyncio.wait_for(sight.ready.wait(), READY_SECONDS)
+        return sight
+
+    def _of(self, cluster: str) -> Sight:
         return self._sights.setdefault(cluster, Sight(self._count))
 
-    async def _follow(self, lines: AsyncIterator[bytes]) -> None:
-        async for line in lines:
-            event = orjson.loads(line)
-            if event["type"] == "ERROR":
-                raise RuntimeError(f"{event}")
-            pod = event["object"]
-            self.of(pod["metadata"]["labels"][CLUSTER]).take(pod)
+    async def follow(self, server: Server, path: str, version: str) -> None:
+        """For ever: the API server ends the watch of whoever was too slow for it, and the next one goes on."""
+        while True:
+            async with server.lines(f"{path}&watch=1&resourceVersion={version}") as lines:
+                async for line in lines:
+                    version = self._take(orjson.loads(line))
+
+    def _take(self, event: Mapping[str, Any]) -> str:
+        """The version that the pod has now."""
+        if event["type"] == "ERROR":
+            raise RuntimeError(f"{event}")
+        about = event["object"]["metadata"]
+        self._of(about["labels"][CLUSTER]).take(event["object"])
+        version: str = about["resourceVersion"]
+        return version
 
 
 @asynccontextmanager
@@ -116,16 +129,14 @@ async def watching(server: Server, namespace: str, installation: str, count: int
     """count: pods of a cluster."""
     path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(f'{INSTALLATION}={installation}')}"
     version = (await server.call("GET", f"{path}&limit=1"))["metadata"]["resourceVersion"]
-    news = f"{path}&watch=1&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}"
     pods = Pods(count)
-    async with server.lines(news) as lines:
-        following = asyncio.create_task(pods._follow(lines))
-        try:
-            yield pods
-        finally:
-            following.cancel()
-        if following.done() and not following.cancelled() and (error := following.exception()):
-            raise error
+    following = asyncio.create_task(pods.follow(server, path, version))
+    try:
+        yield pods
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
 
 
 @dataclass(frozen=True)
@@ -154,8 +165,7 @@ class Floor:
         uids = {"{root}": root, "{run}": run}
         for wave in (pattern.needs, pattern.pods):
             await asyncio.gather(*(self._post(post, cluster, uids) for post in wave))
-        sight = self.pods.of(str(cluster))
-        await sight.ready.wait()
+        sight = await self.pods.ready(str(cluster))
         return Creation(sight.accepted_at - began, sight.ready_at - began)
 
     async def _post(self, post: Post, cluster: uuid.UUID, uids: Mapping[str, str]) -> str:

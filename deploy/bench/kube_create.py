@@ -28,8 +28,8 @@ from deploy.devkube import kwok, lifecycle
 from deploy.devkube.settings import Devkube
 
 FAKE_NODES = 60
-WARM_UP, ROUNDS = 5, 100
-TURNS, EACH_TURN, IN_FLIGHT = 2, 128, 64
+WARM_UP, ROUNDS = 5, 50
+TURNS, EACH_TURN, IN_FLIGHT = 2, 80, 64
 GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 3, "cpu": "500m"}}
 PODS = 4
 ACCEPTED_P50, ACCEPTED_P99, READY, RATE, CPU_MS = 1.3, 2.0, 1.15, 0.8, 15.0
@@ -62,8 +62,7 @@ class Slipway:
         ready = time.perf_counter() - began
         if operation["state"] != "succeeded":
             raise RuntimeError(f"{operation}")
-        sight = self.pods.of(cluster["id"])
-        await sight.ready.wait()
+        sight = await self.pods.ready(cluster["id"])
         accepted, seen = sight.accepted_at - began, sight.ready_at - began
         steps = {step["name"]: seconds_of(step) for step in operation["steps"]}
         parts = {

@@ -18,7 +18,7 @@ from controlplane.standalone.images.image import every_image
 from deploy.devkube.images import ctr, load
 from deploy.devkube.settings import Devkube
 
-ROUNDS = 6
+ROUNDS = 5
 WORKERS = 2
 # All of it fits into two cores, with room for Kubernetes itself.
 GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": WORKERS, "cpu": "500m"}}
