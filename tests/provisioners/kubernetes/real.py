@@ -19,16 +19,21 @@ FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 @dataclass
 class Place:
-    """A namespace, and an installation that has made nothing else."""
+    """The namespace of a tenant, and an installation that has made nothing else."""
 
     client: Client
-    namespace: str
+    tenant_id: UUID = field(default_factory=uuid4)
     installation: str = field(default_factory=lambda: uuid4().hex[:16])
     cluster_id: UUID = field(default_factory=uuid4)
 
+    @property
+    def namespace(self) -> str:
+        return names.namespace(self.tenant_id)
+
     def make(self, node: str, script: str) -> str:
         """The name of a pod that runs `script`."""
-        labels = {names.CLUSTER: str(self.cluster_id), names.NODE: node, names.RUN: "1", names.BIRTH: "1"}
+        whose = {names.TENANT: str(self.tenant_id), names.CLUSTER: str(self.cluster_id)}
+        labels = {**whose, names.NODE: node, names.RUN: "1", names.BIRTH: "1"}
         container = {"name": names.CONTAINER, "image": IMAGE, "command": ["sh", "-c", script]}
         pod = {
             "metadata": {
@@ -54,12 +59,13 @@ class Place:
 @contextmanager
 def place(kubeconfig: Path) -> Iterator[Place]:
     client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
-    namespace = f"test-{uuid4().hex[:12]}"
+    here = Place(client)
+    namespace = here.namespace
     client.create(paths.namespaces(), {"metadata": {"name": namespace}})
     # The controller makes it a moment after the namespace; no pod is let in before.
     until(lambda: client.get(paths.service_accounts(namespace, "default")), 30)
     try:
-        yield Place(client, namespace)
+        yield here
     finally:
         client.delete_collection(paths.pods(namespace), labels={names.CLUSTER: ""}, grace=0)
         client.delete(paths.namespaces(namespace))
