@@ -150,13 +150,6 @@ class FakeProvisioner:
                     replace(sight, state=NodeState.ENDED, reason="EXITED", message=message, exit_code=1)
                 )
 
-    def lose_node(self, cluster_id: UUID, name: str) -> None:
-        """The node vanishes without a word."""
-        found = self._clusters[cluster_id]
-        for key in [key for key in found.nodes if key[1] == name]:
-            found.spent.add(key)
-            del found.nodes[key]
-
     def get_ready(self, cluster_id: UUID) -> None:
         """What was kept unready becomes ready."""
         self.unready.clear()

@@ -6,7 +6,6 @@ CORE = "/api/v1"
 NETWORKING = "/apis/networking.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 COORDINATION = "/apis/coordination.k8s.io/v1"
-STORAGE = "/apis/storage.k8s.io/v1"
 
 
 def namespaces(name: str = "") -> str:
@@ -15,10 +14,6 @@ def namespaces(name: str = "") -> str:
 
 def nodes(name: str = "") -> str:
     return _join(f"{CORE}/nodes", name)
-
-
-def storage_classes(name: str = "") -> str:
-    return _join(f"{STORAGE}/storageclasses", name)
 
 
 def pods(namespace: str = "", name: str = "") -> str:

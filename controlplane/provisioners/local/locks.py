@@ -6,7 +6,6 @@ They belong to the open file, so a fork shares them and an exec drops them, and 
 import fcntl
 import os
 import struct
-import time
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
 _LAYOUT = "hhqqi4x"
@@ -23,14 +22,6 @@ def take(path: str) -> int | None:
     except BaseException:
         os.close(opened)
         raise
-    return opened
-
-
-def take_within(path: str, seconds: float) -> int | None:
-    """Like `take`, but keeps trying for some time."""
-    deadline = time.monotonic() + seconds
-    while (opened := take(path)) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
     return opened
 
 
