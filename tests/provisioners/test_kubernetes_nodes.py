@@ -159,6 +159,9 @@ def hears(here: Pods, of: ClusterRef, name: str, host: str) -> bool:
 
 def test_nothing_of_any_kind_is_left_of_a_removed_cluster(here: Pods):
     wish = desired(cluster(here.site), 2)
+    # Kubernetes itself adds these to a namespace that is new.
+    own = {("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")}
+    until(lambda: everything(here, wish.cluster) >= own)
     before = everything(here, wish.cluster)
     make_ready(here.site, wish)
     assert len(everything(here, wish.cluster) - before) > 8

@@ -34,11 +34,13 @@ def worker_ids() -> dict[str, str]:
 
 
 def main() -> None:
-    spark = SparkSession.builder.appName("sum").getOrCreate()
-    numbers = spark.sparkContext.range(NUMBERS, numSlices=PARTS)
     workers = worker_ids()
+    # Without this a session gets more executors once tasks have waited a second: this sum may be done by then.
+    builder = SparkSession.builder.config("spark.dynamicAllocation.minExecutors", len(workers))
+    spark = builder.appName("sum").getOrCreate()
+    numbers = spark.sparkContext.range(NUMBERS, numSlices=PARTS)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    # Executors come one by one: the first sum may be done before the last worker has one.
+    # The first sum may be done before the last worker's executor is there.
     while True:
         parts = numbers.mapPartitions(add).collect()
         pages = {page for page, _ in parts}
