@@ -13,7 +13,7 @@ from controlplane.clusters.endpoints import endpoints
 from controlplane.clusters.models import Cluster, Node, NodeLog, Observation
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.models.site import SiteKind
-from controlplane.clusters.phases import Phase
+from controlplane.clusters.phases import Phase, Verb
 from controlplane.console.actions import actions
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
@@ -43,6 +43,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
     progress, launch = progress_of(last, now), launch_from_json(found.effective)
     nodes = [_node(node, seen.get(node.name)) for node in selectors.nodes_of(found)]
     services = _services(access, found, launch)
+    can = actions(access, found, live)
     said, sentence = _said(found, progress)
     return {
         "cluster": found,
@@ -62,7 +63,8 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "services": services,
         "pages": openable(services),
         "events": list(selectors.events_of(found)[:MOST_EVENTS]),
-        "actions": actions(access, found, live),
+        "actions": can,
+        "replace_url": next((act.url for act in can if act.name == Verb.RESTART and not act.reason), ""),
         "takes": (launch.keeps if found.phase == Phase.STOPPED else launch.takes).to_json(),
     }
 

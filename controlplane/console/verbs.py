@@ -43,7 +43,7 @@ def _act(request: ConsoleRequest, access: Access, cluster: str, verb: str) -> Cl
         case "start":
             return cluster_start(access=access, cluster=cluster)
         case "restart":
-            return cluster_restart(access=access, cluster=cluster)
+            return cluster_restart(access=access, cluster=cluster, nodes=request.POST.getlist("node"))
         case "stop":
             return cluster_stop(access=access, cluster=cluster, force=request.POST.get("force") == "yes")
         case _:

@@ -70,9 +70,13 @@ def _reborn(view: View, place: Place) -> Place:
 
 def mark_restarts(places: tuple[Place, ...], restart_generation: int) -> tuple[Place, ...]:
     return tuple(
-        replace(place, ending=True) if place.born_generation < restart_generation else place
-        for place in places
+        replace(place, ending=True) if outdated(place, restart_generation) else place for place in places
     )
+
+
+def outdated(place: Place, restart_generation: int) -> bool:
+    """Whether it was asked for before the last restart, of its whole cluster or of itself."""
+    return place.born_generation < max(restart_generation, place.restart_generation)
 
 
 def active(places: Iterable[Place], group: str) -> list[Place]:

@@ -59,9 +59,11 @@ def _stop(view: View) -> Step:
         return replace(step, act=Act.LOOK)
     if view.phase is not Phase.STOPPING:
         return step
-    if not left:
-        return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True))
-    return _ask(view, step, Act.END_RUN, f"end:{view.run}:{view.force}")
+    token = f"end:{view.run}:{view.force}"
+    if left or token not in {view.told, view.asked}:
+        # Also when no node is left: what nodes needed is the run's too, and ends with it.
+        return _ask(view, step, Act.END_RUN, token)
+    return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True, asked=token))
 
 
 # -- being there --------------------------------------------------------------------------------------------------

@@ -152,5 +152,6 @@ def _place(node: Node, launch: Launch, sights: Iterable[ObservedNode]) -> Place:
         drain_until=node.drain_until,
         failures=node.failures,
         retry_at=node.retry_at,
+        restart_generation=node.restart_generation,
         sight=next(births, None),
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from controlplane.clusters.phases import Phase
 from controlplane.provisioners.base import STAGES
+from controlplane.reconciler.places import outdated
 from controlplane.reconciler.view import Place, Step, View
 
 
@@ -35,8 +36,9 @@ def _ended(view: View, step: Step) -> bool:
         return True
     if step.phase in {Phase.STOPPING, Phase.DELETING}:
         return False
-    outdated = any(place.born_generation < view.restart_generation for place in step.places)
-    return not outdated and not any(place.leaving or place.ending for place in step.places)
+    return not any(
+        place.leaving or place.ending or outdated(place, view.restart_generation) for place in step.places
+    )
 
 
 def _stage(name: str, view: View, places: tuple[Place, ...]) -> Progress:

@@ -49,6 +49,7 @@ class Place:
     drain_until: datetime | None = None
     failures: int = 0
     retry_at: datetime | None = None
+    restart_generation: int = 0
     sight: ObservedNode | None = None
 
     @property

@@ -91,6 +91,7 @@ def test_a_plan_of_a_verb_changes_nothing(world: World, verb: str, body: object)
     [
         ("stop", {"force": True}, "stopped"),
         ("restart", {}, "running"),
+        ("restart", {"nodes": ["hand-1"]}, "running"),
         ("resize", {"groups": {"hand": {"count": 4}}, "drain_seconds": 5}, "running"),
     ],
 )

@@ -14,8 +14,9 @@ from tests.reconciler.settling import settle, site
 URL = "/t/acme/clusters/one"
 
 
-def form_of(client: Client, verb: str) -> Form:
-    return next(form for form in read(client.get(URL)).forms if form.action.endswith(f"/{verb}"))
+def form_of(client: Client, verb: str, node: str = "") -> Form:
+    forms = (form for form in read(client.get(URL)).forms if form.action.endswith(f"/{verb}"))
+    return next(form for form in forms if form.fields.get("node", "") == node)
 
 
 def press(client: Client, verb: str) -> str:
@@ -72,6 +73,14 @@ def test_a_stop_that_waits_can_be_hurried(sign_in: SignIn, world: World) -> None
     assert form_of(client, "stop").fields["force"] == "yes"
     press(client, "stop")
     assert Cluster.objects.get(id=cluster.id).force
+
+
+def test_one_node_can_be_replaced(sign_in: SignIn, world: World) -> None:
+    cluster, client = settle(world.launch()), sign_in("bob")
+    form = form_of(client, "restart", "hand-1")
+    client.post(form.action, form.fields)
+    settle(cluster)
+    assert site(cluster).made == {"head-0": 1, "hand-0": 1, "hand-1": 2}
 
 
 def test_a_verb_that_does_not_fit_says_so_on_the_page(sign_in: SignIn, world: World) -> None:

@@ -1,5 +1,7 @@
 """A cluster's life on the fake site, from request to rest."""
 
+import pytest
+
 from controlplane.clusters.models import Cluster, Operation
 from controlplane.clusters.services import (
     cluster_delete,
@@ -10,6 +12,7 @@ from controlplane.clusters.services import (
     operation_cancel,
 )
 from tenants.amounts import Amounts
+from tenants.errors import Conflict, Invalid
 from tenants.models import Claim
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, one_pass, settle, site
@@ -60,6 +63,30 @@ def test_restart_replaces_every_node_and_no_other(world: World) -> None:
     assert cluster.phase == "ready"
     assert {node.birth for node in cluster.nodes.all()} == {2}
     assert site(cluster).made == {"head-0": 2, "hand-0": 2, "hand-1": 2}
+
+
+def test_one_node_is_replaced_on_request(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
+    cluster = settle(cluster)
+    assert (cluster.phase, last(cluster).state) == ("ready", "succeeded")
+    assert site(cluster).made == {"head-0": 1, "hand-0": 1, "hand-1": 2}
+
+
+def test_a_node_that_is_replaced_is_replaced_once(world: World) -> None:
+    cluster = settle(world.launch())
+    for _ in range(2):
+        cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
+    cluster_restart(access=world.bob, cluster="one", nodes=["hand-1", "hand-1"])
+    assert cluster.operations.filter(kind="restart").count() == 1
+    with pytest.raises(Conflict, match="restart is under way"):
+        cluster_restart(access=world.bob, cluster="one", nodes=["hand-0"])
+
+
+def test_a_node_that_is_not_there_cannot_be_replaced(world: World) -> None:
+    settle(world.launch())
+    with pytest.raises(Invalid, match="hand-0, hand-1, head-0"):
+        cluster_restart(access=world.bob, cluster="one", nodes=["hand-7"])
 
 
 def test_resize_up_adds_and_down_drains(world: World) -> None:

@@ -181,6 +181,13 @@ def test_a_resize_that_cannot_be_done_leaves_a_degraded_cluster() -> None:
     assert step.failed
 
 
+def test_a_stop_ends_the_run_also_when_no_node_is_left() -> None:
+    view = base(goal=Goal.STOPPED, phase=Phase.STOPPING, generation=2, places=(), fresh=True)
+    told = plan(view)
+    assert told.act is Act.END_RUN
+    assert plan(replace(view, told=told.token)).phase is Phase.STOPPED
+
+
 def test_what_was_told_is_not_told_again_at_once() -> None:
     view = base(places=PLACES["one short"])
     told = plan(view)

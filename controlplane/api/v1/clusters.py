@@ -21,6 +21,8 @@ from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
 from tenants.access import Access, allow
 from tenants.errors import NotFound
 
+_NODES: Final = {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 80}}
+
 
 class ClustersQuery(PageQuery):
     phase = Choice(
@@ -45,6 +47,10 @@ class ResizeIn(In):
     drain_seconds = Whole(
         least=0, most=3600, default=60, help_text="How long leaving nodes may finish their work."
     )
+
+
+class RestartIn(In):
+    nodes = Tree(list, default=list, schema=_NODES, help_text="Their names; none means all.")
 
 
 class ChangeOut(Out):
@@ -195,10 +201,11 @@ class ClusterStop(Endpoint):
 
 
 class ClusterRestart(Endpoint):
-    @operation("cluster.restart", "Restart a cluster", **_VERB)
+    @operation("cluster.restart", "Restart a cluster", body=RestartIn, **_VERB)
     def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """Every node is replaced."""
-        return _act(call, tenant, cluster, VerbRequest(Verb.RESTART, call.if_match))
+        """Every node is replaced, or those that are named; what they store stays."""
+        request = VerbRequest(Verb.RESTART, call.if_match, nodes=call.body["nodes"])
+        return _act(call, tenant, cluster, request)
 
 
 class ClusterResize(Endpoint):

@@ -176,6 +176,7 @@ class Migration(migrations.Migration):
                 ('drain_until', models.DateTimeField(null=True)),
                 ('failures', models.IntegerField(default=0)),
                 ('retry_at', models.DateTimeField(null=True)),
+                ('restart_generation', models.BigIntegerField(default=0)),
                 ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='nodes', to='clusters.cluster')),
             ],
             options={

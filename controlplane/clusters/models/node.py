@@ -10,7 +10,7 @@ class Node(models.Model):
     birth counts the incarnations within a run; born_generation is when this one was asked for. seen: its site has
     confirmed it at least once. ending: this birth is to go. leaving: the place itself is to go; drain_until is set
     once its drain was asked for. failures: births in a row that ended without being ready; retry_at: when the next
-    may be made.
+    may be made. restart_generation: a birth that was asked for before it is to be made anew.
     """
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="nodes")
@@ -27,6 +27,7 @@ class Node(models.Model):
     drain_until = models.DateTimeField(null=True)
     failures = models.IntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
+    restart_generation = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["cluster", "name"], name="node_once_in_cluster")]

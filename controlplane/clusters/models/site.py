@@ -2,6 +2,7 @@ from django.db import models
 from django.db.models import Q
 
 from tenants.ids import new_id
+from tenants.models import Tenant
 
 
 class SiteKind(models.TextChoices):
@@ -22,6 +23,8 @@ class Site(models.Model):
     isolation, proof, proved_at: what is known of how tenants are shut off from one another, in words, since when.
     ready_at: when it was last found ready; null = never yet. removed_at: its row stays for the clusters that once
     ran there; `objects` leaves it out.
+    identity: which Kubernetes its clusters are on; "" is not known yet, or does not apply. changed: another one was
+    found in its place, so nothing is asked of it. everyone: any tenant may launch there, or else `tenants` alone.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -36,6 +39,10 @@ class Site(models.Model):
     proof = models.CharField(max_length=1000, blank=True)
     proved_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
+    identity = models.CharField(max_length=64, blank=True)
+    changed = models.BooleanField(default=False)
+    everyone = models.BooleanField(default=True)
+    tenants = models.ManyToManyField(Tenant, related_name="+")
 
     objects = _Registered()
 

@@ -52,9 +52,10 @@ def cluster_create(*, access: Access, name: str, request: LaunchRequest) -> Clus
 
     Raises Invalid, NeedsRole, NotFound (template or site), Conflict NAME_TAKEN or TENANT_SUSPENDED, QuotaExceeded.
     """
-    revision, site, expanded = _expand(access, name, request)
     try:
         with transaction.atomic():
+            # Until the cluster is there, its site stays: removing it waits, and then finds the cluster.
+            revision, site, expanded = _expand(access, name, request, lock=True)
             return _insert(access, name, request, revision, site, expanded)
     except IntegrityError as error:
         if "cluster_name_is_taken_once" not in str(error):
@@ -68,7 +69,9 @@ def name_taken() -> Conflict:
     )
 
 
-def _expand(access: Access, name: str, request: LaunchRequest) -> tuple[TemplateRevision, Site, Launch]:
+def _expand(
+    access: Access, name: str, request: LaunchRequest, *, lock: bool = False
+) -> tuple[TemplateRevision, Site, Launch]:
     allow(access, "cluster.launch")
     validate_name(name, "/name")
     access.require_active()
@@ -77,7 +80,7 @@ def _expand(access: Access, name: str, request: LaunchRequest) -> tuple[Template
         revision.spec,
         launch.LaunchRequest(groups=request.groups, parameters=request.parameters, preset=request.preset),
     )
-    return revision, sites.site_for(request.site), expanded
+    return revision, sites.site_for(request.site, access.tenant.id, lock=lock), expanded
 
 
 def _insert(

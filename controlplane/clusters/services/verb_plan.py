@@ -5,7 +5,13 @@ from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.operations import live_operation
 from controlplane.clusters.phases import TRANSIENT, Phase, Verb
-from controlplane.clusters.services.verbs import VerbRequest, is_under_way, require_possible, target_of
+from controlplane.clusters.services.verbs import (
+    VerbRequest,
+    is_under_way,
+    require_nodes,
+    require_possible,
+    target_of,
+)
 from templates.schema import Launch
 from templates.stored import launch_from_json
 from tenants.access import Access
@@ -22,6 +28,7 @@ def cluster_verb_plan(*, access: Access, cluster: str, request: VerbRequest) -> 
     if request.if_match is not None and request.if_match != found.generation:
         raise PreconditionFailed()
     target, live = target_of(found, request), live_operation(found)
+    require_nodes(found, request)
     if not (live and is_under_way(found, live, request, target)):
         require_possible(access, found, live, request.verb)
     before, after = _before_and_after(found, request.verb, target)

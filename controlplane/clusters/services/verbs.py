@@ -1,6 +1,6 @@
 """Start, stop, restart, resize, delete: each one new generation of what is wanted, or the operation already there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from templates.schema import Launch
 from templates.stored import launch_from_json, launch_to_json
 from tenants import audit
 from tenants.access import Access
-from tenants.errors import Conflict, PreconditionFailed
+from tenants.errors import Conflict, Invalid, PreconditionFailed
 
 # These need a tenant that is not suspended; stopping and deleting do not.
 NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE})
@@ -34,13 +34,17 @@ NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE})
 
 @dataclass(frozen=True, slots=True)
 class VerbRequest:
-    """if_match: the generation that the asker saw. groups, drain_seconds: of a resize. force: of stop and delete."""
+    """if_match: the generation that the asker saw. groups, drain_seconds: of a resize. force: of stop and delete.
+
+    nodes: of a restart, by name; none = all.
+    """
 
     verb: Verb
     if_match: int | None = None
     force: bool = False
     groups: Mapping[str, Mapping[str, Any]] | None = None
     drain_seconds: int = 60
+    nodes: Sequence[str] = ()
 
 
 def cluster_start(*, access: Access, cluster: str, if_match: int | None = None) -> Cluster:
@@ -53,8 +57,12 @@ def cluster_stop(
     return cluster_verb(access=access, cluster=cluster, request=VerbRequest(Verb.STOP, if_match, force))
 
 
-def cluster_restart(*, access: Access, cluster: str, if_match: int | None = None) -> Cluster:
-    return cluster_verb(access=access, cluster=cluster, request=VerbRequest(Verb.RESTART, if_match))
+def cluster_restart(
+    *, access: Access, cluster: str, nodes: Sequence[str] = (), if_match: int | None = None
+) -> Cluster:
+    """Make every node anew, or those that are named; what they store stays."""
+    request = VerbRequest(Verb.RESTART, if_match, nodes=nodes)
+    return cluster_verb(access=access, cluster=cluster, request=request)
 
 
 def cluster_delete(
@@ -88,6 +96,7 @@ def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Clust
     if request.if_match is not None and request.if_match != found.generation:
         raise PreconditionFailed()
     target = target_of(found, request)
+    require_nodes(found, request)
     live = live_operation(found)
     if live and is_under_way(found, live, request, target):
         _press(found, request)
@@ -110,7 +119,27 @@ def is_under_way(cluster: Cluster, live: Operation, request: VerbRequest, target
         return live.kind in {Verb.CREATE, Verb.START}
     if request.verb is Verb.RESIZE:
         return live.kind == Verb.RESIZE and target == launch_from_json(cluster.effective)
+    if request.verb is Verb.RESTART:
+        return live.kind == Verb.RESTART and _restarting(cluster, live) == set(request.nodes)
     return live.kind == request.verb
+
+
+def _restarting(cluster: Cluster, live: Operation) -> set[str]:
+    """The nodes that a restart under way is about; empty: all of them."""
+    return set(cluster.nodes.filter(restart_generation=live.generation).values_list("name", flat=True))
+
+
+def require_nodes(cluster: Cluster, request: VerbRequest) -> None:
+    """Raises Invalid at the first node that is not there, or about to leave."""
+    if not request.nodes:
+        return
+    there = sorted(cluster.nodes.filter(leaving=False).values_list("name", flat=True))
+    for position, name in enumerate(request.nodes):
+        if name not in there:
+            raise Invalid.at(
+                f"/nodes/{position}",
+                f"There is no node of this name; there is: {', '.join(there) or 'none'}.",
+            )
 
 
 def require_possible(access: Access, cluster: Cluster, live: Operation | None, verb: Verb) -> None:
@@ -143,13 +172,15 @@ def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launc
     cluster.force = request.force
     cluster.effective = launch_to_json(target)
     cluster.drain_seconds = request.drain_seconds
-    if request.verb is Verb.RESTART:
+    if request.verb is Verb.RESTART and not request.nodes:
         cluster.restart_generation = cluster.generation
     cluster.save(
         update_fields=[
             "goal", "generation", "revision", "force", "effective", "drain_seconds", "restart_generation"
         ]
     )  # fmt: skip
+    if request.nodes:
+        cluster.nodes.filter(name__in=request.nodes).update(restart_generation=cluster.generation)
     operation_begin(
         cluster,
         verb=request.verb,
@@ -161,11 +192,17 @@ def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launc
         verb=f"cluster.{request.verb}",
         target=f"cluster/{cluster.name}",
         tenant=access.tenant,
-        detail={"groups": {group.name: group.count for group in target.groups}, "force": request.force},
+        detail=_detail(request, target),
     )
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     if request.verb in {Verb.START, Verb.RESIZE}:
         admit(cluster, amounts.needed(cluster.phase, request.verb, before, target))
+
+
+def _detail(request: VerbRequest, target: Launch) -> dict[str, Any]:
+    groups = {group.name: group.count for group in target.groups}
+    nodes = {"nodes": list(request.nodes)} if request.nodes else {}
+    return {"groups": groups, "force": request.force, **nodes}
 
 
 def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple[str, ...]:
