@@ -42,7 +42,9 @@ def test_a_folder_for_other_builders_comes_with_their_command(tmp_path: Path):
     said = run("context", "spark", str(tmp_path / "spark"))
     assert said.startswith("docker build --build-arg APP=spark --build-arg VERSION=4.3.0 ")
     assert "BASE=debian:bookworm-slim" in said
-    assert (tmp_path / "spark" / "Containerfile").exists()
+    named = said.partition("--file ")[2].split()[0]
+    assert Path(named) == tmp_path / "spark" / "Containerfile"
+    assert Path(named).exists()
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path):

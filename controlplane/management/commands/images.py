@@ -76,7 +76,9 @@ class Command(BaseCommand):
         image.inputs.write(folder)
         arguments = {**image.inputs.arguments, "INPUTS": image.digest}
         words = " ".join(f"--build-arg {name}={value}" for name, value in arguments.items())
-        self.stdout.write(f"docker build {words} --tag {image_of(image.app, image.runtime)} {folder}")
+        # Docker looks for a Dockerfile unless it is told.
+        named = f"--tag {image_of(image.app, image.runtime)} --file {folder}/Containerfile"
+        self.stdout.write(f"docker build {words} {named} {folder}")
 
 
 def _default_base(action: str) -> str:
