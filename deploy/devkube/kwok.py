@@ -1,21 +1,18 @@
 """Fake nodes: they take pods that tolerate and select `type=kwok` and call them running without running anything."""
 
 import json
-from pathlib import Path
 
 from deploy.devkube import build
-from deploy.devkube.settings import Devkube
+from deploy.devkube.settings import Devkube, run
 
-STAGES = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
 SIZE = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
 
 
 def provide(kube: Devkube) -> None:
     """Write how fake nodes and pods come about, as kwok's own module has it."""
-    module = Path(build.go("kwok", "list -m -f {{.Dir}} sigs.k8s.io/kwok").strip())
-    files = [file for stage in STAGES for file in (module / "kustomize/stage" / stage).glob("*.yaml")]
-    stages = [text for file in files if "\nkind: Stage" in (text := file.read_text())]
-    (kube.state / "config" / "stages.yaml").write_text("\n---\n".join(stages))
+    module = json.loads(build.go("kwok", "mod download -json sigs.k8s.io/kwok"))["Dir"]
+    stages = run(f"{kube.state}/bin/kubectl kustomize {module}/kustomize/stage/fast")
+    (kube.state / "config" / "stages.yaml").write_text(stages)
 
 
 def scale(kube: Devkube, count: int) -> None:

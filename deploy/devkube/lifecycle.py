@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -64,16 +65,18 @@ def node_pid(kube: Devkube) -> int | None:
 def _start(kube: Devkube) -> None:
     _write_files(kube)
     _make_cgroups(kube)
-    node = f"{os.path.realpath(sys.executable)} -I {kube.state}/config/node.py {kube.state}"
     # Of our own environment only this: what was meant for one run, a proxy or a password, is not for the node.
-    inside = f"exec env -i PATH={os.environ['PATH']} unshare {NAMESPACES} {node}"
-    script = f"echo $$ > {kube.state}/run/pid; {inside} >> {kube.state}/log/node.log 2>&1 < /dev/null"
+    fields = [f"{name}={value}" for name, value in {"PATH": os.environ["PATH"], **_fields(kube)}.items()]
+    program = ["sh", f"{kube.state}/config/node.sh", str(kube.state)]
+    node = shlex.join(["env", "-i", *fields, "unshare", *NAMESPACES.split(), *program])
+    script = f"echo $$ > {kube.state}/run/pid; exec {node} >> {kube.state}/log/node.log 2>&1 < /dev/null"
     run("setsid --fork sh -c", script)
     _until("the node's first process", lambda: node_pid(kube))
     _connect(kube)
     _until("containerd", lambda: images.ctr(kube, "version"), kube)
     images.provide(kube)
     _until("the API server", lambda: kube.kubectl("get", "--raw", "/readyz"), kube)
+    (kube.state / "run" / "api").touch()
     for manifest in (HERE / "manifests").iterdir():
         kube.kubectl("apply", "-f", "-", given=_filled(kube, manifest))
     _until("the node", lambda: kube.kubectl("get", "node", kube.name), kube)
@@ -93,17 +96,20 @@ def _write_files(kube: Devkube) -> None:
     pki.provide(kube)
     kwok.provide(kube)
     # The node may not see this folder, but its own.
-    for program in ("node.py", "netpol.py"):
+    for program in ("node.sh", "netpol.py"):
         shutil.copyfile(HERE / program, kube.state / "config" / program)
     for template in (HERE / "config").iterdir():
         (kube.state / "config" / template.name).write_text(_filled(kube, template))
 
 
 def _filled(kube: Devkube, template: Path) -> str:
+    return Template(template.read_text()).substitute(_fields(kube))
+
+
+def _fields(kube: Devkube) -> dict[str, object]:
+    """What the node and its files are told of the devkube."""
     folders = {name: kube.state / name for name in ("bin", "config", "pki")}
-    rates = "--kube-api-qps=300 --kube-api-burst=500" if kube.fast else ""
-    more = {"state": kube.state, "python": os.path.realpath(sys.executable), "rates": rates}
-    return Template(template.read_text()).substitute({**vars(kube), **folders, **more})
+    return {**vars(kube), **folders, "state": kube.state, "python": os.path.realpath(sys.executable)}
 
 
 def _make_cgroups(kube: Devkube) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,12 @@ def ruleset(pods: list[Json], namespaces: list[Json], policies: list[Json]) -> s
     """What nft is to load. Pods are those of the node; without an address, or ended, they are left out."""
     # An address that was used before belongs to the pod that was heard of last.
     pods = list({pod["status"]["podIP"]: pod for pod in pods if _is_live(pod)}.values())
-    of_namespace: dict[str, list[Json]] = defaultdict(list)
-    for policy in policies:
-        of_namespace[policy["metadata"]["namespace"]].append(policy)
     labels = {namespace["metadata"]["name"]: _labels(namespace) for namespace in namespaces}
     chains, jumps = "", {"saddr": "", "daddr": ""}
     for pod in pods:
         address = pod["status"]["podIP"]
         for direction, peers, own, other in DIRECTIONS:
-            near = of_namespace[pod["metadata"]["namespace"]]
-            governing = [policy for policy in near if _governs(policy, pod, direction)]
-            if governing:
+            if governing := [policy for policy in policies if _governs(policy, pod, direction)]:
                 allowed = [
                     f"{match} {port} return\n"
                     for policy in governing
@@ -74,7 +68,8 @@ def _labels(thing: Json) -> dict[str, str]:
 def _governs(policy: Json, pod: Json, direction: str) -> bool:
     spec = policy["spec"]
     types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
-    return direction in types and _selects(spec.get("podSelector") or {}, _labels(pod))
+    near = policy["metadata"]["namespace"] == pod["metadata"]["namespace"]
+    return near and direction in types and _selects(spec.get("podSelector") or {}, _labels(pod))
 
 
 def _selects(selector: Json, labels: dict[str, str]) -> bool:

@@ -13,7 +13,6 @@ CLIENTS = {
     "scheduler": ("system:kube-scheduler", ""),
     "kube-proxy": ("system:kube-proxy", ""),
     "kubelet": ("system:node:{name}", "system:nodes"),
-    "netpol": ("devkube-netpol", ""),
 }
 # The API server shows it to its clients and to kubelet; it vouches for itself.
 CERTIFICATE = """openssl req -x509 -newkey rsa:2048 -noenc -days 3650 -subj /O=system:masters/CN=kubernetes

@@ -11,7 +11,7 @@ from tests.kube.images import images
 __all__ = ["images", "kubeconfig"]
 
 # Whoever brings a Kubernetes of their own needs no devkube, and may be on a machine that cannot run one.
-collect_ignore = ["test_devkube.py"] if os.environ.get(KUBECONFIG) else []
+collect_ignore = ["devkube"] if os.environ.get(KUBECONFIG) else []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

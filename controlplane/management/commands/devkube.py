@@ -1,8 +1,7 @@
 """`manage.py devkube up|down|status|load ARCHIVE…|kwok N`: a real one-node Kubernetes on this machine."""
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from dataclasses import replace
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +10,24 @@ from django.core.management.base import BaseCommand, CommandError
 from deploy.devkube import build, images, kwok, lifecycle
 from deploy.devkube.settings import Devkube, DevkubeError
 
-ABOUT = """
+ABOUT = """Run a real one-node Kubernetes on this machine, for development, the kube tests and the benchmarks.
 Needs Linux, root and Go; the first `up` installs Debian packages where they are missing and builds Kubernetes
-for some minutes into ~/.cache/slipway/devkube. It serves development, the kube tests and the benchmarks.
-
-SLIPWAY_DEVKUBE_DIR names another folder. Several run side by side with their own SLIPWAY_DEVKUBE_NAME, _LINK,
-_PODS and _SERVICES (the first three bytes of networks); `status` shows them.
-"""
+for some minutes into ~/.cache/slipway/devkube, or the folder that SLIPWAY_DEVKUBE_DIR names. Several run side by
+side with their own SLIPWAY_DEVKUBE_NAME, _LINK, _PODS and _SERVICES (the first three bytes of networks); `status`
+shows them. With SLIPWAY_DEVKUBE_FAST=yes its controllers may ask 300 times a second, not their default 20."""
 
 
 class Command(BaseCommand):
-    help = "Run a real one-node Kubernetes on this machine, for development and tests."
+    help = ABOUT
     requires_system_checks = []
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, epilog=ABOUT, **kwargs
-        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|status|load|kwok")
-        up = verbs.add_parser("up", help="build what is missing and bring it up")
-        up.add_argument(
-            "--fast", action="store_true", help="controllers at 300 calls a second, not their default 20"
-        )
+        verbs.add_parser("up", help="build what is missing and bring it up")
         down = verbs.add_parser("down", help="end it and leave no trace but its state")
         down.add_argument("--wipe", action="store_true", help="forget its state too")
         verbs.add_parser(
-            "status", help="whether it runs, its versions and where things are; exit code 1 when not"
+            "status", help="whether it runs, its versions, where things are; exit code 1 when not"
         )
         load = verbs.add_parser("load", help="import image archives, for pods with imagePullPolicy Never")
         load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="a docker or OCI archive")
@@ -55,7 +44,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _up(self, kube: Devkube, options: dict[str, Any]) -> None:
-        lifecycle.up(replace(kube, fast="yes") if options["fast"] else kube, self._say)
+        lifecycle.up(kube, self._say)
         self._say(f"export KUBECONFIG={kube.kubeconfig}")
 
     def _down(self, kube: Devkube, options: dict[str, Any]) -> None:

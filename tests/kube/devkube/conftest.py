@@ -1,0 +1,50 @@
+"""A fresh devkube beside the usual one, with a world in it that all tests here share."""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.devkube import lifecycle
+from deploy.devkube.settings import Devkube
+from tests.kube.cluster import skip_without_devkube
+from tests.kube.devkube.calls import apply
+from tests.kube.devkube.objects import world
+from tests.kube.devkube.traces import traces
+
+
+def own() -> Devkube:
+    """One for this process alone: its name and networks come from the usual one's number and the worker's."""
+    usual = Devkube.from_environment()
+    number = int(re.sub(r"\D", "", usual.name))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return Devkube(
+        root=usual.root,
+        name=f"slipwayt{chr(ord('a') + worker)}{number}",
+        link=f"172.{20 + worker}.{number}",
+        pods=f"10.{20 + number}.{32 * worker}",
+        services=f"10.{20 + number}.{32 * worker + 16}",
+    )
+
+
+@pytest.fixture(scope="package")
+def before() -> set[str]:
+    """What of a devkube was on the machine before there was one."""
+    skip_without_devkube()
+    lifecycle.down(own(), wipe=True)
+    return traces(own())
+
+
+@pytest.fixture(scope="package")
+def kube(before: set[str]) -> Iterator[Devkube]:
+    kube = own()
+    lifecycle.up(kube, print)
+    try:
+        # A pod asks for its namespace's account, which is made a moment after the namespace.
+        apply(kube, *world())
+        for namespace in ("one", "two", "four"):
+            kube.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+        yield kube
+    finally:
+        lifecycle.down(kube, wipe=True)
