@@ -19,16 +19,15 @@ _COLUMNS: Final = ("id", "name", "kind", "ready", "ready_at")
 _ALLOWED: Final = f"""
 SELECT {", ".join(_COLUMNS)} FROM clusters_site s
  WHERE removed_at IS NULL
-   AND (everyone OR %s::uuid IS NULL
-        OR EXISTS (SELECT FROM clusters_site_tenants WHERE site_id = s.id AND tenant_id = %s))
+   AND (everyone OR EXISTS (SELECT FROM clusters_site_tenants WHERE site_id = s.id AND tenant_id = %s))
  ORDER BY name
 """  # noqa: S608
 
 
-def site_for(name: str, tenant_id: UUID | None = None, *, lock: bool = False) -> Site:
+def site_for(name: str, tenant_id: UUID, *, lock: bool = False) -> Site:
     """The site asked for, or the only sensible one, of those that the tenant may use. Raises Invalid at /site.
 
-    tenant_id None: of all. lock: none of them is removed, moved or denied before the transaction ends.
+    lock: none of them is removed, moved or denied before the transaction ends.
     """
     sites = {site.name: site for site in _allowed(tenant_id, lock=lock)}
     if not settings.FAKE_SITE:
@@ -64,10 +63,10 @@ def require_allowed(site: Site, tenant_id: UUID) -> None:
         )
 
 
-def _allowed(tenant_id: UUID | None, *, lock: bool) -> list[Site]:
+def _allowed(tenant_id: UUID, *, lock: bool) -> list[Site]:
     """By name, with the columns that a choice needs."""
     with connection.cursor() as cursor:
-        cursor.execute(f"{_ALLOWED} FOR KEY SHARE" if lock else _ALLOWED, [tenant_id, tenant_id])
+        cursor.execute(f"{_ALLOWED} FOR KEY SHARE" if lock else _ALLOWED, [tenant_id])
         return [Site.from_db("default", _COLUMNS, row) for row in cursor.fetchall()]
 
 

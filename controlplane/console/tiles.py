@@ -134,7 +134,7 @@ def _refused_all(access: Access) -> str:
     return (
         _refused(lambda: allow(access, "cluster.launch"))
         or _refused(access.require_active)
-        or _refused(lambda: site_for(""))
+        or _refused(lambda: site_for("", access.tenant.pk))
     )
 
 

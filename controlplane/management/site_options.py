@@ -2,7 +2,7 @@
 
 import argparse
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from controlplane.provisioners.kubernetes import finding
@@ -14,10 +14,19 @@ from tenants.errors import Invalid
 PLAIN = {
     "image_prefix": "goes before the name of every image, such as registry.example/slipway/",
     "image_pull_policy": "Always, IfNotPresent or Never",
-    "storage_class": "of the volumes of nodes; without it the site's default one",
     "shared_storage_class": "of the folder that all clusters of a tenant share; without it there is none",
     "shared_storage_size": "of that folder, such as 10Gi",
     "cluster_domain": "in which services have their names, usually cluster.local",
+}
+# Where nodes are, for all apps or for one: option -> setting.
+PLACED = {
+    "--node-selector": ("node_selector", "LABEL=VALUE", "of the machines that nodes may be on"),
+    "--toleration": ("tolerations", "KEY[=VALUE][:EFFECT]", "of taints of those machines"),
+    "--storage-class": (
+        "storage_class",
+        "NAME",
+        "of the volumes of nodes; without it the site's default one",
+    ),
 }
 PULLS = ("Always", "IfNotPresent", "Never")
 MOST_BURST = 64
@@ -46,25 +55,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for setting, words in PLAIN.items():
         given.add_argument(f"--{setting.replace('_', '-')}", default="", help=words)
     given.add_argument("--cpu-burst", type=int, help="CPU limit of a node over what it claims (4)")
-    given.add_argument("--node-selector", action="append", default=[], metavar="LABEL=VALUE")
-    given.add_argument("--toleration", action="append", default=[], metavar="KEY[=VALUE][:EFFECT]")
     given.add_argument(
         "--egress", action="append", default=[], metavar="CIDR", help="that nodes may speak to"
     )
     given.add_argument(
         "--dns", action="append", default=[], metavar="CIDR", help="of a DNS server on each node"
     )
+    _add_placement(parser)
+
+
+def _add_placement(parser: argparse.ArgumentParser) -> None:
+    placement = parser.add_argument_group(
+        "where nodes are", "Behind --app NAME: those of that app, in place of what is said before it for all."
+    )
+    for option, (setting, metavar, words) in PLACED.items():
+        placement.add_argument(
+            option, action=_Placed, dest=setting, default=argparse.SUPPRESS, metavar=metavar, help=words
+        )
+    placement.add_argument("--app", action="append", default=[], metavar="NAME")
+    parser.set_defaults(placed=())
+
+
+class _Placed(argparse.Action):
+    """Keeps (app or "", setting, text), in the order in which they were said."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        app = namespace.app[-1] if namespace.app else ""
+        namespace.placed = (*namespace.placed, (app, self.dest, values))
 
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     """As SiteSettings reads them, but for the installation. Only what was said. Raises SettingsInvalid."""
     settings: dict[str, Any] = {"accounts": _accounts(options)}
     settings |= {name: options[name] for name in PLAIN if options[name]}
+    settings |= _placement(options["placed"], "")
     settings |= {
         name: value
         for name, value in (
-            ("node_selector", dict(_pair(text, "--node-selector") for text in options["node_selector"])),
-            ("tolerations", [_toleration(text) for text in options["toleration"]]),
+            ("apps", {app: _placement(options["placed"], app) for app in options["app"]}),
             ("egress", _networks(options["egress"])),
             ("dns_cidrs", _networks(options["dns"])),
         )
@@ -74,6 +108,23 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
         settings["cpu_burst"] = options["cpu_burst"]
     _hold_bounds(settings)
     return settings
+
+
+def _placement(placed: Iterable[tuple[str, str, str]], app: str) -> dict[str, Any]:
+    """What was said of this app; "": of all."""
+    found: dict[str, Any] = {}
+    for setting, text in ((setting, text) for whose, setting, text in placed if whose == app):
+        match setting:
+            case "node_selector":
+                label, value = _pair(text, "--node-selector")
+                found.setdefault(setting, {})[label] = value
+            case "tolerations":
+                found.setdefault(setting, []).append(_toleration(text))
+            case _:
+                found[setting] = text
+    if app and not found:
+        raise SettingsInvalid(f"Say behind --app {app} what its nodes get: {', '.join(PLACED)}.")
+    return found
 
 
 def _hold_bounds(settings: dict[str, Any]) -> None:

@@ -102,7 +102,9 @@ class Desired:
     """Everything that should exist of one run. A node that is not listed is to be ended; its address stays its own.
 
     secrets: name -> derived key of this run; never stored, never logged.
-    has_data: an earlier run was ready, so its volumes must be there: Permanent STORAGE_LOST when they are not.
+    keeps: the nodes that are here or will be made again; the volumes of others go. None: nobody says, and all stay.
+    has_data: the cluster was ready once, so its volumes must be there: Permanent STORAGE_LOST when they are not.
+    used: nodes that were ready once, where the whole cluster was not; for theirs it is the same.
     """
 
     cluster: ClusterRef
@@ -110,8 +112,19 @@ class Desired:
     generation: int
     launch: Launch
     nodes: tuple[DesiredNode, ...]
+    keeps: frozenset[str] | None = None
     has_data: bool = False
+    used: frozenset[str] = frozenset()
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def with_data(self) -> tuple[DesiredNode, ...]:
+        """The listed nodes whose volumes may hold something already."""
+        return self.nodes if self.has_data else tuple(node for node in self.nodes if node.name in self.used)
+
+    def is_kept(self, name: str) -> bool:
+        """Whether the volume of this node stays."""
+        return self.keeps is None or name in self.keeps or any(node.name == name for node in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +172,13 @@ class ObservedNode:
 class Observed:
     """A fresh and complete answer about one cluster.
 
-    exists: anything at all is left of it, volumes included. nodes: of every run, ended ones too.
+    exists: anything at all is left of it, volumes included. nodes: of every run, ended ones too. volumes: the nodes
+    that have one, there or not, and nobody removes it yet.
     """
 
     exists: bool
     nodes: tuple[ObservedNode, ...] = ()
+    volumes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +200,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class SiteVerdict:
-    """isolation: proved, not enforced, unknown, or none where the site shuts nobody off from anybody."""
+    """isolation: proved, not enforced, unknown, or none where the site shuts nobody off from anybody.
+
+    identity: tells this place from any other that may be reached in its stead; "" where there can be no other.
+    """
 
     ready: bool
     isolation: str
     message: str = ""
+    identity: str = ""
 
 
 class Provisioner(Protocol):
@@ -207,7 +226,7 @@ class Provisioner(Protocol):
         """Remove all of it, shared data included. Idempotent."""
 
     def apply(self, desired: Desired) -> None:
-        """Make the listed nodes that are missing, end the others of this run, repair drift.
+        """Make the listed nodes that are missing, end the others of this run with what only they had, repair drift.
 
         A birth that existed and ended is not made again; one that was told to end is gone, not ENDED, once nothing
         of it runs, and says so in an event. A new birth of a name is made only when no older one is

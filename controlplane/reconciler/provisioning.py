@@ -7,10 +7,25 @@ from django.conf import settings
 
 from controlplane.clusters.models import Site
 from controlplane.provisioners import registry
-from controlplane.provisioners.base import Provisioner
+from controlplane.provisioners.base import Provisioner, Temporary
+
+CHANGED_DELAY = 30.0
 
 
 def provisioner_of(site: Site) -> Provisioner:
+    """Raises Temporary SITE_CHANGED while the site is not the one that its clusters are on."""
+    if site.changed:
+        raise Temporary(
+            "SITE_CHANGED",
+            f"{site.name} leads to another Kubernetes than the one that its clusters are on; nothing is asked of it "
+            "until a site admin has put that right.",
+            delay=CHANGED_DELAY,
+        )
+    return provisioner_whatever(site)
+
+
+def provisioner_whatever(site: Site) -> Provisioner:
+    """For finding out which one it is."""
     return registry.provisioner(site.kind, site.name, settings.DATA_DIR / "sites", _settings(site))
 
 
@@ -20,4 +35,5 @@ def installation_id() -> str:
 
 
 def _settings(site: Site) -> str:
-    return json.dumps({**site.settings, "installation": installation_id()}, sort_keys=True)
+    ours = {"installation": installation_id(), "identity": site.identity}
+    return json.dumps({**site.settings, **ours}, sort_keys=True)

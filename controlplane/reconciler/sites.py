@@ -5,10 +5,11 @@ from typing import Any
 from django.utils import timezone
 
 from controlplane.clusters.models import Site
+from controlplane.clusters.services.sites import site_found
 from controlplane.provisioners.base import Permanent, SiteVerdict, Temporary
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.reconciler.observe import compare
-from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.reconciler.provisioning import provisioner_of, provisioner_whatever
 from controlplane.work.claim import Claimed
 
 LIST_SECONDS = 180.0
@@ -20,16 +21,21 @@ UNKNOWN = "unknown"
 
 def reconcile_site(claimed: Claimed) -> float | None:
     """Check and list one site; seconds until the next time."""
-    site = Site.objects.filter(id=claimed.key).first()
-    if site is None:
+    read = Site.objects.filter(id=claimed.key).first()
+    if read is None:
         return None
-    verdict = _verdict(site)
+    verdict = _verdict(read)
+    site = site_found(site=read, identity=verdict.identity) if verdict.identity else read
+    if site is None or (read.identity and site.identity != read.identity):
+        # Somebody changed it meanwhile, or it leads elsewhere now and nobody minds: this verdict is of the one before.
+        return 0
     troubled = _listed(site) if verdict.ready else ""
     now = timezone.now()
     known: dict[str, Any] = {} if verdict.isolation == UNKNOWN else {"isolation": verdict.isolation}
     known |= {"ready_at": now} if verdict.ready else {}
     message = (troubled or verdict.message)[:1000]
-    Site.objects.filter(id=site.id).update(ready=verdict.ready, message=message, checked_at=now, **known)
+    as_checked = Site.objects.filter(id=site.id, settings=site.settings, identity=site.identity)
+    as_checked.update(ready=verdict.ready, message=message, checked_at=now, **known)
     if not verdict.ready:
         return UNREADY_SECONDS
     return TROUBLED_SECONDS if troubled else LIST_SECONDS
@@ -46,7 +52,7 @@ def _listed(site: Site) -> str:
 
 def _verdict(site: Site) -> SiteVerdict:
     try:
-        return provisioner_of(site).check()
+        return provisioner_whatever(site).check()
     except (Temporary, Permanent) as error:
         return SiteVerdict(ready=False, isolation=UNKNOWN, message=f"{error.reason}: {error.message}")
     except SettingsInvalid as error:

@@ -19,10 +19,17 @@ def reconcile_tenant(claimed: Claimed) -> float | None:
         return None
     if Cluster.objects.filter(tenant=tenant).exclude(phase=Phase.DELETED).exists():
         return RETRY_SECONDS
-    try:
-        for site in Site.objects.all():
-            provisioner_of(site).remove_tenant(tenant.id)
-    except Temporary as error:
-        raise Later(error.delay) from error
+    troubles = [trouble for site in Site.objects.all() if (trouble := _remove(site, tenant))]
+    if troubles:
+        raise Later(min(trouble.delay for trouble in troubles)) from troubles[0]
     tenant_deleted(tenant_id=tenant.id)
+    return None
+
+
+def _remove(site: Site, tenant: Tenant) -> Temporary | None:
+    """What kept it from going; one site that is away must not keep it on the others."""
+    try:
+        provisioner_of(site).remove_tenant(tenant.id)
+    except Temporary as error:
+        return error
     return None

@@ -1,6 +1,5 @@
 """A watch on every site there is, as long as it is there and as it is now."""
 
-import json
 import threading
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,6 +7,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from controlplane.clusters.models import Site
+from controlplane.provisioners.base import Provisioner
 from controlplane.reconciler.observe import Watch, log
 from controlplane.reconciler.provisioning import provisioner_of
 
@@ -16,7 +16,7 @@ SWEEP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    settings: str
+    provisioner: Provisioner
     watch: Watch
 
 
@@ -31,7 +31,7 @@ class Watches:
         """Start what is missing or was changed, stop what is gone."""
         sites = {site.id: site for site in Site.objects.all()}
         for gone in set(self._kept) - set(sites):
-            self._kept.pop(gone).watch.stop()
+            self._drop(gone)
         for site in sites.values():
             try:
                 self._refresh(site)
@@ -59,12 +59,19 @@ class Watches:
             kept.watch.stop()
 
     def _refresh(self, site: Site) -> None:
-        settings = json.dumps(site.settings, sort_keys=True)
         kept = self._kept.get(site.id)
-        if kept and kept.settings == settings and kept.watch.thread.is_alive():
+        try:
+            provisioner = provisioner_of(site)
+        except Exception:
+            self._drop(site.id)
+            raise
+        if kept and kept.provisioner is provisioner and kept.watch.thread.is_alive():
             return
-        if kept:
-            kept.watch.stop()
-        watch = Watch(site, provisioner_of(site))
-        self._kept[site.id] = _Kept(settings, watch)
+        self._drop(site.id)
+        watch = Watch(site, provisioner)
+        self._kept[site.id] = _Kept(provisioner, watch)
         watch.start()
+
+    def _drop(self, site_id: UUID) -> None:
+        if kept := self._kept.pop(site_id, None):
+            kept.watch.stop()

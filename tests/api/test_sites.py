@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from controlplane.clusters.models import Site
-from tests.api.api import ROOT
+from tests.api.api import ACME, ROOT
 from tests.api.conftest import World
 
 SITE = {
@@ -39,3 +39,22 @@ def test_how_a_site_is_reached_is_nobodys_business(world: World) -> None:
 def test_a_removed_site_is_not_shown(world: World) -> None:
     Site.objects.create(**SITE, removed_at=datetime(2026, 1, 2, tzinfo=UTC))
     assert "k8s" not in sites(world)
+
+
+def test_a_site_is_known_to_those_whose_tenants_may_launch_there(world: World) -> None:
+    site = Site.objects.create(**SITE, everyone=False)
+    site.tenants.set([world.people.globex])
+    assert "k8s" not in sites(world)
+    for who in (world.charlie, world.root):
+        assert "k8s" in {item["name"] for item in who.get(f"{ROOT}/sites").body["items"]}
+
+
+def test_a_launch_on_a_site_of_others_is_answered_as_on_none(world: World) -> None:
+    Site.objects.create(**SITE, everyone=False)
+    answers = [
+        world.bob.post(f"{ACME}/clusters", {"name": "one", "template": "pair", "site": site})
+        for site in ("k8s", "nowhere")
+    ]
+    assert [(answer.status, answer.pointers) for answer in answers] == [(400, ["/site"])] * 2
+    assert answers[0].body["errors"] == answers[1].body["errors"]
+    assert "k8s" not in str(answers[0].body)

@@ -21,6 +21,7 @@ from tests.reconciler.settling import settle
 
 pytestmark = pytest.mark.django_db
 HERE = {"accounts": {"provision": {"kubeconfig": "/here"}}}
+ANYBODY = UUID(int=1)
 THERE = {"accounts": {"provision": {"kubeconfig": "/there"}}}
 
 
@@ -168,6 +169,6 @@ def test_nothing_is_launched_on_a_removed_site(world: World):
 def test_a_site_in_trouble_sends_nobody_to_one_that_shuts_nobody_off():
     put(name="local", kind="local", settings=None)
     put()
-    assert site_for("").name == "local"
+    assert site_for("", ANYBODY).name == "local"
     Site.objects.filter(name="k8s").update(ready=False, ready_at=timezone.now())
-    assert site_for("").name == "k8s"
+    assert site_for("", ANYBODY).name == "k8s"

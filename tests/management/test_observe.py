@@ -108,3 +108,16 @@ def test_a_site_that_cannot_be_watched_hides_no_other(watches: Watches):
     good = launchable.a_site()
     watches.refresh()
     assert list(threads(watches)) == [good.id]
+
+
+def test_a_site_that_became_another_one_is_watched_no_more(watches: Watches):
+    site = launchable.a_site()
+    watches.refresh()
+    [thread] = threads(watches).values()
+    Site.objects.update(changed=True)
+    watches.refresh()
+    assert threads(watches) == {}
+    assert eventually(lambda: not thread.is_alive())  # type: ignore[attr-defined]
+    Site.objects.update(changed=False)
+    watches.refresh()
+    assert list(threads(watches)) == [site.id]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.core.management import CommandError, call_command
 
-from controlplane.clusters.models import Site
+from controlplane.clusters.models import Cluster, Site
+from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_put
 from controlplane.management.commands.site import Command
 from controlplane.provisioners.kubernetes import check, paths
@@ -19,9 +21,11 @@ from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
 from controlplane.reconciler.sites import reconcile_site
 from controlplane.standalone.environment import ROOT, python
-from controlplane.work.claim import claim
-from controlplane.work.models import Kind
+from controlplane.work.claim import claim, release
+from controlplane.work.models import Kind, Work
+from controlplane.work.wake import wake
 from tests.kube.cluster import kubeconfig as kubeconfig
+from tests.provisioners.kubernetes.api_server import api_server
 from tests.provisioners.launching import IMAGE
 from tests.reconciler.conftest import World
 from tests.reconciler.conftest import world as world
@@ -117,6 +121,23 @@ def test_what_clusters_get_is_written_down(config: str):
     }
 
 
+def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
+    found = added(
+        *("--kubeconfig", config, "--node-selector", "pool=a", "--storage-class", "slow"),
+        *("--app", "spark", "--node-selector", "pool=big", "--toleration", "big", "--storage-class", "fast"),
+        *("--app", "dask", "--storage-class", "nvme"),
+    )
+    assert (found["node_selector"], found["storage_class"]) == ({"pool": "a"}, "slow")
+    assert found["apps"] == {
+        "spark": {
+            "node_selector": {"pool": "big"},
+            "tolerations": [{"key": "big", "operator": "Exists"}],
+            "storage_class": "fast",
+        },
+        "dask": {"storage_class": "nvme"},
+    }
+
+
 def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: str):
     there = ("--kubeconfig", config)
     assert "No such file" in refusal("--kubeconfig", "/nonexistent")
@@ -133,6 +154,8 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: st
     assert "from 1 to 64" in refusal(*there, "--cpu-burst", "0")
     assert "Always, IfNotPresent, Never" in refusal(*there, "--image-pull-policy", "Sometimes")
     assert "--shared-storage-size" in refusal(*there, "--shared-storage-size", "much")
+    assert "behind --app spark" in refusal(*there, "--node-selector", "pool=a", "--app", "spark")
+    assert "there is: dask, jupyterlab, spark" in refusal(*there, "--app", "sprak", "--storage-class", "x")
 
 
 def test_a_name_that_is_none_is_refused(config: str):
@@ -155,12 +178,58 @@ def test_sites_are_listed_with_what_is_known(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.splitlines()[1].split() == [
         "local",
         "local",
+        "everyone",
         "yes",
         "none",
         "never",
         "all",
         "well",
     ]
+
+
+def test_tenants_are_allowed_on_a_site_and_listed(world: World, capsys: pytest.CaptureFixture[str]):
+    site("allow", "fake", "--tenant", "globex", "--tenant", "acme")
+    assert capsys.readouterr().out == "fake is for acme, globex.\n"
+    site("list")
+    assert "acme, globex" in capsys.readouterr().out
+    site("allow", "fake", "--everyone")
+    assert capsys.readouterr().out == "fake is for everyone.\n"
+
+
+def test_a_tenant_that_is_not_there_is_told(world: World):
+    with pytest.raises(CommandError, match="no tenant initech"):
+        site("allow", "fake", "--tenant", "acme", "--tenant", "initech")
+    assert Site.objects.get().everyone
+
+
+def test_a_site_with_clusters_may_be_reached_in_another_way_if_it_is_the_same(
+    world: World, tmp_path: Path, token: str
+):
+    with api_server() as home, api_server() as other:
+        for server, uid in ((home, "home"), (other, "other")):
+            server.token = "secret"
+            server.objects[paths.namespaces("kube-system")] = {"metadata": {"uid": uid}}
+        added("--server", home.url, "--token-file", token)
+        moved_in(world.launch(), identity="home")
+        with pytest.raises(CommandError, match="k8s has 1 clusters"):
+            site("add", "k8s", "--server", other.url, "--token-file", token)
+        (tmp_path / "renewed").write_text("secret")
+        assert added("--server", home.url, "--token-file", str(tmp_path / "renewed"))
+        assert Site.objects.get(name="k8s").identity == "home"
+
+
+def test_a_site_that_is_gone_for_good_is_replaced(world: World, token: str):
+    added("--server", "http://127.0.0.1:9", "--token-file", token)
+    moved_in(world.launch(), identity="home")
+    found = added("--server", "http://127.0.0.1:8", "--token-file", token, "--replace")
+    assert found["accounts"]["provision"]["server"] == "http://127.0.0.1:8"
+    assert Site.objects.get(name="k8s").identity == ""
+
+
+def moved_in(cluster: Cluster, *, identity: str) -> None:
+    """As if it had been launched on k8s, which a worker has found."""
+    Site.objects.filter(name="k8s").update(identity=identity)
+    Cluster.objects.filter(id=cluster.id).update(site=Site.objects.get(name="k8s"))
 
 
 def test_the_local_site_has_nothing_to_be_proved():
@@ -233,7 +302,7 @@ def test_without_an_installation_it_says_how_to_get_one(tmp_path: Path):
 def real(kubeconfig: Path) -> Iterator[Client]:
     """The devkube is a site; what is claimed there is let go of again."""
     site("add", "k8s", "--kubeconfig", str(kubeconfig))
-    settings = Site.objects.get().settings
+    settings = Site.objects.get(name="k8s").settings
     yield Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
     check.release(SiteSettings.parse({**settings, "installation": installation_id()}))
 
@@ -241,8 +310,8 @@ def real(kubeconfig: Path) -> Iterator[Client]:
 def checked_by_a_worker() -> Site:
     claimed = claim([Kind.SITE])
     assert claimed is not None
-    reconcile_site(claimed)
-    return Site.objects.get()
+    release(claimed, next_in=reconcile_site(claimed))
+    return Site.objects.get(name="k8s")
 
 
 @pytest.mark.kube
@@ -267,3 +336,52 @@ def test_a_proof_that_fails_is_recorded_and_told_by_exit_code(real: Client):
         site("check", "k8s", "--probe-image", "localhost/none:1")
     assert ended.value.code == 1
     assert Site.objects.get().isolation == "unknown"
+
+
+@pytest.mark.kube
+def test_a_site_is_known_by_what_a_worker_found(real: Client):
+    kube_system = real.get(paths.namespaces("kube-system"))
+    assert kube_system is not None
+    assert checked_by_a_worker().identity == kube_system["metadata"]["uid"]
+
+
+@pytest.mark.kube
+def test_another_kubernetes_is_claimed_once_no_clusters_are_left(real: Client, world: World):
+    home = world.launch()
+    moved_in(home, identity="home")
+    Work.objects.exclude(kind=Kind.SITE).delete()
+    found = checked_by_a_worker()
+    assert (found.ready, found.changed, found.identity) == (False, True, "home")
+    assert found.message.startswith("SITE_CHANGED: ")
+    assert real.get(paths.namespaces(check.CLAIM)) is None
+    Cluster.objects.update(phase=Phase.DELETED)
+    for _ in range(2):
+        wake(Kind.SITE, found.id)
+        found = checked_by_a_worker()
+    assert (found.ready, found.changed) == (True, False)
+    assert real.get(paths.namespaces(check.CLAIM)) is not None
+
+
+@pytest.mark.kube
+def test_a_site_that_changed_is_not_proved(real: Client):
+    Site.objects.update(identity="home")
+    with pytest.raises(CommandError, match="SITE_CHANGED"):
+        site("check", "k8s", "--probe-image", IMAGE)
+    assert Site.objects.get().isolation == "unknown"
+
+
+def test_what_brings_images_is_printed_to_be_applied(config: str, capsys: pytest.CaptureFixture[str]):
+    added("--kubeconfig", config, "--image-prefix", "registry.example/")
+    capsys.readouterr()
+    site("prepull", "k8s")
+    printed = capsys.readouterr().out
+    bodies = list(yaml.safe_load_all(printed))
+    assert "&id" not in printed
+    assert [body["kind"] for body in bodies] == ["Namespace", "DaemonSet"]
+    assert "registry.example/slipway-spark:" in str(bodies[1])
+
+
+def test_no_images_are_brought_to_this_machine():
+    site_put(name="local", kind="local")
+    with pytest.raises(CommandError, match="no images are brought there"):
+        site("prepull", "local")

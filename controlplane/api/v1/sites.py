@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.conf import settings
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -12,6 +11,7 @@ from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import rfc3339
 from controlplane.clusters.models import Site
 from controlplane.clusters.models.site import SiteKind
+from controlplane.clusters.sites import known_sites
 from tenants.access import require_scope
 
 
@@ -47,12 +47,9 @@ def site_json(site: Site) -> dict[str, Any]:
 class Sites(Endpoint):
     @operation("site.list", "Where clusters can run", {200: page_shape("Site", SiteOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
-        """As a worker last found them."""
+        """As a worker last found them. A site that none of one's tenants may use is not there."""
         require_scope(call.actor, "sites:read")
-        sites = Site.objects.all()
-        if not settings.FAKE_SITE:
-            sites = sites.exclude(kind=SiteKind.FAKE)
-        order = Order("name", str, newest_first=False)
+        sites, order = known_sites(call.actor), Order("name", str, newest_first=False)
         return answer(
             page(sites, call.query, order=order, to_json=lambda rows: [site_json(row) for row in rows])
         )

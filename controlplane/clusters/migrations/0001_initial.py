@@ -34,6 +34,10 @@ class Migration(migrations.Migration):
                 ('proof', models.CharField(blank=True, max_length=1000)),
                 ('proved_at', models.DateTimeField(null=True)),
                 ('removed_at', models.DateTimeField(null=True)),
+                ('identity', models.CharField(blank=True, max_length=64)),
+                ('changed', models.BooleanField(default=False)),
+                ('everyone', models.BooleanField(default=True)),
+                ('tenants', models.ManyToManyField(related_name='+', to='tenants.tenant')),
             ],
             options={
                 'constraints': [models.UniqueConstraint(condition=models.Q(('removed_at', None)), fields=('name',), name='site_name_is_taken_once')],

@@ -70,9 +70,11 @@ def _move(site: Site, *, replace: bool) -> None:
     """Nothing is known of where it leads now. A site that was never found may be corrected at any time."""
     there = _clusters_on(site)
     if there and not replace and (site.identity or site.ready_at):
-        was = f"is not the Kubernetes ({site.identity})" if site.identity else "is not known to be the Kubernetes"
+        known = f" ({site.identity})" if site.identity else ""
         raise Conflict(
-            "IN_USE", f"What {site.name} would lead to {was} that its {there} clusters are on. Delete them first."
+            "IN_USE",
+            f"{site.name} has {there} clusters, and this does not lead to the Kubernetes{known} that they are on. "
+            "Delete them first.",
         )
     site.identity, site.changed, site.ready, site.ready_at = "", False, False, None
     site.save(update_fields=["identity", "changed", "ready", "ready_at"])

@@ -19,6 +19,7 @@ from controlplane.clusters.operations import (
     resize_steps,
 )
 from controlplane.clusters.phases import FITS, GOAL_OF, SUPERSEDES, Phase, Verb
+from controlplane.clusters.sites import require_allowed
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates import launch
@@ -154,6 +155,8 @@ def require_possible(access: Access, cluster: Cluster, live: Operation | None, v
         raise Conflict("WRONG_PHASE", f"The cluster is {cluster.phase}; {verb} needs one of: {fitting}.")
     if verb in NEEDS_ACTIVE:
         access.require_active()
+    if verb is Verb.START:
+        require_allowed(cluster.site, cluster.tenant_id)
 
 
 def _press(cluster: Cluster, request: VerbRequest) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py site add | list | check | remove`: where clusters can run."""
+"""`manage.py site add | list | allow | check | prepull | remove`: where clusters can run."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -14,10 +15,10 @@ from rich.table import Table
 
 from controlplane.clusters.models import Site
 from controlplane.clusters.models.site import SiteKind
-from controlplane.clusters.services.sites import site_proved, site_put, site_remove
+from controlplane.clusters.services.sites import site_allow, site_moves, site_proved, site_put, site_remove
 from controlplane.management import site_options
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, names, prove
+from controlplane.provisioners.kubernetes import check, identity, names, prepull, prove
 from controlplane.provisioners.kubernetes.proof import Outcome
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
@@ -27,7 +28,9 @@ from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import ENVIRONMENT
 from templates.catalog import load
 from templates.images import image_of
+from templates.selectors import apps
 from tenants.errors import Invalid, NotFound, Refused
+from tenants.models import TenantState
 
 COLOURS = {Outcome.HOLDS: "green", Outcome.BROKEN: "red", Outcome.UNKNOWN: "yellow"}
 KEYS = tuple(ENVIRONMENT[name] for name in ("installation", "secret"))
@@ -35,6 +38,10 @@ KEYS = tuple(ENVIRONMENT[name] for name in ("installation", "secret"))
 PROBE_APP = "jupyterlab"
 ADD = """Register a Kubernetes cluster, or change how it is reached and what clusters get there. Everything that is not
 said is as it was for a new site. Secrets stay in their files: only the paths are written down."""
+ALLOW = """Say which tenants may launch there: those that are named and no others, or everyone, as on a new site. For
+the rest the site is not there. What they have there already runs on and can be stopped and deleted, not started."""
+PREPULL = """Print what brings the images of the apps to all machines of the site, so that no launch waits for them:
+a DaemonSet for `kubectl apply -f -`. Our own accounts make none. Print and apply it again after an upgrade."""
 CHECK = """Prove, by pods that try and must fail, that tenants are shut off from one another there; also that it can be
 reached, that our accounts may do what they need and no more, and that storage and DNS work. The verdict is kept
 and shown by the API. It leaves nothing behind. Exit code 0 when everything holds, 1 when something does not."""
@@ -49,11 +56,23 @@ class Command(BaseCommand):
         add = _action(actions, "add", "register a Kubernetes cluster, or change one", ADD)
         add.add_argument("name")
         site_options.add_arguments(add)
+        add.add_argument(
+            "--replace",
+            action="store_true",
+            help="the Kubernetes that it was is gone for good: give up what ran there, and take this one in its place",
+        )
+        allowing = _action(actions, "allow", "say which tenants may launch there", ALLOW)
+        allowing.add_argument("name")
+        who = allowing.add_mutually_exclusive_group(required=True)
+        who.add_argument("--tenant", action="append", metavar="TENANT")
+        who.add_argument("--everyone", action="store_true")
         examine = _action(actions, "check", "prove what is said of a site", CHECK)
         examine.add_argument("name")
         examine.add_argument(
             "--probe-image", default="", help="with a shell and Python or busybox; else that of notebooks"
         )
+        bring = _action(actions, "prepull", "print what brings images to a site in advance", PREPULL)
+        bring.add_argument("name")
         remove = _action(actions, "remove", "forget a site that has no clusters")
         remove.add_argument("name")
 
@@ -74,31 +93,40 @@ class Command(BaseCommand):
 
     def _list(self, options: dict[str, Any]) -> None:
         table = Table(box=None, pad_edge=False)
-        for heading in ("name", "kind", "ready", "isolation", "checked", "what is known"):
+        for heading in ("name", "kind", "tenants", "ready", "isolation", "checked", "what is known"):
             table.add_column(heading, overflow="fold")
         for site in _shown():
             checked = site.checked_at.strftime("%Y-%m-%d %H:%M") if site.checked_at else "never"
             ready = "yes" if site.ready else "no"
-            table.add_row(site.name, site.kind, ready, site.isolation, checked, site.message)
+            table.add_row(site.name, site.kind, _who(site), ready, site.isolation, checked, site.message)
         _print(table)
 
     def _add(self, options: dict[str, Any]) -> None:
         given = site_options.settings_of(options)
         parsed = _parsed(given)
-        site_put(name=options["name"], kind=SiteKind.KUBERNETES, settings=given)
+        _require_apps(given)
+        name, replace = options["name"], options["replace"]
+        found = identity.identity(parsed) if site_moves(name=name, settings=given) and not replace else ""
+        site_put(name=name, kind=SiteKind.KUBERNETES, settings=given, identity=found, replace=replace)
         self.stdout.write(f"{options['name']} is registered; a worker checks it within seconds.")
         if parsed.shares_accounts:
             self.stdout.write(check.SHARED)
         self.stdout.write(f"Isolation is unknown until it is tried: manage.py site check {options['name']}")
 
+    def _allow(self, options: dict[str, Any]) -> None:
+        site = site_allow(name=options["name"], tenants=None if options["everyone"] else options["tenant"])
+        self.stdout.write(f"{site.name} is for {_who(site)}.")
+
+    def _prepull(self, options: dict[str, Any]) -> None:
+        _require_key()
+        site = _kubernetes(options["name"], "no images are brought there")
+        bodies = prepull.prepull(_parsed(site.settings), load())
+        self.stdout.write(yaml.dump_all(bodies, Dumper=_Plain, sort_keys=False))
+
     def _check(self, options: dict[str, Any]) -> None:
         _require_key()
-        site = _named(options["name"])
-        if site.kind != SiteKind.KUBERNETES:
-            raise CommandError(
-                f"A site of kind {site.kind} shuts nobody off from anybody: nothing is to be proved."
-            )
-        parsed = _parsed(site.settings)
+        site = _kubernetes(options["name"], "it shuts nobody off from anybody, and nothing is to be proved")
+        parsed = _parsed({**site.settings, "identity": site.identity})
         proof = prove.prove(parsed, image=options["probe_image"] or _probe_image(parsed))
         site_proved(site=site, isolation=proof.isolation, proof=proof.message)
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -126,6 +154,13 @@ class Command(BaseCommand):
                 f"No other installation can use it while it has a namespace {check.CLAIM}, which could not be "
                 f"deleted now ({error.message})."
             )
+
+
+class _Plain(yaml.SafeDumper):
+    """For people, who read no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _action(actions: Any, name: str, words: str, more: str = "") -> argparse.ArgumentParser:
@@ -159,6 +194,26 @@ def _named(name: str) -> Site:
     if site is None:
         raise NotFound
     return site
+
+
+def _kubernetes(name: str, otherwise: str) -> Site:
+    site = _named(name)
+    if site.kind != SiteKind.KUBERNETES:
+        raise CommandError(f"{name} is a site of kind {site.kind}: {otherwise}.")
+    return site
+
+
+def _who(site: Site) -> str:
+    if site.everyone:
+        return "everyone"
+    there = site.tenants.exclude(state=TenantState.DELETED).order_by("name")
+    return ", ".join(there.values_list("name", flat=True)) or "nobody"
+
+
+def _require_apps(given: dict[str, Any]) -> None:
+    known = {app.name for app in load()} | set(apps().values_list("name", flat=True))
+    if strange := sorted(set(given.get("apps", ())) - known):
+        raise CommandError(f"There is no app {', '.join(strange)}; there is: {', '.join(sorted(known))}.")
 
 
 def _probe_image(parsed: SiteSettings) -> str:

@@ -5,18 +5,19 @@ A namespace that holds nothing stands for our claim on the whole site, and is wh
 
 import time
 from collections.abc import Iterable
-from functools import cache, partial
+from functools import lru_cache, partial
 
 from controlplane.provisioners.base import CALL_SECONDS, Permanent, SiteVerdict, Temporary
-from controlplane.provisioners.kubernetes import names, paths, permissions
+from controlplane.provisioners.kubernetes import identity, names, paths, permissions
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body, cut
+from controlplane.provisioners.kubernetes.identity import belongs_to, changed, identity_by, owner_of
 from controlplane.provisioners.kubernetes.manifests import ours
 from controlplane.provisioners.kubernetes.permissions import PERMISSIONS, Right
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.provisioners.kubernetes.together import all_of, within
 
-CLAIM = f"{names.PREFIX}site"
+CLAIM = identity.CLAIM
 # ValidatingAdmissionPolicy is stable since then.
 OLDEST = (1, 30)
 REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -27,6 +28,7 @@ MOST_LISTED = 6
 # Of everybody's namespaces the one where most is to be had.
 FOREIGN = "kube-system"
 SHARED = "One account does all of Slipway's work here; deploy/kubernetes has one for each kind of work."
+MOST_CLIENTS = 64
 
 
 def check(settings: SiteSettings) -> SiteVerdict:
@@ -36,7 +38,10 @@ def check(settings: SiteSettings) -> SiteVerdict:
 
 
 def _check(settings: SiteSettings) -> SiteVerdict:
-    version = version_of(settings)
+    version, found = version_of(settings), _identity(settings)
+    if settings.identity not in {"", found}:
+        other = changed(settings.identity, found)
+        return SiteVerdict(False, "unknown", f"{other.reason}: {other.message}", found)
     claimed = claim(settings)
     lacking = missing(settings, CLAIM)
     until = time.monotonic() + BINDING_SECONDS
@@ -46,9 +51,16 @@ def _check(settings: SiteSettings) -> SiteVerdict:
     if lacking:
         # Somebody may have taken the bindings away.
         make(settings, permissions.bindings(CLAIM, settings))
-        return SiteVerdict(False, "unknown", lacking_words(lacking))
+        return SiteVerdict(False, "unknown", lacking_words(lacking), found)
     shared = f" {SHARED}" if settings.shares_accounts else ""
-    return SiteVerdict(True, "unknown", f"Kubernetes {version}.{shared}")
+    return SiteVerdict(True, "unknown", f"Kubernetes {version}.{shared}", found)
+
+
+def _identity(settings: SiteSettings) -> str:
+    """Of where the files lead now, and not of where they led when this process first read them."""
+    account = client(settings.reach("namespaces"))
+    account.renew(account.access())
+    return identity_by(account)
 
 
 def version_of(settings: SiteSettings) -> str:
@@ -78,13 +90,8 @@ def claim(settings: SiteSettings) -> bool:
         raise Temporary(
             "NAMESPACE_GOING", f"{CLAIM} is being removed; the site can be claimed once it is gone"
         )
-    owner = (about.get("labels") or {}).get(names.INSTALLATION)
-    if owner != settings.installation:
-        raise Permanent(
-            "SITE_BELONGS_TO_ANOTHER",
-            f"Another installation of Slipway ({cut(str(owner), 40)}) works on this Kubernetes; this one is "
-            f"{settings.installation}. If that one is gone for good, delete the namespace {CLAIM}.",
-        )
+    if (owner := owner_of(found)) != settings.installation:
+        raise Permanent("SITE_BELONGS_TO_ANOTHER", belongs_to(owner, settings))
     return new
 
 
@@ -202,6 +209,6 @@ def listed(rights: Iterable[Right]) -> str:
     return ", ".join(words[:MOST_LISTED]) + more
 
 
-@cache
+@lru_cache(MOST_CLIENTS)
 def client(reach: Reach) -> Client:
     return Client(reach, purpose="check")

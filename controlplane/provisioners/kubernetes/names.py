@@ -6,6 +6,9 @@ from uuid import UUID
 
 PREFIX = "slipway-"
 MANAGED_BY = "slipway"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+# What an object of ours is for.
+COMPONENT = "app.kubernetes.io/component"
 
 INSTALLATION = "slipway/installation"
 TENANT = "slipway/tenant"
@@ -18,8 +21,10 @@ ROLE = "slipway/role"
 # On the pods of a gateway, in a namespace that the site admin has labelled so: they may open pages.
 GATEWAY = "slipway/gateway"
 
-# Annotations. Of a cluster's root: the last run that was ended. Of a run's root: births that were cleared away.
+# Annotations. Of a cluster's root: the last run that was ended, and the nodes that were given a volume, which is
+# absent until a run was applied. Of a run's root: births that were cleared away.
 ENDED_RUN = "slipway/ended-run"
+VOLUMES = "slipway/volumes"
 SPENT = "slipway/spent-births"
 # Of a pod: seconds that its drain may take, and what we wrote when we made it.
 DRAINING = "slipway/draining"

@@ -15,7 +15,6 @@ Body = dict[str, Any]
 # Where the shipped accounts live: not a namespace of ours, or whoever may start pods there could be any of them.
 HOME = "slipway"
 RBAC = "rbac.authorization.k8s.io"
-MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def bindings(namespace: str, settings: SiteSettings) -> list[Body]:
 
 
 def _binding(namespace: str, account: str, installation: str) -> Body:
-    labels = {MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: installation}
+    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: installation}
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding",

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, isolation, names, paths, permissions, probes
+from controlplane.provisioners.kubernetes import check, identity, isolation, names, paths, permissions, probes
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body
 from controlplane.provisioners.kubernetes.exec import Ran, run
@@ -63,6 +63,7 @@ def prove(settings: SiteSettings, *, image: str) -> Proof:
 
     Raises Temporary where the site cannot be asked, Permanent where it is not ours: then nothing was found out.
     """
+    identity.require(settings)
     version = check.version_of(settings)
     check.claim(settings)
     clear_leftovers(settings)

@@ -40,17 +40,28 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Which machines nodes may be on, and of which StorageClass their volumes are; "" is the site's default one."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    storage_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteSettings:
     """installation: ours, 16 hexadecimal digits; whoever finds another one on our namespaces stays away.
+    identity: of the Kubernetes that is meant; "" is whichever is found.
 
     accounts: account -> how it reaches the API server; one that is missing uses `provision`. image_prefix goes
     before the name of every image. storage_class "" is the site's default one; shared_storage_class "" means that
     there is no folder shared within a tenant. cpu_burst: CPU limit over CPU request. egress: CIDRs that nodes may
-    speak to beside their cluster and DNS.
+    speak to beside their cluster and DNS. apps: app -> what takes the place of the placement of all others.
     """
 
     installation: str
     accounts: Mapping[str, Reach]
+    identity: str = ""
     image_prefix: str = "localhost/"
     image_pull_policy: str = "IfNotPresent"
     storage_class: str = ""
@@ -62,6 +73,7 @@ class SiteSettings:
     cpu_burst: int = 4
     egress: tuple[str, ...] = ()
     dns_cidrs: tuple[str, ...] = ()
+    apps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "SiteSettings":
@@ -80,11 +92,23 @@ class SiteSettings:
             )
         for name in ("tolerations", "egress", "dns_cidrs"):
             values[name] = tuple(values.get(name, ()))
+        for name, placement in values.get("apps", {}).items():
+            if strange := set(placement) - set(Placement.__dataclass_fields__):
+                raise SettingsInvalid(f"apps.{name} has no setting {', '.join(sorted(strange))}.")
         accounts = {name: Reach.parse(value, f"accounts.{name}") for name, value in reaches.items()}
         return cls(accounts=accounts, **values)
 
     def reach(self, account: str) -> Reach:
         return self.accounts.get(account, self.accounts["provision"])
+
+    def placement(self, app: str) -> Placement:
+        """Of the nodes of this app: what was said for it, and for the rest what was said for all."""
+        own = self.apps.get(app, {})
+        return Placement(
+            node_selector=own.get("node_selector", self.node_selector),
+            tolerations=tuple(own.get("tolerations", self.tolerations)),
+            storage_class=own.get("storage_class", self.storage_class),
+        )
 
     @property
     def shares_accounts(self) -> bool:

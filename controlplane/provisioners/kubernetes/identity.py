@@ -1,0 +1,117 @@
+"""Which Kubernetes an API server is of and whose, and clients that speak to no other one.
+
+How a site is reached may come to mean another Kubernetes: a context is pointed elsewhere, a name in the DNS moves.
+What is not there is then not gone, and what would be made there is made twice.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.kubernetes import client, names, paths
+from controlplane.provisioners.kubernetes.accounts import Clients
+from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.errors import Body, cut
+from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
+
+# It cannot be deleted, so this is one Kubernetes for as long as its state is.
+OLDEST_NAMESPACE = "kube-system"
+# Stands for our claim on the whole site.
+CLAIM = f"{names.PREFIX}site"
+CHANGED = "SITE_CHANGED"
+CHANGED_DELAY = 30.0
+# The accounts whose answers say that something is gone, and those that make things.
+VOUCHED = ("provision", "namespaces")
+
+
+def identity(settings: SiteSettings) -> str:
+    """Of the Kubernetes that the files of the account `namespaces` lead to now. Raises Temporary, Permanent."""
+    return identity_by(Client(settings.reach("namespaces"), purpose="identity"))
+
+
+def identity_by(account: Client) -> str:
+    found = account.get(paths.namespaces(OLDEST_NAMESPACE)) or {}
+    uid = str(found.get("metadata", {}).get("uid") or "")
+    if not uid:
+        raise Temporary("SITE_UNREACHABLE", f"what answers has no namespace {OLDEST_NAMESPACE}")
+    return cut(uid, 64)
+
+
+def changed(was: str, found: str) -> Temporary:
+    return Temporary(
+        CHANGED,
+        f"this is another Kubernetes ({found}) than the one that the site's clusters are on ({was}); nothing is asked "
+        "of it. Point the site at that one again, or, where it is gone for good with all that ran there, take this "
+        "one in its place by `site add` with --replace.",
+        delay=CHANGED_DELAY,
+    )
+
+
+def owner(account: Client) -> str | None:
+    """The installation whose Kubernetes this is by its claim; None: nobody has claimed it."""
+    found = account.get(paths.namespaces(CLAIM))
+    return owner_of(found) if found else None
+
+
+def owner_of(claim: Body) -> str:
+    return cut(str((claim["metadata"].get("labels") or {}).get(names.INSTALLATION)), 40)
+
+
+def belongs_to(other: str, settings: SiteSettings) -> str:
+    return (
+        f"Another installation of Slipway ({other}) works on this Kubernetes; this one is "
+        f"{settings.installation}. If that one is gone for good, delete the namespace {CLAIM}."
+    )
+
+
+def require(settings: SiteSettings) -> None:
+    """Raises Temporary SITE_CHANGED unless it is the one that is expected, as far as that is known, and
+    SITE_BELONGS_TO_ANOTHER when another installation has claimed it.
+    """
+    account = Client(settings.reach("namespaces"), purpose="identity")
+    found = identity_by(account) if settings.identity else ""
+    if found != settings.identity:
+        raise changed(settings.identity, found)
+    other = owner(account)
+    if other not in {None, settings.installation}:
+        raise Temporary("SITE_BELONGS_TO_ANOTHER", belongs_to(str(other), settings), delay=CHANGED_DELAY)
+
+
+class VouchedClient(Client):
+    """Each time it begins to speak to an API server, also in the middle of a call, it first makes sure of `vouch`."""
+
+    def __init__(self, reach: Reach, *, purpose: str, vouch: Callable[[], None]) -> None:
+        super().__init__(reach, purpose=purpose)
+        self._vouch, self._vouching = vouch, threading.Lock()
+        self._vouched: object = None
+
+    def _door(self) -> "client._Door":
+        door = super()._door()
+        if door is not self._vouched:
+            self._make_sure(door)
+        return door
+
+    def _make_sure(self, door: "client._Door") -> None:
+        with self._vouching:
+            if door is self._vouched:
+                return
+            try:
+                self._vouch()
+            except BaseException:
+                # What it was opened by may be mended meanwhile.
+                self.renew(door.access)
+                raise
+            self._vouched = door
+
+
+class VouchedClients(Clients):
+    """Accounts that only look on can do no harm elsewhere, and the processes that hold them may hold no other."""
+
+    def __init__(self, settings: SiteSettings) -> None:
+        super().__init__(settings)
+        vouch = partial(require, settings)
+        self._made = {
+            account: VouchedClient(settings.reach(account), purpose=account, vouch=vouch)
+            for account in VOUCHED
+        }
