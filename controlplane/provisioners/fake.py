@@ -39,6 +39,7 @@ class _Cluster:
     tenant_id: UUID
     nodes: dict[Key, ObservedNode] = field(default_factory=dict)
     spent: set[Key] = field(default_factory=set)
+    volumes: set[str] = field(default_factory=set)
 
 
 class FakeProvisioner:
@@ -78,7 +79,7 @@ class FakeProvisioner:
 
     def apply(self, desired: Desired) -> None:
         with self._call("apply"):
-            if self.data_lost and desired.has_data:
+            if self.data_lost and desired.with_data:
                 raise Permanent("STORAGE_LOST", "the volumes of this cluster are gone")
             if desired.run <= self._ended.get(desired.cluster.id, 0):
                 return
@@ -86,6 +87,8 @@ class FakeProvisioner:
             wanted = {(desired.run, node.name, node.birth): node for node in desired.nodes}
             for key in [key for key in cluster.nodes if key[0] == desired.run and key not in wanted]:
                 self._drop(desired.cluster.id, cluster, key)
+            cluster.volumes = {name for name in cluster.volumes if desired.is_kept(name)}
+            cluster.volumes |= {node.name for node in desired.nodes}
             for key, node in wanted.items():
                 self._make(desired.cluster.id, cluster, key, node)
 
@@ -182,7 +185,9 @@ class FakeProvisioner:
 
     def _observed(self, cluster_id: UUID) -> Observed:
         found = self._clusters.get(cluster_id)
-        return Observed(exists=found is not None, nodes=tuple(found.nodes.values()) if found else ())
+        if found is None:
+            return Observed(exists=False)
+        return Observed(exists=True, nodes=tuple(found.nodes.values()), volumes=frozenset(found.volumes))
 
     def _make(self, cluster_id: UUID, cluster: _Cluster, key: Key, node: DesiredNode) -> None:
         older = [other for other in cluster.nodes if other[1] == node.name and other != key]

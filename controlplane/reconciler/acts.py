@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from controlplane.clusters.models import Event
 from controlplane.clusters.secrets import run_secret
-from controlplane.provisioners.base import Desired, DesiredNode, NodeRef
+from controlplane.provisioners.base import Desired, DesiredNode, NodeRef, NodeState
 from controlplane.reconciler import logs
+from controlplane.reconciler.observations import EVENTS
 from controlplane.reconciler.scope import Learned, Scope
 from controlplane.reconciler.view import Act, Place, Step
 from tenants.quota import limit_rows
@@ -54,9 +56,20 @@ def desired(scope: Scope, step: Step) -> Desired:
             )
             for place in nodes
         ),
+        keeps=frozenset(place.name for place in step.places if not (place.leaving and place.ending)),
         has_data=scope.cluster.ready_at is not None,
+        used=_used(scope, step),
         secrets={name: run_secret(scope.cluster, name) for name in scope.launch.app.secrets},
     )
+
+
+def _used(scope: Scope, step: Step) -> frozenset[str]:
+    """The nodes that were ready once, of a cluster that never was. Of first births nothing has to be asked."""
+    first = step.run == 1 and not any(place.seen or place.birth > 1 for place in step.places)
+    if first or scope.cluster.ready_at is not None:
+        return frozenset()
+    ready = Event.objects.filter(cluster=scope.cluster, kind=EVENTS[NodeState.READY])
+    return frozenset(ready.values_list("node", flat=True))
 
 
 def _refs(step: Step) -> list[NodeRef]:

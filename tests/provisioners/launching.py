@@ -71,7 +71,8 @@ def desired(
         DesiredNode(f"worker-{index}", 1, "worker", "worker", index, EACH) for index in range(count)
     )
     launch = Launch(body, (Group("worker", "worker", count, EACH),))
-    return Desired(of, run, fields.pop("generation", 1), launch, nodes, **fields)
+    kept = fields.pop("keeps", frozenset(node.name for node in nodes))
+    return Desired(of, run, fields.pop("generation", 1), launch, nodes, keeps=kept, **fields)
 
 
 def reborn(wish: Desired, birth: int) -> Desired:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Desired, Load
+from controlplane.provisioners.base import ClusterRef, Desired, Load, Temporary
 from controlplane.provisioners.kubernetes import manifests, names, paths
 from templates import catalog
 from templates.schema import App, Hooks
@@ -20,6 +20,7 @@ from tests.provisioners.launching import (
     first,
     hook,
     make_ready,
+    reborn,
     removed,
     role,
     states,
@@ -108,6 +109,25 @@ def test_what_lies_at_home_outlives_a_stop(here: Pods):
     until(lambda: not states(here.site, wish.cluster))
     make_ready(here.site, replace(wish, run=2, has_data=True))
     assert here.shell(wish.cluster, "worker-0", "cat $HOME/note; ls $SLIPWAY_DIR_WORK") == "kept\n"
+
+
+def test_a_node_that_is_shrunk_away_leaves_nothing_to_the_next_of_its_name(here: Pods):
+    wish = desired(cluster(here.site), 2)
+    make_ready(here.site, wish)
+    here.shell(wish.cluster, "worker-1", "echo old > $HOME/note")
+    here.site.apply(replace(wish, nodes=wish.nodes[:1], keeps=frozenset({"worker-0"}), generation=2))
+    grown = replace(wish, nodes=(wish.nodes[0], *reborn(wish, 2).nodes[1:]), generation=3, has_data=True)
+    until(lambda: tried(here, grown) and states(here.site, wish.cluster).get(("worker-1", 2)) == "ready")
+    assert here.shell(wish.cluster, "worker-1", "ls $HOME") == ""
+
+
+def tried(here: Pods, wish: Desired) -> bool:
+    """Whether it could be applied now."""
+    try:
+        here.site.apply(wish)
+    except Temporary:
+        return False
+    return True
 
 
 def test_clusters_of_a_tenant_share_a_folder_where_the_site_has_one(kubeconfig: Path):

@@ -1,12 +1,12 @@
 """Making what exists of one run what it should be. Everything is a POST that may find its object there already."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from controlplane.provisioners.base import Desired, DesiredNode, Permanent
+from controlplane.provisioners.base import Desired, DesiredNode, Permanent, Temporary
 from controlplane.provisioners.kubernetes import manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
@@ -27,11 +27,12 @@ def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
     mounted = Payload.of(desired, given.values())
     root = _root(client, settings, desired)
     if root.ended >= desired.run:
+        # Silently, here and below: whoever asks for what is over has lost his lease, and cannot record that it was
+        # done. One who has not looks again in some seconds. An error would hold his deadline up for nothing.
         return
     root = roots.mark_ended(client, root, desired.cluster, desired.run - 1)
     found = Survey() if root.made else survey(client, settings, desired.cluster, roots=False)
-    if desired.has_data:
-        _check_data(desired, root, found)
+    _check_data(desired, root, found)
     run = roots.run_root(client, settings, desired, root)
     if run.generation > desired.generation:
         # A later wish was here before us.
@@ -44,20 +45,20 @@ def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
 
 
 def _root(client: Client, settings: SiteSettings, desired: Desired) -> ClusterRoot:
-    """Of a cluster that was ready once it has to be there already: nothing else knows what volumes it had."""
-    cluster, wanted = desired.cluster, _with_volume(desired)
-    if desired.has_data and wanted:
+    """Where there is data it has to be there already: nothing else knows what volumes the cluster had."""
+    cluster = desired.cluster
+    if _with_volume(desired.with_data):
         found = roots.find(client, settings, cluster)
         if found is None:
             raise _lost("everything that belonged to this cluster is gone")
         return found
-    volumes = [node.name for node in wanted]
+    volumes = [node.name for node in _with_volume(desired.nodes)]
     return roots.cluster_root(client, settings, cluster, ended=desired.run - 1, volumes=volumes)
 
 
 def _check_data(desired: Desired, root: ClusterRoot, found: Survey) -> None:
     """Raises Permanent STORAGE_LOST."""
-    wanted = _with_volume(desired)
+    wanted = _with_volume(desired.with_data)
     if wanted and root.volumes is None:
         raise _lost("the record of this cluster's volumes is gone")
     sound = {label(body, names.NODE) for body in found.volumes if _is_sound(body)}
@@ -70,12 +71,18 @@ def _lost(why: str) -> Permanent:
     return Permanent("STORAGE_LOST", why)
 
 
+def _going(nodes: Iterable[str]) -> Temporary:
+    return Temporary(
+        "VOLUME_GOING", f"the former volume of {', '.join(nodes)} is just being removed", delay=1
+    )
+
+
 def _is_sound(volume: Body) -> bool:
     return not is_leaving(volume) and (volume.get("status") or {}).get("phase") != "Lost"
 
 
-def _with_volume(desired: Desired) -> list[DesiredNode]:
-    return [node for node in desired.nodes if node.each.storage]
+def _with_volume(nodes: Iterable[DesiredNode]) -> list[DesiredNode]:
+    return [node for node in nodes if node.each.storage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +112,22 @@ class _Making:
         return late
 
     def finish(self) -> None:
-        """The pods; and what is not listed any more goes."""
+        """The pods; and what is not listed any more goes. Raises Temporary after that, where a pod has to wait."""
         unlisted = self._unlisted()
         self._note(unlisted)
         self._note_volumes()
+        # Before their pods: as long as one of these is seen, whoever was cut off here is sent here again. A volume
+        # in use goes when its pod has gone.
         all_of(self._surplus_volumes())
         ends: list[Call] = [
             partial(self.client.delete, paths.pods(self.place, about["name"]), uid=about["uid"])
             for about in (body["metadata"] for body in unlisted if not is_leaving(body))
         ]
-        all_of([*ends, *self._pods()])
+        born, going = self._born(), self._going_volumes()
+        makes: list[Call] = [partial(self._create_pod, node) for node in born if node.name not in going]
+        all_of([*ends, *makes])
+        if waiting := [node.name for node in born if node.name in going]:
+            raise _going(waiting)
 
     def _needs(self) -> list[Call]:
         settings, desired, owner = self.settings, self.desired, self.run.body
@@ -130,32 +143,46 @@ class _Making:
         }
         there = {label(body, names.NODE) for body in self.found.volumes}
         volumes = [
-            partial(
-                self._create,
-                paths.volumes(self.place),
-                manifests.volume(settings, desired, node, self.root.body),
-            )
-            for node in _with_volume(desired)
+            partial(self._create_volume, node)
+            for node in _with_volume(desired.nodes)
             if node.name not in there
         ]
         return [*(partial(self._create, path(self.place), body) for path, body in bodies.items()), *volumes]
 
-    def _pods(self) -> list[Call]:
+    def _create_volume(self, node: DesiredNode) -> None:
+        """Raises Temporary when the name still belongs to one that is on its way out."""
+        body = manifests.volume(self.settings, self.desired, node, self.root.body)
+        try:
+            self.client.create(paths.volumes(self.place), body)
+        except AlreadyExists:
+            found = self.client.get(paths.volumes(self.place, body["metadata"]["name"]))
+            if found is None or self._is_going(found):
+                raise _going([node.name]) from None
+
+    def _going_volumes(self) -> set[str]:
+        """The nodes whose name is still on a volume of before: what they are to have is not there yet."""
+        going = {label(body, names.NODE) for body in self.found.volumes if self._is_going(body)}
+        return going & {node.name for node in _with_volume(self.desired.nodes)}
+
+    def _is_going(self, volume: Body) -> bool:
+        """Or will be: what belongs to a root that is no more is collected."""
+        owners = {owner["uid"] for owner in volume["metadata"].get("ownerReferences") or []}
+        return is_leaving(volume) or self.root.body["metadata"]["uid"] not in owners
+
+    def _born(self) -> list[DesiredNode]:
         """A name that is taken is taken by what we want, or by an older birth whose going will be told."""
-        now = datetime.now(UTC)
         taken = {label(body, names.NODE) for body in self.found.pods}
         spent = self.run.spent
         return [
-            partial(
-                self._create,
-                paths.pods(self.place),
-                pods.pod(
-                    self.settings, self.desired, node, self.given[node.name], self.mounted, self.run.body, now
-                ),
-            )
+            node
             for node in self.desired.nodes
             if node.name not in taken and spent.get(node.name, 0) < node.birth
         ]
+
+    def _create_pod(self, node: DesiredNode) -> None:
+        given, now = self.given[node.name], datetime.now(UTC)
+        body = pods.pod(self.settings, self.desired, node, given, self.mounted, self.run.body, now)
+        self._create(paths.pods(self.place), body)
 
     def _create(self, path: str, body: Body) -> None:
         try:
@@ -180,30 +207,21 @@ class _Making:
 
     def _note_volumes(self) -> None:
         """Before a node can be ready that has one, so that a volume which is missed later is known to be lost."""
-        had = self.root.volumes or frozenset()
-        gone = {label(body, names.NODE) for body in self._surplus()}
-        volumes = had - gone | {node.name for node in _with_volume(self.desired)}
+        had = {name for name in self.root.volumes or () if self.desired.is_kept(name)}
+        made = {node.name for node in _with_volume(self.desired.nodes)} - self._going_volumes()
+        volumes = frozenset(had | made)
         if volumes != self.root.volumes:
-            noted = {manifests.VOLUMES: manifests.spelled(volumes)}
+            noted = {names.VOLUMES: manifests.spelled(volumes)}
             roots.annotate(self.client, self.desired.cluster, self.root.body, noted)
 
-    def _surplus(self) -> list[Body]:
-        """Volumes of nodes that were shrunk away: nobody holds a claim on their storage any more.
-
-        Only before a run has had any pod is it certain that every node is listed. Later some may wait to be made
-        again.
-        """
-        nodes = self.desired.nodes
-        counts = {group.name: group.count for group in self.desired.launch.groups}
-        complete = all(sum(node.group == name for node in nodes) == counts[name] for name in counts)
-        begun = self.run.spent or any(run_of(body) == self.desired.run for body in self.found.pods)
-        if begun or not complete:
-            return []
-        listed = {node.name for node in nodes}
-        return [body for body in self.found.volumes if label(body, names.NODE) not in listed]
-
     def _surplus_volumes(self) -> list[Call]:
+        """Of nodes that were shrunk away: nobody holds a claim on their storage any more."""
         return [
-            partial(self.client.delete, paths.volumes(self.place, about["name"]), uid=about["uid"])
-            for about in (body["metadata"] for body in self._surplus())
+            partial(
+                self.client.delete,
+                paths.volumes(self.place, body["metadata"]["name"]),
+                uid=body["metadata"]["uid"],
+            )
+            for body in self.found.volumes
+            if not is_leaving(body) and not self.desired.is_kept(label(body, names.NODE))
         ]

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from controlplane.provisioners.base import ClusterRef, DrainReport, NodeRef, NodeState, Outcome, Temporary
+from controlplane.provisioners.answers import count, facts
+from controlplane.provisioners.base import (
+    ClusterRef,
+    DrainReport,
+    NodeRef,
+    NodeState,
+    Outcome,
+    Permanent,
+    Temporary,
+)
 from controlplane.provisioners.kubernetes import inside, names, paths, sights
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.survey import birth_of
 from controlplane.provisioners.kubernetes.together import all_of
-from controlplane.provisioners.local.probing import count, facts
 
 Body = dict[str, Any]
 
@@ -74,6 +82,13 @@ class Reports:
                     self._known.popitem(last=False)
         return report
 
+    def of_all(self, pods: Sequence[Body]) -> list[DrainReport | None]:
+        """Of each in order; those that have to be asked are asked at once."""
+        asked = [pod for pod in pods if sights.may_be_drained(pod)]
+        reports = all_of([partial(self.of, pod) for pod in asked])
+        told = {pod["metadata"]["uid"]: report for pod, report in zip(asked, reports, strict=True)}
+        return [told.get(pod["metadata"]["uid"]) for pod in pods]
+
     def _read(self, pod: Body) -> DrainReport | None:
         about = pod["metadata"]
         # No pipe that never ends, and nothing that lies elsewhere.
@@ -81,7 +96,7 @@ class Reports:
         command = ["/bin/sh", "-c", f"{plain} && exec head -c {MOST_BYTES} {inside.REPORT}"]
         try:
             ran = self._accounts.run(about["namespace"], about["name"], command, seconds=READ_SECONDS)
-        except Temporary:
+        except (Temporary, Permanent):
             # It drains as far as anybody knows, and is asked again.
             return None
         return parsed(ran.stdout) if ran.exit_code == 0 else None

@@ -4,8 +4,11 @@ Written here because it must be bounded, usable from any thread and sure of the 
 """
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -54,7 +57,7 @@ def run(
     query += [("stdout", "1"), ("stderr", "1"), *([("stdin", "1")] if stdin else [])]
     path = f"{paths.pod_exec(namespace, pod)}?{urlencode(query)}"
     try:
-        talk = _call(client, path, min(seconds, CONNECT_SECONDS), again=True)
+        talk = _call(client, path, until, again=True)
     except websocket.WebSocketBadStatusException as refused:
         raise _why(_refusal(refused)) from None
     except (OSError, websocket.WebSocketException) as error:
@@ -70,25 +73,28 @@ def run(
         _hang_up(talk)
 
 
-def _call(client: Client, path: str, seconds: float, *, again: bool) -> websocket.WebSocket:
+def _call(client: Client, path: str, until: float, *, again: bool) -> websocket.WebSocket:
     access = client.access()
     try:
-        return _connect(access, path, seconds)
+        return _connect(access, path, until)
     except websocket.WebSocketBadStatusException as refused:
         if refused.status_code != 401 or not again:
             raise
     client.renew(access)
-    return _call(client, path, seconds, again=False)
+    return _call(client, path, until, again=False)
 
 
-def _connect(access: Access, path: str, seconds: float) -> websocket.WebSocket:
+def _connect(access: Access, path: str, until: float) -> websocket.WebSocket:
     host = f"[{access.host}]" if ":" in access.host else access.host
-    connected = access.connect(seconds)
+    connected = access.connect(min(_left(until), CONNECT_SECONDS))
+    # Each piece of the handshake has its time, and there is no bound to how many there are.
+    late = threading.Timer(_left(until), _cut_off, [connected])
+    late.start()
     try:
         # A socket of ours: nothing of the environment, no proxy above all, has a say in where this goes.
         return websocket.create_connection(
             f"ws://{host}:{access.port}{access.prefix}{path}",
-            timeout=seconds,
+            timeout=min(_left(until), CONNECT_SECONDS),
             socket=connected,
             header=access.headers(),
             subprotocols=[NEWER, OLDER],
@@ -99,6 +105,15 @@ def _connect(access: Access, path: str, seconds: float) -> websocket.WebSocket:
     except BaseException:
         connected.close()
         raise
+    finally:
+        late.cancel()
+
+
+def _cut_off(connected: socket.socket) -> None:
+    """Whoever reads from it in another thread reads no more."""
+    with suppress(OSError):
+        # Not the TLS socket's own: that one takes itself apart while the other thread reads.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 def _hang_up(talk: websocket.WebSocket) -> None:
@@ -152,7 +167,7 @@ def _say(talk: websocket.WebSocket, stdin: bytes, until: float) -> None:
 def _left(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
-        raise TimeoutError
+        raise TimeoutError("there was no time left")
     return left
 
 

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T", covariant=True)
@@ -19,8 +19,8 @@ class Source(Protocol[T]):
     def close(self) -> None: ...
 
 
-def heard(source: Source[S], every: float) -> Generator[S | None, None, None]:
-    """What the source gives, and None after each `every` seconds without any; ends, and fails, with it.
+def heard(source: Source[S], pause: Callable[[], float]) -> Generator[S | None, None, None]:
+    """What the source gives, and None whenever it gave none for `pause` seconds; ends, and fails, with it.
 
     Who stops listening closes the source, and the thread that reads it ends.
     """
@@ -31,7 +31,7 @@ def heard(source: Source[S], every: float) -> Generator[S | None, None, None]:
     try:
         while True:
             try:
-                piece = box.get(timeout=every)
+                piece = box.get(timeout=pause())
             except queue.Empty:
                 yield None
                 continue

@@ -47,7 +47,7 @@ def _rooted(accounts: Accounts, settings: SiteSettings, troubles: list[Temporary
 
 
 def _read(client: Client, settings: SiteSettings, troubles: list[Temporary], place: str) -> set[Whose]:
-    wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.CLUSTER_ROOT}
+    wanted = {**manifests.ours(settings), names.COMPONENT: manifests.CLUSTER_ROOT}
     try:
         _bury(client, settings, place)
         found = client.list(paths.config_maps(place), labels=wanted).items
@@ -60,7 +60,7 @@ def _read(client: Client, settings: SiteSettings, troubles: list[Temporary], pla
 
 def _sweep(client: Client, settings: SiteSettings, place: str, clusters: list[Body]) -> None:
     """Remove what is left of runs that were ended: whoever ended them may have died before he was done."""
-    wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.RUN_ROOT}
+    wanted = {**manifests.ours(settings), names.COMPONENT: manifests.RUN_ROOT}
     ended = {label(body, names.CLUSTER): ClusterRoot(body, made=False).ended for body in clusters}
     for body in client.list(paths.config_maps(place), labels=wanted).items:
         if not is_leaving(body) and run_of(body) <= ended.get(label(body, names.CLUSTER), -1):
@@ -70,7 +70,7 @@ def _sweep(client: Client, settings: SiteSettings, place: str, clusters: list[Bo
 
 def _bury(client: Client, settings: SiteSettings, place: str) -> None:
     """Remove the tombstones that have stood long enough."""
-    wanted = {**manifests.ours(settings), manifests.COMPONENT: manifests.TOMBSTONE}
+    wanted = {**manifests.ours(settings), names.COMPONENT: manifests.TOMBSTONE}
     now = datetime.now(UTC)
     for about in (body["metadata"] for body in client.list(paths.leases(place), labels=wanted).items):
         if now - datetime.fromisoformat(about["creationTimestamp"]) > MOURNING:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from controlplane.provisioners.answers import count, facts
 from controlplane.provisioners.base import ClusterRef, Load, NodeRef, Permanent, Temporary
 from controlplane.provisioners.kubernetes import inside, names
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.together import all_of
-from controlplane.provisioners.local.probing import count, facts
 
 SECONDS = 4.0
 ANSWERS = {0: True, 1: False}

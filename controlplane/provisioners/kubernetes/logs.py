@@ -40,7 +40,7 @@ def follow(client: Client, namespace: str, pod: str) -> Iterator[bytes]:
     query = {"container": CONTAINER, "follow": "1", "tailLines": "0"}
     while True:
         try:
-            with closing(heard(client.stream(path, **query), TICK_SECONDS)) as pieces:
+            with closing(heard(client.stream(path, **query), lambda: TICK_SECONDS)) as pieces:
                 yield from (piece or b"" for piece in pieces)
         except (Permanent, Temporary) as error:
             if error.reason == "SITE_LACKS":

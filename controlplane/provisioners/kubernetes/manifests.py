@@ -8,22 +8,18 @@ from typing import Any
 
 from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode
 from controlplane.provisioners.kubernetes import egress, names
-from controlplane.provisioners.kubernetes.permissions import MANAGED_BY_LABEL
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from templates.schema import App
 from tenants.amounts import quantity
 
 Body = dict[str, Any]
 
-COMPONENT = "app.kubernetes.io/component"
 CLUSTER_ROOT, RUN_ROOT, PAYLOAD, VOLUME, TOMBSTONE = "cluster", "run", "payload", "volume", "tombstone"
-# Of a cluster's root: the nodes that were given a volume. It is absent until a run was applied.
-VOLUMES = "slipway/volumes"
 
 
 def ours(settings: SiteSettings) -> dict[str, str]:
     """The labels by which everything of this installation is found."""
-    return {MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: settings.installation}
+    return {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: settings.installation}
 
 
 def of_cluster(cluster: ClusterRef) -> dict[str, str]:
@@ -35,7 +31,7 @@ def of_run(cluster: ClusterRef, run: int) -> dict[str, str]:
 
 
 def labels(settings: SiteSettings, cluster: ClusterRef, component: str) -> dict[str, str]:
-    whose = {names.TENANT: str(cluster.tenant_id), COMPONENT: component}
+    whose = {names.TENANT: str(cluster.tenant_id), names.COMPONENT: component}
     return {**ours(settings), **whose, **of_cluster(cluster)}
 
 
@@ -51,7 +47,7 @@ def cluster_root(
     """volumes: None when no run is being applied."""
     annotations = {names.CLUSTER_NAME: cluster.name, names.ENDED_RUN: str(ended)}
     if volumes is not None:
-        annotations[VOLUMES] = spelled(volumes)
+        annotations[names.VOLUMES] = spelled(volumes)
     return _config_map(
         names.cluster_root(cluster.id), labels(settings, cluster, CLUSTER_ROOT), annotations=annotations
     )
@@ -85,8 +81,8 @@ def volume(settings: SiteSettings, desired: Desired, node: DesiredNode, owner: B
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": quantity("storage", node.each.storage)}},
     }
-    if settings.storage_class:
-        spec["storageClassName"] = settings.storage_class
+    if chosen := settings.placement(desired.launch.app.name).storage_class:
+        spec["storageClassName"] = chosen
     about = {
         "name": names.volume(desired.cluster.id, node.name),
         "labels": {**labels(settings, desired.cluster, VOLUME), names.NODE: node.name},

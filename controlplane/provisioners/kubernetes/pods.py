@@ -83,6 +83,7 @@ def pod(
 ) -> Body:
     """owner: the run's root. at: when it is asked for."""
     role = desired.launch.app.role(node.role)
+    placed = settings.placement(desired.launch.app.name)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -95,8 +96,8 @@ def pod(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": role.stop_seconds,
-            "nodeSelector": dict(settings.node_selector),
-            "tolerations": [dict(toleration) for toleration in settings.tolerations],
+            "nodeSelector": dict(placed.node_selector),
+            "tolerations": [dict(toleration) for toleration in placed.tolerations],
             "securityContext": _user(),
             "containers": [_container(settings, desired, node, given, mounted)],
             "volumes": _volumes(settings, desired, node, given, mounted),

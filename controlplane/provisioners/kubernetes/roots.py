@@ -31,7 +31,7 @@ class ClusterRoot:
 
     @property
     def volumes(self) -> frozenset[str] | None:
-        said = _annotations(self.body).get(manifests.VOLUMES)
+        said = _annotations(self.body).get(names.VOLUMES)
         return None if said is None else frozenset(said.split(",")) - {""}
 
 

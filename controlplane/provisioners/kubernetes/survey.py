@@ -24,6 +24,11 @@ class Survey:
         return bool(self.pods or self.volumes or self.config_maps)
 
     @property
+    def with_volume(self) -> frozenset[str]:
+        """The nodes that have one which nobody has begun to remove."""
+        return frozenset(label(body, names.NODE) for body in self.volumes if not is_leaving(body))
+
+    @property
     def run_roots(self) -> list[Body]:
         return self._roots(manifests.RUN_ROOT)
 
@@ -32,7 +37,7 @@ class Survey:
         return self._roots(manifests.CLUSTER_ROOT)
 
     def _roots(self, component: str) -> list[Body]:
-        return [body for body in self.config_maps if label(body, manifests.COMPONENT) == component]
+        return [body for body in self.config_maps if label(body, names.COMPONENT) == component]
 
 
 def survey(client: Client, settings: SiteSettings, cluster: ClusterRef, *, roots: bool = True) -> Survey:

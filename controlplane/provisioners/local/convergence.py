@@ -23,6 +23,7 @@ def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired)
     wanted = {NodeFolder(folder, desired.run, node.name, node.birth): node for node in desired.nodes}
     troubles: list[Temporary] = []
     left = _end_unlisted(layout, folder, wanted, troubles)
+    _clear_homes(layout, folder, desired)
     present = {node for node in folder.nodes() if node in wanted}
     around = _surroundings(layout, desired)
     missing = {
@@ -61,7 +62,7 @@ def sweep(layout: Layout, folder: ClusterFolder, book: Ledger) -> None:
 
 
 def _claim(layout: Layout, folder: ClusterFolder, desired: Desired) -> None:
-    if desired.has_data and not (folder.path / "home").is_dir():
+    if desired.with_data and not (folder.path / "home").is_dir():
         raise Permanent("STORAGE_LOST", "the folder with this cluster's notebooks and data is gone")
     files.make_folder(str(layout.shared(desired.cluster.tenant_id)))
     files.make_folder(str(folder.path / "runs" / str(desired.run)))
@@ -79,6 +80,14 @@ def _end_unlisted(
     if unlisted:
         trash.empty(layout)
     return left
+
+
+def _clear_homes(layout: Layout, folder: ClusterFolder, desired: Desired) -> None:
+    """Of nodes that were shrunk away, once they are gone."""
+    there = {node.name for node in folder.nodes()}
+    for name in folder.homes():
+        if not desired.is_kept(name) and name not in there:
+            trash.throw_away(layout, folder.home(name))
 
 
 def _end_each(

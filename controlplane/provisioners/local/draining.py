@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from controlplane.provisioners.answers import count, facts
 from controlplane.provisioners.local.children import HookRun
-from controlplane.provisioners.local.probing import count, facts, why_not
+from controlplane.provisioners.local.probing import why_not
 
 COUNTS = ("tasks_start", "tasks_end", "executors_start", "executors_end", "blocks_moved")
 # A hook that failed early is run again, as long as there is time.

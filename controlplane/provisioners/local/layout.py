@@ -25,6 +25,7 @@ from pathlib import Path
 from uuid import UUID
 
 _FOLDER = re.compile(r"([a-z0-9][a-z0-9-]*)\.([0-9]+)")
+_NODE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class NodeFolder:
 
     @property
     def home(self) -> Path:
-        return self.cluster.path / "home" / self.name
+        return self.cluster.home(self.name)
 
     @property
     def kept_log(self) -> Path:
@@ -95,6 +96,13 @@ class ClusterFolder:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger" / str(self.id)
+
+    def home(self, node: str) -> Path:
+        return self.path / "home" / node
+
+    def homes(self) -> list[str]:
+        """The nodes that have one, those that are gone included. What a user has put beside them is none."""
+        return [name for name in _names(self.path / "home") if _NODE.fullmatch(name)]
 
     def nodes(self) -> list[NodeFolder]:
         """Every birth that has a folder, oldest run first."""

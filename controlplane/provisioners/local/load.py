@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from controlplane.provisioners.answers import count, facts
 from controlplane.provisioners.base import Load
 from controlplane.provisioners.local import files, locks
 from controlplane.provisioners.local.layout import NodeFolder
-from controlplane.provisioners.local.probing import count, facts
 
 SECONDS = 3.0
 AT_ONCE = 16

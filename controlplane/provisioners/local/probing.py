@@ -4,10 +4,10 @@ While a node starts, the hook is asked soon after each port that opens, and ever
 is asked every ten seconds, and called unready after three refusals in a row.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable
 
+from controlplane.provisioners.answers import facts
 from controlplane.provisioners.local import listening
 from controlplane.provisioners.local.children import HookRun
 
@@ -21,7 +21,6 @@ LONGEST_REST_SECONDS = 2.0
 STEADY_SECONDS = 10.0
 DOUBT_SECONDS = 2.0
 FAILURES = 3
-MOST = 2**53
 
 
 class Probe:
@@ -96,20 +95,3 @@ def why_not(run: HookRun) -> str:
     if lines:
         return lines[-1][:500]
     return "did not answer in time" if run.code is None else f"its check ended with {run.code}"
-
-
-def facts(answer: bytes) -> dict[str, object]:
-    """The last line of a hook's answer that is a JSON object; {} when none is."""
-    for line in reversed(answer.splitlines()):
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def count(value: object) -> int | None:
-    """A number that was read, or None; never one that was guessed, nor one that nobody can mean."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None

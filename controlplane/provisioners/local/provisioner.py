@@ -122,7 +122,7 @@ class LocalProvisioner:
     def _observe(self, folder: ClusterFolder) -> Observed:
         self._sweep(folder)
         seen = [births.observe(node) for node in folder.nodes()]
-        return Observed(folder.path.exists(), tuple(node for node in seen if node))
+        return Observed(folder.path.exists(), tuple(node for node in seen if node), frozenset(folder.homes()))
 
     def _sweep(self, folder: ClusterFolder) -> None:
         """Clear away what has ended for good. Whoever changes this cluster at the moment does it as well."""

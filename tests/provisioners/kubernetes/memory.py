@@ -13,6 +13,7 @@ from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes.client import Client, Listing
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
 from controlplane.provisioners.kubernetes.exec import Ran
+from controlplane.provisioners.kubernetes.survey import is_leaving
 
 Body = dict[str, Any]
 Call = tuple[str, str]
@@ -44,11 +45,24 @@ class MemoryApi:
         self.lock = threading.RLock()
 
     def collect(self) -> None:
-        """What the cluster's own garbage collector does, to the end."""
+        """What the cluster's own controllers do, to the end: what has no owner goes, and volumes that had to wait."""
         with self.lock:
+            for path in [path for path, body in self.objects.items() if is_leaving(body)]:
+                if "/persistentvolumeclaims/" in path and not self.is_used(path):
+                    del self.objects[path]
             while orphans := [path for path, body in self.objects.items() if self._is_orphan(body)]:
                 for path in orphans:
                     del self.objects[path]
+
+    def is_used(self, volume: str) -> bool:
+        """Whether a pod has it: then it goes after that pod."""
+        place, _, name = volume.partition("/persistentvolumeclaims/")
+        pods = [body for path, body in self.objects.items() if path.startswith(f"{place}/pods/")]
+        return any(
+            (item.get("persistentVolumeClaim") or {}).get("claimName") == name
+            for pod in pods
+            for item in (pod.get("spec") or {}).get("volumes") or []
+        )
 
     def _is_orphan(self, body: Body) -> bool:
         owners = body["metadata"].get("ownerReferences") or []
@@ -122,8 +136,11 @@ class MemoryClient(Client):
             found = self.api.objects.get(path)
             if found is None or (uid and found["metadata"]["uid"] != uid):
                 return False
-            self.api.drop(path)
             self.api.gone.append(path)
+            if "/persistentvolumeclaims/" in path and self.api.is_used(path):
+                found["metadata"]["deletionTimestamp"] = NOW
+            else:
+                self.api.drop(path)
             return True
 
     def delete_collection(self, path: str, *, labels: Mapping[str, str], grace: int | None = None) -> None:

@@ -287,3 +287,53 @@ def test_a_birth_that_was_cleared_away_is_not_made_again_and_the_next_is():
     assert api_of(site).of_kind("pods") == []
     site.apply(reborn(wish(1), 2))
     assert [body["metadata"]["labels"][names.BIRTH] for body in api_of(site).of_kind("pods")] == ["2"]
+
+
+TROUBLES = [
+    ("SITE_UNREACHABLE", False),
+    ("SITE_UNREACHABLE", True),
+    ("SITE_BUSY", False),
+    ("SITE_REFUSES_US", False),
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("reason", "after"), TROUBLES)
+def test_a_call_that_fails_is_waited_for_and_made_good(name: str, reason: str, *, after: bool):
+    """after: it was carried out, and its answer was lost."""
+    expected = outcome(undisturbed(name))
+    calls = list(api_of(undisturbed(name)).calls)
+    for number in range(len(calls)):
+        site = prepared(name)
+        fail(api_of(site), number, Temporary(reason, "not now"), after=after)
+        raised = in_order(CASES[name][1], site)
+        assert isinstance(raised, Temporary), (calls[number], raised)
+        assert in_order(CASES[name][1], revived(site)) is None
+        assert outcome(site) == expected, calls[number]
+
+
+def fail(api: MemoryApi, number: int, error: Exception, *, after: bool) -> None:
+    """The call of this number."""
+
+    def hook(call: object) -> None:
+        if len(api.calls) == number + 1:
+            raise error
+
+    if after:
+        api.after = hook
+    else:
+        api.before = hook
+
+
+@pytest.mark.parametrize("reason", ["SITE_UNREACHABLE", "SITE_BUSY", "SITE_REFUSES_US", "SITE_FORBIDS"])
+def test_nothing_is_called_gone_because_it_could_not_be_asked_for(reason: str):
+    site = prepared("end_run")
+    assert in_order(look, site) is None
+    for number in range(len(api_of(site).calls)):
+        asked = prepared("end_run")
+        fail(api_of(asked), number, Temporary(reason, "not now"), after=False)
+        assert str(in_order(look, asked)).startswith(reason)
+
+
+def look(site: KubernetesProvisioner) -> object:
+    return site.look(OF, ())

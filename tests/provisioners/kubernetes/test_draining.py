@@ -1,6 +1,7 @@
 """What is read of a drain: true numbers, or none."""
 
 import json
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -52,8 +53,8 @@ class Saying(MemoryAccounts):
         return Ran(0 if text else 1, text, b"")
 
 
-def pod(**conditions: str) -> Body:
-    about = {"uid": "1", "name": "p", "namespace": "n", "annotations": {names.DRAINING: "10"}}
+def pod(uid: str = "1", /, **conditions: str) -> Body:
+    about = {"uid": uid, "name": "p", "namespace": "n", "annotations": {names.DRAINING: "10"}}
     told = [
         {"type": kind, "status": status, "lastTransitionTime": NOW} for kind, status in conditions.items()
     ]
@@ -67,6 +68,24 @@ def test_a_report_is_read_once():
     assert (
         reports.of(pod(Ready="False")) == reports.of(pod(Ready="False")) == DrainReport(Outcome.DRAINED, 0.05)
     )
+
+
+class Slow(MemoryAccounts):
+    """Answers once that many ask at the same time."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(MemoryApi())
+        self.all = threading.Barrier(at_once, timeout=5)
+
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+        self.all.wait()
+        return Ran(0, b"drained 5\n", b"")
+
+
+def test_several_are_asked_at_once_and_only_those_who_may_answer():
+    drained = [pod(str(number), Ready="False") for number in range(4)]
+    reports = Reports(Slow(4)).of_all([pod("busy", Ready="True"), *drained])
+    assert reports == [None, *[DrainReport(Outcome.DRAINED, 0.05)] * 4]
 
 
 def test_a_pod_that_still_says_ready_is_not_asked():

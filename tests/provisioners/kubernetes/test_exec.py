@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes.client import Client, all_of
+from controlplane.provisioners.kubernetes.client import Client, all_of, within
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.exec import NEWER, OLDER, Ran, run
 from tests.provisioners.kubernetes import api_server as fails
@@ -96,6 +97,23 @@ def test_a_server_that_only_pings_is_left(api: ApiServer, client: Client):
     api.fail(pinging)
     with pytest.raises(Temporary, match="EXEC_SLOW"):
         try_run(client, seconds=0.2)
+
+
+def dribbling(handler: fails.Handler, do: object) -> None:
+    """A handshake that has always one header more."""
+    handler.send_response(101)
+    handler.flush_headers()
+    while not handler.api.closing.wait(0.02):
+        handler.wfile.write(b"X-More: yes\r\n")
+
+
+@pytest.mark.parametrize("trouble", [dribbling, fails.slow])
+def test_connecting_takes_no_longer_than_all_of_it_may(api: ApiServer, client: Client, trouble: Trouble):
+    api.fail(trouble)
+    began = time.monotonic()
+    with within(0.3), pytest.raises(Temporary, match="SITE_UNREACHABLE"):
+        try_run(client, seconds=60.0)
+    assert time.monotonic() - began < 1.5
 
 
 STRANGE: list[bytes] = [

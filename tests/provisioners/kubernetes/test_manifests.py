@@ -187,6 +187,23 @@ def test_a_site_chooses_where_its_pods_run():
     assert pod["spec"]["tolerations"] == [{"key": "spark", "operator": "Exists"}]
 
 
+def test_an_app_may_have_a_place_of_its_own_on_a_site():
+    own = {"node_selector": {"pool": "big"}, "storage_class": "fast"}
+    toleration = {"key": "all", "operator": "Exists"}
+    placed = replace(SETTINGS, node_selector={"pool": "all"}, tolerations=(toleration,), apps={APP.name: own})
+    other = replace(APP, name="other")
+    mine, others = objects(whole(APP, storage=2**30), placed), objects(whole(other, storage=2**30), placed)
+    pools = [{pod["spec"]["nodeSelector"]["pool"] for pod in of_kind(made, "Pod")} for made in (mine, others)]
+    assert pools == [{"big"}, {"all"}]
+    assert all(pod["spec"]["tolerations"] == [toleration] for pod in of_kind(mine, "Pod"))
+    assert {body["spec"].get("storageClassName") for body in of_kind(mine, "PersistentVolumeClaim")} == {
+        "fast"
+    }
+    assert {body["spec"].get("storageClassName") for body in of_kind(others, "PersistentVolumeClaim")} == {
+        None
+    }
+
+
 def test_storage_classes_are_the_sites_choice():
     placed = replace(SETTINGS, storage_class="fast", shared_storage_class="wide")
     found = {

@@ -12,9 +12,10 @@ from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
 from controlplane.provisioners.kubernetes.manifests import owned_by
 from controlplane.provisioners.kubernetes.settings import Reach
+from controlplane.provisioners.kubernetes.survey import is_leaving
 from tests.provisioners.kubernetes.memory import MemoryApi, MemoryClient
 from tests.provisioners.kubernetes.rendered import Body
-from tests.provisioners.launching import until
+from tests.provisioners.launching import IMAGE, until
 
 PLACE = f"slipway-memory-{secrets.token_hex(4)}"
 OTHER = "00000000-0000-0000-0000-000000000000"
@@ -129,13 +130,29 @@ def what_has_lost_its_owner_goes(client: Client) -> None:
         body["metadata"]["ownerReferences"] = owned_by(owner)
         client.create(MAPS, body)
         client.delete(f"{MAPS}/owner")
-    until(lambda: collected(client, "early") and collected(client, "late"))
+    until(lambda: collected(client, f"{MAPS}/early") and collected(client, f"{MAPS}/late"))
 
 
-def collected(client: Client, name: str) -> bool:
+def a_volume_in_use_goes_after_its_pod(client: Client) -> None:
+    volume, pod = paths.volumes(PLACE, "used"), paths.pods(PLACE, "user")
+    client.create(paths.volumes(PLACE), claim("used"))
+    client.create(paths.pods(PLACE), pod_with("user", "used"))
+    until(lambda: is_scheduled(client.get(pod) or {}))
+    assert client.delete(volume)
+    assert is_leaving(client.get(volume) or {"metadata": {}})
+    client.delete(pod, grace=1)
+    until(lambda: collected(client, volume))
+
+
+def is_scheduled(pod: Body) -> bool:
+    told = (pod.get("status") or {}).get("conditions") or []
+    return any(item["type"] == "PodScheduled" and item["status"] == "True" for item in told)
+
+
+def collected(client: Client, path: str) -> bool:
     if isinstance(client, MemoryClient):
         client.api.collect()
-    return client.get(f"{MAPS}/{name}") is None
+    return client.get(path) is None
 
 
 PROMISES: list[Callable[[Client], None]] = [
@@ -150,11 +167,29 @@ PROMISES: list[Callable[[Client], None]] = [
     labels_select,
     a_collection_goes_by_its_labels,
     what_has_lost_its_owner_goes,
+    a_volume_in_use_goes_after_its_pod,
 ]
 
 
 def namespace() -> Body:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}}
+
+
+def claim(name: str) -> Body:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def pod_with(name: str, volume: str) -> Body:
+    container = {"name": "node", "image": IMAGE, "imagePullPolicy": "Never", "command": ["sleep", "1000"]}
+    volumes = [{"name": "kept", "persistentVolumeClaim": {"claimName": volume}}]
+    spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
 def config_map(name: str, **labels: str) -> Body:

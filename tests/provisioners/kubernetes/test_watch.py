@@ -147,6 +147,54 @@ def test_only_a_drained_node_is_asked_for_its_report(api: ApiServer, client: Cli
     assert events[-1].drain == DrainReport(Outcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
 
+def test_news_of_others_does_not_wait_for_a_report(api: ApiServer, client: Client):
+    """Nor for twenty: whoever is asked answers when he can, and is told then."""
+    answer = threading.Event()
+
+    def report(item: Body) -> DrainReport:
+        assert answer.wait(10)
+        return REPORT
+
+    drained = [pod("drained") for _ in range(20)]
+    for number, item in enumerate(drained):
+        item["metadata"]["uid"] = str(number)
+    api.news.append([line("MODIFIED", item) for item in (*drained, pod("ready"))])
+    with closing(watch.events(client, INSTALLATION, report)) as listening:
+        [first] = told(listening, 1)
+        answer.set()
+        others = told(listening, 20)
+    assert first.state is NodeState.READY
+    assert {event.drain for event in others} == {REPORT}
+
+
+def test_of_a_pod_that_is_being_asked_the_last_news_is_told(api: ApiServer, client: Client):
+    answer = threading.Event()
+    later = pod("drained")
+    later["metadata"]["resourceVersion"] = str(int(later["metadata"]["resourceVersion"]) + 1)
+    api.news.append([line("MODIFIED", item) for item in (pod("drained"), later, pod("ready"))])
+    with closing(
+        watch.events(client, INSTALLATION, lambda item: REPORT if answer.wait(10) else None)
+    ) as listening:
+        told(listening, 1)
+        answer.set()
+        [event] = told(listening, 1)
+    assert (event.drain, event.version // 2) == (REPORT, int(later["metadata"]["resourceVersion"]))
+
+
+def test_a_pod_that_is_gone_is_not_told_again(api: ApiServer, client: Client):
+    answer = threading.Event()
+    lines = [line("MODIFIED", pod("drained")), line("DELETED", pod("drained")), line("ADDED", pod("ready"))]
+    api.news.append(lines)
+    with closing(
+        watch.events(client, INSTALLATION, lambda item: REPORT if answer.wait(10) else None)
+    ) as listening:
+        events = told(listening, 2)
+        answer.set()
+        api.news.append([line("ADDED", pod("new"))])
+        events += told(listening, 1)
+    assert [event.state for event in events] == [NodeState.GONE, NodeState.READY, NodeState.WAITING]
+
+
 def test_a_report_that_cannot_be_read_leaves_the_node_draining(api: ApiServer, news: News):
     api.news.append([line("MODIFIED", pod("drained"))])
     assert [event.state for event in told(news, 1)] == [NodeState.DRAINING]

@@ -1,0 +1,64 @@
+"""What nodes keep goes with them when they go for good, and is missed when it is lost."""
+
+from controlplane.clusters.models import Cluster
+from controlplane.clusters.services import cluster_resize, cluster_start, cluster_stop
+from tests.reconciler.conftest import World
+from tests.reconciler.settling import later, one_pass, settle, site
+
+
+def volumes(cluster: Cluster) -> set[str]:
+    return site(cluster)._clusters[cluster.id].volumes
+
+
+def test_a_shrink_takes_the_volumes_of_those_who_leave(world: World) -> None:
+    cluster = settle(world.launch(hand=3))
+    assert volumes(cluster) == {"head-0", "hand-0", "hand-1", "hand-2"}
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    settle(cluster)
+    assert volumes(cluster) == {"head-0", "hand-0"}
+
+
+def test_a_node_that_waits_for_its_next_chance_keeps_its_volume(world: World) -> None:
+    cluster = settle(world.launch())
+    for _ in range(2):
+        site(cluster).end_node(cluster.id, "hand-1")
+        for _ in range(8):
+            one_pass(news=site(cluster))
+    assert cluster.nodes.get(name="hand-1").retry_at
+    assert volumes(cluster) == {"head-0", "hand-0", "hand-1"}
+
+
+def test_a_stopped_cluster_keeps_all_and_a_smaller_start_does_not(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_stop(access=world.bob, cluster="one")
+    settle(cluster)
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    assert volumes(settle(cluster)) == {"head-0", "hand-0", "hand-1"}
+    cluster_start(access=world.bob, cluster="one")
+    assert volumes(settle(cluster)) == {"head-0", "hand-0"}
+
+
+def restarted(world: World, cluster: Cluster) -> Cluster:
+    """Stopped and, after its volumes were lost, started again."""
+    cluster_stop(access=world.bob, cluster="one")
+    settle(cluster)
+    later(60)
+    site(cluster).data_lost = True
+    cluster_start(access=world.bob, cluster="one")
+    return settle(cluster)
+
+
+def test_what_one_node_kept_is_missed_though_the_cluster_was_never_ready(world: World) -> None:
+    cluster = world.launch()
+    site(cluster).unready = {"hand-1"}
+    assert settle(cluster).ready_at is None
+    cluster = restarted(world, cluster)
+    assert (cluster.phase, cluster.reason) == ("failed", "STORAGE_LOST")
+
+
+def test_where_no_node_was_ever_ready_nothing_can_be_lost(world: World) -> None:
+    cluster = world.launch()
+    site(cluster).unready = {"head-0", "hand-0", "hand-1"}
+    assert settle(cluster).ready_at is None
+    site(cluster).unready.clear()
+    assert restarted(world, cluster).phase == "ready"
