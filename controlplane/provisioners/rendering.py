@@ -1,7 +1,8 @@
 """From what is desired to what one node is given: command, environment and files. Pure, and the same on every site."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import PurePosixPath
 
 from controlplane.provisioners.base import Desired, DesiredNode, Permanent
@@ -79,12 +80,19 @@ def places(desired: Desired) -> list[DesiredNode]:
     listed = {node.name: node for node in desired.nodes}
     for group in desired.launch.groups:
         missing = group.count - sum(node.group == group.name for node in desired.nodes)
-        free = (index for index in range(len(listed) + group.count) if f"{group.name}-{index}" not in listed)
-        for index, _ in zip(free, range(missing), strict=False):
+        for index in islice(_absent(group.name, listed, desired.keeps or ()), max(0, missing)):
             name = f"{group.name}-{index}"
             listed[name] = DesiredNode(name, 0, group.name, group.role, index, group.each)
     order = {group.name: place for place, group in enumerate(desired.launch.groups)}
     return sorted(listed.values(), key=lambda node: (order.get(node.group, len(order)), node.index))
+
+
+def _absent(group: str, listed: Collection[str], keeps: Collection[str]) -> Iterator[int]:
+    """Numbers of nodes that are not listed: of those that will be made again, then the lowest free ones."""
+    kept = (name.rpartition("-") for name in sorted(keeps) if name not in listed)
+    named = [int(index) for name, _, index in kept if name == group]
+    yield from named
+    yield from (index for index in count() if index not in named and f"{group}-{index}" not in listed)
 
 
 def peers(desired: Desired, addresses: Mapping[str, str]) -> dict[str, list[str]]:
