@@ -28,6 +28,8 @@ ENGINE: dict[str, Any] = {
             "runtime": "plain",
             "critical": True,
             "command": COMMAND,
+            # What a shell became does not listen to SIGTERM where it is the first process.
+            "stop_seconds": 1,
             "minimum": {"cpu": "100m", "memory": "64Mi"},
             "default": {"cpu": "100m", "memory": "64Mi"},
             "hooks": {"ready": "hooks/ready"},
@@ -38,6 +40,8 @@ ENGINE: dict[str, Any] = {
             "min_count": 1,
             "max_count": 64,
             "command": COMMAND,
+            # What a shell became does not listen to SIGTERM where it is the first process.
+            "stop_seconds": 1,
             "minimum": {"cpu": "100m", "memory": "64Mi"},
             "default": {"cpu": "100m", "memory": "64Mi"},
             "hooks": {"ready": "hooks/ready", "drain": "hooks/drain", "busy": "hooks/busy"},

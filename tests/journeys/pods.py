@@ -29,6 +29,19 @@ class Pods:
         found = self.client.list(paths.pods(), labels={names.CLUSTER: cluster["id"]}).items
         return {pod["metadata"]["labels"][names.NODE]: pod for pod in found}
 
+    def namespace(self, cluster: dict[str, Any]) -> str:
+        """Of its tenant."""
+        [found] = {str(pod["metadata"]["namespace"]) for pod in self.of(cluster).values()}
+        return found
+
+    def containers(self, cluster: dict[str, Any]) -> dict[str, tuple[str, str, int]]:
+        """Node -> the uid of its pod, what runs in it and how often that was started again."""
+        return {
+            node: (pod["metadata"]["uid"], item.get("containerID", ""), item["restartCount"])
+            for node, pod in self.of(cluster).items()
+            for item in pod["status"].get("containerStatuses") or ()
+        }
+
     def everything(self) -> set[tuple[str, str, str]]:
         """(kind, namespace, name) of every object of every kind that can be listed."""
         found: set[tuple[str, str, str]] = set()

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from controlplane.standalone.pids import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -83,7 +86,41 @@ class Slipway:
 
     def kill(self, *parts: str) -> None:
         for part in parts:
-            os.kill(int((self.folder / "run" / f"{part}.pid").read_text()), signal.SIGKILL)
+            os.kill(self._pid(part), signal.SIGKILL)
+
+    @contextmanager
+    def another_worker(self) -> Iterator[None]:
+        """Beside its own one, as on another machine."""
+        # The mark is what the supervisor knows its own children by.
+        environment = {key: value for key, value in self.database_environment().items() if key != MARK}
+        words = [sys.executable, "manage.py", "worker"]
+        with self._output.open("ab") as output:
+            process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+    @contextmanager
+    def paused(self, part: str) -> Iterator[None]:
+        """It does nothing, and is not dead either."""
+        pid = self._pid(part)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def _pid(self, part: str) -> int:
+        return int((self.folder / "run" / f"{part}.pid").read_text())
+
+    def processes(self) -> list[str]:
+        """What runs of this installation, by command line: all of it was told of its folder."""
+        mine = str(self.folder).encode()
+        entries = [entry for entry in Path("/proc").glob("[0-9]*") if mine in told_by(entry, "environ")]
+        lines = [told_by(entry, "cmdline").replace(b"\0", b" ").decode(errors="replace") for entry in entries]
+        return [line for line in lines if line]
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         token = (self.folder / "admin-token").read_text().strip()
@@ -173,6 +210,14 @@ class Slipway:
         }
         cache = Path.home() / ".cache" / "slipway" / "runtimes"
         return {"SLIPWAY_RUNTIME_CACHE": str(cache), **kept, **self._given}
+
+
+def told_by(process: Path, file: str) -> bytes:
+    """What the kernel says in this file of a process; nothing of one that is gone."""
+    try:
+        return (process / file).read_bytes()
+    except OSError:
+        return b""
 
 
 def processes_of(cluster_id: str) -> Counter[str]:
