@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.db.models.functions import Now
+from django.db import connection
 from django.utils import timezone
 
 from controlplane.clusters.inserting import insert
@@ -10,6 +10,18 @@ from controlplane.clusters.models import Cluster, Operation, Step
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Verb
 from controlplane.metrics import instruments
+
+# Who waits for an operation is told its id here when it ends, and of nothing on the way.
+OPERATION_CHANNEL = "slipway_operation"
+
+_RUN = "UPDATE clusters_operation SET state = 'running' WHERE id = %s AND state = 'pending'"
+_END = """
+WITH ended AS (
+    UPDATE clusters_operation SET state = %s, reason = %s, message = %s, ended_at = statement_timestamp()
+     WHERE id = %s AND state IN ('pending', 'running') RETURNING id
+)
+SELECT pg_notify(%s, id::text) FROM ended
+"""
 
 _START = ("isolated", "applied", "scheduled", "image", "started", "ready")
 _GROW = ("applied", "scheduled", "image", "started", "ready")
@@ -79,13 +91,22 @@ def _time_for(cluster: Cluster, verb: Verb) -> timedelta:
     return DEADLINE + timedelta(seconds=cluster.drain_seconds if verb is Verb.RESIZE else 0)
 
 
+def operation_run(operation: Operation) -> bool:
+    """Move a pending operation on; whether this call did it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RUN, [operation.id])
+        moved = bool(cursor.rowcount)
+    operation.state = State.RUNNING
+    return moved
+
+
 def operation_end(operation: Operation, state: State, *, reason: str = "", message: str = "") -> bool:
-    """Move a live operation to its end, once; whether this call did it."""
-    ended = Operation.objects.filter(id=operation.id, state__in=LIVE).update(
-        state=state, reason=reason, message=message[:1000], ended_at=Now()
-    )
+    """Move a live operation to its end, once, and tell who waits for it; whether this call did it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END, [state, reason, message[:1000], operation.id, OPERATION_CHANNEL])
+        ended = bool(cursor.rowcount)
     if ended:
         seconds = (timezone.now() - operation.created_at).total_seconds()
         instruments.OPERATIONS.labels(operation.kind, state).inc()
         instruments.OPERATION.labels(operation.kind).observe(seconds)
-    return bool(ended)
+    return ended

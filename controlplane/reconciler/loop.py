@@ -3,50 +3,91 @@
 import time
 from dataclasses import replace
 
+from django.db import transaction
+from django.utils import timezone
+
 from controlplane.clusters.phases import Goal
 from controlplane.metrics import instruments
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.reconciler import acts, trouble
+from controlplane.reconciler.observations import replace_all
 from controlplane.reconciler.plan import plan
-from controlplane.reconciler.record import Stale, record
-from controlplane.reconciler.scope import Learned, read
-from controlplane.reconciler.view import Act, Trouble
-from controlplane.work.claim import Claimed
+from controlplane.reconciler.record import Stale, hold, record
+from controlplane.reconciler.rows import is_as_read
+from controlplane.reconciler.scope import Learned, Scope, read, viewed
+from controlplane.reconciler.view import Act, Step, Trouble
+from controlplane.work.claim import Claimed, require
 from controlplane.work.models import Kind
 from controlplane.work.wake import forget
 from tenants.errors import QuotaExceeded
 
 # A pass ends well inside its lease; what is left is due again at once.
 PASS_SECONDS = 15
+STEPS_AT_ONCE = 8
 
 
 def reconcile(claimed: Claimed) -> float | None:
     """Seconds until the next look; None: at rest. Raises LostLease, Later."""
     learned, ends = Learned(), time.monotonic() + PASS_SECONDS
+    scope: Scope | None = None
     while time.monotonic() < ends:
-        scope = read(claimed.key, learned)
+        scope = scope or read(claimed.key, learned)
         if scope is None:
             forget(Kind.CLUSTER, claimed.key)
             return None
-        step = plan(scope.view)
         try:
-            record(claimed, scope, step, learned.observed)
+            scope, step = _decide(claimed, scope, learned)
         except Stale:
+            scope = None
             continue
         except QuotaExceeded as refusal:
-            return trouble.wait_for_room(claimed, scope, refusal)
+            return _wait_for_room(claimed, learned, refusal)
         if step.act is None:
             if step.next_in == 0:
                 continue
             return step.next_in
-        try:
-            with instruments.RECONCILE.labels(step.act).time():
-                learned = acts.carry_out(scope, step, learned)
-        except Temporary as error:
-            trouble.stand_still(claimed, scope, error)
-        except Permanent as error:
-            if scope.view.goal is not Goal.RUNNING or step.act in {Act.LOOK, Act.END_RUN}:
-                # Going away never fails: it is tried for ever, and says why it is not done.
-                trouble.stand_still(claimed, scope, Temporary(error.reason, error.message, delay=10))
-            learned = replace(learned, trouble=Trouble(error.reason, error.message), observed=None)
+        learned = _act(claimed, scope, step, learned)
     return 0
+
+
+@transaction.atomic
+def _decide(claimed: Claimed, scope: Scope, learned: Learned) -> tuple[Scope, Step]:
+    """Plan and record up to the next thing to be done, in one transaction; nothing that is known is read again.
+
+    Raises LostLease, Stale, QuotaExceeded; then nothing is stored.
+    """
+    require(claimed)
+    if not is_as_read(scope.cluster):
+        raise Stale
+    if learned.observed is not None:
+        replace_all(scope.cluster.id, learned.observed)
+    now, different = timezone.now(), False
+    for _ in range(STEPS_AT_ONCE):
+        scope = viewed(scope, learned, now)
+        step = plan(scope.view)
+        scope, changed = record(scope, step)
+        different |= changed
+        if step.act is not None or step.next_in != 0:
+            break
+    if different:
+        hold(scope, step)
+    return scope, step
+
+
+def _act(claimed: Claimed, scope: Scope, step: Step, learned: Learned) -> Learned:
+    try:
+        with instruments.RECONCILE.labels(str(step.act)).time():
+            return acts.carry_out(scope, step, learned)
+    except Temporary as error:
+        trouble.stand_still(claimed, scope, error)
+    except Permanent as error:
+        if scope.view.goal is not Goal.RUNNING or step.act in {Act.LOOK, Act.END_RUN}:
+            # Going away never fails: it is tried for ever, and says why it is not done.
+            trouble.stand_still(claimed, scope, Temporary(error.reason, error.message, delay=10))
+        return replace(learned, trouble=Trouble(error.reason, error.message), observed=None)
+
+
+def _wait_for_room(claimed: Claimed, learned: Learned, refusal: QuotaExceeded) -> float | None:
+    """What was to be recorded is not: the rows are read anew."""
+    scope = read(claimed.key, learned)
+    return trouble.wait_for_room(claimed, scope, refusal) if scope else None

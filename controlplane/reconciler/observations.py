@@ -1,39 +1,76 @@
 """What was last seen of nodes: guarded rows, written per transition, that passes read instead of asking."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from controlplane.clusters.models import Cluster, Event, Observation
+from controlplane.clusters.models import Observation
 from controlplane.provisioners.base import DrainReport, NodeState, Observed, ObservedNode, Outcome
+from controlplane.reconciler.rows import rows
+from controlplane.work.announce import announce
 from controlplane.work.models import Kind
-from controlplane.work.wake import wake
 
 # News of one cluster comes in bursts; the first of them waits this long for the rest.
 COALESCE_SECONDS = 0.03
 MESSAGE_LENGTH = 2000
 
+_KEEP = """
+DELETE FROM clusters_observation o
+ WHERE o.cluster_id = %s
+   AND (o.run, o.name, o.birth) NOT IN (SELECT * FROM unnest(%s::int[], %s::text[], %s::int[]))
+"""
+
+# Rows are locked in one order, whoever takes them in.
 _SEE = """
-INSERT INTO clusters_observation AS o
-       (cluster_id, run, name, birth, version, state, incarnation, address, reason, message, exit_code, stages,
-        drain, seen_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())
-ON CONFLICT (cluster_id, run, name, birth) DO UPDATE
-   SET version = excluded.version, state = excluded.state, incarnation = excluded.incarnation,
-       address = excluded.address, reason = excluded.reason, message = excluded.message,
-       exit_code = excluded.exit_code, stages = excluded.stages, drain = excluded.drain, seen_at = excluded.seen_at
- WHERE o.version < excluded.version
-RETURNING 1
+WITH told AS (
+    SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[],
+                         %s::text[], %s::text[], %s::int[], %s::jsonb[], %s::jsonb[], %s::text[])
+        AS v (cluster_id, run, name, birth, version, state, incarnation, address,
+              reason, message, exit_code, stages, drain, kind)
+), seen AS (
+    INSERT INTO clusters_observation AS o
+           (cluster_id, run, name, birth, version, state, incarnation, address, reason, message, exit_code, stages,
+            drain, seen_at)
+    SELECT v.cluster_id, v.run, v.name, birth, version, state, incarnation, address, v.reason, v.message, exit_code,
+           stages, drain, clock_timestamp()
+      FROM told v JOIN clusters_cluster c ON c.id = v.cluster_id
+     ORDER BY v.cluster_id, v.run, v.name, birth
+    ON CONFLICT (cluster_id, run, name, birth) DO UPDATE
+       SET version = excluded.version, state = excluded.state, incarnation = excluded.incarnation,
+           address = excluded.address, reason = excluded.reason, message = excluded.message,
+           exit_code = excluded.exit_code, stages = excluded.stages, drain = excluded.drain,
+           seen_at = excluded.seen_at
+     WHERE o.version < excluded.version
+    RETURNING o.cluster_id, o.run, o.name, o.birth
+), events AS (
+    INSERT INTO clusters_event (cluster_id, at, kind, node, message)
+    SELECT cluster_id, clock_timestamp(), v.kind, name, left(v.message, 1000)
+      FROM told v JOIN seen USING (cluster_id, run, name, birth) WHERE v.kind <> ''
+)
+SELECT DISTINCT cluster_id FROM seen
+"""
+# Once the last node is ready there is nothing more to wait for.
+_WAKE = """
+INSERT INTO work_work AS w (kind, key, tenant_id, due_at, fence, attempts, wake_seq)
+SELECT %s, c.id, c.tenant_id, clock_timestamp() + CASE WHEN EXISTS (
+           SELECT FROM clusters_node n LEFT JOIN clusters_observation o
+               ON (o.cluster_id, o.run, o.name, o.birth) = (n.cluster_id, n.run, n.name, n.birth)
+            WHERE n.cluster_id = c.id AND o.state IS DISTINCT FROM 'ready'
+       ) THEN %s ELSE 0 END * interval '1 second', 0, 0, 1
+  FROM clusters_cluster c WHERE c.id = ANY(%s::uuid[]) ORDER BY c.id
+ON CONFLICT (kind, key) DO UPDATE
+   SET wake_seq = w.wake_seq + 1, attempts = 0, due_at = LEAST(w.due_at, excluded.due_at)
 """
 
 
 def sights_of(cluster_id: UUID) -> Iterator[ObservedNode]:
     """The last sight of each birth that is not gone."""
-    for row in Observation.objects.filter(cluster_id=cluster_id).exclude(state=NodeState.GONE):
+    for row in rows(Observation, "cluster_id = %s AND state <> %s", cluster_id, NodeState.GONE):
         yield ObservedNode(
             cluster_id=row.cluster_id,
             run=row.run,
@@ -53,55 +90,24 @@ def sights_of(cluster_id: UUID) -> Iterator[ObservedNode]:
         )
 
 
-def notice(sight: ObservedNode) -> bool:
-    """Take in one transition and wake its cluster; whether it was news."""
+def notice(*sights: ObservedNode) -> int:
+    """Take in transitions, in their order, and wake their clusters; of how many clusters they were news."""
     with transaction.atomic():
-        cluster = Cluster.objects.filter(id=sight.cluster_id).only("id", "tenant_id").first()
-        if cluster is None or not _see(sight):
-            return False
-        _tell(sight)
-        wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id, after=COALESCE_SECONDS)
-    return True
+        news = sorted(_see(sights))
+        if news:
+            with connection.cursor() as cursor:
+                cursor.execute(_WAKE, [Kind.CLUSTER, COALESCE_SECONDS, news])
+            announce()
+    return len(news)
 
 
 def replace_all(cluster_id: UUID, observed: Observed) -> bool:
     """Take in a fresh and complete answer: what it does not name is gone. Returns whether anything was news."""
-    named = {(sight.run, sight.name, sight.birth) for sight in observed.nodes}
-    news = [sight for sight in observed.nodes if _see(sight)]
-    for sight in news:
-        _tell(sight)
-    rows = Observation.objects.filter(cluster_id=cluster_id)
-    gone = [
-        row.id
-        for row in rows.only("id", "run", "name", "birth")
-        if (row.run, row.name, row.birth) not in named
-    ]
-    if gone:
-        rows.filter(id__in=gone).delete()
-    return bool(news or gone)
-
-
-def _see(sight: ObservedNode) -> bool:
+    news = _see(observed.nodes)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _SEE,
-            [
-                sight.cluster_id,
-                sight.run,
-                sight.name,
-                sight.birth,
-                sight.version,
-                sight.state,
-                sight.incarnation,
-                sight.address,
-                sight.reason[:64],
-                sight.message[:MESSAGE_LENGTH],
-                sight.exit_code,
-                json.dumps({stage: at.isoformat() for stage, at in sight.stages.items()}),
-                json.dumps(asdict(sight.drain)) if sight.drain else None,
-            ],
-        )
-        return cursor.fetchone() is not None
+        cursor.execute(_KEEP, [cluster_id, *_columns(observed.nodes, ("run", "name", "birth"))])
+        gone = cursor.rowcount
+    return bool(news or gone)
 
 
 EVENTS = {
@@ -112,14 +118,48 @@ EVENTS = {
 }
 
 
-def _tell(sight: ObservedNode) -> None:
-    if sight.state in EVENTS:
-        Event.objects.create(
-            cluster_id=sight.cluster_id,
-            kind=EVENTS[sight.state],
-            node=sight.name,
-            message=sight.message[:1000],
-        )
+def _see(sights: Iterable[ObservedNode]) -> set[UUID]:
+    """The clusters that they were news of."""
+    news: set[UUID] = set()
+    for batch in _batches(sights):
+        with connection.cursor() as cursor:
+            cursor.execute(_SEE, _arrays(batch))
+            news.update(cluster_id for (cluster_id,) in cursor.fetchall())
+    return news
+
+
+def _batches(sights: Iterable[ObservedNode]) -> Iterator[list[ObservedNode]]:
+    """One statement writes a row once: of the sights of a birth it is given the last, and each that is an event."""
+    batch: dict[tuple[UUID, int, str, int], ObservedNode] = {}
+    for sight in sights:
+        birth = (sight.cluster_id, sight.run, sight.name, sight.birth)
+        before = batch.get(birth)
+        if before and before.version >= sight.version:
+            continue
+        if before and before.state in EVENTS:
+            yield list(batch.values())
+            batch = {}
+        batch[birth] = sight
+    if batch:
+        yield list(batch.values())
+
+
+def _arrays(sights: Sequence[ObservedNode]) -> list[list[Any]]:
+    return [
+        *_columns(
+            sights, ("cluster_id", "run", "name", "birth", "version", "state", "incarnation", "address")
+        ),
+        [sight.reason[:64] for sight in sights],
+        [sight.message[:MESSAGE_LENGTH] for sight in sights],
+        [sight.exit_code for sight in sights],
+        [json.dumps({stage: at.isoformat() for stage, at in sight.stages.items()}) for sight in sights],
+        [json.dumps(asdict(sight.drain)) if sight.drain else None for sight in sights],
+        [EVENTS.get(sight.state, "") for sight in sights],
+    ]
+
+
+def _columns(sights: Iterable[ObservedNode], names: Sequence[str]) -> list[list[Any]]:
+    return [[getattr(sight, name) for sight in sights] for name in names]
 
 
 def forget_cluster(cluster_id: UUID) -> None:

@@ -1,5 +1,6 @@
 """Watching a site: its news become rows as they happen, and one full listing now and then makes up for lost news."""
 
+import queue
 import threading
 import time
 
@@ -9,7 +10,7 @@ from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import Found, Provisioner
+from controlplane.provisioners.base import Found, ObservedNode, Provisioner
 from controlplane.reconciler.observations import notice, replace_all
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
@@ -17,6 +18,7 @@ from controlplane.work.wake import wake
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
+MOST_WAITING = 1000
 
 
 class Watch:
@@ -47,15 +49,70 @@ class Watch:
 
     def _take_in(self) -> None:
         listening = False
-        for sight in self._provisioner.events():
-            if self._stopping.is_set():
-                return
-            if not listening:
-                # From here on nothing is missed; the listing makes up for what was before.
-                listening = True
-                wake(Kind.SITE, self._site.id)
-            if sight is not None:
-                notice(sight)
+        with _Writer(self._site.name) as writer:
+            for sight in self._provisioner.events():
+                if self._stopping.is_set():
+                    return
+                if not listening:
+                    # From here on nothing is missed; the listing makes up for what was before.
+                    listening = True
+                    wake(Kind.SITE, self._site.id)
+                    connection.close()
+                writer.check()
+                if sight is not None:
+                    writer.put(sight)
+
+
+class _Writer:
+    """Writes what is heard, while more is being heard: what has gathered meanwhile takes one statement.
+
+    Raises in `put` and `check` what kept it from writing; then news are lost.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._box: queue.Queue[ObservedNode | None] = queue.Queue(MOST_WAITING)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=f"news-{name}", daemon=True)
+
+    def __enter__(self) -> "_Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._error is None:
+            self.put(None)
+        self._thread.join()
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def put(self, sight: ObservedNode | None) -> None:
+        while True:
+            self.check()
+            try:
+                return self._box.put(sight, timeout=0.5)
+            except queue.Full:
+                continue
+
+    def _run(self) -> None:
+        try:
+            while self._write():
+                pass
+        except Exception as error:  # noqa: BLE001 - whoever listens is told
+            self._error = error
+        finally:
+            connection.close()
+
+    def _write(self) -> bool:
+        """What there is, once there is something; whether there will be more."""
+        batch = [self._box.get()]
+        while batch[-1] is not None and not self._box.empty():
+            batch.append(self._box.get())
+        sights = [sight for sight in batch if sight is not None]
+        if sights:
+            notice(*sights)
+        return batch[-1] is not None
 
 
 def compare(site: Site, provisioner: Provisioner) -> int:

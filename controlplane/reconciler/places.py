@@ -135,14 +135,21 @@ def _drain_is_over(view: View, place: Place) -> bool:
 
 
 def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Add the nodes that are missing, under the lowest free names."""
+    """Add the nodes that are missing, under the lowest free names; in a new run, names with a volume come first."""
     taken = {place.name for place in places}
     added: list[Place] = []
     for group in view.groups:
         missing = group.count - len(active(places, group.name))
-        indexes = (index for index in range(len(taken) + group.count) if f"{group.name}-{index}" not in taken)
-        added += [_new(view, group, index) for _, index in zip(range(missing), indexes, strict=False)]
+        kept = [] if places else _with_volume(view, group.name)
+        free = (index for index in range(len(taken) + group.count) if f"{group.name}-{index}" not in taken)
+        indexes = [*kept, *(index for index in free if index not in kept)]
+        added += [_new(view, group, index) for index in indexes[: max(0, missing)]]
     return (*places, *added)
+
+
+def _with_volume(view: View, group: str) -> list[int]:
+    parts = (name.rpartition("-") for name in view.volumes)
+    return sorted(int(index) for name, _, index in parts if name == group and index.isdecimal())
 
 
 def _new(view: View, group: WantedGroup, index: int) -> Place:
@@ -169,11 +176,17 @@ def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
     )
 
 
+def strays(view: View, places: tuple[Place, ...]) -> tuple[str, ...]:
+    """What is there and nobody meant: births without a place, and volumes that nodes left behind."""
+    left = view.volumes - {place.name for place in places}
+    return (*view.strays, *(f"volume of {name}" for name in sorted(left)))
+
+
 def differs(view: View, places: tuple[Place, ...], wanted: tuple[Place, ...]) -> bool:
     """Whether the site has to be told: a birth to make, one to end, or something that nobody meant."""
     to_make = any(place.sight is None for place in wanted)
     to_end = any(place.ending and place.sight for place in places)
-    return to_make or to_end or bool(view.strays)
+    return to_make or to_end or bool(strays(view, places))
 
 
 def complete(groups: tuple[WantedGroup, ...], places: tuple[Place, ...]) -> bool:

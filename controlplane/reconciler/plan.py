@@ -106,7 +106,9 @@ def _isolate(view: View) -> Step:
 
 def _converge(view: View) -> Step:
     step = Step(view.phase, view.run, view.places, isolated=True)
-    if not view.fresh and any(on.doubtful(place) for place in view.places):
+    # A run that is not the first goes on with the volumes of the last: the names that it gives depend on them.
+    again = view.run > 1 and not view.places
+    if not view.fresh and (again or any(on.doubtful(place) for place in view.places)):
         return replace(step, act=Act.LOOK)
     places = on.settle_fates(view)
     places = on.mark_restarts(places, view.restart_generation)
@@ -132,7 +134,7 @@ def _judge(view: View, step: Step) -> Step:
         )
     if on.complete(view.groups, step.places):
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
-        return _pursue(view, step) if view.strays else _rest(view, step)
+        return _pursue(view, step) if on.strays(view, step.places) else _rest(view, step)
     if step.phase is Phase.RESIZING and view.deadline is None:
         # Its operation was cancelled: nobody waits for it, and what is missing is repaired like any lost node.
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
@@ -162,7 +164,7 @@ def _pursue(view: View, step: Step) -> Step:
     wanted = on.wanted(view, step.places)
     if on.differs(view, step.places, wanted):
         token = f"apply:{view.run}:" + on.digest(
-            [*(f"{p.name}@{p.birth}" for p in wanted), "-", *view.strays]
+            [*(f"{p.name}@{p.birth}" for p in wanted), "-", *on.strays(view, step.places)]
         )
         return _ask(view, step, Act.APPLY, token, names=tuple(place.name for place in wanted))
     return _wait(view, step)

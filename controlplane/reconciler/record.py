@@ -1,40 +1,32 @@
 """Writing down what a pass decided: one transaction under the lease's fence and the revision that was read."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
-
-from controlplane.clusters.models import Cluster, Event, Node, Operation
+from controlplane.clusters.inserting import insert
+from controlplane.clusters.models import Cluster, Node, Operation
 from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import State
-from controlplane.clusters.operations import operation_begin, operation_end
+from controlplane.clusters.operations import operation_begin, operation_end, operation_run
 from controlplane.clusters.phases import GOAL_OF, MOVES, Phase, Verb
 from controlplane.metrics import instruments
-from controlplane.provisioners.base import Observed
 from controlplane.reconciler import reports
-from controlplane.reconciler.observations import forget_cluster, replace_all
+from controlplane.reconciler.observations import forget_cluster
+from controlplane.reconciler.rows import (
+    NODE_FIELDS,
+    cluster_write,
+    event_write,
+    nodes_write,
+    parts_write,
+    rows,
+)
 from controlplane.reconciler.scope import Scope
 from controlplane.reconciler.steps import progress
 from controlplane.reconciler.view import READS, Place, Step
-from controlplane.work.claim import Claimed, require
 from tenants import quota
 from tenants.amounts import Amounts
 from tenants.models import Claim
-
-OPERATION_CHANNEL = "slipway_operation"
-
-_NODE_FIELDS = (
-    "birth",
-    "born_generation",
-    "seen",
-    "ending",
-    "leaving",
-    "drain_until",
-    "failures",
-    "retry_at",
-    "run",
-)
 
 
 class Stale(Exception):  # noqa: N818
@@ -45,22 +37,19 @@ class ForbiddenMove(Exception):  # noqa: N818
     """A step asked for a move that the table does not have: a defect, never stored."""
 
 
-@transaction.atomic
-def record(claimed: Claimed, scope: Scope, step: Step, observed: Observed | None) -> None:
-    """Store the step before it is carried out. Raises LostLease, Stale, QuotaExceeded; then nothing is stored."""
-    require(claimed)
-    if observed is not None:
-        replace_all(scope.cluster.id, observed)
-    changed = _cluster(scope, step)
+def record(scope: Scope, step: Step) -> tuple[Scope, bool]:
+    """Store a step, in the caller's transaction: the rows as they are then, and whether anything is different.
+
+    The instances are changed on the way: who rolls back reads them again. Raises Stale.
+    """
+    different = _cluster(scope, step)
+    nodes, others = _nodes(scope, step)
+    different |= others
     if _unasked(scope, step):
-        operation_begin(scope.cluster, verb=Verb.START, actor="system")
-    changed |= _nodes(scope, step)
-    changed |= _operation(scope, step)
-    if changed and scope.operation:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [OPERATION_CHANNEL, str(scope.operation.id)])
-    if changed:
-        _hold(scope, step)
+        operation = operation_begin(scope.cluster, verb=Verb.START, actor="system")
+        return replace(scope, nodes=nodes, operation=operation, parts=tuple(operation.steps.all())), True
+    live, told = _operation(scope, step)
+    return replace(scope, nodes=nodes, operation=live), different or told
 
 
 def _unasked(scope: Scope, step: Step) -> bool:
@@ -77,14 +66,11 @@ def _cluster(scope: Scope, step: Step) -> bool:
         return False
     if step.phase != view.phase and step.phase not in MOVES[view.phase]:
         raise ForbiddenMove(f"{view.phase} to {step.phase}")
-    updated = Cluster.objects.filter(id=cluster.id, revision=cluster.revision).update(
-        **changes, revision=cluster.revision + 1
-    )
-    if not updated:
+    if not cluster_write(cluster, changes):
         raise Stale
     if step.phase != view.phase:
         message = step.message or f"From {view.phase} to {step.phase}."
-        Event.objects.create(cluster=cluster, kind=f"PHASE_{step.phase.upper()}", message=message[:1000])
+        event_write(cluster.id, f"PHASE_{step.phase.upper()}", message[:1000])
     return True
 
 
@@ -155,21 +141,23 @@ def _since(before: dict[str, Any] | None, status: bool, now: datetime) -> str:
     return before["at"] if before and before["status"] == status else now.isoformat()
 
 
-def _nodes(scope: Scope, step: Step) -> bool:
-    rows = {node.name: node for node in scope.cluster.nodes.all()}
+def _nodes(scope: Scope, step: Step) -> tuple[tuple[Node, ...], bool]:
+    """As they are then, and whether anything about them is different."""
+    found = {node.name: node for node in scope.nodes}
     kept = {place.name for place in step.places}
-    gone = [row.id for name, row in rows.items() if name not in kept]
-    new = [_node(scope.cluster, place) for place in step.places if place.name not in rows]
-    changed = [row for place in step.places if (row := rows.get(place.name)) and _apply(row, place)]
+    gone = [name for name in found if name not in kept]
+    new = [_node(scope.cluster, place) for place in step.places if place.name not in found]
+    changed = [row for place in step.places if (row := found.get(place.name)) and _apply(row, place)]
     if gone:
-        Node.objects.filter(id__in=gone).delete()
+        Node.objects.filter(cluster=scope.cluster, name__in=gone).delete()
     if new:
-        Node.objects.bulk_create(new)
+        insert(*new)
     if changed:
-        Node.objects.bulk_update(changed, _NODE_FIELDS)
+        nodes_write(scope.cluster.id, changed)
     if step.phase is Phase.DELETED:
         forget_cluster(scope.cluster.id)
-    return bool(gone or new or changed)
+    nodes = (*(row for name, row in found.items() if name in kept), *new)
+    return nodes, bool(gone or new or changed)
 
 
 def _node(cluster: Cluster, place: Place) -> Node:
@@ -179,46 +167,47 @@ def _node(cluster: Cluster, place: Place) -> Node:
 
 
 def _apply(row: Node, place: Place) -> bool:
-    different = [field for field in _NODE_FIELDS if getattr(row, field) != getattr(place, field)]
+    different = [field for field in NODE_FIELDS if getattr(row, field) != getattr(place, field)]
     for field in different:
         setattr(row, field, getattr(place, field))
     return bool(different)
 
 
-def _operation(scope: Scope, step: Step) -> bool:
+def _operation(scope: Scope, step: Step) -> tuple[Operation | None, bool]:
+    """The live one then, and whether anything about it is different."""
     operation = scope.operation
     if operation is None:
-        return False
+        return None, False
     changed = _advance(operation, scope, step)
     if step.drained:
         operation.report = [*operation.report, *(reports.of(place, scope.view) for place in step.drained)]
         operation.save(update_fields=["report"])
     if operation.state == State.PENDING:
-        operation.state = State.RUNNING
-        operation.save(update_fields=["state"])
-        changed = True
+        changed |= operation_run(operation)
     if step.failed:
-        return operation_end(operation, State.FAILED, reason=step.failed.reason, message=step.failed.message)
-    if step.settled:
-        return _succeed(operation, scope)
-    return changed
+        operation_end(operation, State.FAILED, reason=step.failed.reason, message=step.failed.message)
+    elif step.settled:
+        _succeed(operation, scope)
+    else:
+        return operation, changed
+    return None, True
 
 
-def _succeed(operation: Operation, scope: Scope) -> bool:
+def _succeed(operation: Operation, scope: Scope) -> None:
     """Unless its tenant's state had the last word: then what was asked for did not come about."""
     if GOAL_OF.get(Verb(operation.kind), scope.view.goal) != scope.view.goal:
         state = scope.cluster.tenant.state
         reason, message = f"TENANT_{state.upper()}", f"The tenant is {state}."
-        return operation_end(operation, State.CANCELLED, reason=reason, message=message)
-    return operation_end(operation, State.SUCCEEDED)
+        operation_end(operation, State.CANCELLED, reason=reason, message=message)
+    else:
+        operation_end(operation, State.SUCCEEDED)
 
 
 def _advance(operation: Operation, scope: Scope, step: Step) -> bool:
     """End the steps that are done, in order; the first that is not is under way."""
-    rows = list(operation.steps.all())
     changed: list[StepRow] = []
-    start = rows[0].started_at if rows else None
-    for row in rows:
+    start = scope.parts[0].started_at if scope.parts else None
+    for row in scope.parts:
         if row.ended_at is None:
             found = progress(row.name, scope.view, step)
             began = row.started_at or start
@@ -230,7 +219,8 @@ def _advance(operation: Operation, scope: Scope, step: Step) -> bool:
                 break
             _measure(operation.kind, row)
         start = row.ended_at
-    StepRow.objects.bulk_update(changed, ["started_at", "ended_at", "message"])
+    if changed:
+        parts_write(operation.id, changed)
     return bool(changed)
 
 
@@ -239,8 +229,11 @@ def _measure(kind: str, row: StepRow) -> None:
         instruments.STEP.labels(kind, row.name).observe((row.ended_at - row.started_at).total_seconds())
 
 
-def _hold(scope: Scope, step: Step) -> None:
-    """Keep the claim at what is wanted or still there, whichever is more; the last statements of the transaction."""
+def hold(scope: Scope, step: Step) -> None:
+    """Keep the claim at what is wanted or still there, whichever is more; the last statements of the transaction.
+
+    Raises QuotaExceeded.
+    """
     cluster = scope.cluster
     if step.phase is Phase.DELETED:
         quota.claim_release(owner_id=cluster.id)
@@ -248,8 +241,8 @@ def _hold(scope: Scope, step: Step) -> None:
     if step.phase in {Phase.STOPPING, Phase.DELETING}:
         return
     wanted = scope.launch.keeps if step.phase is Phase.STOPPED else _held(scope, step)
-    claim = Claim.objects.filter(owner_id=cluster.id).first()
-    if claim is None or claim.amounts != wanted:
+    claims = rows(Claim, "owner_id = %s", cluster.id)
+    if not claims or claims[0].amounts != wanted:
         quota.claim_set(
             owner_id=cluster.id,
             tenant_id=cluster.tenant_id,

@@ -8,11 +8,13 @@ from uuid import UUID
 from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Node, Operation
+from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Goal, Phase
 from controlplane.provisioners.base import ClusterRef, Load, Observed, ObservedNode, Provisioner
 from controlplane.reconciler.observations import sights_of
 from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.reconciler.rows import cluster_read, rows
 from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGroup
 from templates.schema import Launch
 from templates.stored import launch_from_json
@@ -31,13 +33,15 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The rows behind a view, as they were read."""
+    """The rows behind a view, as they were read or written last. operation, parts: the live one and its steps."""
 
     cluster: Cluster
     launch: Launch
     operation: Operation | None
-    view: View
+    parts: tuple[StepRow, ...]
+    nodes: tuple[Node, ...]
     sights: tuple[ObservedNode, ...]
+    view: View
 
     @property
     def ref(self) -> ClusterRef:
@@ -60,18 +64,25 @@ def site_of(cluster: Cluster) -> Provisioner:
 
 def read(cluster_id: UUID, learned: Learned) -> Scope | None:
     """None: there is no such cluster."""
-    cluster = Cluster.objects.select_related("tenant", "site").filter(id=cluster_id).first()
+    cluster = cluster_read(cluster_id)
     if cluster is None:
         return None
     launch = launch_from_json(cluster.effective)
-    operation = Operation.objects.filter(cluster=cluster, state__in=LIVE).first()
+    live = rows(Operation, "cluster_id = %s AND state = ANY(%s)", cluster_id, list(LIVE))
+    operation = live[0] if live else None
+    parts = rows(StepRow, "operation_id = %s ORDER BY position", operation.id) if operation else ()
     fresh = learned.observed
     sights = tuple(fresh.nodes) if fresh else tuple(sights_of(cluster_id))
-    view = _view(cluster, launch, operation, tuple(cluster.nodes.all()), sights, timezone.now())
-    if fresh is not None:
-        view = replace(view, fresh=True, exists=fresh.exists)
-    view = replace(view, loads=learned.loads, trouble=learned.trouble, told=learned.told)
-    return Scope(cluster, launch, operation, view, sights)
+    nodes = tuple(rows(Node, "cluster_id = %s ORDER BY id", cluster_id))
+    view = _view(cluster, launch, operation, nodes, sights, learned, timezone.now())
+    return Scope(cluster, launch, operation, tuple(parts), nodes, sights, view)
+
+
+def viewed(scope: Scope, learned: Learned, now: datetime) -> Scope:
+    """The same rows with what is known besides; nothing is read."""
+    sights = tuple(learned.observed.nodes) if learned.observed else scope.sights
+    view = _view(scope.cluster, scope.launch, scope.operation, scope.nodes, sights, learned, now)
+    return replace(scope, sights=sights, view=view)
 
 
 def effective_goal(cluster: Cluster) -> Goal:
@@ -89,6 +100,7 @@ def _view(
     operation: Operation | None,
     nodes: tuple[Node, ...],
     sights: tuple[ObservedNode, ...],
+    learned: Learned,
     now: datetime,
 ) -> View:
     places = tuple(_place(node, launch, sights) for node in nodes)
@@ -110,10 +122,16 @@ def _view(
         deadline=operation.deadline if operation else None,
         strays=tuple(f"{s.name}@{s.birth}" for s in mine if (s.name, s.birth) not in known),
         old_runs=any(sight.run < cluster.run for sight in sights),
+        volumes=learned.observed.volumes if learned.observed else frozenset(),
+        fresh=learned.observed is not None,
+        exists=learned.observed.exists if learned.observed else True,
         asked=cluster.asked,
         asked_at=cluster.asked_at,
         acted_at=cluster.acted_at,
         looked_at=cluster.looked_at,
+        told=learned.told,
+        loads=learned.loads,
+        trouble=learned.trouble,
         why=Trouble(cluster.reason, cluster.message),
         spent=cluster.spent,
     )

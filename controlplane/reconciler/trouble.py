@@ -1,6 +1,7 @@
 """When a pass cannot go on: what is written down about it, and when to come back."""
 
 from datetime import timedelta
+from typing import NoReturn
 
 import structlog
 from django.db import transaction
@@ -18,7 +19,7 @@ log = structlog.get_logger(__name__)
 ROOM_SECONDS = 30.0
 
 
-def stand_still(claimed: Claimed, scope: Scope, error: Temporary) -> None:
+def stand_still(claimed: Claimed, scope: Scope, error: Temporary) -> NoReturn:
     """Nothing is known: say why, move the deadline by the time that is lost, come back later. Raises Later."""
     delay = max(error.delay, backoff(claimed.attempts) / 2)
     log.info("site_unclear", cluster=str(scope.cluster.id), reason=error.reason, error=error.message[:200])

@@ -20,12 +20,19 @@ WITH flight AS (
        AND w.kind = ANY(%s)
      ORDER BY coalesce(f.n, 0), w.due_at
      LIMIT 1 FOR UPDATE OF w SKIP LOCKED
+), claimed AS (
+    UPDATE work_work w
+       SET lease_until = clock_timestamp() + %s * interval '1 second', holder = %s,
+           fence = w.fence + 1, attempts = w.attempts + 1
+      FROM next, (SELECT clock_timestamp() AS now) t WHERE w.id = next.id
+    RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FROM t.now - w.due_at)::float8
 )
-UPDATE work_work w
-   SET lease_until = clock_timestamp() + %s * interval '1 second', holder = %s,
-       fence = w.fence + 1, attempts = w.attempts + 1
-  FROM next, (SELECT clock_timestamp() AS now) t WHERE w.id = next.id
-RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FROM t.now - w.due_at)::float8
+SELECT * FROM claimed
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL,
+       extract(epoch FROM min(greatest(due_at, lease_until)) - clock_timestamp())::float8
+  FROM work_work WHERE due_at IS NOT NULL AND kind = ANY(%s)
+HAVING NOT EXISTS (SELECT FROM claimed)
 """
 
 # wake_seq tells whether somebody woke this row during the pass: then it is due at once, whatever the pass says.
@@ -63,10 +70,21 @@ class Claimed:
 
 def claim(kinds: list[str]) -> Claimed | None:
     """Lease the row that is next in fairness: its tenant has least in flight, then the one longest due."""
+    found = claim_or_wait(kinds, at_most=0)
+    return found if isinstance(found, Claimed) else None
+
+
+def claim_or_wait(kinds: list[str], *, at_most: float) -> Claimed | float:
+    """What `claim` leases, or how many seconds until something becomes due or a lease on due work runs out.
+
+    0 = something is due, and locked.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [kinds, LEASE_SECONDS, holder()])
+        cursor.execute(_CLAIM, [kinds, LEASE_SECONDS, holder(), kinds])
         row = cursor.fetchone()
-    return Claimed(*row) if row else None
+    if row[0] is not None:
+        return Claimed(*row)
+    return at_most if row[6] is None else min(at_most, max(0.0, row[6]))
 
 
 def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) -> None:
@@ -93,15 +111,3 @@ def require(claimed: Claimed) -> None:
         cursor.execute(_HELD, [claimed.id, claimed.fence, MARGIN_SECONDS])
         if cursor.fetchone() is None:
             raise LostLease(f"{claimed.kind} {claimed.key}")
-
-
-def seconds_until_due(kinds: list[str], *, at_most: float) -> float:
-    """How long until something becomes due or a lease on due work runs out; 0 = now."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT extract(epoch FROM min(greatest(due_at, lease_until)) - clock_timestamp()) FROM work_work"
-            " WHERE due_at IS NOT NULL AND kind = ANY(%s)",
-            [kinds],
-        )
-        [seconds] = cursor.fetchone()
-    return at_most if seconds is None else min(at_most, max(0.0, float(seconds)))

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 
 from controlplane.metrics import instruments
 from controlplane.work.announce import CHANNEL
-from controlplane.work.claim import Claimed, LostLease, claim, release, seconds_until_due
+from controlplane.work.claim import Claimed, LostLease, claim_or_wait, release
 
 log = structlog.get_logger(__name__)
 
@@ -83,12 +83,10 @@ class Loop:
             self._listen()
             self._give_back()
             self._heard()
-            wait = seconds_until_due(list(self._handlers), at_most=SWEEP_SECONDS)
-            if wait == 0 and self._claim_all():
-                continue
+            wait = self._claim_all()
             # News that came with the answer to a query does not wake the sleep.
             if not self._heard():
-                self._sleep(connection.connection, wait or LOCKED_SECONDS)
+                self._sleep(connection.connection, wait)
 
     def _listen(self) -> None:
         # Whatever a chore does to this thread's connection: a new one has to be told again.
@@ -105,25 +103,24 @@ class Loop:
         except Exception:  # what is due must not wait for a chore to be mended
             log.exception("chore_failed")
 
-    def _claim_all(self) -> bool:
-        """Claim as much as there are free threads for; whether that was anything."""
-        some = False
+    def _claim_all(self) -> float:
+        """Claim as much as there are free threads for; how many seconds nothing more is to be done here."""
         while not self._stopping and self._free.acquire(blocking=False):
             claimed = self._claim()
-            if claimed is None:
-                break
-            some = True
+            if not isinstance(claimed, Claimed):
+                return claimed or LOCKED_SECONDS
             instruments.SWEEP_LAG.observe(claimed.late)
             self._pool.submit(self._work, claimed)
-        return some
+        # The next thread that is free nudges.
+        return SWEEP_SECONDS
 
-    def _claim(self) -> Claimed | None:
+    def _claim(self) -> Claimed | float:
         try:
-            claimed = claim(list(self._handlers))
+            claimed = claim_or_wait(list(self._handlers), at_most=SWEEP_SECONDS)
         except BaseException:
             self._free.release()
             raise
-        if claimed is None:
+        if not isinstance(claimed, Claimed):
             self._free.release()
         return claimed
 

@@ -79,6 +79,20 @@ class ProvisionerContract:
         less = replace(wish, nodes=wish.nodes[:1])
         until(lambda: applied(site, less) == {("worker-0", 1): "ready"})
 
+    def test_what_a_node_kept_goes_with_it_when_it_goes_for_good(self, site: Provisioner):
+        wish = desired(cluster(site), 3)
+        make_ready(site, wish)
+        assert site.look(wish.cluster, ()).volumes == {"worker-0", "worker-1", "worker-2"}
+        less = replace(wish, nodes=wish.nodes[:1], keeps=frozenset({"worker-0"}))
+        until(lambda: applied(site, less) and site.look(wish.cluster, ()).volumes == {"worker-0"})
+
+    def test_what_a_node_kept_stays_when_it_is_made_again(self, site: Provisioner):
+        wish = desired(cluster(site), 2)
+        make_ready(site, wish)
+        less = replace(wish, nodes=wish.nodes[:1])
+        until(lambda: applied(site, less) == {("worker-0", 1): "ready"})
+        assert site.look(wish.cluster, ()).volumes == {"worker-0", "worker-1"}
+
     def test_an_end_is_told_with_its_code(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)

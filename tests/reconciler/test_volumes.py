@@ -2,6 +2,7 @@
 
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_resize, cluster_start, cluster_stop
+from controlplane.provisioners.base import Load, Temporary
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, one_pass, settle, site
 
@@ -14,6 +15,25 @@ def test_a_shrink_takes_the_volumes_of_those_who_leave(world: World) -> None:
     cluster = settle(world.launch(hand=3))
     assert volumes(cluster) == {"head-0", "hand-0", "hand-1", "hand-2"}
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    settle(cluster)
+    assert volumes(cluster) == {"head-0", "hand-0"}
+
+
+def test_the_volume_of_one_who_went_by_himself_goes_too(world: World) -> None:
+    cluster = settle(world.launch())
+    fake, first = site(cluster), [True]
+
+    def vanish(name: str) -> None:
+        if name == "apply" and first.pop():
+            found = fake._clusters[cluster.id]
+            fake._drop(cluster.id, found, next(key for key in found.nodes if key[1] == "hand-1"))
+            first.append(False)
+            raise Temporary("SITE_UNREACHABLE", "the call was lost")
+
+    fake.before_call = vanish
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    settle(cluster)
+    later(60)
     settle(cluster)
     assert volumes(cluster) == {"head-0", "hand-0"}
 
@@ -62,3 +82,17 @@ def test_where_no_node_was_ever_ready_nothing_can_be_lost(world: World) -> None:
     assert settle(cluster).ready_at is None
     site(cluster).unready.clear()
     assert restarted(world, cluster).phase == "ready"
+
+
+def test_who_survived_a_shrink_is_who_is_started_again(world: World) -> None:
+    """Whatever its number is: its volume is the one with something in it."""
+    cluster = settle(world.launch(hand=3))
+    site(cluster).loads = {"hand-2": Load(busy=True), "hand-0": Load(busy=False), "hand-1": Load(busy=False)}
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    settle(cluster)
+    cluster_stop(access=world.bob, cluster="one")
+    settle(cluster)
+    cluster_start(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert cluster.phase == "ready"
+    assert {node.name for node in cluster.nodes.all()} == volumes(cluster) == {"head-0", "hand-2"}

@@ -3,7 +3,6 @@
 Thread-safe; one client per account of a site. Objects are plain dicts, as the API gives them.
 """
 
-import json
 import ssl
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import orjson
 import urllib3
 import yaml
 from kubernetes import config
@@ -203,7 +203,7 @@ class Client:
     def _call(
         self, method: str, path: str, *, body: Body | None = None, kind: str = "application/json"
     ) -> "tuple[int, Mapping[str, str], bytes]":
-        data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
+        data = orjson.dumps(body) if body is not None else None
         door = self._door()
         answer = self._send(door, method, path, data, kind)
         if answer[0] == 401:

@@ -102,14 +102,14 @@ class _Making:
 
     def first_wave(self) -> list[ClusterRoot | RunRoot]:
         """Make all that pods need, at once, and ask meanwhile whether it is too late: then what has to go again."""
-        late: list[ClusterRoot | RunRoot] = []
-
-        def ask() -> None:
-            late.extend(roots.too_late(self.client, self.desired, self.root, self.run))
-
-        calls: list[Call] = [ask, *self._needs()]
-        all_of(calls)
-        return late
+        asked: list[Call] = [
+            partial(roots.is_removed, self.client, self.desired.cluster),
+            partial(roots.is_over, self.client, self.desired, self.root),
+        ]
+        removed, over, *_ = all_of([*asked, *self._needs()])
+        if removed:
+            return [self.run, self.root]
+        return [self.run] if over else []
 
     def finish(self) -> None:
         """The pods; and what is not listed any more goes. Raises Temporary after that, where a pod has to wait."""

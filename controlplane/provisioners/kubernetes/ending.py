@@ -23,7 +23,7 @@ FORCED_SECONDS = 1
 def end_run(client: Client, settings: SiteSettings, cluster: ClusterRef, run: int, *, force: bool) -> None:
     root = roots.cluster_root(client, settings, cluster, ended=run)
     place = names.namespace(cluster.tenant_id)
-    if root.made and client.get(paths.leases(place, names.cluster_root(cluster.id))):
+    if root.made and roots.is_removed(client, cluster):
         roots.withdraw(client, cluster, root)
         return
     roots.mark_ended(client, root, cluster, run)

@@ -1,5 +1,9 @@
-"""The contract of `provisioners.base`, kept by pods. Nothing is remembered but what was read of drains."""
+"""The contract of `provisioners.base`, kept by pods.
 
+Nothing is remembered but what was read of drains, and for some seconds that a tenant was made sure of.
+"""
+
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -40,6 +44,8 @@ from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving, survey
 from controlplane.provisioners.kubernetes.together import within
 
+ENSURED_SECONDS = 30.0
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Body = dict[str, Any]
@@ -61,16 +67,28 @@ class KubernetesProvisioner:
         self.settings = settings
         self.accounts: Accounts = accounts or Clients(settings)
         self.reports = draining.Reports(self.accounts)
+        self._ensured: dict[UUID, tuple[object, float]] = {}
 
     def check(self) -> SiteVerdict:
         return check.check(self.settings)
 
     @_bounded
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
+        """What this process has made sure of stands for ENSURED_SECONDS, unless a call shows that it does not.
+
+        So a policy that somebody removes by hand is back with the first launch after that time; a namespace that
+        somebody removes is missed by the next call, and made again, with its policies, before there is a pod.
+        """
+        wanted, now = (name, dict(limits)), time.monotonic()
+        known, since = self._ensured.get(tenant_id, (None, now))
+        if known == wanted and now - since < ENSURED_SECONDS:
+            return
         isolation.ensure(self.accounts, self.settings, tenant_id, name, limits)
+        self._ensured[tenant_id] = (wanted, now)
 
     @_bounded
     def remove_tenant(self, tenant_id: UUID) -> None:
+        self._ensured.pop(tenant_id, None)
         isolation.remove(self.accounts.client("namespaces"), self.settings, tenant_id)
 
     @_bounded
@@ -109,6 +127,7 @@ class KubernetesProvisioner:
         except Temporary as error:
             if error.reason not in {"SITE_FORBIDS", "NAMESPACE_GOING"}:
                 raise
+            self._ensured.pop(cluster.tenant_id, None)
             account, place = self.accounts.client("namespaces"), names.namespace(cluster.tenant_id)
             space = account.get(paths.namespaces(place))
             if space is None:
@@ -130,11 +149,13 @@ class KubernetesProvisioner:
                 found = survey(client, self.settings, cluster)
         except TenantMissing:
             return Observed(exists=False)
-        return Observed(found.exists, self._sights(found.pods))
+        return Observed(found.exists, self._sights(found.pods), found.with_volume)
 
-    def _sights(self, pods: Iterable[Body]) -> tuple[ObservedNode, ...]:
-        domain = self.settings.cluster_domain
-        seen = (sights.sight(pod, drain=self.reports.of(pod), domain=domain) for pod in pods)
+    def _sights(self, pods: Sequence[Body]) -> tuple[ObservedNode, ...]:
+        domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)
+        seen = (
+            sights.sight(pod, drain=drain, domain=domain) for pod, drain in zip(pods, drains, strict=True)
+        )
         return tuple(sight for sight in seen if sight is not None)
 
     @_bounded

@@ -99,17 +99,19 @@ def spelled(spent: dict[str, int]) -> str:
     return " ".join(f"{name}@{birth}" for name, birth in sorted(spent.items()))
 
 
-def too_late(
-    client: Client, desired: Desired, root: ClusterRoot, run: RunRoot
-) -> list[ClusterRoot | RunRoot]:
-    """What must go again because the run was ended or the cluster removed. To be asked once `run` has been made."""
+def is_removed(client: Client, cluster: ClusterRef) -> bool:
+    """Whether the cluster was removed for good. To be asked once a root has been made."""
+    place, name = names.namespace(cluster.tenant_id), names.cluster_root(cluster.id)
+    return client.get(paths.leases(place, name)) is not None
+
+
+def is_over(client: Client, desired: Desired, root: ClusterRoot) -> bool:
+    """Whether the run was ended meanwhile, or its cluster's root is another one. To be asked once it has its own."""
     place, name = names.namespace(desired.cluster.tenant_id), names.cluster_root(desired.cluster.id)
-    if client.get(paths.leases(place, name)):
-        return [run, root]
     now = client.get(paths.config_maps(place, name))
     if now is None or now["metadata"]["uid"] != root.body["metadata"]["uid"]:
-        return [run]
-    return [run] if ClusterRoot(now, made=False).ended >= desired.run else []
+        return True
+    return ClusterRoot(now, made=False).ended >= desired.run
 
 
 def withdraw(client: Client, cluster: ClusterRef, *late: ClusterRoot | RunRoot) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import egress, isolation, names
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from tests.provisioners.kubernetes.golden import APP
@@ -119,3 +119,35 @@ def test_what_is_unlimited_is_not_in_the_quota():
 def test_no_tenant_can_open_itself_to_the_outside():
     hard = isolation.quota(SETTINGS, OF.tenant_id, {})["spec"]["hard"]
     assert (hard["services.nodeports"], hard["services.loadbalancers"]) == ("0", "0")
+
+
+def test_what_was_just_made_sure_of_is_not_asked_for_again():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000})
+    before = len(api.calls)
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000})
+    assert len(api.calls) == before
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 2000})
+    assert len(api.calls) > before
+
+
+def test_a_namespace_that_was_removed_is_missed_and_made_again():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    api.drop(f"/api/v1/namespaces/{names.namespace(OF.tenant_id)}")
+    with pytest.raises(TenantMissing):
+        site.apply(whole(APP))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    assert len(api.of_kind("networkpolicies")) == 2
+
+
+def test_a_tenant_that_was_removed_is_made_anew():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    for _ in range(2):
+        site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+        assert api.of_kind("namespaces")
+        site.remove_tenant(OF.tenant_id)
+        assert not api.of_kind("namespaces")

@@ -1,0 +1,150 @@
+"""What a pass reads and writes, spelled out: to make a statement by the ORM takes longer than to answer it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import JSONField, Model
+
+from controlplane.clusters.models import Cluster, Node, Site
+from controlplane.clusters.models import Step as StepRow
+from tenants.models import Tenant
+
+M = TypeVar("M", bound=Model)
+
+# Everything about a node that the reconciler changes, with its type.
+NODE_FIELDS: Mapping[str, str] = {
+    "birth": "integer",
+    "born_generation": "bigint",
+    "seen": "boolean",
+    "ending": "boolean",
+    "leaving": "boolean",
+    "drain_until": "timestamptz",
+    "failures": "integer",
+    "retry_at": "timestamptz",
+    "run": "integer",
+}
+_STEP_FIELDS: Mapping[str, str] = {
+    "started_at": "timestamptz",
+    "ended_at": "timestamptz",
+    "message": "text",
+}
+_EVENT = """
+INSERT INTO clusters_event (cluster_id, at, kind, node, message) VALUES (%s, clock_timestamp(), %s, '', %s)
+"""
+
+
+def rows(model: type[M], condition: str, *values: Any) -> list[M]:
+    """As the ORM would give them. condition: what follows WHERE, in this code's own words."""
+    columns = ", ".join(f'"{column}"' for column in _columns(model))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM {model._meta.db_table} WHERE {condition}", values)  # noqa: S608
+        return [_instance(model, row) for row in cursor.fetchall()]
+
+
+def cluster_read(cluster_id: UUID) -> Cluster | None:
+    """With its tenant and its site, whether that was removed or not."""
+    with connection.cursor() as cursor:
+        cursor.execute(_cluster_select(), [cluster_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    first, second = len(_columns(Cluster)), len(_columns(Cluster)) + len(_columns(Tenant))
+    cluster = _instance(Cluster, row[:first])
+    cluster.tenant = _instance(Tenant, row[first:second])
+    cluster.site = _instance(Site, row[second:])
+    return cluster
+
+
+@cache
+def _cluster_select() -> str:
+    parts = (("c", Cluster), ("t", Tenant), ("s", Site))
+    columns = ", ".join(f'{at}."{column}"' for at, model in parts for column in _columns(model))
+    return (
+        f"SELECT {columns} FROM clusters_cluster c"  # noqa: S608
+        f" JOIN {Tenant._meta.db_table} t ON t.id = c.tenant_id JOIN {Site._meta.db_table} s ON s.id = c.site_id"
+        " WHERE c.id = %s"
+    )
+
+
+@cache
+def _columns(model: type[Model]) -> tuple[str, ...]:
+    return tuple(str(field.column) for field in model._meta.concrete_fields)
+
+
+@cache
+def _documents(model: type[Model]) -> tuple[int, ...]:
+    """The places of columns that come as JSON."""
+    return tuple(at for at, field in enumerate(model._meta.concrete_fields) if isinstance(field, JSONField))
+
+
+def _instance(model: type[M], row: Sequence[Any]) -> M:
+    values = list(row)
+    for at in _documents(model):
+        values[at] = None if values[at] is None else json.loads(values[at])
+    return model.from_db(connection.alias, [field.attname for field in model._meta.concrete_fields], values)
+
+
+def cluster_write(cluster: Cluster, columns: Mapping[str, Any]) -> bool:
+    """Unless somebody has written it since it was read; whether it was. Then the instance is as the row."""
+    names = list(columns)
+    assigned = ", ".join(f"{name} = %s" for name in names)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE clusters_cluster SET {assigned}, revision = revision + 1 WHERE id = %s AND revision = %s",  # noqa: S608
+            [*map(_plain, columns.values()), cluster.id, cluster.revision],
+        )
+        if not cursor.rowcount:
+            return False
+    for name in names:
+        setattr(cluster, name, columns[name])
+    cluster.revision += 1
+    return True
+
+
+def is_as_read(cluster: Cluster) -> bool:
+    """Whether nobody else has written the cluster since."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT revision FROM clusters_cluster WHERE id = %s", [cluster.id])
+        row = cursor.fetchone()
+    return row is not None and row[0] == cluster.revision
+
+
+def nodes_write(cluster_id: UUID, nodes: Sequence[Node]) -> None:
+    _update("clusters_node", "cluster_id", cluster_id, ("name", "text"), nodes, NODE_FIELDS)
+
+
+def parts_write(operation_id: UUID, parts: Sequence[StepRow]) -> None:
+    _update("clusters_step", "operation_id", operation_id, ("position", "integer"), parts, _STEP_FIELDS)
+
+
+def event_write(cluster_id: UUID, kind: str, message: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_EVENT, [cluster_id, kind, message])
+
+
+def _update(
+    table: str,
+    owner: str,
+    owner_id: UUID,
+    key: tuple[str, str],
+    rows: Iterable[Any],
+    fields: Mapping[str, str],
+) -> None:
+    """All rows of one owner at once, found by their key among its others."""
+    types = {key[0]: key[1], **fields}
+    assigned = ", ".join(f"{name} = v.{name}" for name in fields)
+    arrays = ", ".join(f"%s::{kind}[]" for kind in types.values())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} r SET {assigned} FROM unnest({arrays}) AS v ({', '.join(types)})"  # noqa: S608
+            f" WHERE r.{owner} = %s AND r.{key[0]} = v.{key[0]}",
+            [*([getattr(row, name) for row in rows] for name in types), owner_id],
+        )
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value

@@ -1,0 +1,108 @@
+"""News as rows: a burst of them costs one statement, loses no event and wakes once."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from django.db import connection
+
+from controlplane.clusters.models import Cluster, Event, Observation
+from controlplane.provisioners.base import NodeState, ObservedNode
+from controlplane.provisioners.fake import FakeProvisioner
+from controlplane.reconciler import observe
+from controlplane.reconciler.observations import COALESCE_SECONDS, notice
+from controlplane.reconciler.observe import Watch
+from controlplane.work.models import Work
+from tenants.ids import new_id
+from tests.reconciler.conftest import World
+from tests.reconciler.settling import settle
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    return settle(world.launch())
+
+
+def sight(cluster: Cluster, name: str, version: int, state: NodeState = NodeState.READY) -> ObservedNode:
+    return ObservedNode(cluster.id, cluster.run, name, 1, 10**9 + version, state)
+
+
+def told(cluster: Cluster, node: str) -> list[str]:
+    return list(
+        Event.objects.filter(cluster=cluster, node=node).order_by("id").values_list("kind", flat=True)
+    )
+
+
+def names(cluster: Cluster) -> list[str]:
+    return sorted(cluster.nodes.values_list("name", flat=True))
+
+
+def due_in(cluster: Cluster) -> float:
+    """Seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM due_at - clock_timestamp())::float8 FROM work_work WHERE key = %s",
+            [cluster.id],
+        )
+        return float(cursor.fetchone()[0])
+
+
+def test_of_a_burst_the_last_is_kept_and_every_event_told(cluster: Cluster) -> None:
+    node = names(cluster)[0]
+    before = told(cluster, node)
+    states = (NodeState.UNREADY, NodeState.READY, NodeState.STARTING, NodeState.UNREADY)
+    assert notice(*(sight(cluster, node, at, state) for at, state in enumerate(states))) == 1
+    assert told(cluster, node)[len(before) :] == ["NODE_UNREADY", "NODE_READY", "NODE_UNREADY"]
+    assert Observation.objects.get(cluster_id=cluster.id, name=node).state == "unready"
+
+
+def test_a_burst_is_a_fixed_number_of_statements(cluster: Cluster, django_assert_num_queries: object) -> None:
+    burst = [sight(cluster, name, at, NodeState.STARTING) for at in range(9) for name in names(cluster)]
+    # A savepoint with its end, the rows, the wake, the notice.
+    with django_assert_num_queries(5):  # type: ignore[operator]
+        notice(*burst)
+
+
+def test_what_is_old_or_of_no_cluster_is_no_news(cluster: Cluster) -> None:
+    node = names(cluster)[0]
+    assert notice(sight(cluster, node, 2), sight(cluster, node, 1)) == 1
+    assert notice(sight(cluster, node, 2)) == 0
+    assert notice(replace(sight(cluster, node, 3), cluster_id=new_id())) == 0
+
+
+def test_the_last_node_to_be_ready_is_not_waited_for(cluster: Cluster) -> None:
+    first, *others = names(cluster)
+    notice(*(sight(cluster, name, 1, NodeState.STARTING) for name in names(cluster)))
+    Work.objects.filter(key=cluster.id).update(due_at=None)
+    notice(*(sight(cluster, name, 2) for name in others))
+    assert 0 < due_in(cluster) <= COALESCE_SECONDS
+    notice(sight(cluster, first, 2))
+    assert due_in(cluster) <= 0
+
+
+def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    class TellsTwice(FakeProvisioner):
+        """News without end, to whoever listens; counts them."""
+
+        listeners = 0
+
+        def events(self) -> Iterator[ObservedNode | None]:
+            self.listeners += 1
+            again.set() if self.listeners > 1 else None
+            while True:
+                yield sight(cluster, "head-0", self.listeners)
+
+    def away(*_: object, **__: object) -> None:
+        raise ConnectionError("the database is away")
+
+    again, provisioner = threading.Event(), TellsTwice()
+    monkeypatch.setattr(observe, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(observe, "notice", away)
+    monkeypatch.setattr(observe, "wake", lambda *_: None)
+    watch = Watch(cluster.site, provisioner)
+    watch.start()
+    assert again.wait(10)
+    watch.stop()
+    watch.thread.join(10)
+    assert not watch.thread.is_alive()
