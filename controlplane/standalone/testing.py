@@ -4,15 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from controlplane.standalone.environment import ROOT, python
 from controlplane.standalone.errors import ExpectedError
 
-# Real processes, a browser and a Kubernetes want the machine for themselves; everything else shares its cores.
+# The tests of these tiers go one by one; all others share the cores.
 SERIAL_TIERS = ("local", "browser", "kube")
-# One after the other, each in a run of its own; a test belongs to one of them.
-SERIAL_RUNS = ("(local or browser) and not kube", "kube")
+# Beside each other, for they wait more than they compute; the longest first. A test belongs to one of them.
+SERIAL_RUNS = ("kube", "(local or browser) and not kube")
 WORKERS = 2
 NOTHING_COLLECTED = 5
 # Options by which somebody chooses what runs and how: then it runs once, as chosen.
@@ -40,9 +42,11 @@ def run_tests(arguments: Sequence[str]) -> int:
     if any(argument.startswith(CHOICES) for argument in arguments):
         return _pytest(arguments)
     parallel = _pytest(["-n", str(WORKERS), "-m", f"not ({' or '.join(SERIAL_TIERS)})", *arguments])
-    appending = ["--cov-append"] if any(argument.startswith("--cov") for argument in arguments) else []
-    serial = [_pytest(["-m", marks, *appending, *arguments]) for marks in SERIAL_RUNS]
-    return worse(parallel, *serial)
+    serial = [["-m", marks, *arguments] for marks in SERIAL_RUNS]
+    if any(argument.startswith("--cov") for argument in arguments):
+        # They write one file.
+        return worse(parallel, *(_pytest(["--cov-append", *run]) for run in serial))
+    return worse(parallel, *_beside(*serial))
 
 
 def run_checks() -> int:
@@ -58,6 +62,33 @@ def run_checks() -> int:
 
 def _pytest(arguments: Sequence[str]) -> int:
     return subprocess.run(python("-m", "pytest", *arguments), cwd=ROOT, check=False).returncode
+
+
+def _beside(shown: Sequence[str], *others: Sequence[str]) -> list[int]:
+    """Exit codes of runs at the same time; what the others print follows when the one that is shown is over."""
+    with ExitStack() as stack:
+        endings = [stack.enter_context(_in_background(arguments)) for arguments in others]
+        return [_pytest(shown), *(end() for end in endings)]
+
+
+@contextmanager
+def _in_background(arguments: Sequence[str]) -> Iterator[Callable[[], int]]:
+    """Yields what waits for its end, prints all that it said and returns its exit code."""
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        process = subprocess.Popen(python("-m", "pytest", *arguments), cwd=ROOT, stdout=said, stderr=said)
+
+        def end() -> int:
+            code = process.wait()
+            said.seek(0)
+            print(said.read(), flush=True)
+            return code
+
+        try:
+            yield end
+        finally:
+            # Of one that is over already it takes no notice.
+            process.terminate()
+            process.wait()
 
 
 def worse(*codes: int) -> int:
