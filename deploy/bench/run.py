@@ -25,6 +25,7 @@ FIGURES = (
     "idle",
     "kube_create",
     "kube_create_fast",
+    "kube_many",
     "kube_spark",
 )
 

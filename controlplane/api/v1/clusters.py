@@ -21,7 +21,11 @@ from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
 from tenants.access import Access, allow
 from tenants.errors import NotFound
 
-_NODES: Final = {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 80}}
+_NODES: Final = {
+    "type": "array",
+    "maxItems": 1000,
+    "items": {"type": "string", "pattern": "^[a-z][a-z0-9-]{1,79}$"},
+}
 
 
 class ClustersQuery(PageQuery):
