@@ -41,7 +41,7 @@ HELP = """usage: python3 manage.py COMMAND [options]
 
   up        run Slipway on this machine: http://127.0.0.1:8000
   doctor    list each part that is ok, missing or unsafe, and what to do
-  site      register, list, prove and remove Kubernetes sites
+  site      register, list and prove Kubernetes sites, say who may use them
   test      run the tests
   lint      check style, types and layers
   help      list every other command

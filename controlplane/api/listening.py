@@ -9,14 +9,15 @@ import psycopg2
 import structlog
 from django.db import connections
 
+from controlplane.clusters.operations import OPERATION_CHANNEL
+
 log = structlog.get_logger(__name__)
 
-CHANNEL: Final = "slipway_operation"
 MOST_WAITERS: Final = 200
 
 
 class Listener:
-    """Tells waiters that their operation has changed. Belongs to one event loop.
+    """Tells waiters that their operation has ended. Belongs to one event loop.
 
     A notice may be missed or come for nothing: whoever is told reads again, and reads again now and then anyway.
     """
@@ -34,7 +35,7 @@ class Listener:
 
     @contextmanager
     def watch(self, operation: str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the operation with this id has changed."""
+        """An event that is set when the operation with this id has ended."""
         changed = asyncio.Event()
         self._waiters.setdefault(operation, set()).add(changed)
         try:
@@ -90,5 +91,5 @@ def _connect() -> Any:
     connection = psycopg2.connect(**connections["default"].get_connection_params())
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {CHANNEL}")
+        cursor.execute(f"LISTEN {OPERATION_CHANNEL}")
     return connection

@@ -1,8 +1,8 @@
 """Waiting for an operation, in front of the application that knows it.
 
 `GET …/operations/{id}?wait=30` asks the application, holds its answer back while the operation is live, and asks
-again whenever it has changed. So a wait costs neither a thread nor a database connection, and who may see what is
-decided anew at every answer. Served without this, the same request is answered at once.
+again when it has ended, and now and then. So a wait costs neither a thread nor a database connection, and who may see
+what is decided anew at every answer. Served without this, the same request is answered at once.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ _RUN = "UPDATE clusters_operation SET state = 'running' WHERE id = %s AND state 
 _END = """
 WITH ended AS (
     UPDATE clusters_operation SET state = %s, reason = %s, message = %s, ended_at = statement_timestamp()
-     WHERE id = %s AND state IN ('pending', 'running') RETURNING id
+     WHERE id = %s AND state = ANY(%s) RETURNING id
 )
 SELECT pg_notify(%s, id::text) FROM ended
 """
@@ -96,14 +96,15 @@ def operation_run(operation: Operation) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_RUN, [operation.id])
         moved = bool(cursor.rowcount)
-    operation.state = State.RUNNING
+    if moved:
+        operation.state = State.RUNNING
     return moved
 
 
 def operation_end(operation: Operation, state: State, *, reason: str = "", message: str = "") -> bool:
     """Move a live operation to its end, once, and tell who waits for it; whether this call did it."""
     with connection.cursor() as cursor:
-        cursor.execute(_END, [state, reason, message[:1000], operation.id, OPERATION_CHANNEL])
+        cursor.execute(_END, [state, reason, message[:1000], operation.id, list(LIVE), OPERATION_CHANNEL])
         ended = bool(cursor.rowcount)
     if ended:
         seconds = (timezone.now() - operation.created_at).total_seconds()

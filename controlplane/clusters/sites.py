@@ -40,7 +40,7 @@ def site_for(name: str, tenant_id: UUID, *, lock: bool = False) -> Site:
 
 
 def known_sites(actor: Actor) -> QuerySet[Site]:
-    """Those that somebody may launch on whose tenants the actor knows; all of them for a site admin."""
+    """Those that some tenant of the actor's may use; all of them for a site admin."""
     sites = Site.objects.all()
     if not settings.FAKE_SITE:
         sites = sites.exclude(kind=SiteKind.FAKE)

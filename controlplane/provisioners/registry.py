@@ -19,12 +19,12 @@ def _local(root: Path, settings: Settings) -> Provisioner:
 
 
 def _kubernetes(root: Path, settings: Settings) -> Provisioner:
-    from controlplane.provisioners.kubernetes.identity import VouchedClients
+    from controlplane.provisioners.kubernetes.identity import vouched
     from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
     from controlplane.provisioners.kubernetes.settings import SiteSettings
 
     parsed = SiteSettings.parse(settings)
-    return KubernetesProvisioner(parsed, VouchedClients(parsed))
+    return KubernetesProvisioner(parsed, vouched(parsed))
 
 
 def _fake(root: Path, settings: Settings) -> Provisioner:

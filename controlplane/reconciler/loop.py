@@ -23,6 +23,7 @@ from tenants.errors import QuotaExceeded
 
 # A pass ends well inside its lease; what is left is due again at once.
 PASS_SECONDS = 15
+# Far more than any plan takes without an act; no transaction goes on for ever.
 STEPS_AT_ONCE = 8
 
 

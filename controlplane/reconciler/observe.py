@@ -57,6 +57,7 @@ class Watch:
                     # From here on nothing is missed; the listing makes up for what was before.
                     listening = True
                     wake(Kind.SITE, self._site.id)
+                    # The writer has one of its own, and this thread only listens from here on.
                     connection.close()
                 writer.check()
                 if sight is not None:

@@ -1,4 +1,4 @@
-"""Writing down what a pass decided: one transaction under the lease's fence and the revision that was read."""
+"""Writing down what a pass decided, in the transaction of the loop: rows, events, the operation and the claim."""
 
 from dataclasses import replace
 from datetime import datetime

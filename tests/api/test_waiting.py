@@ -9,11 +9,10 @@ import pytest
 from django.db import connection
 
 from controlplane.api import waiting as waiting_module
-from controlplane.api.listening import CHANNEL
 from controlplane.api.waiting import LOOK_AGAIN_SECONDS, wish_of
 from controlplane.clusters.models import Operation
 from controlplane.clusters.models.operation import State
-from controlplane.clusters.operations import OPERATION_CHANNEL, operation_end
+from controlplane.clusters.operations import operation_end
 from tenants.models import Membership
 from tests.api.api import ACME
 from tests.api.asgi import Request, drive, listener, until, waiters
@@ -56,10 +55,6 @@ def is_waiting() -> bool:
 
 def asked_by(world: World, operation: Operation, wait: int = 30) -> Request:
     return Request(world.bob.token, f"{ACME}/operations/{operation.pk}?wait={wait}")
-
-
-def test_both_ends_speak_on_the_same_channel() -> None:
-    assert CHANNEL == OPERATION_CHANNEL
 
 
 def test_a_wait_ends_when_the_operation_does(outside: World) -> None:

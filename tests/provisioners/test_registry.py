@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Provisioner
-from controlplane.provisioners.kubernetes.identity import VouchedClients
+from controlplane.provisioners.kubernetes.accounts import Clients
+from controlplane.provisioners.kubernetes.identity import VOUCHED
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.registry import Registry
 
@@ -49,4 +50,5 @@ def test_who_still_works_with_it_shares_it_with_whoever_knows_the_site_as_it_was
 def test_the_clients_of_a_kubernetes_make_sure_of_it(registry: Registry):
     found = kubernetes(registry)
     assert isinstance(found, KubernetesProvisioner)
-    assert isinstance(found.accounts, VouchedClients)
+    assert isinstance(found.accounts, Clients)
+    assert set(found.accounts._vouch) == set(VOUCHED)

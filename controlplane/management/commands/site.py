@@ -106,7 +106,7 @@ class Command(BaseCommand):
         parsed = _parsed(given)
         _require_apps(given)
         name, replace = options["name"], options["replace"]
-        found = identity.identity(parsed) if site_moves(name=name, settings=given) and not replace else ""
+        found = identity.identity_of(parsed) if site_moves(name=name, settings=given) and not replace else ""
         site_put(name=name, kind=SiteKind.KUBERNETES, settings=given, identity=found, replace=replace)
         self.stdout.write(f"{options['name']} is registered; a worker checks it within seconds.")
         if parsed.shares_accounts:

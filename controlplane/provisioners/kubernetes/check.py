@@ -8,16 +8,21 @@ from collections.abc import Iterable
 from functools import lru_cache, partial
 
 from controlplane.provisioners.base import CALL_SECONDS, Permanent, SiteVerdict, Temporary
-from controlplane.provisioners.kubernetes import identity, names, paths, permissions
+from controlplane.provisioners.kubernetes import names, paths, permissions
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body, cut
-from controlplane.provisioners.kubernetes.identity import belongs_to, changed, identity_by, owner_of
+from controlplane.provisioners.kubernetes.identity import (
+    CLAIM,
+    belongs_to,
+    identity_from,
+    owner_of,
+    site_changed,
+)
 from controlplane.provisioners.kubernetes.manifests import ours
 from controlplane.provisioners.kubernetes.permissions import PERMISSIONS, Right
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.provisioners.kubernetes.together import all_of, within
 
-CLAIM = identity.CLAIM
 # ValidatingAdmissionPolicy is stable since then.
 OLDEST = (1, 30)
 REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -40,7 +45,7 @@ def check(settings: SiteSettings) -> SiteVerdict:
 def _check(settings: SiteSettings) -> SiteVerdict:
     version, found = version_of(settings), _identity(settings)
     if settings.identity not in {"", found}:
-        other = changed(settings.identity, found)
+        other = site_changed(settings.identity, found)
         return SiteVerdict(False, "unknown", f"{other.reason}: {other.message}", found)
     claimed = claim(settings)
     lacking = missing(settings, CLAIM)
@@ -60,7 +65,7 @@ def _identity(settings: SiteSettings) -> str:
     """Of where the files lead now, and not of where they led when this process first read them."""
     account = client(settings.reach("namespaces"))
     account.renew(account.access())
-    return identity_by(account)
+    return identity_from(account)
 
 
 def version_of(settings: SiteSettings) -> str:

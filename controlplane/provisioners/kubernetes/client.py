@@ -64,11 +64,17 @@ class _Door:
 class Client:
     """Raises Temporary, Permanent and their kin in `errors`; nothing else for whatever the API server does."""
 
-    def __init__(self, reach: Reach, *, purpose: str) -> None:
-        """purpose: goes into the user agent, so that an audit log tells our processes apart."""
+    def __init__(self, reach: Reach, *, purpose: str, vouch: Callable[[], None] | None = None) -> None:
+        """purpose: goes into the user agent, so that an audit log tells our processes apart.
+
+        vouch: makes sure of where the account leads, each time that was read anew from its files; what it raises
+        is what the call raises.
+        """
         self._reach, self._agent = reach, f"slipway-{purpose}/{_version()}"
-        self._lock = threading.Lock()
+        self._vouch = vouch
+        self._lock, self._vouching = threading.Lock(), threading.Lock()
         self._opened: _Door | None = None
+        self._vouched: _Door | None = None
 
     def get(self, path: str) -> Body | None:
         """None: the API says that it is not there."""
@@ -243,7 +249,22 @@ class Client:
         with self._lock:
             if self._opened is None:
                 self._opened = _open(self._reach, self._agent)
-            return self._opened
+            door = self._opened
+        if self._vouch and door is not self._vouched:
+            self._make_sure(door, self._vouch)
+        return door
+
+    def _make_sure(self, door: _Door, vouch: Callable[[], None]) -> None:
+        with self._vouching:
+            if door is self._vouched:
+                return
+            try:
+                vouch()
+            except BaseException:
+                # What it was opened by may be mended meanwhile.
+                self.renew(door.access)
+                raise
+            self._vouched = door
 
 
 class Events(Iterator[tuple[str, Body]]):

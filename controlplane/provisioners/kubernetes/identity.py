@@ -4,16 +4,14 @@ How a site is reached may come to mean another Kubernetes: a context is pointed 
 What is not there is then not gone, and what would be made there is made twice.
 """
 
-import threading
-from collections.abc import Callable
 from functools import partial
 
 from controlplane.provisioners.base import Temporary
-from controlplane.provisioners.kubernetes import client, names, paths
+from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.accounts import Clients
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import Body, cut
-from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
+from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 # It cannot be deleted, so this is one Kubernetes for as long as its state is.
 OLDEST_NAMESPACE = "kube-system"
@@ -21,16 +19,17 @@ OLDEST_NAMESPACE = "kube-system"
 CLAIM = f"{names.PREFIX}site"
 CHANGED = "SITE_CHANGED"
 CHANGED_DELAY = 30.0
-# The accounts whose answers say that something is gone, and those that make things.
+# The accounts whose answers say that something is gone, and those that make things. Others work on what these made,
+# and the processes that hold them may hold no other.
 VOUCHED = ("provision", "namespaces")
 
 
-def identity(settings: SiteSettings) -> str:
+def identity_of(settings: SiteSettings) -> str:
     """Of the Kubernetes that the files of the account `namespaces` lead to now. Raises Temporary, Permanent."""
-    return identity_by(Client(settings.reach("namespaces"), purpose="identity"))
+    return identity_from(Client(settings.reach("namespaces"), purpose="identity"))
 
 
-def identity_by(account: Client) -> str:
+def identity_from(account: Client) -> str:
     found = account.get(paths.namespaces(OLDEST_NAMESPACE)) or {}
     uid = str(found.get("metadata", {}).get("uid") or "")
     if not uid:
@@ -38,7 +37,7 @@ def identity_by(account: Client) -> str:
     return cut(uid, 64)
 
 
-def changed(was: str, found: str) -> Temporary:
+def site_changed(was: str, found: str) -> Temporary:
     return Temporary(
         CHANGED,
         f"this is another Kubernetes ({found}) than the one that the site's clusters are on ({was}); nothing is asked "
@@ -70,48 +69,14 @@ def require(settings: SiteSettings) -> None:
     SITE_BELONGS_TO_ANOTHER when another installation has claimed it.
     """
     account = Client(settings.reach("namespaces"), purpose="identity")
-    found = identity_by(account) if settings.identity else ""
+    found = identity_from(account) if settings.identity else ""
     if found != settings.identity:
-        raise changed(settings.identity, found)
+        raise site_changed(settings.identity, found)
     other = owner(account)
     if other not in {None, settings.installation}:
         raise Temporary("SITE_BELONGS_TO_ANOTHER", belongs_to(str(other), settings), delay=CHANGED_DELAY)
 
 
-class VouchedClient(Client):
-    """Each time it begins to speak to an API server, also in the middle of a call, it first makes sure of `vouch`."""
-
-    def __init__(self, reach: Reach, *, purpose: str, vouch: Callable[[], None]) -> None:
-        super().__init__(reach, purpose=purpose)
-        self._vouch, self._vouching = vouch, threading.Lock()
-        self._vouched: object = None
-
-    def _door(self) -> "client._Door":
-        door = super()._door()
-        if door is not self._vouched:
-            self._make_sure(door)
-        return door
-
-    def _make_sure(self, door: "client._Door") -> None:
-        with self._vouching:
-            if door is self._vouched:
-                return
-            try:
-                self._vouch()
-            except BaseException:
-                # What it was opened by may be mended meanwhile.
-                self.renew(door.access)
-                raise
-            self._vouched = door
-
-
-class VouchedClients(Clients):
-    """Accounts that only look on can do no harm elsewhere, and the processes that hold them may hold no other."""
-
-    def __init__(self, settings: SiteSettings) -> None:
-        super().__init__(settings)
-        vouch = partial(require, settings)
-        self._made = {
-            account: VouchedClient(settings.reach(account), purpose=account, vouch=vouch)
-            for account in VOUCHED
-        }
+def vouched(settings: SiteSettings) -> Clients:
+    """Accounts that speak to the expected Kubernetes or to none."""
+    return Clients(settings, dict.fromkeys(VOUCHED, partial(require, settings)))

@@ -1,0 +1,186 @@
+"""What many clusters cost on a Kubernetes site: making them, leaving them alone, and a worker that starts anew.
+
+The pods are those of fake nodes. All calls are counted in the API server's audit log.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from installation import HOST, TENANT, Running, installed
+from kube import FAKE, SITE, devkube, register
+from wire import Server
+
+from deploy.devkube import kwok
+
+CLUSTERS, BLOCK, IN_FLIGHT, FAKE_NODES = 2000, 200, 64, 60
+GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 1, "cpu": "500m"}}
+IDLE_SECONDS, QUIET_SECONDS, PATIENCE_SECONDS = 600, 45, 900
+FLAT, FIRST_ACTION_SECONDS = 0.1, 5.0
+GOAL = (
+    f"rate flat within {FLAT:.0%}, 0 calls for idle clusters, first right action within "
+    f"{FIRST_ACTION_SECONDS:g} s of a restart, nothing made twice"
+)
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+# Asked by POST, and nothing is written.
+REVIEWS = "authorization.k8s.io"
+
+Call = dict[str, Any]
+
+
+class Audit:
+    """Slipway's calls, as the API server's log tells them, since `begin`."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.begin()
+
+    def begin(self) -> None:
+        self._from = self.log.stat().st_size
+
+    def calls(self) -> Iterator[Call]:
+        with self.log.open("rb") as log:
+            log.seek(self._from)
+            for line in log:
+                if line.endswith(b"\n") and _is_ours(call := json.loads(line)):
+                    yield call
+
+
+def _is_ours(call: Call) -> bool:
+    agent = str(call.get("userAgent", ""))
+    answered = call["stage"] == "ResponseComplete" and call["verb"] != "watch"
+    return answered and agent.startswith("slipway-") and not agent.startswith("slipway-bench")
+
+
+def _of_a_cluster(call: Call) -> bool:
+    """And not of the site as a whole, which is listed every few minutes."""
+    return "slipway%2Fcluster%3D" in call["requestURI"] or "/c-" in call["requestURI"] or _is_write(call)
+
+
+def _is_write(call: Call) -> bool:
+    return call["verb"] in WRITES and call["objectRef"].get("apiGroup") != REVIEWS
+
+
+def measure() -> dict[str, Any]:
+    with devkube() as kube, installed(runtimes=False) as installation, installation.running() as running:
+        kwok.scale(kube, FAKE_NODES)
+        register(running, kube, *FAKE)
+        audit = Audit(kube.audit_log)
+        rates = asyncio.run(_made(running))
+        idle = _idle(audit)
+        return _verdict(rates, idle, asyncio.run(_restarted(running, audit)))
+
+
+async def _made(running: Running) -> list[float]:
+    """Clusters a second, of each block in turn."""
+    server = _server(running)
+    rates = []
+    for _ in range(CLUSTERS // BLOCK):
+        left, began = iter(range(BLOCK)), time.perf_counter()
+        await asyncio.gather(*(_client(server, left) for _ in range(IN_FLIGHT)))
+        rates.append(BLOCK / (time.perf_counter() - began))
+        print(f"{rates[-1]:.1f} clusters a second", flush=True)
+    server.close()
+    return rates
+
+
+async def _client(server: Server, left: Iterator[int]) -> None:
+    for _ in left:
+        await _create(server)
+
+
+async def _create(server: Server) -> str:
+    body = {"name": f"c-{uuid.uuid4().hex[:12]}", "template": "spark", "site": SITE, "groups": GROUPS}
+    cluster = await server.call("POST", f"{TENANT}/clusters", body)
+    operation = cluster["operation"]
+    while operation["state"] in {"pending", "running"}:
+        operation = await server.call("GET", f"{TENANT}/operations/{operation['id']}?wait=30")
+    if operation["state"] != "succeeded":
+        raise RuntimeError(f"{operation}")
+    return str(cluster["id"])
+
+
+def _server(running: Running) -> Server:
+    return Server(HOST, running.port, headers={"Authorization": f"Bearer {running.token}"})
+
+
+def _idle(audit: Audit) -> dict[str, Any]:
+    """Calls in ten minutes in which nobody asks for anything."""
+    _come_to_rest(audit)
+    audit.begin()
+    time.sleep(IDLE_SECONDS)
+    calls = list(audit.calls())
+    return {
+        "seconds": IDLE_SECONDS,
+        "clusters": CLUSTERS,
+        "for_clusters": dict(Counter(call["verb"] for call in calls if _of_a_cluster(call))),
+        "for_the_site": dict(Counter(call["verb"] for call in calls if not _of_a_cluster(call))),
+    }
+
+
+def _come_to_rest(audit: Audit) -> None:
+    """Until nothing was asked for any cluster for a while."""
+    recent, ends = Audit(audit.log), time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        time.sleep(QUIET_SECONDS)
+        if not any(_of_a_cluster(call) for call in recent.calls()):
+            return
+        recent.begin()
+    raise RuntimeError("clusters do not come to rest")
+
+
+async def _restarted(running: Running, audit: Audit) -> dict[str, Any]:
+    """A worker is killed, and a cluster is asked for before the next one is there."""
+    server = _server(running)
+    audit.begin()
+    pid = int((running.data / "run" / "worker.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    began = time.time()
+    cluster = await _create(server)
+    ready = time.time() - began
+    server.close()
+    _come_to_rest(audit)
+    writes = [call for call in audit.calls() if _is_write(call)]
+    mine = [call for call in writes if uuid.UUID(cluster).hex in json.dumps(call["objectRef"])]
+    return {
+        "first_action_seconds": round(min(_at(call) for call in mine) - began, 2),
+        "ready_seconds": round(ready, 2),
+        "creates": len(mine),
+        "refused_as_there": sum(call["responseStatus"]["code"] == 409 for call in mine),
+        "writes_for_others": len(writes) - len(mine),
+    }
+
+
+def _at(call: Call) -> float:
+    return datetime.fromisoformat(call["requestReceivedTimestamp"]).timestamp()
+
+
+def _verdict(rates: list[float], idle: dict[str, Any], restart: dict[str, Any]) -> dict[str, Any]:
+    flatness = rates[-1] / rates[0]
+    again = restart["refused_as_there"] + restart["writes_for_others"]
+    kept = {
+        "flat": abs(1 - flatness) <= FLAT,
+        "idle": not idle["for_clusters"],
+        "first_action": restart["first_action_seconds"] <= FIRST_ACTION_SECONDS,
+        "nothing_twice": again == 0,
+    }
+    return {
+        "what": f"{CLUSTERS} clusters: a second, first and last {BLOCK}; calls for idle ones; s after a restart",
+        "value": f"{rates[0]:.1f} and {rates[-1]:.1f}/s; {sum(idle['for_clusters'].values())} calls; "
+        f"{restart['first_action_seconds']:.1f} s",
+        "goal": GOAL,
+        "kept": all(kept.values()),
+        "each_kept": kept,
+        "flatness": round(flatness, 2),
+        "rates": [round(rate, 1) for rate in rates],
+        "idle": idle,
+        "restart": restart,
+    }
