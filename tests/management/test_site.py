@@ -15,7 +15,7 @@ from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_put
 from controlplane.management.commands.site import Command
-from controlplane.provisioners.kubernetes import check, paths
+from controlplane.provisioners.kubernetes import check, identity, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
@@ -274,7 +274,7 @@ def test_a_site_that_is_away_can_be_forgotten(token: str, capsys: pytest.Capture
     assert not Site.objects.exists()
     told = capsys.readouterr()
     assert f"slipway/installation={installation_id()}" in told.out
-    assert check.CLAIM in told.err
+    assert identity.CLAIM in told.err
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -325,7 +325,7 @@ def test_a_proof_is_recorded_and_the_site_free_when_it_is_removed(
     found = checked_by_a_worker()
     assert (found.ready, found.isolation) == (True, "proved")
     site("remove", "k8s")
-    claim = real.get(paths.namespaces(check.CLAIM))
+    claim = real.get(paths.namespaces(identity.CLAIM))
     assert claim is None or "deletionTimestamp" in claim["metadata"]
 
 
@@ -353,13 +353,13 @@ def test_another_kubernetes_is_claimed_once_no_clusters_are_left(real: Client, w
     found = checked_by_a_worker()
     assert (found.ready, found.changed, found.identity) == (False, True, "home")
     assert found.message.startswith("SITE_CHANGED: ")
-    assert real.get(paths.namespaces(check.CLAIM)) is None
+    assert real.get(paths.namespaces(identity.CLAIM)) is None
     Cluster.objects.update(phase=Phase.DELETED)
     for _ in range(2):
         wake(Kind.SITE, found.id)
         found = checked_by_a_worker()
     assert (found.ready, found.changed) == (True, False)
-    assert real.get(paths.namespaces(check.CLAIM)) is not None
+    assert real.get(paths.namespaces(identity.CLAIM)) is not None
 
 
 @pytest.mark.kube

@@ -151,7 +151,7 @@ class Command(BaseCommand):
             check.release(_parsed(site.settings))
         except (Temporary, Permanent) as error:
             self.stderr.write(
-                f"No other installation can use it while it has a namespace {check.CLAIM}, which could not be "
+                f"No other installation can use it while it has a namespace {identity.CLAIM}, which could not be "
                 f"deleted now ({error.message})."
             )
 

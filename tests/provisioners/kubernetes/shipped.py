@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, paths
+from controlplane.provisioners.kubernetes import check, identity, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body
 from controlplane.provisioners.kubernetes.permissions import HOME
@@ -60,7 +60,7 @@ def shipped(kubeconfig: Path, folder: Path, **settings: Any) -> Iterator[Shipped
         _wait_for_policies(found)
         yield found
     finally:
-        going = [paths.namespaces(check.CLAIM), *reversed(made)]
+        going = [paths.namespaces(identity.CLAIM), *reversed(made)]
         for path in going:
             admin.delete(path)
         assert eventually(lambda: not any(admin.get(path) for path in going))

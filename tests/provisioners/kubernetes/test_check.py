@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, paths, permissions, prove
+from controlplane.provisioners.kubernetes import check, identity, paths, permissions, prove
 from controlplane.provisioners.kubernetes.manifests import ours
 from controlplane.provisioners.kubernetes.permissions import Right
 from controlplane.provisioners.kubernetes.proof import Outcome, Proof
@@ -69,9 +69,9 @@ def test_a_second_installation_stays_away(site: Shipped):
 def test_a_site_that_was_let_go_of_is_free_for_another(site: Shipped):
     check.check(site.settings)
     check.release(replace(site.settings, installation="f" * 16))
-    assert site.admin.get(paths.namespaces(check.CLAIM)) is not None
+    assert site.admin.get(paths.namespaces(identity.CLAIM)) is not None
     check.release(site.settings)
-    assert eventually(lambda: site.admin.get(paths.namespaces(check.CLAIM)) is None)
+    assert eventually(lambda: site.admin.get(paths.namespaces(identity.CLAIM)) is None)
 
 
 def test_an_account_that_lacks_something_is_named_with_what_it_lacks(site: Shipped):
@@ -84,8 +84,8 @@ def test_an_account_that_lacks_something_is_named_with_what_it_lacks(site: Shipp
 def test_bindings_that_were_taken_away_are_made_again(site: Shipped):
     check.check(site.settings)
     for account in permissions.BOUND:
-        site.admin.delete(paths.role_bindings(check.CLAIM, permissions.role(account)))
-    assert eventually(lambda: "exec" in check.missing(site.settings, check.CLAIM))
+        site.admin.delete(paths.role_bindings(identity.CLAIM, permissions.role(account)))
+    assert eventually(lambda: "exec" in check.missing(site.settings, identity.CLAIM))
     assert "exec may not" in check.check(site.settings).message
     assert eventually(lambda: check.check(site.settings).ready)
 
@@ -129,7 +129,7 @@ def test_walls_that_are_not_there_are_not_proved(site: Shipped, monkeypatch: pyt
 
 def test_an_account_that_may_do_more_is_named_with_what(site: Shipped, admin: SiteSettings):
     accounts = {**site.settings.accounts, "observe": admin.reach("provision")}
-    found = check.excess(replace(site.settings, accounts=accounts), check.CLAIM)
+    found = check.excess(replace(site.settings, accounts=accounts), identity.CLAIM)
     assert list(found) == ["observe"]
     assert Right("*", "*", "*") in found["observe"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Temporary
-from controlplane.provisioners.kubernetes import check, names, paths
+from controlplane.provisioners.kubernetes import check, identity, names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.identity import identity_of, vouched
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
@@ -94,7 +94,9 @@ def test_one_that_another_installation_has_claimed_is_left_alone(provision: Clie
 
 def claimed(server: ApiServer, *, by: str) -> None:
     labels = {names.INSTALLATION: by}
-    server.objects[paths.namespaces(check.CLAIM)] = {"metadata": {"name": check.CLAIM, "labels": labels}}
+    server.objects[paths.namespaces(identity.CLAIM)] = {
+        "metadata": {"name": identity.CLAIM, "labels": labels}
+    }
 
 
 def test_a_site_that_is_not_known_yet_is_whichever_is_found(settings: SiteSettings, home: ApiServer):
