@@ -12,7 +12,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from installation import HOST, TENANT, Running, installed
@@ -20,6 +19,7 @@ from kube import FAKE, SITE, devkube, register
 from wire import Server
 
 from deploy.devkube import kwok
+from deploy.devkube.audit import Audit, Call, is_write
 
 CLUSTERS, BLOCK, IN_FLIGHT, FAKE_NODES = 2000, 200, 64, 60
 GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 1, "cpu": "500m"}}
@@ -29,44 +29,19 @@ GOAL = (
     f"rate flat within {FLAT:.0%}, 0 calls for idle clusters, first right action within "
     f"{FIRST_ACTION_SECONDS:g} s of a restart, nothing made twice"
 )
-WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-# Asked by POST, and nothing is written.
-REVIEWS = "authorization.k8s.io"
-
-Call = dict[str, Any]
 
 
-class Audit:
-    """Slipway's calls, as the API server's log tells them, since `begin`."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        self.begin()
-
-    def begin(self) -> None:
-        self._from = self.log.stat().st_size
-
-    def calls(self) -> Iterator[Call]:
-        with self.log.open("rb") as log:
-            log.seek(self._from)
-            for line in log:
-                if line.endswith(b"\n") and _is_ours(call := json.loads(line)):
-                    yield call
-
-
-def _is_ours(call: Call) -> bool:
-    agent = str(call.get("userAgent", ""))
-    answered = call["stage"] == "ResponseComplete" and call["verb"] != "watch"
-    return answered and agent.startswith("slipway-") and not agent.startswith("slipway-bench")
+def _ours(audit: Audit) -> Iterator[Call]:
+    """Slipway's own calls; watches are told of when they end."""
+    for call in audit.calls():
+        agent = str(call.get("userAgent", ""))
+        if agent.startswith("slipway-") and not agent.startswith("slipway-bench") and call["verb"] != "watch":
+            yield call
 
 
 def _of_a_cluster(call: Call) -> bool:
     """And not of the site as a whole, which is listed every few minutes."""
-    return "slipway%2Fcluster%3D" in call["requestURI"] or "/c-" in call["requestURI"] or _is_write(call)
-
-
-def _is_write(call: Call) -> bool:
-    return call["verb"] in WRITES and call["objectRef"].get("apiGroup") != REVIEWS
+    return "slipway%2Fcluster%3D" in call["requestURI"] or "/c-" in call["requestURI"] or is_write(call)
 
 
 def measure() -> dict[str, Any]:
@@ -117,7 +92,7 @@ def _idle(audit: Audit) -> dict[str, Any]:
     _come_to_rest(audit)
     audit.begin()
     time.sleep(IDLE_SECONDS)
-    calls = list(audit.calls())
+    calls = list(_ours(audit))
     return {
         "seconds": IDLE_SECONDS,
         "clusters": CLUSTERS,
@@ -131,7 +106,7 @@ def _come_to_rest(audit: Audit) -> None:
     recent, ends = Audit(audit.log), time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < ends:
         time.sleep(QUIET_SECONDS)
-        if not any(_of_a_cluster(call) for call in recent.calls()):
+        if not any(_of_a_cluster(call) for call in _ours(recent)):
             return
         recent.begin()
     raise RuntimeError("clusters do not come to rest")
@@ -148,7 +123,7 @@ async def _restarted(running: Running, audit: Audit) -> dict[str, Any]:
     ready = time.time() - began
     server.close()
     _come_to_rest(audit)
-    writes = [call for call in audit.calls() if _is_write(call)]
+    writes = [call for call in _ours(audit) if is_write(call)]
     mine = [call for call in writes if uuid.UUID(cluster).hex in json.dumps(call["objectRef"])]
     return {
         "first_action_seconds": round(min(_at(call) for call in mine) - began, 2),
