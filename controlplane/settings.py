@@ -112,6 +112,11 @@ DATABASES = {
         secret("DATABASE_URL", "postgresql://localhost/slipway"), conn_max_age=600, conn_health_checks=True
     )
 }
+# A process that is stopped in the middle of a transaction keeps its locks: not for longer than this, in ms. None of
+# ours waits for anything but the database in one.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+    "options", "-c idle_in_transaction_session_timeout=10000"
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "tenants.User"

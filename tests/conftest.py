@@ -38,6 +38,8 @@ def _use(url: str | None, suffix: str) -> None:
     database = settings.DATABASES["default"]
     if url:
         database.update(dj_database_url.parse(url))
+    # A test is one long transaction, in which other things than the database are waited for.
+    database.get("OPTIONS", {}).pop("options", None)
     if suffix:
         database.setdefault("TEST", {})["NAME"] = f"test_{database['NAME']}_{suffix}"
 

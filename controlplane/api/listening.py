@@ -9,7 +9,7 @@ import psycopg2
 import structlog
 from django.db import connections
 
-from controlplane.clusters.operations import OPERATION_CHANNEL
+from controlplane.clusters.channels import OPERATION_CHANNEL
 
 log = structlog.get_logger(__name__)
 

@@ -5,14 +5,12 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
+from controlplane.clusters.channels import OPERATION_CHANNEL
 from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Operation, Step
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Verb
 from controlplane.metrics import instruments
-
-# Who waits for an operation is told its id here when it ends, and of nothing on the way.
-OPERATION_CHANNEL = "slipway_operation"
 
 _RUN = "UPDATE clusters_operation SET state = 'running' WHERE id = %s AND state = 'pending'"
 _END = """

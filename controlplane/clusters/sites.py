@@ -51,7 +51,8 @@ def known_sites(actor: Actor) -> QuerySet[Site]:
 
 
 def require_allowed(site: Site, tenant_id: UUID) -> None:
-    """For what would run there anew. What runs there goes on when its tenant is not allowed there any more.
+    """For what would run there anew. What runs there goes on when its tenant is not allowed there any more, and comes
+    back with a tenant that is resumed.
 
     Raises Conflict SITE_NOT_ALLOWED.
     """

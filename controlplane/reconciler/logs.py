@@ -95,7 +95,11 @@ def _live(cluster: Cluster, node: Node) -> bytes:
             cluster_ref(cluster), NodeRef(node.name, node.birth), tail_bytes=KEPT_BYTES
         )
     except (Temporary, Permanent) as error:
-        return f"[the log cannot be read now: {error.message}]\n".encode()
+        return _unreadable(error)
+
+
+def _unreadable(error: Temporary | Permanent) -> bytes:
+    return f"[the log cannot be read now: {error.message}]\n".encode()
 
 
 def _kept(cluster: Cluster, node_name: str, *, must_exist: bool) -> bytes:
@@ -110,7 +114,14 @@ def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
     node = _node(cluster, node_name)
     if node is None:
         raise NotFound()
-    return site_of(cluster).follow(cluster_ref(cluster), NodeRef(node.name, node.birth))
+    return _followed(cluster, node)
+
+
+def _followed(cluster: Cluster, node: Node) -> Iterator[bytes]:
+    try:
+        yield from site_of(cluster).follow(cluster_ref(cluster), NodeRef(node.name, node.birth))
+    except (Temporary, Permanent) as error:
+        yield _unreadable(error)
 
 
 def purge() -> int:

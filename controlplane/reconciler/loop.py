@@ -58,10 +58,11 @@ def _decide(claimed: Claimed, scope: Scope, learned: Learned) -> tuple[Scope, St
     Raises LostLease, Stale, QuotaExceeded; then nothing is stored.
     """
     require(claimed)
-    if not is_as_read(scope.cluster):
-        raise Stale
+    # What was seen comes before the cluster, as with everybody who takes in news.
     if learned.observed is not None:
         replace_all(scope.cluster.id, learned.observed)
+    if not is_as_read(scope.cluster):
+        raise Stale
     now, different = timezone.now(), False
     for _ in range(STEPS_AT_ONCE):
         scope = viewed(scope, learned, now)

@@ -92,13 +92,16 @@ def sights_of(cluster_id: UUID) -> Iterator[ObservedNode]:
 
 def notice(*sights: ObservedNode) -> int:
     """Take in transitions, in their order, and wake their clusters; of how many clusters they were news."""
-    with transaction.atomic():
-        news = sorted(_see(sights))
-        if news:
-            with connection.cursor() as cursor:
-                cursor.execute(_WAKE, [Kind.CLUSTER, COALESCE_SECONDS, news])
-            announce()
-    return len(news)
+    told: set[UUID] = set()
+    for batch in _batches(sights):
+        with transaction.atomic():
+            news = sorted(_see(batch))
+            if news:
+                with connection.cursor() as cursor:
+                    cursor.execute(_WAKE, [Kind.CLUSTER, COALESCE_SECONDS, news])
+                announce()
+            told.update(news)
+    return len(told)
 
 
 def replace_all(cluster_id: UUID, observed: Observed) -> bool:
@@ -118,14 +121,13 @@ EVENTS = {
 }
 
 
-def _see(sights: Iterable[ObservedNode]) -> set[UUID]:
-    """The clusters that they were news of."""
-    news: set[UUID] = set()
-    for batch in _batches(sights):
-        with connection.cursor() as cursor:
-            cursor.execute(_SEE, _arrays(batch))
-            news.update(cluster_id for (cluster_id,) in cursor.fetchall())
-    return news
+def _see(batch: Sequence[ObservedNode]) -> set[UUID]:
+    """The clusters that they were news of. batch: each birth once."""
+    if not batch:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_SEE, _arrays(batch))
+        return {cluster_id for (cluster_id,) in cursor.fetchall()}
 
 
 def _batches(sights: Iterable[ObservedNode]) -> Iterator[list[ObservedNode]]:

@@ -135,7 +135,9 @@ def _drain_is_over(view: View, place: Place) -> bool:
 
 
 def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Add the nodes that are missing, under the lowest free names; in a new run, names with a volume come first."""
+    """Add the nodes that are missing, under the lowest free names; in a new run, names with a volume come first, and
+    those of them last whose nodes were to leave.
+    """
     taken = {place.name for place in places}
     added: list[Place] = []
     for group in view.groups:
@@ -149,18 +151,21 @@ def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
 
 def _with_volume(view: View, group: str) -> list[int]:
     parts = (name.rpartition("-") for name in view.volumes)
-    return sorted(int(index) for name, _, index in parts if name == group and index.isdecimal())
+    indexes = (int(index) for name, _, index in parts if name == group and index.isdecimal())
+    return sorted(indexes, key=lambda index: (f"{group}-{index}" in view.parted, index))
 
 
 def _new(view: View, group: WantedGroup, index: int) -> Place:
     name = f"{group.name}-{index}"
+    # One of this name may have gone in this very pass.
+    before = (place.birth for place in view.places if place.name == name)
     return Place(
         name=name,
         group=group.name,
         role=group.role,
         index=index,
         run=view.run,
-        birth=view.spent.get(name, 0) + 1,
+        birth=max(view.spent.get(name, 0), *before, 0) + 1,
         born_generation=view.generation,
         critical=group.critical,
         drains=group.drains,
@@ -178,7 +183,9 @@ def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
 
 def strays(view: View, places: tuple[Place, ...]) -> tuple[str, ...]:
     """What is there and nobody meant: births without a place, and volumes that nodes left behind."""
-    left = view.volumes - {place.name for place in places}
+    groups = {group.name for group in view.groups}
+    left = {name for name in view.volumes if name.rpartition("-")[0] in groups}
+    left -= {place.name for place in places}
     return (*view.strays, *(f"volume of {name}" for name in sorted(left)))
 
 

@@ -82,6 +82,7 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
         "phase": step.phase,
         "run": step.run,
         "spent": _spent(scope, step),
+        "parted": _parted(scope, step),
         "reason": step.reason[:64],
         "message": step.message[:1000],
         "conditions": conditions(cluster, step, view.now),
@@ -111,6 +112,13 @@ def _spent(scope: Scope, step: Step) -> dict[str, int]:
         return {}
     kept = {place.name for place in step.places}
     return {**scope.cluster.spent, **{p.name: p.birth for p in scope.view.places if p.name not in kept}}
+
+
+def _parted(scope: Scope, step: Step) -> list[str]:
+    """Kept beyond the run: whoever stops in the middle of a shrink does not mean to keep the wrong half."""
+    leaving = {place.name for place in (*scope.view.places, *step.places) if place.leaving}
+    staying = {place.name for place in step.places if not place.leaving}
+    return sorted((scope.view.parted | leaving) - staying)
 
 
 def conditions(cluster: Cluster, step: Step, now: datetime) -> list[dict[str, Any]]:

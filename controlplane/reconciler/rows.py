@@ -106,9 +106,9 @@ def cluster_write(cluster: Cluster, columns: Mapping[str, Any]) -> bool:
 
 
 def is_as_read(cluster: Cluster) -> bool:
-    """Whether nobody else has written the cluster since."""
+    """Whether nobody else has written the cluster since; nobody does before the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT revision FROM clusters_cluster WHERE id = %s", [cluster.id])
+        cursor.execute("SELECT revision FROM clusters_cluster WHERE id = %s FOR NO KEY UPDATE", [cluster.id])
         row = cursor.fetchone()
     return row is not None and row[0] == cluster.revision
 

@@ -134,6 +134,7 @@ def _view(
         trouble=learned.trouble,
         why=Trouble(cluster.reason, cluster.message),
         spent=cluster.spent,
+        parted=frozenset(cluster.parted),
     )
 
 

@@ -1,13 +1,18 @@
 """What a tenant leaves on the sites goes once nothing of it is held any more."""
 
+import structlog
+
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.work.claim import Claimed
 from controlplane.work.loop import Later
 from tenants.models import Tenant, TenantState
 from tenants.services import tenant_deleted
+
+log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 5.0
 
@@ -19,7 +24,9 @@ def reconcile_tenant(claimed: Claimed) -> float | None:
         return None
     if Cluster.objects.filter(tenant=tenant).exclude(phase=Phase.DELETED).exists():
         return RETRY_SECONDS
-    troubles = [trouble for site in Site.objects.all() if (trouble := _remove(site, tenant))]
+    # Where none of its clusters ever was, there is nothing of it.
+    used = Site.objects.filter(id__in=Cluster.objects.filter(tenant=tenant).values("site"))
+    troubles = [trouble for site in used if (trouble := _remove(site, tenant))]
     if troubles:
         raise Later(min(trouble.delay for trouble in troubles)) from troubles[0]
     tenant_deleted(tenant_id=tenant.id)
@@ -32,4 +39,9 @@ def _remove(site: Site, tenant: Tenant) -> Temporary | None:
         provisioner_of(site).remove_tenant(tenant.id)
     except Temporary as error:
         return error
+    except SettingsInvalid as error:
+        return Temporary("SITE_SETTINGS", str(error), delay=RETRY_SECONDS)
+    except Permanent as error:
+        # What bears its name there is not ours, so nothing of it is left.
+        log.warning("tenant_not_removed", site=site.name, tenant=str(tenant.id), error=error.message[:200])
     return None

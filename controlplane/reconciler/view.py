@@ -85,7 +85,7 @@ class View:
     no place accounts for; old_runs: something of an earlier run is there. volumes: the names that have one, known
     only when fresh. told: the last act of this pass that was carried out, as a token. loads: answers to LOAD, by
     node. trouble: an act of this pass cannot succeed. why: the reason that was last written down. spent: the last
-    birth of each name that no place has now.
+    birth of each name that no place has now. parted: names whose last node was to leave.
     """
 
     now: datetime
@@ -115,6 +115,7 @@ class View:
     trouble: Trouble | None = None
     why: Trouble = Trouble("", "")
     spent: Mapping[str, int] = field(default_factory=dict)
+    parted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,7 +273,11 @@ def test_the_fake_site_is_shown_only_where_it_was_asked_for(world: World, settin
 def test_probes_need_no_token(world: World) -> None:
     assert world.nobody.get("/healthz").body == {"status": "ok"}
     ready = world.nobody.get("/readyz")
-    assert (ready.status, ready.body["database"], ready.body["sites"]) == (200, "ok", {"fake": "ready"})
+    assert (ready.status, ready.body["database"], ready.body["sites"]) == (
+        200,
+        "ok",
+        {"ready": 1, "not_ready": 0},
+    )
     assert ready.body["vault"] == "not configured"
 
 

@@ -39,7 +39,7 @@ def test_a_notebook_computes_on_its_own_spark_cluster_and_keeps_its_files(slipwa
 def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:
     kernel = Kernel(page(slipway.launch("elastic", "spark-notebook"), "notebook"))
     printed: list[str] = []
-    job = threading.Thread(target=lambda: printed.append(kernel.run(LONG_JOB.format(parts=120), seconds=600)))
+    job = threading.Thread(target=lambda: printed.append(kernel.run(LONG_JOB.format(parts=80), seconds=600)))
     job.start()
     slipway.post("/tenants/demo/clusters/elastic:resize", {"groups": {"worker": {"count": 4}}})
     slipway.wait("elastic", "ready")

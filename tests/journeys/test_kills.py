@@ -7,6 +7,7 @@ has one birth and one set of processes, and nothing is left of what was ended.
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -36,23 +37,32 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
     service.down()
 
 
-def hands(service: Slipway, name: str, count: int) -> None:
-    service.post(f"{CLUSTERS}/{name}:resize", {"groups": {"hand": {"count": count}}, "drain_seconds": 10})
+def ask(service: Slipway, name: str, verb: str, body: Any = None) -> str:
+    """The id of the cluster, which may be gone by its name soon."""
+    return str(service.post(f"{CLUSTERS}/{name}:{verb}", body)["id"])
 
 
-def launch(service: Slipway, name: str) -> None:
-    service.post(CLUSTERS, {"name": name, "template": "sleepers", "site": "local"})
+def hands(service: Slipway, name: str, count: int) -> str:
+    return ask(service, name, "resize", {"groups": {"hand": {"count": count}}, "drain_seconds": 10})
+
+
+def launch(service: Slipway, name: str) -> str:
+    return str(service.post(CLUSTERS, {"name": name, "template": "sleepers", "site": "local"})["id"])
+
+
+def delete(service: Slipway, name: str) -> str:
+    return str(service.call("DELETE", f"{CLUSTERS}/{name}").json()["id"])
 
 
 # Operation -> the phase it begins in, how it is asked for, the phase and the number of nodes it ends with.
-OPERATIONS: dict[str, tuple[str, Callable[[Slipway, str], object], str, int]] = {
+OPERATIONS: dict[str, tuple[str, Callable[[Slipway, str], str], str, int]] = {
     "create": ("", launch, "ready", 3),
-    "stop": ("ready", lambda service, name: service.post(f"{CLUSTERS}/{name}:stop"), "stopped", 0),
-    "start": ("stopped", lambda service, name: service.post(f"{CLUSTERS}/{name}:start"), "ready", 3),
-    "restart": ("ready", lambda service, name: service.post(f"{CLUSTERS}/{name}:restart"), "ready", 3),
+    "stop": ("ready", lambda service, name: ask(service, name, "stop"), "stopped", 0),
+    "start": ("stopped", lambda service, name: ask(service, name, "start"), "ready", 3),
+    "restart": ("ready", lambda service, name: ask(service, name, "restart"), "ready", 3),
     "grow": ("ready", lambda service, name: hands(service, name, 4), "ready", 5),
     "shrink": ("ready", lambda service, name: hands(service, name, 1), "ready", 2),
-    "delete": ("ready", lambda service, name: service.call("DELETE", f"{CLUSTERS}/{name}"), "deleted", 0),
+    "delete": ("ready", delete, "deleted", 0),
 }
 
 
@@ -79,8 +89,7 @@ def test_a_killed_process_loses_nothing_that_was_answered(victim: Slipway, opera
     before, act, phase, nodes = OPERATIONS[operation]
     name = f"{operation}-{who}"
     prepare(victim, name, before)
-    act(victim, name)
-    cluster_id = str(victim.cluster(name)["id"])
+    cluster_id = act(victim, name)
     victim.kill(*VICTIMS[who])
     revive(victim, VICTIMS[who])
     victim.wait(cluster_id, phase)

@@ -22,7 +22,7 @@ def slow(rows):
     time.sleep(0.5)
     return [sum(rows)]
 spark = SparkSession.builder.getOrCreate()
-print(sum(spark.sparkContext.parallelize(range(10**6), 80).mapPartitions(slow).collect()))
+print(sum(spark.sparkContext.parallelize(range(10**6), 60).mapPartitions(slow).collect()))
 """
 
 

@@ -74,7 +74,7 @@ def test_a_worker_that_sleeps_through_the_end_of_what_it_was_starting_leaves_not
     on_pods: Slipway, pods: Pods, audit: Audit
 ) -> None:
     cluster = on_pods.post(CLUSTERS, {"name": "sleeper", "template": "notebook", "site": "k8s"})
-    wait_for("first calls for it", lambda: audit.writes(), every=0.01)
+    wait_for("first calls for it", audit.writes, every=0.1)
     with on_pods.another_worker():
         with on_pods.paused("worker"):
             assert on_pods.cluster("sleeper")["phase"] in {"pending", "starting"}

@@ -181,6 +181,21 @@ def test_a_resize_that_cannot_be_done_leaves_a_degraded_cluster() -> None:
     assert step.failed
 
 
+def test_a_name_that_is_free_since_this_very_pass_gets_the_next_birth() -> None:
+    gone = place("hand-2", None, leaving=True, ending=True)
+    groups = (GROUPS[0], replace(GROUPS[1], count=3))
+    step = plan(base(generation=2, fresh=True, groups=groups, places=(HEAD, *HANDS, gone)))
+    assert [(item.name, item.birth) for item in step.places if item.name == "hand-2"] == [("hand-2", 2)]
+
+
+def test_a_new_run_takes_up_what_was_to_stay_before_what_was_to_leave() -> None:
+    view = base(phase=Phase.STARTING, generation=2, run=2, places=(), fresh=True)
+    left = replace(
+        view, volumes=frozenset({"head-0", "hand-0", "hand-1", "hand-2"}), parted=frozenset({"hand-0"})
+    )
+    assert [item.name for item in plan(left).places] == ["head-0", "hand-1", "hand-2"]
+
+
 def test_a_stop_ends_the_run_also_when_no_node_is_left() -> None:
     view = base(goal=Goal.STOPPED, phase=Phase.STOPPING, generation=2, places=(), fresh=True)
     told = plan(view)

@@ -96,3 +96,23 @@ def test_who_survived_a_shrink_is_who_is_started_again(world: World) -> None:
     cluster = settle(cluster)
     assert cluster.phase == "ready"
     assert {node.name for node in cluster.nodes.all()} == volumes(cluster) == {"head-0", "hand-2"}
+
+
+def test_a_stop_in_the_middle_of_a_shrink_keeps_those_who_were_to_stay(world: World) -> None:
+    cluster = settle(world.launch(hand=3))
+    fake = site(cluster)
+    fake.loads = {"hand-0": Load(busy=False), "hand-1": Load(busy=False), "hand-2": Load(busy=True)}
+
+    def refuse(name: str) -> None:
+        if name == "begin_drain":
+            raise Temporary("SITE_UNREACHABLE", "the site is away")
+
+    fake.before_call = refuse
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    assert one_pass(news=fake)
+    assert cluster.nodes.filter(leaving=True).count() == 2
+    cluster_stop(access=world.bob, cluster="one")
+    settle(cluster)
+    cluster_start(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    assert {node.name for node in cluster.nodes.all()} == volumes(cluster) == {"head-0", "hand-2"}

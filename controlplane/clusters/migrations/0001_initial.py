@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('ready_at', models.DateTimeField(null=True)),
                 ('isolated_run', models.IntegerField(default=0)),
                 ('spent', models.JSONField(default=dict)),
+                ('parted', models.JSONField(default=list)),
                 ('asked', models.CharField(blank=True, max_length=100)),
                 ('asked_at', models.DateTimeField(null=True)),
                 ('acted_at', models.DateTimeField(null=True)),

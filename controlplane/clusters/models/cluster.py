@@ -25,6 +25,7 @@ class Cluster(models.Model):
     requested: the request as sent. effective: the Launch of this generation, its App by digest.
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
     spent: the last birth of each name of this run that no node has now; a birth is never used twice.
+    parted: the names whose last node was to leave: what they stored is the last that a new run takes up.
     isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
     acted_at, looked_at: the last call that may have changed something there, the last fresh answer.
     """
@@ -55,6 +56,7 @@ class Cluster(models.Model):
     ready_at = models.DateTimeField(null=True)
     isolated_run = models.IntegerField(default=0)
     spent = models.JSONField(default=dict)
+    parted = models.JSONField(default=list)
     asked = models.CharField(max_length=100, blank=True)
     asked_at = models.DateTimeField(null=True)
     acted_at = models.DateTimeField(null=True)

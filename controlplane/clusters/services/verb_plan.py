@@ -10,6 +10,7 @@ from controlplane.clusters.services.verbs import (
     is_under_way,
     require_nodes,
     require_possible,
+    require_room,
     target_of,
 )
 from templates.schema import Launch
@@ -31,6 +32,7 @@ def cluster_verb_plan(*, access: Access, cluster: str, request: VerbRequest) -> 
     require_nodes(found, request)
     if not (live and is_under_way(found, live, request, target)):
         require_possible(access, found, live, request.verb)
+        require_room(found, request.verb, target)
     before, after = _before_and_after(found, request.verb, target)
     return plans.describe(
         access=access,

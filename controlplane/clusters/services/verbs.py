@@ -103,6 +103,7 @@ def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Clust
         _press(found, request)
         return found
     require_possible(access, found, live, request.verb)
+    require_room(found, request.verb, target)
     if live:
         operation_end(live, State.CANCELLED, reason="SUPERSEDED", message=f"Superseded by {request.verb}.")
     _begin(access, found, request, target)
@@ -155,7 +156,13 @@ def require_possible(access: Access, cluster: Cluster, live: Operation | None, v
         raise Conflict("WRONG_PHASE", f"The cluster is {cluster.phase}; {verb} needs one of: {fitting}.")
     if verb in NEEDS_ACTIVE:
         access.require_active()
-    if verb is Verb.START:
+
+
+def require_room(cluster: Cluster, verb: Verb, target: Launch) -> None:
+    """Raises Conflict SITE_NOT_ALLOWED for whatever would run more on a site that was denied to the tenant."""
+    before = {group.name: group.count for group in launch_from_json(cluster.effective).groups}
+    grows = any(group.count > before.get(group.name, 0) for group in target.groups)
+    if verb is Verb.START or grows:
         require_allowed(cluster.site, cluster.tenant_id)
 
 

@@ -22,7 +22,7 @@ from kubernetes.client import Configuration
 
 from controlplane.provisioners.base import Temporary
 from controlplane.provisioners.kubernetes import together, wire
-from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, SOCKET_OPTIONS, Access, tls_context
+from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access, tls_context
 from controlplane.provisioners.kubernetes.errors import (
     Body,
     Expired,
@@ -31,6 +31,7 @@ from controlplane.provisioners.kubernetes.errors import (
     unreachable,
     unusable,
 )
+from controlplane.provisioners.kubernetes.pool import Opened, pool
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.streams import Stream
 from controlplane.provisioners.kubernetes.together import all_of, within
@@ -59,6 +60,7 @@ class Listing:
 class _Door:
     access: Access
     pool: urllib3.HTTPConnectionPool
+    opened: Opened
 
 
 class Client:
@@ -67,14 +69,15 @@ class Client:
     def __init__(self, reach: Reach, *, purpose: str, vouch: Callable[[], None] | None = None) -> None:
         """purpose: goes into the user agent, so that an audit log tells our processes apart.
 
-        vouch: makes sure of where the account leads, each time that was read anew from its files; what it raises
-        is what the call raises.
+        vouch: makes sure of where the account leads, before the first call and whenever connections were opened since;
+        what it raises is what the call raises.
         """
         self._reach, self._agent = reach, f"slipway-{purpose}/{_version()}"
         self._vouch = vouch
         self._lock, self._vouching = threading.Lock(), threading.Lock()
         self._opened: _Door | None = None
-        self._vouched: _Door | None = None
+        # The door, and how many of its connections were opened when it was last made sure of.
+        self._vouched: tuple[_Door | None, int] = (None, 0)
 
     def get(self, path: str) -> Body | None:
         """None: the API says that it is not there."""
@@ -239,32 +242,42 @@ class Client:
                 timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, _left(until)), read=_left(until)),
                 preload_content=False,
             )
-            return response.status, response.headers, _read(response, until)
+            answer = response.status, response.headers, _read(response, until)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
                 self.renew(door.access)
             raise unreachable(error) from error
+        self._make_sure(door, door.opened.count)
+        return answer
 
     def _door(self) -> _Door:
         with self._lock:
             if self._opened is None:
                 self._opened = _open(self._reach, self._agent)
             door = self._opened
-        if self._vouch and door is not self._vouched:
-            self._make_sure(door, self._vouch)
+        # The first connection is opened at once then.
+        self._make_sure(door, 1)
         return door
 
-    def _make_sure(self, door: _Door, vouch: Callable[[], None]) -> None:
+    def _make_sure(self, door: _Door, connections: int) -> None:
+        """connections: so many of its ones are to be vouched for. An address may lead elsewhere for the next."""
+        if self._vouch is None or self._is_vouched(door, connections):
+            return
         with self._vouching:
-            if door is self._vouched:
+            if self._is_vouched(door, connections):
                 return
+            opened = max(connections, door.opened.count)
             try:
-                vouch()
+                self._vouch()
             except BaseException:
                 # What it was opened by may be mended meanwhile.
                 self.renew(door.access)
                 raise
-            self._vouched = door
+            self._vouched = (door, opened)
+
+    def _is_vouched(self, door: _Door, connections: int) -> bool:
+        known, opened = self._vouched
+        return known is door and connections <= opened
 
 
 class Events(Iterator[tuple[str, Body]]):
@@ -308,16 +321,8 @@ def _open(reach: Reach, agent: str) -> _Door:
         raise unusable(f"{cut(str(told.host), 100)} is no address of an API server")
     name = told.tls_server_name or host
     access = Access(host, port, url.path.rstrip("/"), tls, name, agent, _token_of(told))
-    return _Door(access, _connections(access))
-
-
-def _connections(access: Access) -> urllib3.HTTPConnectionPool:
-    options: dict[str, Any] = {"maxsize": 2 * together.AT_ONCE, "socket_options": SOCKET_OPTIONS}
-    if access.tls is None:
-        return urllib3.HTTPConnectionPool(access.host, access.port, **options)
-    return urllib3.HTTPSConnectionPool(
-        access.host, access.port, ssl_context=access.tls, server_hostname=access.server_name, **options
-    )
+    opened = Opened()
+    return _Door(access, pool(access, opened), opened)
 
 
 def _configuration(reach: Reach) -> Any:

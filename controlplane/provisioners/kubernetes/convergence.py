@@ -112,7 +112,11 @@ class _Making:
         return [self.run] if over else []
 
     def finish(self) -> None:
-        """The pods; and what is not listed any more goes. Raises Temporary after that, where a pod has to wait."""
+        """The pods; and what is not listed any more goes.
+
+        A pod whose volume is still to go has to wait, and is asked for again: that takes of its operation's time,
+        because such a volume may hang for ever.
+        """
         unlisted = self._unlisted()
         self._note(unlisted)
         self._note_volumes()
@@ -126,8 +130,6 @@ class _Making:
         born, going = self._born(), self._going_volumes()
         makes: list[Call] = [partial(self._create_pod, node) for node in born if node.name not in going]
         all_of([*ends, *makes])
-        if waiting := [node.name for node in born if node.name in going]:
-            raise _going(waiting)
 
     def _needs(self) -> list[Call]:
         settings, desired, owner = self.settings, self.desired, self.run.body
@@ -167,7 +169,7 @@ class _Making:
     def _is_going(self, volume: Body) -> bool:
         """Or will be: what belongs to a root that is no more is collected."""
         owners = {owner["uid"] for owner in volume["metadata"].get("ownerReferences") or []}
-        return is_leaving(volume) or self.root.body["metadata"]["uid"] not in owners
+        return is_leaving(volume) or bool(owners and self.root.body["metadata"]["uid"] not in owners)
 
     def _born(self) -> list[DesiredNode]:
         """A name that is taken is taken by what we want, or by an older birth whose going will be told."""

@@ -20,6 +20,8 @@ def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired)
         return
     book.end(desired.run - 1)
     _claim(layout, folder, desired)
+    if not _is_latest(folder, desired):
+        return
     wanted = {NodeFolder(folder, desired.run, node.name, node.birth): node for node in desired.nodes}
     troubles: list[Temporary] = []
     left = _end_unlisted(layout, folder, wanted, troubles)
@@ -71,6 +73,18 @@ def _claim(layout: Layout, folder: ClusterFolder, desired: Desired) -> None:
         files.write_json(str(folder.meta), whose, durable=True)
 
 
+def _is_latest(folder: ClusterFolder, desired: Desired) -> bool:
+    """Not when a later wish was here before: whoever comes with this one slept, and would take back what is wanted."""
+    path = folder.path / "runs" / str(desired.run) / "generation"
+    try:
+        known = int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        known = 0
+    if known < desired.generation:
+        files.write(str(path), str(desired.generation).encode())
+    return known <= desired.generation
+
+
 def _end_unlisted(
     layout: Layout, folder: ClusterFolder, wanted: Mapping[NodeFolder, DesiredNode], troubles: list[Temporary]
 ) -> set[str]:
@@ -85,8 +99,11 @@ def _end_unlisted(
 def _clear_homes(layout: Layout, folder: ClusterFolder, desired: Desired) -> None:
     """Of nodes that were shrunk away, once they are gone."""
     there = {node.name for node in folder.nodes()}
+    groups = {group.name for group in desired.launch.groups}
     for name in folder.homes():
-        if not desired.is_kept(name) and name not in there:
+        # Somebody may keep a folder of their own there, named alike.
+        ours = name.rpartition("-")[0] in groups
+        if ours and not desired.is_kept(name) and name not in there:
             trash.throw_away(layout, folder.home(name))
 
 

@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes import check, identity, names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.identity import identity_of, vouched
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
-from tests.provisioners.kubernetes.api_server import ApiServer, api_server, says
+from tests.provisioners.kubernetes.api_server import ApiServer, api_server, away, says
 
 INSTALLATION = "0" * 16
 WHO = "GET /api/v1/namespaces/kube-system"
@@ -136,6 +136,19 @@ def test_a_site_that_is_pointed_back_is_used_again(
         provision.get(ROOT)
     point(config, home)
     assert provision.get(ROOT) is None
+
+
+def test_an_address_that_leads_elsewhere_from_the_next_connection_on_is_not_believed(
+    provision: Client, home: ApiServer
+):
+    """Set up anew with its keys kept, a Kubernetes refuses nobody."""
+    assert provision.get(ROOT) is None
+    home.fail(away)
+    with pytest.raises(Temporary, match="SITE_UNREACHABLE"):
+        provision.get(ROOT)
+    named(home, "foreign")
+    with pytest.raises(Temporary, match="SITE_CHANGED"):
+        provision.get(ROOT)
 
 
 def test_a_renewed_token_changes_nothing(provision: Client, config: Path, home: ApiServer):
