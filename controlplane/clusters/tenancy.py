@@ -7,17 +7,14 @@ from django.db import connection
 
 from controlplane.clusters.models import ClusterShare
 from controlplane.work.models import Kind
-from controlplane.work.wake import wake
+from controlplane.work.wake import wake, waking
 from tenants.models import Membership
 from tenants.signals import tenant_changed
 
-_WAKE_ALL = """
-INSERT INTO work_work AS w (kind, key, tenant_id, due_at, fence, attempts, wake_seq)
-SELECT %s, id, tenant_id, clock_timestamp(), 0, 0, 1 FROM clusters_cluster WHERE tenant_id = %s AND phase <> 'deleted'
- ORDER BY id
-ON CONFLICT (kind, key) DO UPDATE
-   SET wake_seq = w.wake_seq + 1, attempts = 0, due_at = LEAST(w.due_at, excluded.due_at)
-"""
+_WAKE_ALL = waking("""
+SELECT %s, id, tenant_id, clock_timestamp()
+  FROM clusters_cluster WHERE tenant_id = %s AND phase <> 'deleted' ORDER BY id
+""")
 
 
 def connect() -> None:

@@ -14,6 +14,7 @@ from controlplane.provisioners.base import DrainReport, NodeState, Observed, Obs
 from controlplane.reconciler.rows import rows
 from controlplane.work.announce import announce
 from controlplane.work.models import Kind
+from controlplane.work.wake import waking
 
 # News of one cluster comes in bursts; the first of them waits this long for the rest.
 COALESCE_SECONDS = 0.03
@@ -55,17 +56,14 @@ WITH told AS (
 SELECT DISTINCT cluster_id FROM seen
 """
 # Once the last node is ready there is nothing more to wait for.
-_WAKE = """
-INSERT INTO work_work AS w (kind, key, tenant_id, due_at, fence, attempts, wake_seq)
+_WAKE = waking("""
 SELECT %s, c.id, c.tenant_id, clock_timestamp() + CASE WHEN EXISTS (
            SELECT FROM clusters_node n LEFT JOIN clusters_observation o
                ON (o.cluster_id, o.run, o.name, o.birth) = (n.cluster_id, n.run, n.name, n.birth)
             WHERE n.cluster_id = c.id AND o.state IS DISTINCT FROM 'ready'
-       ) THEN %s ELSE 0 END * interval '1 second', 0, 0, 1
+       ) THEN %s ELSE 0 END * interval '1 second'
   FROM clusters_cluster c WHERE c.id = ANY(%s::uuid[]) ORDER BY c.id
-ON CONFLICT (kind, key) DO UPDATE
-   SET wake_seq = w.wake_seq + 1, attempts = 0, due_at = LEAST(w.due_at, excluded.due_at)
-"""
+""")
 
 
 def sights_of(cluster_id: UUID) -> Iterator[ObservedNode]:

@@ -7,12 +7,20 @@ from django.db import connection
 from controlplane.work.announce import announce
 from controlplane.work.models import Kind
 
-_WAKE = """
+
+def waking(rows: str) -> str:
+    """The statement that wakes what a SELECT or VALUES names: kind, key, tenant's id, when it is due. Many of them in
+    the order of their keys, so that no two wait for each other.
+    """
+    return f"""
 INSERT INTO work_work AS w (kind, key, tenant_id, due_at, fence, attempts, wake_seq)
-VALUES (%s, %s, %s, clock_timestamp() + %s * interval '1 second', 0, 0, 1)
+SELECT r.*, 0, 0, 1 FROM ({rows}) r
 ON CONFLICT (kind, key) DO UPDATE
    SET wake_seq = w.wake_seq + 1, attempts = 0, due_at = LEAST(w.due_at, excluded.due_at)
-"""
+"""  # noqa: S608
+
+
+_WAKE = waking("VALUES (%s, %s::uuid, %s::uuid, clock_timestamp() + %s * interval '1 second')")
 
 
 def wake(kind: Kind, key: UUID, *, tenant_id: UUID | None = None, after: float = 0) -> None:

@@ -1,8 +1,9 @@
 """What a node on Kubernetes is given, where it lives, and what is shut off from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from controlplane.provisioners.kubernetes import manifests, names, paths
 from templates import catalog
 from templates.schema import App, Hooks
 from tests.kube.cluster import kubeconfig
-from tests.provisioners.kubernetes.rendered import whole
+from tests.provisioners.kubernetes.rendered import objects, of_kind, whole
 from tests.provisioners.launching import (
     RUN,
     app,
@@ -216,3 +217,32 @@ def test_every_app_is_admitted_under_restricted(here: Pods, body: App):
         paths.pods(names.namespace(wish.cluster.tenant_id)), labels=manifests.of_cluster(wish.cluster)
     )
     assert len(found.items) == len(wish.nodes)
+
+
+@pytest.mark.parametrize("body", catalog.load(), ids=lambda body: body.name)
+def test_every_choice_of_an_app_is_admitted_under_restricted(here: Pods, body: App):
+    wish = replace(whole(body, storage=2**24), cluster=cluster(here.site))
+    # What pods refer to has to be there; they themselves are only tried.
+    here.site.apply(wish)
+    tried = paths.pods(names.namespace(wish.cluster.tenant_id)) + "?dryRun=All"
+    for name, value in choices(body):
+        settings = {**wish.launch.settings, name: value}
+        chosen = replace(wish, launch=replace(wish.launch, settings=settings))
+        for pod in of_kind(objects(chosen, here.site.settings), "Pod"):
+            pod["metadata"]["name"] += "-tried"
+            assert here.client.create(tried, pod)["metadata"]["name"] == pod["metadata"]["name"]
+
+
+def choices(body: App) -> list[tuple[str, Any]]:
+    """Every setting at every corner of what it may be."""
+    return [
+        (name, value)
+        for name, schema in body.settings.items()
+        for value in schema.get("enum") or CORNERS[schema["type"]](schema)
+    ]
+
+
+CORNERS: dict[str, Callable[[Mapping[str, Any]], list[Any]]] = {
+    "boolean": lambda schema: [False, True],
+    "integer": lambda schema: [schema["minimum"], schema["maximum"]],
+}
