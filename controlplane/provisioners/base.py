@@ -211,6 +211,10 @@ class SiteVerdict:
     identity: str = ""
 
 
+# Why a site is asked nothing that leads elsewhere than its clusters are, and how soon that is looked at again.
+SITE_CHANGED, CHANGED_DELAY = "SITE_CHANGED", 30.0
+
+
 class Provisioner(Protocol):
     """One site. Raises Temporary or Permanent, and nothing else on purpose."""
 

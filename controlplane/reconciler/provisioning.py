@@ -7,16 +7,14 @@ from django.conf import settings
 
 from controlplane.clusters.models import Site
 from controlplane.provisioners import registry
-from controlplane.provisioners.base import Provisioner, Temporary
-
-CHANGED_DELAY = 30.0
+from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, Provisioner, Temporary
 
 
 def provisioner_of(site: Site) -> Provisioner:
     """Raises Temporary SITE_CHANGED while the site is not the one that its clusters are on."""
     if site.changed:
         raise Temporary(
-            "SITE_CHANGED",
+            SITE_CHANGED,
             f"{site.name} leads to another Kubernetes than the one that its clusters are on; nothing is asked of it "
             "until a site admin has put that right.",
             delay=CHANGED_DELAY,

@@ -4,7 +4,13 @@ import pytest
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.clusters.services import cluster_create, cluster_delete, cluster_start, cluster_stop
+from controlplane.clusters.services import (
+    cluster_create,
+    cluster_delete,
+    cluster_resize,
+    cluster_start,
+    cluster_stop,
+)
 from controlplane.clusters.services.create import LaunchRequest
 from controlplane.clusters.services.sites import site_allow
 from controlplane.clusters.sites import require_allowed
@@ -87,3 +93,12 @@ def test_nothing_is_started_anew_where_its_tenant_may_launch_nothing_more(world:
         cluster_start(access=world.bob, cluster="one")
     site_allow(name="fake", tenants=["acme"])
     assert settle(cluster_start(access=world.bob, cluster="one")).phase == Phase.READY
+
+
+def test_nothing_grows_where_its_tenant_may_launch_nothing_more(world: World):
+    settle(world.launch())
+    site_allow(name="fake", tenants=["globex"])
+    with pytest.raises(Conflict, match="SITE_NOT_ALLOWED"):
+        cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 3}})
+    smaller = cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    assert settle(smaller).phase == Phase.READY

@@ -30,7 +30,7 @@ def test_a_cluster_is_made_mended_resized_stopped_started_and_removed(tenant: Wo
     tenant.ask(cluster, Verb.RESIZE, "ready", groups={"hand": {"count": 2}})
     assert set(tenant.pods(cluster)) == {"head-0", "hand-0", "hand-1"}
     tenant.ask(cluster, Verb.RESIZE, "ready", groups={"hand": {"count": 1}}, drain_seconds=5)
-    assert set(tenant.pods(cluster)) < {"head-0", "hand-0", "hand-1"}
+    assert len(tenant.pods(cluster)) == 2
     tenant.ask(cluster, Verb.STOP, "stopped")
     assert tenant.pods(cluster) == {}
     tenant.ask(cluster, Verb.START, "ready")

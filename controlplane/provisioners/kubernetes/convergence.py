@@ -71,10 +71,8 @@ def _lost(why: str) -> Permanent:
     return Permanent("STORAGE_LOST", why)
 
 
-def _going(nodes: Iterable[str]) -> Temporary:
-    return Temporary(
-        "VOLUME_GOING", f"the former volume of {', '.join(nodes)} is just being removed", delay=1
-    )
+def _going(node: str) -> Temporary:
+    return Temporary("VOLUME_GOING", f"the former volume of {node} is just being removed", delay=1)
 
 
 def _is_sound(volume: Body) -> bool:
@@ -159,7 +157,7 @@ class _Making:
         except AlreadyExists:
             found = self.client.get(paths.volumes(self.place, body["metadata"]["name"]))
             if found is None or self._is_going(found):
-                raise _going([node.name]) from None
+                raise _going(node.name) from None
 
     def _going_volumes(self) -> set[str]:
         """The nodes whose name is still on a volume of before: what they are to have is not there yet."""

@@ -6,7 +6,7 @@ What is not there is then not gone, and what would be made there is made twice.
 
 from functools import partial
 
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, Temporary
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.accounts import Clients
 from controlplane.provisioners.kubernetes.client import Client
@@ -17,8 +17,6 @@ from controlplane.provisioners.kubernetes.settings import SiteSettings
 OLDEST_NAMESPACE = "kube-system"
 # Stands for our claim on the whole site.
 CLAIM = f"{names.PREFIX}site"
-CHANGED = "SITE_CHANGED"
-CHANGED_DELAY = 30.0
 # The accounts whose answers say that something is gone, and those that make things. Others work on what these made,
 # and the processes that hold them may hold no other.
 VOUCHED = ("provision", "namespaces")
@@ -39,7 +37,7 @@ def identity_from(account: Client) -> str:
 
 def site_changed(was: str, found: str) -> Temporary:
     return Temporary(
-        CHANGED,
+        SITE_CHANGED,
         f"this is another Kubernetes ({found}) than the one that the site's clusters are on ({was}); nothing is asked "
         "of it. Point the site at that one again, or, where it is gone for good with all that ran there, take this "
         "one in its place by `site add` with --replace.",

@@ -141,6 +141,15 @@ def _user() -> Body:
     }
 
 
+def locked_down() -> Body:
+    """Of every container of ours, beside what its pod says."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
 def _container(
     settings: SiteSettings, desired: Desired, node: DesiredNode, given: Rendered, mounted: Payload
 ) -> Body:
@@ -164,11 +173,7 @@ def _container(
         "startupProbe": _probe("start", STARTING_PERIOD, PATIENCE),
         "readinessProbe": _probe("keep", READY_PERIOD, 1),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": locked_down(),
     }
 
 

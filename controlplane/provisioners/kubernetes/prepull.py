@@ -91,9 +91,5 @@ def _container(settings: SiteSettings, name: str, image: str, command: list[str]
         "imagePullPolicy": settings.image_pull_policy,
         "command": command,
         "resources": {"requests": LITTLE, "limits": MOST},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": pods.locked_down(),
     }
