@@ -192,7 +192,10 @@ def missing_venv() -> str:
 
 def install_packages(requirements: Path, lock: int) -> None:
     total = sum(1 for _ in locked_versions(requirements))
-    options = ["--require-hashes", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    # The lock is whole. Asked to resolve it, pip would try the newest of what is wanted with an extra, which no
+    # hash fits.
+    whole = ["--no-deps", "--require-hashes"]
+    options = [*whole, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(requirements)]
     tail: collections.deque[str] = collections.deque(maxlen=12)
     with subprocess.Popen(

@@ -19,13 +19,13 @@ PACKAGES = ("django", "psycopg2", "granian")
 DJANGO = "def execute_from_command_line(argv):\n    print('reached', *argv[1:])\n"
 
 
-def _wheel(folder: Path, name: str, version: str = "1.0") -> str:
+def _wheel(folder: Path, name: str, version: str = "1.0", *, needs: str = "") -> str:
     """Make an installable package and return its line of a lock."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}/__init__.py": "",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + needs,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     if name == "django":
@@ -108,6 +108,15 @@ def test_a_changed_lock_is_installed(installed: Path) -> None:
     done = _manage(installed, "migrate")
     assert "dependencies installed" in done.stderr
     assert list((installed / ".venv").glob("lib/*/site-packages/added"))
+
+
+def test_what_is_newer_than_the_lock_is_not_looked_at(installed: Path) -> None:
+    wheels, lock = installed / "wheels", installed / "deploy" / "requirements.lock"
+    added = _wheel(wheels, "added", needs="Requires-Dist: base[more]>=1.0\n")
+    lock.write_text(lock.read_text() + added + _wheel(wheels, "base"))
+    _wheel(wheels, "base", "2.0")
+    assert _manage(installed, "migrate").stdout == "reached migrate\n"
+    assert list((installed / ".venv").glob("lib/*/site-packages/base-1.0.dist-info"))
 
 
 def test_an_interrupted_installation_is_not_taken_for_finished(installed: Path) -> None:
