@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import Phase, Verb
 from templates.schema import Launch
 from tenants.amounts import Amounts
 
-__all__ = ["Amounts", "ceiling", "needed"]
+__all__ = ["Amounts", "ceiling", "needed", "with_stored"]
 
 
 def ceiling(one: Launch, other: Launch) -> Amounts:
@@ -16,8 +17,12 @@ def ceiling(one: Launch, other: Launch) -> Amounts:
     return replace(one, groups=groups).takes
 
 
-def needed(phase: str, verb: Verb, before: Launch, after: Launch) -> Amounts:
+def needed(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> Amounts:
     """What has to be held before the verb may begin."""
-    if verb is Verb.RESIZE and phase == Phase.STOPPED:
-        return after.keeps
-    return ceiling(before, after)
+    resting = verb is Verb.RESIZE and cluster.phase == Phase.STOPPED
+    return with_stored(after.keeps if resting else ceiling(before, after), cluster)
+
+
+def with_stored(amounts: Amounts, cluster: Cluster) -> Amounts:
+    """No less storage than that of the volumes which are there still."""
+    return replace(amounts, storage=max(amounts.storage, cluster.stored))

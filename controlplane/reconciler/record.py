@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from controlplane.clusters.amounts import with_stored
 from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Node, Operation
 from controlplane.clusters.models import Step as StepRow
@@ -83,6 +84,7 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
         "run": step.run,
         "spent": _spent(scope, step),
         "parted": _parted(scope, step),
+        "stored": _stored(scope, step),
         "reason": step.reason[:64],
         "message": step.message[:1000],
         "conditions": conditions(cluster, step, view.now),
@@ -119,6 +121,13 @@ def _parted(scope: Scope, step: Step) -> list[str]:
     leaving = {place.name for place in (*scope.view.places, *step.places) if place.leaving}
     staying = {place.name for place in step.places if not place.leaving}
     return sorted((scope.view.parted | leaving) - staying)
+
+
+def _stored(scope: Scope, step: Step) -> int:
+    if step.phase in {Phase.STOPPING, Phase.STOPPED, Phase.DELETING, Phase.DELETED}:
+        return scope.cluster.stored
+    held = _held(scope, step).storage
+    return held if step.phase is Phase.READY else max(held, scope.cluster.stored)
 
 
 def conditions(cluster: Cluster, step: Step, now: datetime) -> list[dict[str, Any]]:
@@ -249,6 +258,7 @@ def hold(scope: Scope, step: Step) -> None:
     if step.phase in {Phase.STOPPING, Phase.DELETING}:
         return
     wanted = scope.launch.keeps if step.phase is Phase.STOPPED else _held(scope, step)
+    wanted = with_stored(wanted, cluster)
     claims = rows(Claim, "owner_id = %s", cluster.id)
     if not claims or claims[0].amounts != wanted:
         quota.claim_set(

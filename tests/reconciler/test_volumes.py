@@ -1,14 +1,21 @@
 """What nodes keep goes with them when they go for good, and is missed when it is lost."""
 
 from controlplane.clusters.models import Cluster
-from controlplane.clusters.services import cluster_resize, cluster_start, cluster_stop
+from controlplane.clusters.services import cluster_create, cluster_resize, cluster_start, cluster_stop
+from controlplane.clusters.services.create import LaunchRequest
 from controlplane.provisioners.base import Load, Temporary
+from tenants.models import Claim
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, one_pass, settle, site
 
 
 def volumes(cluster: Cluster) -> set[str]:
     return site(cluster)._clusters[cluster.id].volumes
+
+
+def held(cluster: Cluster) -> int:
+    """GiB of storage."""
+    return Claim.objects.get(owner_id=cluster.id).amounts.storage // 2**30
 
 
 def test_a_shrink_takes_the_volumes_of_those_who_leave(world: World) -> None:
@@ -56,6 +63,19 @@ def test_a_stopped_cluster_keeps_all_and_a_smaller_start_does_not(world: World) 
     assert volumes(settle(cluster)) == {"head-0", "hand-0", "hand-1"}
     cluster_start(access=world.bob, cluster="one")
     assert volumes(settle(cluster)) == {"head-0", "hand-0"}
+
+
+def test_storage_is_held_for_as_long_as_its_volumes_are_there(world: World) -> None:
+    request = LaunchRequest("pair", {"hand": {"storage": "1Gi"}}, {})
+    cluster = settle(cluster_create(access=world.bob, name="one", request=request))
+    cluster_stop(access=world.bob, cluster="one")
+    assert held(settle(cluster)) == 3
+    for count, storage in ((1, 3), (4, 5), (1, 3)):
+        cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": count}})
+        assert held(settle(cluster)) == storage
+    cluster_start(access=world.bob, cluster="one")
+    assert held(cluster) == 3
+    assert held(settle(cluster)) == 2
 
 
 def restarted(world: World, cluster: Cluster) -> Cluster:

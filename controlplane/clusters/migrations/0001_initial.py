@@ -2,6 +2,7 @@
 
 import controlplane.clusters.phases
 import django.db.models.deletion
+import django.utils.timezone
 import tenants.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -66,10 +67,11 @@ class Migration(migrations.Migration):
                 ('isolated_run', models.IntegerField(default=0)),
                 ('spent', models.JSONField(default=dict)),
                 ('parted', models.JSONField(default=list)),
+                ('stored', models.BigIntegerField(default=0)),
                 ('asked', models.CharField(blank=True, max_length=100)),
                 ('asked_at', models.DateTimeField(null=True)),
                 ('acted_at', models.DateTimeField(null=True)),
-                ('looked_at', models.DateTimeField(null=True)),
+                ('looked_at', models.DateTimeField(default=django.utils.timezone.now, null=True)),
                 ('deleted_at', models.DateTimeField(null=True)),
                 ('revision', models.BigIntegerField(default=1)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from guardian.models import UserObjectPermissionBase
 
 from controlplane.clusters.models.site import Site
@@ -26,8 +27,10 @@ class Cluster(models.Model):
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
     spent: the last birth of each name of this run that no node has now; a birth is never used twice.
     parted: the names whose last node was to leave: what they stored is the last that a new run takes up.
+    stored: bytes of all volumes that may be there; they go while the cluster is ready without them, and with it.
     isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
-    acted_at, looked_at: the last call that may have changed something there, the last fresh answer.
+    acted_at, looked_at: the last call that may have changed something there, the last complete answer; of a new one
+    it is known that nothing is there, and null is an answer that is doubted.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -57,10 +60,11 @@ class Cluster(models.Model):
     isolated_run = models.IntegerField(default=0)
     spent = models.JSONField(default=dict)
     parted = models.JSONField(default=list)
+    stored = models.BigIntegerField(default=0)
     asked = models.CharField(max_length=100, blank=True)
     asked_at = models.DateTimeField(null=True)
     acted_at = models.DateTimeField(null=True)
-    looked_at = models.DateTimeField(null=True)
+    looked_at = models.DateTimeField(null=True, default=timezone.now)
     deleted_at = models.DateTimeField(null=True)
 
     revision = models.BigIntegerField(default=1)

@@ -61,5 +61,5 @@ def _claims(cluster: Cluster, verb: Verb, target: Launch) -> Amounts:
     if verb is Verb.DELETE:
         return Amounts()
     if verb is Verb.STOP:
-        return target.keeps
-    return amounts.needed(cluster.phase, verb, launch_from_json(cluster.effective), target)
+        return amounts.with_stored(target.keeps, cluster)
+    return amounts.needed(cluster, verb, launch_from_json(cluster.effective), target)

@@ -206,7 +206,7 @@ def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launc
     )
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     if request.verb in {Verb.START, Verb.RESIZE}:
-        admit(cluster, amounts.needed(cluster.phase, request.verb, before, target))
+        admit(cluster, amounts.needed(cluster, request.verb, before, target))
 
 
 def _detail(request: VerbRequest, target: Launch) -> dict[str, Any]:
