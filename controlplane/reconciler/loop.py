@@ -60,7 +60,7 @@ def _decide(claimed: Claimed, scope: Scope, learned: Learned) -> tuple[Scope, St
     require(claimed)
     # What was seen comes before the cluster, as with everybody who takes in news.
     if learned.observed is not None:
-        replace_all(scope.cluster.id, learned.observed)
+        replace_all({scope.cluster.id: learned.observed})
     if not is_as_read(scope.cluster):
         raise Stale
     now, different = timezone.now(), False

@@ -1,7 +1,7 @@
 """What was last seen of nodes: guarded rows, written per transition, that passes read instead of asking."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -20,10 +20,14 @@ from controlplane.work.wake import waking
 COALESCE_SECONDS = 0.03
 MESSAGE_LENGTH = 2000
 
+# Whoever holds a row is writing what is newer.
 _KEEP = """
-DELETE FROM clusters_observation o
- WHERE o.cluster_id = %s
-   AND (o.run, o.name, o.birth) NOT IN (SELECT * FROM unnest(%s::int[], %s::text[], %s::int[]))
+DELETE FROM clusters_observation WHERE id IN (
+    SELECT id FROM clusters_observation
+     WHERE cluster_id = ANY(%s::uuid[]) AND seen_at < coalesce(%s::timestamptz, 'infinity')
+       AND (cluster_id, run, name, birth) NOT IN (SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::int[]))
+       FOR UPDATE SKIP LOCKED
+) RETURNING cluster_id, state
 """
 
 # Rows are locked in one order, whoever takes them in.
@@ -40,6 +44,10 @@ WITH told AS (
     SELECT v.cluster_id, v.run, v.name, birth, version, state, incarnation, address, v.reason, v.message, exit_code,
            stages, drain, clock_timestamp()
       FROM told v JOIN clusters_cluster c ON c.id = v.cluster_id
+     WHERE NOT EXISTS (
+               SELECT FROM clusters_observation o
+                WHERE (o.cluster_id, o.run, o.name, o.birth) = (v.cluster_id, v.run, v.name, v.birth)
+                  AND o.version >= v.version)
      ORDER BY v.cluster_id, v.run, v.name, birth
     ON CONFLICT (cluster_id, run, name, birth) DO UPDATE
        SET version = excluded.version, state = excluded.state, incarnation = excluded.incarnation,
@@ -102,13 +110,17 @@ def notice(*sights: ObservedNode) -> int:
     return len(told)
 
 
-def replace_all(cluster_id: UUID, observed: Observed) -> bool:
-    """Take in a fresh and complete answer: what it does not name is gone. Returns whether anything was news."""
-    news = _see(observed.nodes)
+def replace_all(seen: Mapping[UUID, Observed], *, before: datetime | None = None) -> set[UUID]:
+    """Take in fresh and complete answers about clusters: what they do not name is gone. Of which it was news.
+
+    before: when the answers were asked for, if others may have taken in news meanwhile.
+    """
+    nodes = [node for cluster in sorted(seen) for node in seen[cluster].nodes]
+    news = _see(nodes)
     with connection.cursor() as cursor:
-        cursor.execute(_KEEP, [cluster_id, *_columns(observed.nodes, ("run", "name", "birth"))])
-        gone = cursor.rowcount
-    return bool(news or gone)
+        named = _columns(nodes, ("cluster_id", "run", "name", "birth"))
+        cursor.execute(_KEEP, [list(seen), before, *named])
+        return news | {cluster for cluster, state in cursor.fetchall() if state != NodeState.GONE}
 
 
 EVENTS = {

@@ -1,17 +1,14 @@
-"""Watching a site: its news become rows as they happen, and one full listing now and then makes up for lost news."""
+"""Watching a site: its news become rows as they happen."""
 
 import queue
 import threading
-import time
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import F
+from django.db import close_old_connections, connection
 
-from controlplane.clusters.models import Cluster, Site
-from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import Found, ObservedNode, Provisioner
-from controlplane.reconciler.observations import notice, replace_all
+from controlplane.clusters.models import Site
+from controlplane.provisioners.base import ObservedNode, Provisioner
+from controlplane.reconciler.observations import notice
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 
@@ -114,39 +111,3 @@ class _Writer:
         if sights:
             notice(*sights)
         return batch[-1] is not None
-
-
-def compare(site: Site, provisioner: Provisioner) -> int:
-    """Hold the whole listing against the rows; how many clusters had news. Raises Temporary, Permanent."""
-    began = time.monotonic()
-    news = sum(_try(site, found) for found in provisioner.list_all())
-    log.debug("site_listed", site=site.name, news=news, seconds=round(time.monotonic() - began, 3))
-    return news
-
-
-def _try(site: Site, found: Found) -> bool:
-    """One cluster that cannot be compared must not hide the others."""
-    try:
-        return _compare(site, found)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
-        log.exception("cluster_not_compared", site=site.name, cluster=str(found.cluster_id))
-        return False
-
-
-def _compare(site: Site, found: Found) -> bool:
-    cluster = Cluster.objects.filter(id=found.cluster_id, site=site).only("id", "tenant_id", "phase").first()
-    if cluster is None:
-        # Perhaps this database is older than the cluster: it is shown, never removed.
-        log.warning("unknown_cluster", site=site.name, cluster=str(found.cluster_id))
-        return False
-    with transaction.atomic():
-        news = replace_all(cluster.id, found.observed)
-        orphan = cluster.phase == Phase.DELETED and found.observed.exists
-        if orphan:
-            # Rested for good, it would not look any more.
-            Cluster.objects.filter(id=cluster.id).update(looked_at=None, revision=F("revision") + 1)
-        if news or orphan:
-            wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
-    return news or orphan

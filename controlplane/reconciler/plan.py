@@ -17,6 +17,9 @@ from controlplane.work.claim import LEASE_SECONDS
 REPEAT_SECONDS = 10
 # After the last act a paused worker may still be about to write: only a look later than this is the last word.
 QUIET = timedelta(seconds=LEASE_SECONDS + CALL_SECONDS)
+# Every site is listed this often, and what shows nothing new was looked at; time for the listing itself comes on top.
+LIST_SECONDS = 180
+LISTED = timedelta(seconds=LIST_SECONDS + 20)
 MAX_FAILURES = 5
 
 
@@ -222,12 +225,17 @@ def _next(view: View, seconds: float) -> float:
 
 
 def _rest(view: View, step: Step) -> Step:
-    """Nothing to do. Rest for good only after a look that no late write can follow."""
-    if view.acted_at is None:
+    """Nothing to do. Rest for good only after a look that no late write can follow.
+
+    The site's own listing is one, for all its clusters at once: a look of the cluster's own is taken only when that
+    does not come, or when what it showed is doubted.
+    """
+    looked_at = view.now if view.fresh else view.looked_at
+    if looked_at is None:
+        return replace(step, act=Act.LOOK)
+    if view.acted_at is None or looked_at >= view.acted_at + QUIET:
         return step
-    quiet_at = view.acted_at + QUIET
-    if view.looked_at and view.looked_at >= quiet_at:
-        return step
-    if view.now < quiet_at:
-        return replace(step, next_in=(quiet_at - view.now).total_seconds())
-    return step if view.fresh else replace(step, act=Act.LOOK)
+    listed_at = view.acted_at + QUIET + LISTED
+    if view.now < listed_at:
+        return replace(step, next_in=(listed_at - view.now).total_seconds())
+    return replace(step, act=Act.LOOK)

@@ -8,11 +8,11 @@ from controlplane.clusters.models import Site
 from controlplane.clusters.services.sites import site_found
 from controlplane.provisioners.base import Permanent, SiteVerdict, Temporary
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
-from controlplane.reconciler.observe import compare
+from controlplane.reconciler.listing import compare
+from controlplane.reconciler.plan import LIST_SECONDS
 from controlplane.reconciler.provisioning import provisioner_of, provisioner_whatever
 from controlplane.work.claim import Claimed
 
-LIST_SECONDS = 180.0
 UNREADY_SECONDS = 10.0
 TROUBLED_SECONDS = 30.0
 # A check that is quick enough for every pass tries no isolation: what was proved before stands.

@@ -5,12 +5,12 @@ from dataclasses import replace
 from controlplane.clusters.models import Cluster, NodeLog, Operation
 from controlplane.clusters.services import cluster_delete, cluster_resize, operation_cancel
 from controlplane.provisioners.base import NodeState, TenantMissing
-from controlplane.reconciler.observe import compare
+from controlplane.reconciler.listing import compare
 from tenants.access import tenant_for
 from tenants.actors import actor_for
 from tenants.services import tenant_resume, tenant_suspend
 from tests.reconciler.conftest import World
-from tests.reconciler.settling import later, one_pass, reload, settle, site
+from tests.reconciler.settling import later, one_pass, settle, site
 
 
 def last(cluster: Cluster) -> Operation:
@@ -84,22 +84,6 @@ def test_what_runs_again_after_a_suspension_has_an_operation_with_an_end(world: 
     assert (last(cluster).kind, last(cluster).actor, last(cluster).state) == ("start", "system", "running")
     later(3600)
     assert settle(cluster).phase == "failed"
-
-
-def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
-    cluster = settle(world.launch())
-    fake, found = site(cluster), site(cluster)._clusters[cluster.id]
-    nodes = dict(found.nodes)
-    cluster_delete(access=world.bob, cluster="one")
-    settle(cluster)
-    later(60)
-    settle(cluster)
-    later(60)
-    fake._clusters[cluster.id] = found
-    found.nodes.update(nodes)
-    compare(reload(cluster.id).site, fake)
-    settle(cluster)
-    assert cluster.id not in fake._clusters
 
 
 def test_what_a_tenant_has_on_a_site_is_made_again_when_it_was_taken_away(world: World) -> None:

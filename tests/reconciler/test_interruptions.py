@@ -35,16 +35,23 @@ class Killed(BaseException):
 
 
 def nothing(world: World) -> Cluster:
+    """Asked for, and no pass was made yet."""
     return world.launch()
 
 
 def ready(world: World) -> Cluster:
-    return settle(world.launch())
+    return at_rest(world.launch())
 
 
 def stopped(world: World) -> Cluster:
     cluster = ready(world)
     cluster_stop(access=world.bob, cluster="one")
+    return at_rest(cluster)
+
+
+def at_rest(cluster: Cluster) -> Cluster:
+    settle(cluster)
+    later(300)
     return settle(cluster)
 
 
@@ -108,8 +115,6 @@ def play(
     """The scenario from its beginning to rest, disturbed once; time passes as far as it must."""
     begin, act = SCENARIOS[scenario]
     cluster = begin(world)
-    later(60)
-    settle(cluster)
     act(world)
     fake = site(cluster)
     for counter in (fake.calls, fake.made, fake.ended):
@@ -118,7 +123,7 @@ def play(
     for _ in range(4):
         with suppress(Killed):
             settle(cluster)
-        later(40)
+        later(80)
     settle(cluster)
     assert ledger_differences() == []
     return end_of(cluster), fake

@@ -152,11 +152,13 @@ class _Making:
     def _create_volume(self, node: DesiredNode) -> None:
         """Raises Temporary when the name still belongs to one that is on its way out."""
         body = manifests.volume(self.settings, self.desired, node, self.root.body)
+        path = paths.volumes(self.place)
         try:
-            self.client.create(paths.volumes(self.place), body)
+            self.client.create(path, body)
         except AlreadyExists:
-            found = self.client.get(paths.volumes(self.place, body["metadata"]["name"]))
-            if found is None or self._is_going(found):
+            # Listed, not read by name, because that is what our account may do.
+            found = self.client.list(path, labels=body["metadata"]["labels"]).items
+            if not found or self._is_going(found[0]):
                 raise _going(node.name) from None
 
     def _going_volumes(self) -> set[str]:

@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.roots import ClusterRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import is_leaving, label, run_of
+from controlplane.provisioners.kubernetes.survey import Survey, is_leaving, label, run_of
 from controlplane.provisioners.kubernetes.together import all_of
 
 Body = dict[str, Any]
@@ -22,40 +22,53 @@ Whose = tuple[UUID, UUID]
 MOURNING = timedelta(hours=1)
 
 
-def clusters(accounts: Accounts, settings: SiteSettings) -> Iterator[tuple[Whose, list[Body]]]:
-    """((cluster, tenant), its pods), of every cluster of which anything is left.
+def clusters(accounts: Accounts, settings: SiteSettings) -> Iterator[tuple[Whose, Survey]]:
+    """((cluster, tenant), its pods and volumes), of every cluster of which anything is left.
 
     Raises Temporary at the end when some namespace could not be read: it hides no other one's clusters.
     """
     troubles: list[Temporary] = []
     # Roots first: a cluster that comes in between is found with its pods or not at all.
-    found: dict[Whose, list[Body]] = {whose: [] for whose in _rooted(accounts, settings, troubles)}
-    pods = accounts.client("observe").list(paths.pods(), labels=manifests.ours(settings)).items
-    yield from (found | sights.by_cluster(pod for pod in pods if sights.is_in_place(pod))).items()
+    rooted = _rooted(accounts, settings, troubles)
+    listed = accounts.client("observe").list(paths.pods(), labels=manifests.ours(settings)).items
+    pods = sights.by_cluster(pod for pod in listed if sights.is_in_place(pod))
+    for whose in rooted | dict.fromkeys(pods, ()):
+        yield whose, Survey(tuple(pods.get(whose, ())), rooted.get(whose, ()))
     if troubles:
         raise troubles[0]
 
 
-def _rooted(accounts: Accounts, settings: SiteSettings, troubles: list[Temporary]) -> set[Whose]:
-    """The clusters that have a root. It is asked for by namespace: our account sees no others' ConfigMaps."""
+def _rooted(
+    accounts: Accounts, settings: SiteSettings, troubles: list[Temporary]
+) -> dict[Whose, tuple[Body, ...]]:
+    """The volumes of each cluster that has a root, or volumes. These are asked for by namespace: our account sees no
+    others' objects.
+    """
     tenants = {**manifests.ours(settings), names.TENANT: ""}
     spaces = accounts.client("namespaces").list(paths.namespaces(), labels=tenants).items
     read = partial(_read, accounts.client("provision"), settings, troubles)
     # From one that is on its way out our accounts may be shut out already; its pods are seen all the same.
     listed = all_of([partial(read, body["metadata"]["name"]) for body in spaces if not is_leaving(body)])
-    return {whose for part in listed for whose in part}
+    return {whose: volumes for part in listed for whose, volumes in part.items()}
 
 
-def _read(client: Client, settings: SiteSettings, troubles: list[Temporary], place: str) -> set[Whose]:
-    wanted = {**manifests.ours(settings), names.COMPONENT: manifests.CLUSTER_ROOT}
+def _read(
+    client: Client, settings: SiteSettings, troubles: list[Temporary], place: str
+) -> dict[Whose, tuple[Body, ...]]:
+    ours = manifests.ours(settings)
     try:
         _bury(client, settings, place)
-        found = client.list(paths.config_maps(place), labels=wanted).items
-        _sweep(client, settings, place, found)
-        return set(sights.by_cluster(found))
+        roots = client.list(
+            paths.config_maps(place), labels={**ours, names.COMPONENT: manifests.CLUSTER_ROOT}
+        ).items
+        _sweep(client, settings, place, roots)
+        volumes = sights.by_cluster(
+            client.list(paths.volumes(place), labels={**ours, names.CLUSTER: ""}).items
+        )
+        return {whose: tuple(volumes.get(whose, ())) for whose in sights.by_cluster(roots) | volumes}
     except Temporary as trouble:
         troubles.append(trouble)
-        return set()
+        return {}
 
 
 def _sweep(client: Client, settings: SiteSettings, place: str, clusters: list[Body]) -> None:

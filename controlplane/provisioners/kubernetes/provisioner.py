@@ -163,8 +163,9 @@ class KubernetesProvisioner:
         return load.ask(self.accounts, cluster, nodes)
 
     def list_all(self) -> Iterator[Found]:
-        for (cluster_id, tenant_id), pods in listing.clusters(self.accounts, self.settings):
-            yield Found(cluster_id, tenant_id, Observed(True, self._sights(pods)))
+        for (cluster_id, tenant_id), found in listing.clusters(self.accounts, self.settings):
+            observed = Observed(True, self._sights(found.pods), found.with_volume)
+            yield Found(cluster_id, tenant_id, observed)
 
     def events(self) -> Iterator[ObservedNode | None]:
         client = self.accounts.client("observe")

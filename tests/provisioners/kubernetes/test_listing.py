@@ -39,6 +39,14 @@ def test_running_and_stopped_clusters_are_found(site: KubernetesProvisioner):
     assert found(site) == {str(running.id): 2, str(stopped.id): 0}
 
 
+def test_the_volumes_of_a_cluster_are_told_as_a_look_tells_them(site: KubernetesProvisioner, api: MemoryApi):
+    of, _ = launched(site), launched(site)
+    api.of_kind("persistentvolumeclaims")[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    [told] = [item.observed for item in site.list_all() if item.cluster_id == of.id]
+    assert told == site.look(of, ())
+    assert len(told.volumes) == 1
+
+
 def test_a_namespace_that_cannot_be_read_hides_no_other(site: KubernetesProvisioner, api: MemoryApi):
     of, hidden = launched(site), launched(site)
     for each in (of, hidden):
@@ -69,7 +77,7 @@ def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: Kubernetes
 
 def test_what_is_labelled_wrongly_is_passed_over(site: KubernetesProvisioner, api: MemoryApi):
     launched(site)
-    for body in api.of_kind("pods") + api.of_kind("configmaps"):
+    for body in api.of_kind("pods") + api.of_kind("configmaps") + api.of_kind("persistentvolumeclaims"):
         body["metadata"]["labels"][names.CLUSTER] = "spoilt"
     assert found(site) == {}
 

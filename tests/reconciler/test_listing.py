@@ -1,0 +1,148 @@
+"""What the listing of a whole site makes up for, and that it lets clusters rest without a call of their own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from controlplane.clusters.models import Cluster, Observation
+from controlplane.clusters.services import cluster_delete
+from controlplane.provisioners.base import Found, NodeState, Observed, Temporary
+from controlplane.provisioners.fake import FakeProvisioner
+from controlplane.reconciler.listing import compare
+from controlplane.reconciler.observations import replace_all
+from controlplane.work.models import Work
+from tests.reconciler.conftest import World
+from tests.reconciler.settling import later, reload, settle, site
+
+# Later than any late write, sooner than a look of one's own; and later than that.
+QUIET, OVERDUE = 60, 300
+
+
+def listed(cluster: Cluster) -> int:
+    return compare(reload(cluster.id).site, site(cluster))
+
+
+def looks(cluster: Cluster) -> int:
+    return site(cluster).calls["look"]
+
+
+def is_at_rest(cluster: Cluster) -> bool:
+    return Work.objects.get(key=cluster.id).due_at is None
+
+
+def rested(world: World, name: str = "one") -> Cluster:
+    cluster = settle(world.launch(name))
+    later(QUIET)
+    listed(cluster)
+    later(OVERDUE)
+    return settle(cluster)
+
+
+class BreaksOff(FakeProvisioner):
+    def __init__(self, found: FakeProvisioner) -> None:
+        super().__init__()
+        self._clusters = found._clusters
+
+    def list_all(self) -> Iterator[Found]:
+        yield from super().list_all()
+        raise Temporary("SITE_FORBIDS", "one namespace could not be read")
+
+
+def test_a_cluster_that_was_listed_rests_without_a_look_of_its_own(world: World) -> None:
+    cluster = rested(world)
+    assert (looks(cluster), is_at_rest(cluster)) == (0, True)
+
+
+def test_a_cluster_that_nobody_lists_looks_for_itself(world: World) -> None:
+    cluster = settle(world.launch())
+    later(QUIET)
+    assert (looks(settle(cluster)), is_at_rest(cluster)) == (0, False)
+    later(OVERDUE)
+    assert (looks(settle(cluster)), is_at_rest(cluster)) == (1, True)
+
+
+def test_a_listing_that_a_late_write_may_follow_lets_nobody_rest(world: World) -> None:
+    cluster = settle(world.launch())
+    listed(cluster)
+    later(OVERDUE)
+    assert looks(settle(cluster)) == 1
+
+
+def test_a_listing_that_breaks_off_lets_nobody_rest_and_is_news_all_the_same(world: World) -> None:
+    cluster = settle(world.launch())
+    later(QUIET)
+    key, sight = next(iter(site(cluster)._clusters[cluster.id].nodes.items()))
+    unready = replace(sight, version=sight.version + 1, state=NodeState.UNREADY)
+    site(cluster)._clusters[cluster.id].nodes[key] = unready
+    before = reload(cluster.id)
+    with pytest.raises(Temporary):
+        compare(before.site, BreaksOff(site(cluster)))
+    assert cluster.events.filter(kind="NODE_UNREADY").exists()
+    assert reload(cluster.id).looked_at == before.looked_at
+
+
+def test_a_node_that_went_unnoticed_is_missed(world: World) -> None:
+    cluster = rested(world)
+    nodes = site(cluster)._clusters[cluster.id].nodes
+    del nodes[next(key for key in nodes if key[1] == "hand-1")]
+    assert listed(cluster) == 1
+    assert settle(cluster).nodes.get(name="hand-1").birth == 2
+
+
+def test_a_cluster_that_went_as_a_whole_is_missed(world: World) -> None:
+    cluster = rested(world)
+    del site(cluster)._clusters[cluster.id]
+    assert listed(cluster) == 1
+    cluster = settle(cluster)
+    assert {node.birth for node in cluster.nodes.all()} == {2}
+
+
+def test_a_volume_that_nobody_meant_is_removed(world: World) -> None:
+    cluster = rested(world)
+    volumes = site(cluster)._clusters[cluster.id].volumes
+    volumes.add("hand-7")
+    listed(cluster)
+    settle(cluster)
+    assert site(cluster)._clusters[cluster.id].volumes == {"head-0", "hand-0", "hand-1"}
+
+
+def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
+    cluster = settle(world.launch())
+    found = site(cluster)._clusters[cluster.id]
+    nodes = dict(found.nodes)
+    cluster_delete(access=world.bob, cluster="one")
+    settle(cluster)
+    later(QUIET)
+    listed(cluster)
+    later(OVERDUE)
+    assert is_at_rest(settle(cluster))
+    site(cluster)._clusters[cluster.id] = found
+    found.nodes.update(nodes)
+    listed(cluster)
+    settle(cluster)
+    assert cluster.id not in site(cluster)._clusters
+
+
+def test_where_nothing_is_new_nothing_is_written(world: World, django_assert_num_queries: object) -> None:
+    cluster, _ = (rested(world, name) for name in ("one", "two"))
+    before, place = list(Observation.objects.order_by("id").values_list("id", "seen_at")), cluster.site
+    # Who is known, and its volumes; a savepoint with its end, what is new, what is gone; what is missed, who rests.
+    with django_assert_num_queries(8):  # type: ignore[operator]
+        assert compare(place, site(cluster)) == 0
+    assert list(Observation.objects.order_by("id").values_list("id", "seen_at")) == before
+
+
+def test_news_that_came_while_it_was_listed_stays(world: World) -> None:
+    cluster = rested(world)
+    before = timezone.now() - timedelta(seconds=1)
+    Observation.objects.filter(cluster_id=cluster.id, name="hand-1").update(seen_at=timezone.now())
+    Observation.objects.filter(cluster_id=cluster.id, name="hand-0").update(
+        seen_at=before - timedelta(seconds=1)
+    )
+    assert replace_all({cluster.id: Observed(exists=True)}, before=before) == {cluster.id}
+    left = set(Observation.objects.filter(cluster_id=cluster.id).values_list("name", flat=True))
+    assert "hand-1" in left
+    assert "hand-0" not in left
