@@ -68,9 +68,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Which tiers ran, and every reason for a skip, once and loudly."""
     reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
     ran = Counter(dict(report.user_properties).get("tier") for report in reports if report.when == "call")
-    terminalreporter.write_line(
-        "tiers: " + (", ".join(f"{tier} {count}" for tier, count in ran.items()) or "none")
-    )
+    if ran:
+        terminalreporter.write_line("tiers: " + ", ".join(f"{tier} {count}" for tier, count in ran.items()))
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = {
         report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext

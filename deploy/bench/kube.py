@@ -1,16 +1,21 @@
 """A devkube for a measurement, and the site `k8s` of an installation that has its clusters there."""
 
+import json
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from installation import Running
+from installation import TENANT, Running
 from service import await_true
 from wire import Server
 
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach
+from controlplane.standalone.attach import environment_of_installation
 from controlplane.standalone.environment import ROOT, python
 from deploy.devkube import kwok, lifecycle
 from deploy.devkube.settings import Devkube
@@ -59,6 +64,17 @@ def register(running: Running, kube: Devkube, *options: str) -> None:
 def _ready(running: Running) -> bool:
     sites = running.call("GET", "/api/v1/sites")["items"]
     return any(site["name"] == SITE and site["ready"] for site in sites)
+
+
+def posts_of(running: Running, groups: dict[str, Any]) -> tuple[dict[str, Any], uuid.UUID]:
+    """What is posted for one cluster with these groups, as `pattern` tells it, and its id."""
+    body = {"name": "pattern", "template": "spark", "site": SITE, "groups": groups}
+    cluster = running.call("POST", f"{TENANT}/clusters", body)
+    running.finish(cluster["operation"])
+    command = python(str(Path(__file__).parent / "pattern.py"), cluster["id"])
+    environment = environment_of_installation(running.data)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout), uuid.UUID(cluster["id"])
 
 
 def client(kube: Devkube) -> Client:

@@ -5,25 +5,20 @@ controllers and what we add. Both take turns in one namespace, under the tenant'
 """
 
 import asyncio
-import json
 import re
-import subprocess
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bare import STRANGER, Creation, Floor, Pattern, Pods, watching
 from installation import HOST, TENANT, Running, fetch, installed, seconds_of
-from kube import FAKE, SITE, api_server, devkube, register
+from kube import FAKE, SITE, api_server, devkube, posts_of, register
 from stats import by_name, cpu_seconds, family, milliseconds, percentile, process_name
 from wire import Server
 
-from controlplane.standalone.attach import environment_of_installation
-from controlplane.standalone.environment import ROOT, python
 from deploy.devkube import kwok, lifecycle
 from deploy.devkube.settings import Devkube
 
@@ -104,19 +99,8 @@ def measured(*, fast: bool) -> dict[str, Any]:
     ):
         kwok.scale(kube, FAKE_NODES)
         register(running, kube, *FAKE)
-        told, cluster = _pattern(running)
+        told, cluster = posts_of(running, GROUPS)
         return asyncio.run(_measured(running, kube, told, Pattern.read(told, cluster)))
-
-
-def _pattern(running: Running) -> tuple[dict[str, Any], uuid.UUID]:
-    """What is posted for one cluster, and its id."""
-    body = {"name": "pattern", "template": "spark", "site": SITE, "groups": GROUPS}
-    cluster = running.call("POST", f"{TENANT}/clusters", body)
-    running.finish(cluster["operation"])
-    command = python(str(Path(__file__).parent / "pattern.py"), cluster["id"])
-    environment = environment_of_installation(running.data)
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout), uuid.UUID(cluster["id"])
 
 
 async def _measured(

@@ -1,6 +1,8 @@
 """What many clusters cost on a Kubernetes site: making them, leaving them alone, and a worker that starts anew.
 
-The pods are those of fake nodes. All calls are counted in the API server's audit log.
+The pods are those of fake nodes. All calls are counted in the API server's audit log. The floor makes its own clusters
+beside them, a block before the first of ours and a block after the last, so that it tells how much slower the API
+server itself gets with so many objects.
 """
 
 import asyncio
@@ -10,17 +12,21 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from bare import STRANGER, Floor, Pattern, watching
 from installation import HOST, TENANT, Running, installed
-from kube import FAKE, SITE, devkube, register
+from kube import FAKE, SITE, api_server, devkube, posts_of, register
 from wire import Server
 
 from deploy.devkube import kwok
 from deploy.devkube.audit import Audit, Call, is_write
+from deploy.devkube.settings import Devkube
 
+PODS = 2
 CLUSTERS, BLOCK, IN_FLIGHT, FAKE_NODES = 2000, 200, 64, 60
 GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 1, "cpu": "500m"}}
 IDLE_SECONDS, QUIET_SECONDS, PATIENCE_SECONDS = 600, 45, 900
@@ -49,27 +55,36 @@ def measure() -> dict[str, Any]:
         kwok.scale(kube, FAKE_NODES)
         register(running, kube, *FAKE)
         audit = Audit(kube.audit_log)
-        rates = asyncio.run(_made(running))
+        told, pattern = posts_of(running, GROUPS)
+        rates, bare = asyncio.run(_made(running, kube, Pattern.read(told, pattern)))
         idle = _idle(audit)
-        return _verdict(rates, idle, asyncio.run(_restarted(running, audit)))
+        return _verdict(rates, bare, idle, asyncio.run(_restarted(running, audit)))
 
 
-async def _made(running: Running) -> list[float]:
-    """Clusters a second, of each block in turn."""
-    server = _server(running)
-    rates = []
-    for _ in range(CLUSTERS // BLOCK):
-        left, began = iter(range(BLOCK)), time.perf_counter()
-        await asyncio.gather(*(_client(server, left) for _ in range(IN_FLIGHT)))
-        rates.append(BLOCK / (time.perf_counter() - began))
-        print(f"{rates[-1]:.1f} clusters a second", flush=True)
+async def _made(running: Running, kube: Devkube, pattern: Pattern) -> tuple[list[float], list[float]]:
+    """Clusters a second of each block in turn, and the floor's before and after."""
+    server, theirs = _server(running), api_server(kube)
+    async with watching(theirs, pattern.namespace, STRANGER, PODS) as pods:
+        floor = Floor(theirs, pattern, pods)
+        bare = [await _block(floor.create)]
+        rates = [await _block(partial(_create, server)) for _ in range(CLUSTERS // BLOCK)]
+        bare.append(await _block(floor.create))
     server.close()
-    return rates
+    theirs.close()
+    return rates, bare
 
 
-async def _client(server: Server, left: Iterator[int]) -> None:
+async def _block(create: Callable[[], Awaitable[object]]) -> float:
+    left, began = iter(range(BLOCK)), time.perf_counter()
+    await asyncio.gather(*(_client(create, left) for _ in range(IN_FLIGHT)))
+    rate = BLOCK / (time.perf_counter() - began)
+    print(f"{rate:.1f} clusters a second", flush=True)
+    return rate
+
+
+async def _client(create: Callable[[], Awaitable[object]], left: Iterator[int]) -> None:
     for _ in left:
-        await _create(server)
+        await create()
 
 
 async def _create(server: Server) -> str:
@@ -138,7 +153,9 @@ def _at(call: Call) -> float:
     return datetime.fromisoformat(call["requestReceivedTimestamp"]).timestamp()
 
 
-def _verdict(rates: list[float], idle: dict[str, Any], restart: dict[str, Any]) -> dict[str, Any]:
+def _verdict(
+    rates: list[float], bare: list[float], idle: dict[str, Any], restart: dict[str, Any]
+) -> dict[str, Any]:
     flatness = rates[-1] / rates[0]
     again = restart["refused_as_there"] + restart["writes_for_others"]
     kept = {
@@ -154,7 +171,11 @@ def _verdict(rates: list[float], idle: dict[str, Any], restart: dict[str, Any]) 
         "goal": GOAL,
         "kept": all(kept.values()),
         "each_kept": kept,
-        "flatness": round(flatness, 2),
+        "floor": {
+            "what": "a bare asyncio script that posts the same manifests, before and after",
+            "value": f"{bare[0]:.1f} and {bare[1]:.1f}/s",
+        },
+        "flatness": {"ours": round(flatness, 2), "floor": round(bare[1] / bare[0], 2)},
         "rates": [round(rate, 1) for rate in rates],
         "idle": idle,
         "restart": restart,
