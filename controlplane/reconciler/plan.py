@@ -205,10 +205,15 @@ def _ask(view: View, step: Step, act: Act, token: str, names: tuple[str, ...] = 
 
 
 def _wait(view: View, step: Step) -> Step:
-    """Everything was told; news should come by itself, and is fetched when it does not."""
-    if view.fresh or (view.looked_at and view.now - view.looked_at < timedelta(seconds=REPEAT_SECONDS)):
-        return replace(step, next_in=_next(view, REPEAT_SECONDS))
-    return replace(step, act=Act.LOOK)
+    """Everything was told; news should come by itself, and is fetched when it does not: ever less often, because who
+    waits for room or for an image waits long, and is listed with all others of its site besides.
+    """
+    looked_at = view.now if view.fresh else view.looked_at
+    if looked_at is None:
+        return replace(step, act=Act.LOOK)
+    waited = (looked_at - (view.acted_at or looked_at)).total_seconds()
+    left = min(max(waited, REPEAT_SECONDS), LIST_SECONDS) - (view.now - looked_at).total_seconds()
+    return replace(step, next_in=_next(view, left)) if left > 0 else replace(step, act=Act.LOOK)
 
 
 def _next(view: View, seconds: float) -> float:

@@ -82,6 +82,7 @@ def views() -> Iterator[tuple[str, View]]:
                         asked="remove:False" if asked else "",
                         asked_at=NOW - timedelta(seconds=1),
                         acted_at=NOW,
+                        looked_at=NOW,
                         isolated=isolated,
                         fresh=fresh,
                         exists=exists,
@@ -126,7 +127,7 @@ def test_the_same_view_gives_the_same_step() -> None:
 
 def base(**changes: object) -> View:
     given: dict[str, object] = {"places": PLACES["all ready"], "isolated": True, "restart_generation": 0}
-    made = View(NOW, Goal.RUNNING, Phase.READY, 1, 1, 1, GROUPS)
+    made = View(NOW, Goal.RUNNING, Phase.READY, 1, 1, 1, GROUPS, looked_at=NOW)
     return replace(made, **(given | changes))  # type: ignore[arg-type]
 
 
@@ -209,6 +210,38 @@ def test_what_was_told_is_not_told_again_at_once() -> None:
     assert told.act is Act.APPLY
     again = plan(replace(view, asked=told.token, asked_at=NOW, places=told.places))
     assert (again.act, again.next_in) == (None, 10)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def test_who_waits_for_long_is_looked_at_ever_less_often() -> None:
+    looks, seconds = [], 0.0
+    view = base(phase=Phase.STARTING, generation=2, places=PLACES["hand starting"], acted_at=NOW)
+    while seconds < 1800:
+        step = plan(replace(view, now=NOW + timedelta(seconds=seconds)))
+        if step.act is Act.LOOK:
+            looks.append(seconds)
+            view = replace(view, looked_at=NOW + timedelta(seconds=seconds))
+        else:
+            assert step.next_in
+            seconds += step.next_in
+    assert looks == [10, 20, 40, 80, 160, 320, *range(500, 1800, 180)]
+
+
+def test_what_was_looked_at_after_any_late_write_rests() -> None:
+    resting = base(acted_at=ago(1000), looked_at=ago(900))
+    assert (plan(resting).act, plan(resting).next_in) == (None, None)
+    waiting = plan(base(acted_at=ago(1000), looked_at=ago(990), now=ago(900)))
+    assert (waiting.act, waiting.next_in) == (None, 135)
+    assert plan(base(acted_at=ago(1000), looked_at=ago(990))).act is Act.LOOK
+
+
+def test_what_is_doubted_is_looked_at_at_once_and_does_not_rest_too_soon() -> None:
+    doubted = base(acted_at=ago(1), looked_at=None)
+    assert plan(doubted).act is Act.LOOK
+    assert plan(replace(doubted, fresh=True)).next_in == 234
 
 
 def test_reading_acts_are_no_acts_that_a_late_worker_could_do_harm_with() -> None:
