@@ -27,7 +27,7 @@ def cluster_for(access: Access, ident: str | UUID, *, lock: bool = False) -> Clu
     """By name, while it is not deleted, or by id at any time. Raises NotFound."""
     clusters = clusters_of(access).select_related("owner", "site", "tenant")
     if lock:
-        clusters = clusters.select_for_update(of=("self",))
+        clusters = clusters.select_for_update(of=("self",), no_key=True)
     named = _named(ident)
     cluster = clusters.filter(named).first() if named is not None else None
     if cluster is None:

@@ -253,7 +253,10 @@ class Provisioner(Protocol):
         """What these nodes are working on, by name, asked now."""
 
     def list_all(self) -> Iterator[Found]:
-        """Everything of ours on this site, page by page."""
+        """Every cluster of which anything is left, as complete as `look` tells it. What is not named is gone.
+
+        Raises Temporary at the end when a part could not be read, after all that could.
+        """
 
     def events(self) -> Iterator[ObservedNode | None]:
         """Transitions as they happen, for ever; None once it listens, and every few seconds. May lose or double any."""

@@ -7,6 +7,7 @@ from controlplane.clusters.secrets import run_secret
 from controlplane.provisioners.base import Desired, DesiredNode, NodeRef, NodeState
 from controlplane.reconciler import logs
 from controlplane.reconciler.observations import EVENTS
+from controlplane.reconciler.rows import database_now
 from controlplane.reconciler.scope import Learned, Scope
 from controlplane.reconciler.view import Act, Place, Step
 from tenants.quota import limit_rows
@@ -17,7 +18,8 @@ def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
     site, cluster = scope.site, scope.ref
     match step.act:
         case Act.LOOK:
-            return replace(learned, observed=site.look(cluster, [place.name for place in step.places]))
+            began, names = database_now(), [place.name for place in step.places]
+            return replace(learned, observed=site.look(cluster, names), looked_at=began)
         case Act.LOAD:
             return replace(learned, loads=site.load(cluster, _refs(step)))
         case Act.ENSURE:

@@ -2,87 +2,81 @@
 rest without a call of their own.
 """
 
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
-from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Node, Site
-from controlplane.clusters.phases import Phase
+from controlplane.clusters.phases import TRANSIENT, Phase
 from controlplane.provisioners.base import Found, Observed, Permanent, Provisioner, Temporary
 from controlplane.reconciler.observations import replace_all
+from controlplane.reconciler.places import unmeant
 from controlplane.reconciler.plan import QUIET
+from controlplane.reconciler.rows import database_now
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
+from templates.stored import launch_from_json
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+_NEEDED = ("id", "tenant_id", "phase", "looked_at")
 
 _MISSING = """
 SELECT DISTINCT c.id, c.tenant_id FROM clusters_observation o JOIN clusters_cluster c ON c.id = o.cluster_id
  WHERE c.site_id = %s AND o.state <> 'gone' AND o.seen_at < %s AND c.id <> ALL(%s::uuid[])
 """
-# Whom a pass or a service holds is not waiting to rest.
+# Who waits for this to rest, and who waits for something to happen there. Whom somebody holds is left out.
 _LOOKED_AT = """
 UPDATE clusters_cluster SET looked_at = %(at)s WHERE id IN (
     SELECT id FROM clusters_cluster
-     WHERE site_id = %(site)s AND acted_at + %(quiet)s::interval BETWEEN looked_at AND %(at)s
+     WHERE site_id = %(site)s AND looked_at < %(at)s
+       AND (acted_at + %(quiet)s::interval BETWEEN looked_at AND %(at)s OR phase = ANY(%(transient)s))
        FOR NO KEY UPDATE SKIP LOCKED
 )
 """
 
 
 def compare(site: Site, provisioner: Provisioner) -> int:
-    """How many clusters had news. Raises Temporary, Permanent: then what could be listed was compared."""
-    began, at = time.monotonic(), timezone.now()
-    news = sum(_try(site, batch, at) for batch in _batches(_listed(site, provisioner, at)))
+    """How many clusters had news. Raises Temporary, Permanent: then what could be listed was compared all the same."""
+    at = database_now()
+    found: list[Found] = []
+    trouble: Temporary | Permanent | None = None
+    try:
+        # What came before an error stays.
+        found.extend(provisioner.list_all())
+        found += _missing(site, {each.cluster_id for each in found}, at)
+    except (Temporary, Permanent) as error:
+        trouble = error
+    news = sum(_try(site, found[start : start + BATCH], at) for start in range(0, len(found), BATCH))
+    if trouble:
+        raise trouble
     with connection.cursor() as cursor:
-        cursor.execute(_LOOKED_AT, {"at": at, "site": site.id, "quiet": str(QUIET)})
-    log.debug("site_listed", site=site.name, news=news, seconds=round(time.monotonic() - began, 3))
+        about: dict[str, Any] = {
+            "at": at,
+            "site": site.id,
+            "quiet": str(QUIET),
+            "transient": sorted(TRANSIENT),
+        }
+        cursor.execute(_LOOKED_AT, about)
+    log.debug("site_listed", site=site.name, clusters=len(found), news=news)
     return news
 
 
-def _listed(site: Site, provisioner: Provisioner, at: datetime) -> Iterator[Found]:
-    """What is there, and then what is not, although it was seen before the listing began."""
-    found: set[UUID] = set()
-    for each in provisioner.list_all():
-        found.add(each.cluster_id)
-        yield each
-    yield from _missing(site, found, at)
-
-
-def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:
-    """Never empty."""
-    batch: list[Found] = []
-    try:
-        for each in found:
-            batch.append(each)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    except (Temporary, Permanent):
-        # It comes at the end, and hides nothing of what was found.
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
-
-
 def _missing(site: Site, found: Collection[UUID], at: datetime) -> list[Found]:
+    """What was seen there before the listing began and is not in it."""
     with connection.cursor() as cursor:
         cursor.execute(_MISSING, [site.id, at, list(found)])
         return [Found(cluster, tenant, Observed(exists=False)) for cluster, tenant in cursor.fetchall()]
 
 
 def _try(site: Site, batch: Sequence[Found], at: datetime) -> int:
-    """One cluster that cannot be compared must not hide the others."""
+    """One cluster that cannot be compared must not hide the others; what was seen of it is doubted."""
     try:
         return _compare(site, batch, at)
     except (OperationalError, InterfaceError):
@@ -90,38 +84,57 @@ def _try(site: Site, batch: Sequence[Found], at: datetime) -> int:
     except Exception:
         if len(batch) > 1:
             return sum(_try(site, [each], at) for each in batch)
-        log.exception("cluster_not_compared", site=site.name, cluster=str(batch[0].cluster_id))
+        [odd] = batch
+        log.exception("cluster_not_compared", site=site.name, cluster=str(odd.cluster_id))
+        with transaction.atomic():
+            _wake(Cluster.objects.filter(id=odd.cluster_id, site=site), doubted={odd.cluster_id})
         return 0
 
 
 def _compare(site: Site, batch: Sequence[Found], at: datetime) -> int:
     seen = {each.cluster_id: each.observed for each in batch}
-    known = {
-        row.id: row for row in Cluster.objects.filter(id__in=seen, site=site).only("id", "tenant_id", "phase")
-    }
+    known = {row.id: row for row in Cluster.objects.filter(id__in=seen, site=site).only(*_NEEDED)}
     for stranger in seen.keys() - known.keys():
         # Perhaps this database is older than the cluster: it is shown, never removed.
         log.warning("unknown_cluster", site=site.name, cluster=str(stranger))
-    seen = {cluster: seen[cluster] for cluster in known}
+    # Who was looked at since knows better.
+    seen = {row.id: seen[row.id] for row in known.values() if row.looked_at is None or row.looked_at < at}
     doubted = _doubted(known, seen)
     with transaction.atomic():
         news = replace_all(seen, before=at) | doubted
-        if doubted:
-            # Rested for good, they would not look any more.
-            Cluster.objects.filter(id__in=doubted).update(looked_at=None, revision=F("revision") + 1)
-        for cluster in sorted(news):
-            wake(Kind.CLUSTER, cluster, tenant_id=known[cluster].tenant_id)
+        _wake([known[cluster] for cluster in sorted(news)], doubted=doubted)
     return len(news)
+
+
+def _wake(clusters: Collection[Cluster], *, doubted: Collection[UUID]) -> None:
+    """Those of which something is doubted look for themselves, also when they were at rest."""
+    if doubted:
+        Cluster.objects.filter(id__in=doubted).update(looked_at=None, revision=F("revision") + 1)
+    for cluster in clusters:
+        wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
 
 
 def _doubted(known: Mapping[UUID, Cluster], seen: Mapping[UUID, Observed]) -> set[UUID]:
     """The clusters of which something is there that nobody meant, as far as nodes do not tell it."""
-    named: dict[UUID, set[str]] = {cluster: set() for cluster, observed in seen.items() if observed.volumes}
-    for cluster, name in Node.objects.filter(cluster_id__in=named).values_list("cluster_id", "name"):
-        named[cluster].add(name)
+    nodes: dict[UUID, set[str]] = {cluster: set() for cluster, observed in seen.items() if observed.volumes}
+    for cluster, name in Node.objects.filter(cluster_id__in=nodes).values_list("cluster_id", "name"):
+        nodes[cluster].add(name)
     return {
         cluster
         for cluster, observed in seen.items()
         if (known[cluster].phase == Phase.DELETED and observed.exists)
-        or (known[cluster].phase == Phase.READY and observed.volumes - named.get(cluster, set()))
+        or (
+            known[cluster].phase == Phase.READY
+            and _strays(known[cluster], observed, nodes.get(cluster, set()))
+        )
     }
+
+
+def _strays(cluster: Cluster, observed: Observed, nodes: Collection[str]) -> bool:
+    """Whether it has a volume without a node. Its launch is read only for one that has something odd."""
+    odd = observed.volumes.difference(nodes)
+    return bool(odd) and bool(unmeant(odd, _groups(cluster), nodes))
+
+
+def _groups(cluster: Cluster) -> list[str]:
+    return [group.name for group in launch_from_json(cluster.effective).groups]

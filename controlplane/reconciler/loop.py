@@ -4,7 +4,6 @@ import time
 from dataclasses import replace
 
 from django.db import transaction
-from django.utils import timezone
 
 from controlplane.clusters.phases import Goal
 from controlplane.metrics import instruments
@@ -13,7 +12,7 @@ from controlplane.reconciler import acts, trouble
 from controlplane.reconciler.observations import replace_all
 from controlplane.reconciler.plan import plan
 from controlplane.reconciler.record import Stale, hold, record
-from controlplane.reconciler.rows import is_as_read
+from controlplane.reconciler.rows import as_read
 from controlplane.reconciler.scope import Learned, Scope, read, viewed
 from controlplane.reconciler.view import Act, Step, Trouble
 from controlplane.work.claim import Claimed, require
@@ -39,7 +38,8 @@ def reconcile(claimed: Claimed) -> float | None:
         try:
             scope, step = _decide(claimed, scope, learned)
         except Stale:
-            scope = None
+            # Whoever wrote may know better than what was seen before.
+            scope, learned = None, replace(learned, observed=None)
             continue
         except QuotaExceeded as refusal:
             return _wait_for_room(claimed, learned, refusal)
@@ -61,9 +61,9 @@ def _decide(claimed: Claimed, scope: Scope, learned: Learned) -> tuple[Scope, St
     # What was seen comes before the cluster, as with everybody who takes in news.
     if learned.observed is not None:
         replace_all({scope.cluster.id: learned.observed})
-    if not is_as_read(scope.cluster):
+    now, different = as_read(scope.cluster), False
+    if now is None:
         raise Stale
-    now, different = timezone.now(), False
     for _ in range(STEPS_AT_ONCE):
         scope = viewed(scope, learned, now)
         step = plan(scope.view)

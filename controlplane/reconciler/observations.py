@@ -21,7 +21,7 @@ COALESCE_SECONDS = 0.03
 MESSAGE_LENGTH = 2000
 
 # Whoever holds a row is writing what is newer.
-_KEEP = """
+_DROP_UNNAMED = """
 DELETE FROM clusters_observation WHERE id IN (
     SELECT id FROM clusters_observation
      WHERE cluster_id = ANY(%s::uuid[]) AND seen_at < coalesce(%s::timestamptz, 'infinity')
@@ -30,7 +30,8 @@ DELETE FROM clusters_observation WHERE id IN (
 ) RETURNING cluster_id, state
 """
 
-# Rows are locked in one order, whoever takes them in.
+# Rows are locked in one order, whoever takes them in. What is known already is left out beforehand, because a conflict
+# locks and writes its row also where nothing is updated.
 _SEE = """
 WITH told AS (
     SELECT * FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[],
@@ -119,7 +120,7 @@ def replace_all(seen: Mapping[UUID, Observed], *, before: datetime | None = None
     news = _see(nodes)
     with connection.cursor() as cursor:
         named = _columns(nodes, ("cluster_id", "run", "name", "birth"))
-        cursor.execute(_KEEP, [list(seen), before, *named])
+        cursor.execute(_DROP_UNNAMED, [list(seen), before, *named])
         return news | {cluster for cluster, state in cursor.fetchall() if state != NodeState.GONE}
 
 

@@ -79,19 +79,19 @@ def outdated(place: Place, restart_generation: int) -> bool:
     return place.born_generation < max(restart_generation, place.restart_generation)
 
 
-def active(places: Iterable[Place], group: str) -> list[Place]:
+def staying(places: Iterable[Place], group: str) -> list[Place]:
     return [place for place in places if place.group == group and not place.leaving]
 
 
 def surplus(groups: tuple[WantedGroup, ...], places: tuple[Place, ...]) -> frozenset[str]:
     """The groups that have more nodes than they should."""
-    return frozenset(group.name for group in groups if len(active(places, group.name)) > group.count)
+    return frozenset(group.name for group in groups if len(staying(places, group.name)) > group.count)
 
 
 def matters(groups: tuple[WantedGroup, ...], places: tuple[Place, ...], name: str) -> bool:
     """Whether it makes a difference which node of the group goes: some stay, and more than enough are at work."""
     group = next(group for group in groups if group.name == name)
-    present = active(places, name)
+    present = staying(places, name)
     idle = sum(not place.ready for place in present)
     return group.drains and group.count > 0 and idle < len(present) - group.count
 
@@ -100,7 +100,7 @@ def shrink(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
     """Choose who leaves: what does not work first, then the idle, then the youngest."""
     leaving: set[str] = set()
     for group in view.groups:
-        present = sorted(active(places, group.name), key=lambda place: _worth(view, place))
+        present = sorted(staying(places, group.name), key=lambda place: _worth(view, place))
         leaving.update(place.name for place in present[: max(0, len(present) - group.count)])
     return tuple(_leave(view, place) if place.name in leaving else place for place in places)
 
@@ -141,7 +141,7 @@ def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
     taken = {place.name for place in places}
     added: list[Place] = []
     for group in view.groups:
-        missing = group.count - len(active(places, group.name))
+        missing = group.count - len(staying(places, group.name))
         kept = [] if places else _with_volume(view, group.name)
         free = (index for index in range(len(taken) + group.count) if f"{group.name}-{index}" not in taken)
         indexes = [*kept, *(index for index in free if index not in kept)]
@@ -183,10 +183,15 @@ def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
 
 def strays(view: View, places: tuple[Place, ...]) -> tuple[str, ...]:
     """What is there and nobody meant: births without a place, and volumes that nodes left behind."""
-    groups = {group.name for group in view.groups}
-    left = {name for name in view.volumes if name.rpartition("-")[0] in groups}
-    left -= {place.name for place in places}
+    groups, names = (group.name for group in view.groups), (place.name for place in places)
+    left = unmeant(view.volumes, groups, names)
     return (*view.strays, *(f"volume of {name}" for name in sorted(left)))
+
+
+def unmeant(volumes: Iterable[str], groups: Iterable[str], nodes: Iterable[str]) -> set[str]:
+    """Of a cluster that runs: the names in its groups which have a volume and no node. Others are none of ours."""
+    known = set(groups)
+    return {name for name in volumes if name.rpartition("-")[0] in known}.difference(nodes)
 
 
 def differs(view: View, places: tuple[Place, ...], wanted: tuple[Place, ...]) -> bool:

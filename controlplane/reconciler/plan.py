@@ -5,7 +5,7 @@ two is a view in which the act was not carried out yet. What an act achieved is 
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from controlplane.clusters.phases import Goal, Phase
 from controlplane.provisioners.base import CALL_SECONDS, NodeState
@@ -17,9 +17,9 @@ from controlplane.work.claim import LEASE_SECONDS
 REPEAT_SECONDS = 10
 # After the last act a paused worker may still be about to write: only a look later than this is the last word.
 QUIET = timedelta(seconds=LEASE_SECONDS + CALL_SECONDS)
-# Every site is listed this often, and what shows nothing new was looked at; time for the listing itself comes on top.
+# Every site is listed this often. Whoever waits for that gives the listing itself a minute besides.
 LIST_SECONDS = 180
-LISTED = timedelta(seconds=LIST_SECONDS + 20)
+LISTING_WAIT = timedelta(seconds=LIST_SECONDS + 60)
 MAX_FAILURES = 5
 
 
@@ -43,7 +43,7 @@ def _delete(view: View) -> Step:
         return replace(step, places=view.places, next_in=0)
     if view.fresh and not view.exists:
         return _rest(view, replace(step, phase=Phase.DELETED, settled=not done))
-    if done and not view.fresh:
+    if done and not view.fresh and not (view.strays or view.old_runs):
         return _rest(view, step)
     if not view.fresh:
         return replace(step, places=view.places, act=Act.LOOK)
@@ -194,39 +194,39 @@ def _ask(view: View, step: Step, act: Act, token: str, names: tuple[str, ...] = 
         # What had ended before it was cleared away shows at once; all else takes its time.
         if not view.fresh and any(place.state is NodeState.ENDED for place in view.places):
             return replace(step, asked=token, act=Act.LOOK)
-        return replace(step, asked=token, next_in=_next(view, REPEAT_SECONDS))
+        return replace(step, asked=token, next_in=_next(view, step, REPEAT_SECONDS))
     if view.asked == token and view.asked_at:
         left = REPEAT_SECONDS - (view.now - view.asked_at).total_seconds()
         if left > 0:
-            return replace(step, next_in=_next(view, left))
+            return replace(step, next_in=_next(view, step, left))
         if not view.fresh:
             return replace(step, act=Act.LOOK)
     return replace(step, act=act, token=token, names=names)
 
 
 def _wait(view: View, step: Step) -> Step:
-    """Everything was told; news should come by itself, and is fetched when it does not: ever less often, because who
-    waits for room or for an image waits long, and is listed with all others of its site besides.
+    """Everything was told; news should come by itself, and is fetched when it does not.
+
+    Ever less often, because who waits for room or for an image waits long, and the listing of the site tells of him
+    too; but a drain whose report could not be read has no other news.
     """
-    looked_at = view.now if view.fresh else view.looked_at
-    if looked_at is None:
-        return replace(step, act=Act.LOOK)
-    waited = (looked_at - (view.acted_at or looked_at)).total_seconds()
-    left = min(max(waited, REPEAT_SECONDS), LIST_SECONDS) - (view.now - looked_at).total_seconds()
-    return replace(step, next_in=_next(view, left)) if left > 0 else replace(step, act=Act.LOOK)
+    looked_at = view.looked_at or view.now - LISTING_WAIT
+    waited = looked_at - (view.acted_at or looked_at)
+    if any(place.state is NodeState.DRAINING for place in step.places):
+        waited = timedelta()
+    pause = min(max(waited, timedelta(seconds=REPEAT_SECONDS)), LISTING_WAIT)
+    left = (looked_at + pause - view.now).total_seconds()
+    if left > 0 or view.fresh:
+        return replace(step, next_in=_next(view, step, max(left, 1)))
+    return replace(step, act=Act.LOOK)
 
 
-def _next(view: View, seconds: float) -> float:
+def _next(view: View, step: Step, seconds: float) -> float:
     """No later than the next moment at which time alone changes what is to be done."""
-    moments: list[datetime] = [
-        place.retry_at for place in view.places if place.retry_at and place.retry_at > view.now
-    ]
-    moments += [
-        place.drain_until for place in view.places if place.drain_until and place.drain_until > view.now
-    ]
-    if view.deadline and view.deadline > view.now:
-        moments.append(view.deadline)
-    return min([seconds, *((moment - view.now).total_seconds() for moment in moments)])
+    drains = (place.drain_until + on.DRAIN_SLACK for place in step.places if place.drain_until)
+    moments = [view.deadline, *(place.retry_at for place in step.places), *drains]
+    left = [(moment - view.now).total_seconds() for moment in moments if moment and moment > view.now]
+    return min([seconds, *left])
 
 
 def _rest(view: View, step: Step) -> Step:
@@ -235,12 +235,13 @@ def _rest(view: View, step: Step) -> Step:
     The site's own listing is one, for all its clusters at once: a look of the cluster's own is taken only when that
     does not come, or when what it showed is doubted.
     """
-    looked_at = view.now if view.fresh else view.looked_at
-    if looked_at is None:
-        return replace(step, act=Act.LOOK)
-    if view.acted_at is None or looked_at >= view.acted_at + QUIET:
+    if view.acted_at is None:
         return step
-    listed_at = view.acted_at + QUIET + LISTED
-    if view.now < listed_at:
-        return replace(step, next_in=(listed_at - view.now).total_seconds())
+    if view.looked_at is None:
+        return replace(step, act=Act.LOOK)
+    if view.looked_at >= view.acted_at + QUIET:
+        return step
+    overdue_at = view.acted_at + QUIET + LISTING_WAIT
+    if view.now < overdue_at:
+        return replace(step, next_in=(overdue_at - view.now).total_seconds())
     return replace(step, act=Act.LOOK)

@@ -100,6 +100,8 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
     if writes:
         columns["acted_at"] = view.now
     if view.fresh:
+        columns["looked_at"] = view.looked_at
+    elif writes and cluster.acted_at is None:
         columns["looked_at"] = view.now
     if step.phase is Phase.READY and view.phase is not Phase.READY:
         columns["ready_at"] = view.now
@@ -124,10 +126,15 @@ def _parted(scope: Scope, step: Step) -> list[str]:
 
 
 def _stored(scope: Scope, step: Step) -> int:
+    """Less than before only once no more volumes are seen, or when nothing is left to be told of those that go."""
+    before = scope.cluster.stored
+    if step.phase is Phase.STOPPED and scope.view.fresh:
+        each = {group.name: group.each.storage for group in scope.launch.groups}
+        return sum(each.get(name.rpartition("-")[0], 0) for name in scope.view.volumes)
     if step.phase in {Phase.STOPPING, Phase.STOPPED, Phase.DELETING, Phase.DELETED}:
-        return scope.cluster.stored
+        return before
     held = _held(scope, step).storage
-    return held if step.phase is Phase.READY else max(held, scope.cluster.stored)
+    return held if step.phase is Phase.READY and step.act is None else max(held, before)
 
 
 def conditions(cluster: Cluster, step: Step, now: datetime) -> list[dict[str, Any]]:
@@ -171,7 +178,7 @@ def _nodes(scope: Scope, step: Step) -> tuple[tuple[Node, ...], bool]:
         insert(*new)
     if changed:
         nodes_write(scope.cluster.id, changed)
-    if step.phase is Phase.DELETED:
+    if step.phase is Phase.DELETED and scope.view.phase is not Phase.DELETED:
         forget_cluster(scope.cluster.id)
     nodes = (*(row for name, row in found.items() if name in kept), *new)
     return nodes, bool(gone or new or changed)

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import connection
@@ -32,6 +33,7 @@ _STEP_FIELDS: Mapping[str, str] = {
     "ended_at": "timestamptz",
     "message": "text",
 }
+_LOCK = "SELECT revision, clock_timestamp() FROM clusters_cluster WHERE id = %s FOR NO KEY UPDATE"
 _EVENT = """
 INSERT INTO clusters_event (cluster_id, at, kind, node, message) VALUES (%s, clock_timestamp(), %s, '', %s)
 """
@@ -105,12 +107,19 @@ def cluster_write(cluster: Cluster, columns: Mapping[str, Any]) -> bool:
     return True
 
 
-def is_as_read(cluster: Cluster) -> bool:
-    """Whether nobody else has written the cluster since; nobody does before the transaction ends."""
+def as_read(cluster: Cluster) -> datetime | None:
+    """The time, if nobody else has written the cluster since; nobody does before the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT revision FROM clusters_cluster WHERE id = %s FOR NO KEY UPDATE", [cluster.id])
+        cursor.execute(_LOCK, [cluster.id])
         row = cursor.fetchone()
-    return row is not None and row[0] == cluster.revision
+    return row[1] if row is not None and row[0] == cluster.revision else None
+
+
+def database_now() -> datetime:
+    """Times that are compared are of one clock, whichever machine they are written on."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cast(datetime, cursor.fetchone()[0])
 
 
 def nodes_write(cluster_id: UUID, nodes: Sequence[Node]) -> None:

@@ -23,9 +23,13 @@ from tenants.models import TenantState
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What this pass found out at the site, beside the rows. A writing act makes an older look stale."""
+    """What this pass found out at the site, beside the rows. A writing act makes an older look stale.
+
+    looked_at: when it began to look; what changed after that may not be in the answer.
+    """
 
     observed: Observed | None = None
+    looked_at: datetime | None = None
     loads: Mapping[str, Load] | None = None
     trouble: Trouble | None = None
     told: str = ""
@@ -128,7 +132,7 @@ def _view(
         asked=cluster.asked,
         asked_at=cluster.asked_at,
         acted_at=cluster.acted_at,
-        looked_at=cluster.looked_at,
+        looked_at=learned.looked_at if learned.observed else cluster.looked_at,
         told=learned.told,
         loads=learned.loads,
         trouble=learned.trouble,

@@ -1,5 +1,6 @@
-"""Looking after sites: the last verdict, and the listing that makes up for lost news."""
+"""Looking after sites: the last verdict, and the listing that makes up for lost news and lets clusters rest."""
 
+import time
 from typing import Any
 
 from django.utils import timezone
@@ -11,8 +12,10 @@ from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.reconciler.listing import compare
 from controlplane.reconciler.plan import LIST_SECONDS
 from controlplane.reconciler.provisioning import provisioner_of, provisioner_whatever
-from controlplane.work.claim import Claimed
+from controlplane.work.claim import Claimed, prolong
 
+# A listing takes as long as the site's API server likes; no second one is begun beside it.
+LISTING_SECONDS = 300.0
 UNREADY_SECONDS = 10.0
 TROUBLED_SECONDS = 30.0
 # A check that is quick enough for every pass tries no isolation: what was proved before stands.
@@ -20,7 +23,9 @@ UNKNOWN = "unknown"
 
 
 def reconcile_site(claimed: Claimed) -> float | None:
-    """Check and list one site; seconds until the next time."""
+    """Check and list one site; seconds until the next time, from when this one began."""
+    began = time.monotonic()
+    prolong(claimed, LISTING_SECONDS)
     read = Site.objects.filter(id=claimed.key).first()
     if read is None:
         return None
@@ -29,7 +34,7 @@ def reconcile_site(claimed: Claimed) -> float | None:
     if site is None or (read.identity and site.identity != read.identity):
         # Somebody changed it meanwhile, or it leads elsewhere now and nobody minds: this verdict is of the one before.
         return 0
-    troubled = _listed(site) if verdict.ready else ""
+    troubled = _listing_trouble(site) if verdict.ready else ""
     now = timezone.now()
     known: dict[str, Any] = {} if verdict.isolation == UNKNOWN else {"isolation": verdict.isolation}
     known |= {"ready_at": now} if verdict.ready else {}
@@ -38,10 +43,11 @@ def reconcile_site(claimed: Claimed) -> float | None:
     as_checked.update(ready=verdict.ready, message=message, checked_at=now, **known)
     if not verdict.ready:
         return UNREADY_SECONDS
-    return TROUBLED_SECONDS if troubled else LIST_SECONDS
+    every = TROUBLED_SECONDS if troubled else LIST_SECONDS
+    return max(UNREADY_SECONDS, every - (time.monotonic() - began))
 
 
-def _listed(site: Site) -> str:
+def _listing_trouble(site: Site) -> str:
     """What kept a part of the site from being listed; all else was. It is no reason to launch nothing there."""
     try:
         compare(site, provisioner_of(site))

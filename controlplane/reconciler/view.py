@@ -83,10 +83,10 @@ class View:
     goal: what is to be reached now, after its tenant's state. fresh: the sights are a complete answer got in this
     pass; exists: whether anything at all is left, known only when fresh. strays: names@births alive in this run that
     no place accounts for; old_runs: something of an earlier run is there. volumes: the names that have one, known
-    only when fresh. looked_at: the last complete answer, the cluster's own or of the site's listing; None: it is
-    doubted. told: the last act of this pass that was carried out, as a token. loads: answers to LOAD, by
-    node. trouble: an act of this pass cannot succeed. why: the reason that was last written down. spent: the last
-    birth of each name that no place has now. parted: names whose last node was to leave.
+    only when fresh. looked_at: when the cluster was last looked at, or its site first listed later than any late
+    write of acted_at; None: what was seen is doubted. told: the last act of this pass that was carried out, as a
+    token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed. why: the reason that was last
+    written down. spent: the last birth of each name that no place has now. parted: names whose last node was to leave.
     """
 
     now: datetime

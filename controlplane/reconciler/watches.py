@@ -4,14 +4,16 @@ import threading
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from controlplane.clusters.models import Site
 from controlplane.provisioners.base import Provisioner
-from controlplane.reconciler.observe import Watch, log
+from controlplane.reconciler.observe import Watch
 from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.work.loop import SWEEP_SECONDS
 
-SWEEP_SECONDS = 5.0
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ UPDATE work_work
  WHERE id = %(id)s AND fence = %(fence)s
 """
 
+_PROLONG = """
+UPDATE work_work SET lease_until = clock_timestamp() + %s * interval '1 second'
+ WHERE id = %s AND fence = %s AND lease_until > clock_timestamp()
+"""
+
 _HELD = """
 SELECT 1 FROM work_work
  WHERE id = %s AND fence = %s AND lease_until > clock_timestamp() + %s * interval '1 second' FOR KEY SHARE
@@ -100,6 +105,14 @@ def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) ->
                 "failed": failed,
             },
         )
+
+
+def prolong(claimed: Claimed, seconds: float) -> None:
+    """Keep the lease for so long from now, for work that is one long call. Raises LostLease."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PROLONG, [seconds, claimed.id, claimed.fence])
+        if not cursor.rowcount:
+            raise LostLease(f"{claimed.kind} {claimed.key}")
 
 
 def require(claimed: Claimed) -> None:

@@ -120,7 +120,7 @@ def play(
     for counter in (fake.calls, fake.made, fake.ended):
         counter.clear()
     disturb(fake)
-    for _ in range(4):
+    for _ in range(5):
         with suppress(Killed):
             settle(cluster)
         later(80)

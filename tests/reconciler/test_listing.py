@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.services import cluster_delete
+from controlplane.clusters.services.sites import site_remove
 from controlplane.provisioners.base import Found, NodeState, Observed, Temporary
 from controlplane.provisioners.fake import FakeProvisioner
+from controlplane.reconciler import listing
 from controlplane.reconciler.listing import compare
 from controlplane.reconciler.observations import replace_all
 from controlplane.work.models import Work
@@ -100,6 +102,50 @@ def test_a_cluster_that_went_as_a_whole_is_missed(world: World) -> None:
     assert {node.birth for node in cluster.nodes.all()} == {2}
 
 
+def test_a_folder_of_somebody_else_is_no_volume_of_ours(world: World) -> None:
+    cluster = rested(world)
+    site(cluster)._clusters[cluster.id].volumes.add("my-data-1")
+    before = looks(cluster)
+    listed(cluster)
+    settle(cluster)
+    assert looks(cluster) == before
+
+
+def test_a_listing_that_began_before_a_look_is_not_believed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = rested(world)
+    monkeypatch.setattr(listing, "database_now", lambda: reload(cluster.id).looked_at)
+    site(cluster)._clusters[cluster.id].volumes.add("hand-7")
+    assert listed(cluster) == 0
+
+
+def test_who_waits_for_long_need_not_look_if_he_is_listed(world: World) -> None:
+    cluster = world.launch()
+    site(cluster).unready = {"hand-1"}
+    settle(cluster)
+    for _ in range(8):
+        later(100)
+        listed(cluster)
+    before = looks(cluster)
+    for _ in range(8):
+        later(100)
+        listed(cluster)
+        settle(cluster)
+    assert (reload(cluster.id).phase, looks(cluster)) == ("starting", before)
+
+
+def test_a_tombstone_on_a_site_that_was_removed_asks_nothing_of_it(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_delete(access=world.bob, cluster="one")
+    settle(cluster)
+    before = looks(cluster)
+    site_remove(name="fake")
+    later(OVERDUE)
+    settle(cluster)
+    assert (looks(cluster), is_at_rest(cluster)) == (before, True)
+
+
 def test_a_volume_that_nobody_meant_is_removed(world: World) -> None:
     cluster = rested(world)
     volumes = site(cluster)._clusters[cluster.id].volumes
@@ -129,8 +175,9 @@ def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
 def test_where_nothing_is_new_nothing_is_written(world: World, django_assert_num_queries: object) -> None:
     cluster, _ = (rested(world, name) for name in ("one", "two"))
     before, place = list(Observation.objects.order_by("id").values_list("id", "seen_at")), cluster.site
-    # Who is known, and its volumes; a savepoint with its end, what is new, what is gone; what is missed, who rests.
-    with django_assert_num_queries(8):  # type: ignore[operator]
+    # The time; who is known, and their nodes; a savepoint with its end, what is new, what is gone; who is missed, who
+    # rests.
+    with django_assert_num_queries(9):  # type: ignore[operator]
         assert compare(place, site(cluster)) == 0
     assert list(Observation.objects.order_by("id").values_list("id", "seen_at")) == before
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from controlplane.clusters.phases import MOVES, TRANSIENT, Goal, Phase
 from controlplane.provisioners.base import NodeState, ObservedNode
 from controlplane.reconciler.plan import plan
-from controlplane.reconciler.view import READS, Act, Place, Trouble, View, WantedGroup
+from controlplane.reconciler.view import Act, Place, Trouble, View, WantedGroup
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 CLUSTER = UUID(int=7)
@@ -227,22 +227,49 @@ def test_who_waits_for_long_is_looked_at_ever_less_often() -> None:
         else:
             assert step.next_in
             seconds += step.next_in
-    assert looks == [10, 20, 40, 80, 160, 320, *range(500, 1800, 180)]
+    assert looks == [10, 20, 40, 80, 160, *range(320, 1800, 240)]
+
+
+def test_a_drain_that_hangs_is_ended_once_its_time_and_slack_are_over() -> None:
+    groups = (GROUPS[0], replace(GROUPS[1], count=2))
+    draining = place("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=1))
+    # It was looked at for long already, so a look would come much later.
+    view = base(
+        generation=2, groups=groups, places=(HEAD, *HANDS, draining), acted_at=ago(600), looked_at=NOW
+    )
+    step = plan(view)
+    assert (step.act, step.next_in) == (None, 6)
+    late = plan(replace(view, now=NOW + timedelta(seconds=6)))
+    assert [item.name for item in late.places if item.ending] == ["hand-2"]
+
+
+def test_a_drain_whose_report_was_not_read_is_asked_for_again_soon() -> None:
+    draining = place("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=900))
+    view = base(generation=2, places=(HEAD, *HANDS, draining), acted_at=ago(600), looked_at=NOW)
+    assert plan(view).next_in == 10
+
+
+def test_what_is_seen_of_a_deleted_cluster_is_looked_at() -> None:
+    gone = base(goal=Goal.DELETED, phase=Phase.DELETED, places=(), acted_at=ago(900), looked_at=ago(800))
+    assert (plan(gone).act, plan(gone).next_in) == (None, None)
+    assert plan(replace(gone, strays=("hand-0@1",))).act is Act.LOOK
+
+
+def test_a_node_that_failed_in_this_very_pass_gets_its_next_chance_in_time() -> None:
+    failed = place("hand-1", None, failures=2)
+    view = base(places=(HEAD, HANDS[0], failed), fresh=True, acted_at=ago(600), looked_at=NOW)
+    assert plan(view).next_in == 4
 
 
 def test_what_was_looked_at_after_any_late_write_rests() -> None:
     resting = base(acted_at=ago(1000), looked_at=ago(900))
     assert (plan(resting).act, plan(resting).next_in) == (None, None)
     waiting = plan(base(acted_at=ago(1000), looked_at=ago(990), now=ago(900)))
-    assert (waiting.act, waiting.next_in) == (None, 135)
+    assert (waiting.act, waiting.next_in) == (None, 175)
     assert plan(base(acted_at=ago(1000), looked_at=ago(990))).act is Act.LOOK
 
 
 def test_what_is_doubted_is_looked_at_at_once_and_does_not_rest_too_soon() -> None:
     doubted = base(acted_at=ago(1), looked_at=None)
     assert plan(doubted).act is Act.LOOK
-    assert plan(replace(doubted, fresh=True)).next_in == 234
-
-
-def test_reading_acts_are_no_acts_that_a_late_worker_could_do_harm_with() -> None:
-    assert {Act.LOOK, Act.LOAD} == READS
+    assert plan(replace(doubted, fresh=True, looked_at=NOW)).next_in == 274

@@ -45,6 +45,16 @@ def test_the_volume_of_one_who_went_by_himself_goes_too(world: World) -> None:
     assert volumes(cluster) == {"head-0", "hand-0"}
 
 
+def test_a_stop_in_the_middle_of_a_shrink_holds_no_volume_that_went(world: World) -> None:
+    request = LaunchRequest("pair", {"hand": {"count": 3, "storage": "1Gi"}}, {})
+    cluster = settle(cluster_create(access=world.bob, name="one", request=request))
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    while volumes(cluster) > {"head-0", "hand-0"}:
+        assert one_pass(news=site(cluster))
+    cluster_stop(access=world.bob, cluster="one")
+    assert held(settle(cluster)) == 2
+
+
 def test_a_node_that_waits_for_its_next_chance_keeps_its_volume(world: World) -> None:
     cluster = settle(world.launch())
     for _ in range(2):

@@ -2,7 +2,6 @@
 
 import controlplane.clusters.phases
 import django.db.models.deletion
-import django.utils.timezone
 import tenants.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -71,7 +70,7 @@ class Migration(migrations.Migration):
                 ('asked', models.CharField(blank=True, max_length=100)),
                 ('asked_at', models.DateTimeField(null=True)),
                 ('acted_at', models.DateTimeField(null=True)),
-                ('looked_at', models.DateTimeField(default=django.utils.timezone.now, null=True)),
+                ('looked_at', models.DateTimeField(null=True)),
                 ('deleted_at', models.DateTimeField(null=True)),
                 ('revision', models.BigIntegerField(default=1)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

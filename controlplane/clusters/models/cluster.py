@@ -4,7 +4,6 @@ from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 from guardian.models import UserObjectPermissionBase
 
 from controlplane.clusters.models.site import Site
@@ -29,8 +28,9 @@ class Cluster(models.Model):
     parted: the names whose last node was to leave: what they stored is the last that a new run takes up.
     stored: bytes of all volumes that may be there; they go while the cluster is ready without them, and with it.
     isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
-    acted_at, looked_at: the last call that may have changed something there, the last complete answer; of a new one
-    it is known that nothing is there, and null is an answer that is doubted.
+    acted_at: the last call that may have changed something there. looked_at: the beginning of the last look, of its
+    own or at its whole site, and of the very first act, before which nothing is there; null after an act: what was
+    seen is doubted.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -64,7 +64,7 @@ class Cluster(models.Model):
     asked = models.CharField(max_length=100, blank=True)
     asked_at = models.DateTimeField(null=True)
     acted_at = models.DateTimeField(null=True)
-    looked_at = models.DateTimeField(null=True, default=timezone.now)
+    looked_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
     revision = models.BigIntegerField(default=1)

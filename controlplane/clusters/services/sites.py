@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Site
@@ -151,6 +152,8 @@ def site_remove(*, name: str, actor: Actor | None = None) -> None:
         raise Conflict("IN_USE", f"{name} has {there} clusters. Delete them first.")
     Site.objects.filter(id=site.id).update(removed_at=timezone.now(), ready=False)
     forget(Kind.SITE, site.id)
+    # Tombstones that wait for its next listing: nothing is asked of it any more.
+    Cluster.objects.filter(site=site).update(acted_at=None, revision=F("revision") + 1)
     audit.record(actor=actor or system_actor(), verb="site.remove", target=f"site/{name}")
 
 

@@ -9,8 +9,8 @@ from functools import lru_cache, partial
 
 from controlplane.provisioners.base import CALL_SECONDS, Permanent, SiteVerdict, Temporary
 from controlplane.provisioners.kubernetes import names, paths, permissions
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body, cut
+from controlplane.provisioners.kubernetes.client import Client, create_missing
+from controlplane.provisioners.kubernetes.errors import Body, cut
 from controlplane.provisioners.kubernetes.identity import (
     CLAIM,
     belongs_to,
@@ -18,7 +18,7 @@ from controlplane.provisioners.kubernetes.identity import (
     owner_of,
     site_changed,
 )
-from controlplane.provisioners.kubernetes.manifests import ours
+from controlplane.provisioners.kubernetes.manifests import RESTRICTED, ours
 from controlplane.provisioners.kubernetes.permissions import PERMISSIONS, Right
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.provisioners.kubernetes.together import all_of, within
@@ -117,15 +117,10 @@ def release(settings: SiteSettings) -> None:
 
 def namespace(name: str, settings: SiteSettings) -> Body:
     """One of ours that belongs to no tenant."""
-    security = {
-        f"pod-security.kubernetes.io/{mode}{part}": value
-        for mode in ("enforce", "audit", "warn")
-        for part, value in (("", "restricted"), ("-version", "latest"))
-    }
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": name, "labels": ours(settings) | security},
+        "metadata": {"name": name, "labels": ours(settings) | RESTRICTED},
     }
 
 
@@ -135,10 +130,7 @@ def make(settings: SiteSettings, bodies: Iterable[Body]) -> None:
     for body in bodies:
         home = body["metadata"].get("namespace", "")
         path = paths.role_bindings(home) if home else paths.namespaces()
-        try:
-            account.create(path, body)
-        except AlreadyExists:
-            continue
+        create_missing(account, path, body)
 
 
 def missing(settings: SiteSettings, namespace: str) -> dict[str, list[Right]]:

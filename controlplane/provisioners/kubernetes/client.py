@@ -24,6 +24,7 @@ from controlplane.provisioners.base import Temporary
 from controlplane.provisioners.kubernetes import together, wire
 from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access, tls_context
 from controlplane.provisioners.kubernetes.errors import (
+    AlreadyExists,
     Body,
     Expired,
     Refusal,
@@ -34,9 +35,6 @@ from controlplane.provisioners.kubernetes.errors import (
 from controlplane.provisioners.kubernetes.pool import Opened, pool
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.streams import Stream
-from controlplane.provisioners.kubernetes.together import all_of, within
-
-__all__ = ["Body", "Client", "Listing", "all_of", "within"]
 
 READ_SECONDS = 4.0
 PAGE = 500
@@ -115,13 +113,11 @@ class Client:
         if status not in (200, 202):
             raise Refusal.read(status, headers, data).error()
 
-    def list(self, path: str, *, labels: Mapping[str, str] | None = None, stale: bool = False) -> Listing:
-        """All pages. stale: from the API server's memory, quick, and perhaps behind what was written before."""
+    def list(self, path: str, *, labels: Mapping[str, str] | None = None) -> Listing:
+        """All pages, as they are now and not as some cache has them."""
         for _ in range(LISTINGS):
             try:
-                return self._pages(
-                    path, wire.selected(labels or {}) | ({"resourceVersion": "0"} if stale else {})
-                )
+                return self._pages(path, wire.selected(labels or {}))
             except Expired as error:
                 expired = error
         raise expired
@@ -191,9 +187,7 @@ class Client:
             self._get(wire.target(path, {**query, "limit": str(PAGE)}))
         )
         while following:
-            # A page that follows takes its version from the token.
-            kept = {key: value for key, value in query.items() if key != "resourceVersion"}
-            page = {**kept, "limit": str(PAGE), "continue": following}
+            page = {**query, "limit": str(PAGE), "continue": following}
             more, resource_version, following = wire.listing(self._get(wire.target(path, page)))
             items += more
         return Listing(items, resource_version)
@@ -278,6 +272,15 @@ class Client:
     def _is_vouched(self, door: _Door, connections: int) -> bool:
         known, opened = self._vouched
         return known is door and connections <= opened
+
+
+def create_missing(client: Client, path: str, body: Body) -> bool:
+    """Create it unless it is there; whether this call did."""
+    try:
+        client.create(path, body)
+    except AlreadyExists:
+        return False
+    return True
 
 
 class Events(Iterator[tuple[str, Body]]):

@@ -1,4 +1,4 @@
-"""Making what exists of one run what it should be. Everything is a POST that may find its object there already."""
+"""Making what exists of one run what it should be. What is made is a POST that may find its object there already."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 from controlplane.provisioners.base import Desired, DesiredNode, Permanent, Temporary
 from controlplane.provisioners.kubernetes import manifests, names, paths, pods, roots
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
 from controlplane.provisioners.kubernetes.payload import Payload
 from controlplane.provisioners.kubernetes.roots import ClusterRoot, RunRoot
@@ -147,19 +147,24 @@ class _Making:
             for node in _with_volume(desired.nodes)
             if node.name not in there
         ]
-        return [*(partial(self._create, path(self.place), body) for path, body in bodies.items()), *volumes]
+        return [
+            *(partial(create_missing, self.client, path(self.place), body) for path, body in bodies.items()),
+            *volumes,
+        ]
 
     def _create_volume(self, node: DesiredNode) -> None:
-        """Raises Temporary when the name still belongs to one that is on its way out."""
+        """Raises Temporary when the name still belongs to one that is on its way out, Permanent when to a stranger."""
         body = manifests.volume(self.settings, self.desired, node, self.root.body)
-        path = paths.volumes(self.place)
+        path, name = paths.volumes(self.place), body["metadata"]["name"]
         try:
             self.client.create(path, body)
         except AlreadyExists:
             # Listed, not read by name, because that is what our account may do.
-            found = self.client.list(path, labels=body["metadata"]["labels"]).items
-            if not found or self._is_going(found[0]):
+            named = (found for found in self.client.list(path).items if found["metadata"]["name"] == name)
+            found = next(named, None)
+            if found is None or self._is_going(found):
                 raise _going(node.name) from None
+            roots.check_ours(self.settings, found)
 
     def _going_volumes(self) -> set[str]:
         """The nodes whose name is still on a volume of before: what they are to have is not there yet."""
@@ -184,13 +189,7 @@ class _Making:
     def _create_pod(self, node: DesiredNode) -> None:
         given, now = self.given[node.name], datetime.now(UTC)
         body = pods.pod(self.settings, self.desired, node, given, self.mounted, self.run.body, now)
-        self._create(paths.pods(self.place), body)
-
-    def _create(self, path: str, body: Body) -> None:
-        try:
-            self.client.create(path, body)
-        except AlreadyExists:
-            return
+        create_missing(self.client, paths.pods(self.place), body)
 
     def _unlisted(self) -> list[Body]:
         wanted = {(node.name, node.birth) for node in self.desired.nodes}

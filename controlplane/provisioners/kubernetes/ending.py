@@ -1,14 +1,12 @@
 """Ending runs and removing clusters: the mark first, then the pods, then what owns the rest."""
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from controlplane.provisioners.base import ClusterRef
 from controlplane.provisioners.kubernetes import manifests, names, paths, roots
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving, run_of, survey
 from controlplane.provisioners.kubernetes.together import all_of
@@ -35,8 +33,7 @@ def end_run(client: Client, settings: SiteSettings, cluster: ClusterRef, run: in
 
 def remove(client: Client, settings: SiteSettings, cluster: ClusterRef, *, force: bool) -> None:
     place = names.namespace(cluster.tenant_id)
-    with suppress(AlreadyExists):
-        client.create(paths.leases(place), manifests.tombstone(settings, cluster))
+    create_missing(client, paths.leases(place), manifests.tombstone(settings, cluster))
     found = survey(client, settings, cluster)
     _end_pods(client, settings, cluster, found.pods, force=force)
     _delete(client, place, paths.config_maps, found.run_roots)

@@ -8,8 +8,7 @@ from uuid import UUID
 from controlplane.provisioners.base import Limits, Temporary
 from controlplane.provisioners.kubernetes import egress, manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.accounts import Accounts
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.permissions import bindings
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving
@@ -45,7 +44,9 @@ def ensure(accounts: Accounts, settings: SiteSettings, tenant_id: UUID, name: st
     if settings.shared_storage_class:
         wanted[paths.volumes] = [shared_volume(settings, tenant_id)]
     calls = [
-        partial(_create, client, path(place), body) for path, bodies in wanted.items() for body in bodies
+        partial(create_missing, client, path(place), body)
+        for path, bodies in wanted.items()
+        for body in bodies
     ]
     all_of([*calls, partial(_ensure_quota, client, settings, tenant_id, limits)])
 
@@ -61,16 +62,11 @@ def remove(client: Client, settings: SiteSettings, tenant_id: UUID) -> None:
 
 
 def namespace(settings: SiteSettings, tenant_id: UUID, name: str) -> Body:
-    security = {
-        f"pod-security.kubernetes.io/{mode}{about}": value
-        for mode in ("enforce", "audit", "warn")
-        for about, value in (("", "restricted"), ("-version", "latest"))
-    }
     about = {
         **_about(settings, tenant_id, names.namespace(tenant_id)),
         "annotations": {names.TENANT_NAME: name},
     }
-    about["labels"] = {**about["labels"], **security}
+    about["labels"] = {**about["labels"], **manifests.RESTRICTED}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": about}
 
 
@@ -145,7 +141,8 @@ def _ensure_namespace(client: Client, settings: SiteSettings, tenant_id: UUID, n
 def bind(client: Client, settings: SiteSettings, place: str) -> bool:
     """Let our accounts into a namespace of ours; whether one of them was not. client: of the one for namespaces."""
     wanted = [
-        partial(_create, client, paths.role_bindings(place), body) for body in bindings(place, settings)
+        partial(create_missing, client, paths.role_bindings(place), body)
+        for body in bindings(place, settings)
     ]
     return any(all_of(wanted))
 
@@ -156,7 +153,7 @@ def _ensure_quota(client: Client, settings: SiteSettings, tenant_id: UUID, limit
     wanted = quota(settings, tenant_id, limits)
     found = client.get(paths.quotas(place, QUOTA))
     if found is None:
-        return _create(client, paths.quotas(place), wanted)
+        return create_missing(client, paths.quotas(place), wanted)
     hard, had = wanted["spec"]["hard"], found["spec"].get("hard") or {}
     changed = {key: value for key, value in hard.items() if not _is_same(key, value, had.get(key))}
     changed |= dict.fromkeys(set(had) - set(hard))
@@ -169,15 +166,6 @@ def _is_same(key: str, wanted: str, found: str | None) -> bool:
     """The API spells amounts in its own way: 5000 is 5k."""
     parse = parse_cpu if key.endswith(".cpu") else parse_bytes
     return found is not None and parse(found) == parse(wanted)
-
-
-def _create(client: Client, path: str, body: Body) -> bool:
-    """Whether it was not there before."""
-    try:
-        client.create(path, body)
-    except AlreadyExists:
-        return False
-    return True
 
 
 def _wait_until_bound(client: Client, place: str, expected: bool) -> None:

@@ -1,4 +1,4 @@
-"""Everything of ours on a site: clusters by their pods, and those without any by their roots."""
+"""Everything of ours on a site: clusters by their roots, their pods and their volumes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.roots import ClusterRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import Survey, is_leaving, label, run_of
+from controlplane.provisioners.kubernetes.survey import by_cluster, is_leaving, label, run_of
 from controlplane.provisioners.kubernetes.together import all_of
 
 Body = dict[str, Any]
@@ -22,26 +22,25 @@ Whose = tuple[UUID, UUID]
 MOURNING = timedelta(hours=1)
 
 
-def clusters(accounts: Accounts, settings: SiteSettings) -> Iterator[tuple[Whose, Survey]]:
-    """((cluster, tenant), its pods and volumes), of every cluster of which anything is left.
+def clusters(accounts: Accounts, settings: SiteSettings) -> Iterator[tuple[Whose, list[Body], list[Body]]]:
+    """((cluster, tenant), its pods, its volumes), of every cluster of which anything is left.
 
-    Raises Temporary at the end when some namespace could not be read: it hides no other one's clusters.
+    Raises Temporary at the end when some namespace could not be read: it hides no other one's clusters. Of one that is
+    on its way out only the pods are told.
     """
     troubles: list[Temporary] = []
     # Roots first: a cluster that comes in between is found with its pods or not at all.
     rooted = _rooted(accounts, settings, troubles)
     listed = accounts.client("observe").list(paths.pods(), labels=manifests.ours(settings)).items
-    pods = sights.by_cluster(pod for pod in listed if sights.is_in_place(pod))
-    for whose in rooted | dict.fromkeys(pods, ()):
-        yield whose, Survey(tuple(pods.get(whose, ())), rooted.get(whose, ()))
+    pods = by_cluster(pod for pod in listed if sights.is_in_place(pod))
+    for whose in {**rooted, **pods}:
+        yield whose, pods.get(whose, []), rooted.get(whose, [])
     if troubles:
         raise troubles[0]
 
 
-def _rooted(
-    accounts: Accounts, settings: SiteSettings, troubles: list[Temporary]
-) -> dict[Whose, tuple[Body, ...]]:
-    """The volumes of each cluster that has a root, or volumes. These are asked for by namespace: our account sees no
+def _rooted(accounts: Accounts, settings: SiteSettings, troubles: list[Temporary]) -> dict[Whose, list[Body]]:
+    """The volumes of every cluster that has a root or volumes. These are asked for by namespace: our account sees no
     others' objects.
     """
     tenants = {**manifests.ours(settings), names.TENANT: ""}
@@ -54,7 +53,8 @@ def _rooted(
 
 def _read(
     client: Client, settings: SiteSettings, troubles: list[Temporary], place: str
-) -> dict[Whose, tuple[Body, ...]]:
+) -> dict[Whose, list[Body]]:
+    """Of one namespace; what should have gone from it goes."""
     ours = manifests.ours(settings)
     try:
         _bury(client, settings, place)
@@ -62,13 +62,11 @@ def _read(
             paths.config_maps(place), labels={**ours, names.COMPONENT: manifests.CLUSTER_ROOT}
         ).items
         _sweep(client, settings, place, roots)
-        volumes = sights.by_cluster(
-            client.list(paths.volumes(place), labels={**ours, names.CLUSTER: ""}).items
-        )
-        return {whose: tuple(volumes.get(whose, ())) for whose in sights.by_cluster(roots) | volumes}
+        volumes = client.list(paths.volumes(place), labels={**ours, names.CLUSTER: ""}).items
     except Temporary as trouble:
         troubles.append(trouble)
         return {}
+    return {**{whose: [] for whose in by_cluster(roots)}, **by_cluster(volumes)}
 
 
 def _sweep(client: Client, settings: SiteSettings, place: str, clusters: list[Body]) -> None:

@@ -17,9 +17,21 @@ Body = dict[str, Any]
 CLUSTER_ROOT, RUN_ROOT, PAYLOAD, VOLUME, TOMBSTONE = "cluster", "run", "payload", "volume", "tombstone"
 
 
+# On a namespace: Pod Security `restricted`, enforced.
+RESTRICTED = {
+    f"pod-security.kubernetes.io/{mode}{part}": value
+    for mode in ("enforce", "audit", "warn")
+    for part, value in (("", "restricted"), ("-version", "latest"))
+}
+
+
 def ours(settings: SiteSettings) -> dict[str, str]:
     """The labels by which everything of this installation is found."""
-    return {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: settings.installation}
+    return of_installation(settings.installation)
+
+
+def of_installation(installation: str) -> dict[str, str]:
+    return {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: installation}
 
 
 def of_cluster(cluster: ClusterRef) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.provisioners.kubernetes import names
+from controlplane.provisioners.kubernetes.manifests import of_installation
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 Body = dict[str, Any]
@@ -132,7 +133,7 @@ def bindings(namespace: str, settings: SiteSettings) -> list[Body]:
 
 
 def _binding(namespace: str, account: str, installation: str) -> Body:
-    labels = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: installation}
+    labels = of_installation(installation)
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding",

@@ -41,7 +41,7 @@ from controlplane.provisioners.kubernetes import (
 )
 from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import is_leaving, survey
+from controlplane.provisioners.kubernetes.survey import is_leaving, survey, with_volume
 from controlplane.provisioners.kubernetes.together import within
 
 ENSURED_SECONDS = 30.0
@@ -163,9 +163,8 @@ class KubernetesProvisioner:
         return load.ask(self.accounts, cluster, nodes)
 
     def list_all(self) -> Iterator[Found]:
-        for (cluster_id, tenant_id), found in listing.clusters(self.accounts, self.settings):
-            observed = Observed(True, self._sights(found.pods), found.with_volume)
-            yield Found(cluster_id, tenant_id, observed)
+        for (cluster_id, tenant_id), pods, volumes in listing.clusters(self.accounts, self.settings):
+            yield Found(cluster_id, tenant_id, Observed(True, self._sights(pods), with_volume(volumes)))
 
     def events(self) -> Iterator[ObservedNode | None]:
         client = self.accounts.client("observe")

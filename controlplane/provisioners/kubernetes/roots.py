@@ -40,7 +40,6 @@ class RunRoot:
     """spent: the last birth of each name that was cleared away."""
 
     body: Body
-    made: bool
 
     @property
     def generation(self) -> int:
@@ -74,8 +73,8 @@ def find(client: Client, settings: SiteSettings, cluster: ClusterRef) -> Cluster
 
 def run_root(client: Client, settings: SiteSettings, desired: Desired, owner: ClusterRoot) -> RunRoot:
     wanted = manifests.run_root(settings, desired, owner.body)
-    body, made = _found_or_made(client, settings, names.namespace(desired.cluster.tenant_id), wanted)
-    return RunRoot(body, made)
+    body, _ = _found_or_made(client, settings, names.namespace(desired.cluster.tenant_id), wanted)
+    return RunRoot(body)
 
 
 def mark_ended(client: Client, root: ClusterRoot, cluster: ClusterRef, run: int) -> ClusterRoot:

@@ -1,6 +1,5 @@
 """What a pod says about the node that it is. Pure: the same pod gives the same sight."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -75,19 +74,6 @@ def is_in_place(pod: Body) -> bool:
     except (KeyError, ValueError):
         return False
     return bool(meta["namespace"] == names.namespace(tenant))
-
-
-def by_cluster(pods: Iterable[Body]) -> dict[tuple[UUID, UUID], list[Body]]:
-    """(cluster, tenant) -> its pods. What has no such labels is left out."""
-    found: dict[tuple[UUID, UUID], list[Body]] = {}
-    for pod in pods:
-        labels = pod["metadata"].get("labels") or {}
-        try:
-            key = UUID(labels[names.CLUSTER]), UUID(labels[names.TENANT])
-        except (KeyError, ValueError):
-            continue
-        found.setdefault(key, []).append(pod)
-    return found
 
 
 def last_words(pod: Body) -> str:

@@ -1,8 +1,10 @@
 """What there is of one cluster, read now."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from controlplane.provisioners.base import ClusterRef
 from controlplane.provisioners.kubernetes import manifests, names, paths
@@ -25,8 +27,7 @@ class Survey:
 
     @property
     def with_volume(self) -> frozenset[str]:
-        """The nodes that have one which nobody has begun to remove."""
-        return frozenset(label(body, names.NODE) for body in self.volumes if not is_leaving(body))
+        return with_volume(self.volumes)
 
     @property
     def run_roots(self) -> list[Body]:
@@ -47,6 +48,23 @@ def survey(client: Client, settings: SiteSettings, cluster: ClusterRef, *, roots
     kinds = [paths.pods(place), paths.volumes(place), *([paths.config_maps(place)] if roots else [])]
     found = all_of([partial(client.list, path, labels=wanted) for path in kinds])
     return Survey(*(tuple(listing.items) for listing in found))
+
+
+def with_volume(volumes: Iterable[Body]) -> frozenset[str]:
+    """The nodes that have one which nobody has begun to remove."""
+    return frozenset(label(body, names.NODE) for body in volumes if not is_leaving(body))
+
+
+def by_cluster(bodies: Iterable[Body]) -> dict[tuple[UUID, UUID], list[Body]]:
+    """(cluster, tenant) -> what is labelled as theirs; what has no such labels is left out."""
+    found: dict[tuple[UUID, UUID], list[Body]] = {}
+    for body in bodies:
+        try:
+            key = UUID(label(body, names.CLUSTER)), UUID(label(body, names.TENANT))
+        except ValueError:
+            continue
+        found.setdefault(key, []).append(body)
+    return found
 
 
 def label(body: Body, name: str) -> str:

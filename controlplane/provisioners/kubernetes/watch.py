@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 from controlplane.provisioners.base import DrainReport, ObservedNode
-from controlplane.provisioners.kubernetes import names, paths, sights
+from controlplane.provisioners.kubernetes import manifests, paths, sights
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.hearing import heard
@@ -110,7 +110,12 @@ def _one_watch(
     client: Client, installation: str, at: str, pause: Callable[[], float]
 ) -> Iterator[tuple[str, Body] | None]:
     """Until its time is over, or it is silent where it should at least say that nothing happened."""
-    watch = client.watch(paths.pods(), labels=ours(installation), resource_version=at, seconds=WATCH_SECONDS)
+    watch = client.watch(
+        paths.pods(),
+        labels=manifests.of_installation(installation),
+        resource_version=at,
+        seconds=WATCH_SECONDS,
+    )
     with closing(watch):
         yield None
         try:
@@ -118,8 +123,3 @@ def _one_watch(
                 yield from news
         except Silence:
             return
-
-
-def ours(installation: str) -> dict[str, str]:
-    """What everything that this installation made is labelled with."""
-    return {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.INSTALLATION: installation}

@@ -36,9 +36,9 @@ class CountedClient(Client):
     def get(self, path: str) -> Body | None:
         return self._counted("get", path, lambda: super(CountedClient, self).get(path))
 
-    def list(self, path: str, *, labels: Mapping[str, str] | None = None, stale: bool = False) -> Listing:
+    def list(self, path: str, *, labels: Mapping[str, str] | None = None) -> Listing:
         listed = super().list
-        return self._counted("list", path, lambda: listed(path, labels=labels, stale=stale))
+        return self._counted("list", path, lambda: listed(path, labels=labels))
 
     def create(self, path: str, body: Body) -> Body:
         def create() -> Body:

@@ -149,7 +149,7 @@ class MemoryClient(Client):
                 del self.api.objects[at]
                 self.api.gone.append(at)
 
-    def list(self, path: str, *, labels: Mapping[str, str] | None = None, stale: bool = False) -> Listing:
+    def list(self, path: str, *, labels: Mapping[str, str] | None = None) -> Listing:
         with _Call(self.api, "list", path):
             return Listing([copy.deepcopy(body) for _, body in self._select(path, labels or {})], "1")
 

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from controlplane.provisioners.base import NodeState
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.manifests import of_installation
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.sights import sight
-from controlplane.provisioners.kubernetes.watch import ours
 from tests.provisioners.launching import IMAGE, until
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
@@ -38,7 +38,7 @@ class Place:
         pod = {
             "metadata": {
                 "name": names.pod(self.cluster_id, node),
-                "labels": {**labels, **ours(self.installation)},
+                "labels": {**labels, **of_installation(self.installation)},
             },
             "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
         }

@@ -14,9 +14,10 @@ import pytest
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes import client as module
 from controlplane.provisioners.kubernetes import paths
-from controlplane.provisioners.kubernetes.client import Client, all_of, within
+from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body
 from controlplane.provisioners.kubernetes.settings import Reach
+from controlplane.provisioners.kubernetes.together import all_of, within
 from tests.provisioners.kubernetes import api_server as fails
 from tests.provisioners.kubernetes.api_server import ApiServer, Trouble, api_server
 from tests.provisioners.launching import until

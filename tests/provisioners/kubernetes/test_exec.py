@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes.client import Client, all_of, within
+from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.exec import NEWER, OLDER, Ran, run
+from controlplane.provisioners.kubernetes.together import all_of, within
 from tests.provisioners.kubernetes import api_server as fails
 from tests.provisioners.kubernetes.api_server import ApiServer, Trouble
 from tests.provisioners.kubernetes.real import Place, place

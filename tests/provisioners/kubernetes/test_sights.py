@@ -11,7 +11,8 @@ import pytest
 from controlplane.provisioners.base import STAGES, DrainReport, NodeState, ObservedNode, Outcome
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body
-from controlplane.provisioners.kubernetes.sights import by_cluster, gone, last_words, may_be_drained, sight
+from controlplane.provisioners.kubernetes.sights import gone, last_words, may_be_drained, sight
+from controlplane.provisioners.kubernetes.survey import by_cluster
 
 PODS = Path(__file__).with_name("pods")
 CLUSTER = UUID("018f0000-0000-7000-8000-00000000c1a5")

@@ -59,9 +59,9 @@ class Noting(Client):
         self.note("deletecollection", path)
         super().delete_collection(path, **options)
 
-    def list(self, path: str, *, labels: Mapping[str, str] | None = None, stale: bool = False) -> Listing:
+    def list(self, path: str, *, labels: Mapping[str, str] | None = None) -> Listing:
         self.note("list", path)
-        return super().list(path, labels=labels, stale=stale)
+        return super().list(path, labels=labels)
 
     def version(self, path: str) -> str:
         self.note("list", path)
