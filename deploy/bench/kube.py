@@ -1,15 +1,17 @@
 """A devkube for a measurement, and the site `k8s` of an installation that has its clusters there."""
 
+import asyncio
 import json
 import subprocess
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from installation import TENANT, Running
+from installation import HOST, TENANT, Running
 from service import await_true
 from wire import Server
 
@@ -21,6 +23,7 @@ from deploy.devkube import kwok, lifecycle
 from deploy.devkube.settings import Devkube
 
 SITE = "k8s"
+IN_FLIGHT = 64
 OURS = "app.kubernetes.io/managed-by=slipway"
 FAKE = ("--node-selector", "type=kwok", "--toleration", "type")
 # Far more than is used, so that the quota is there and is counted.
@@ -29,7 +32,8 @@ LIMITS = {"cpu": "100000", "memory": "400Ti", "clusters": 100000}
 
 @contextmanager
 def devkube(*, fast: bool = False) -> Iterator[Devkube]:
-    """The one that the environment names; it is left as it was found: up, down, or not there at all.
+    """The one that the environment names; it is left as it was found: up, down, or not there at all. One that was up is
+    emptied of what any installation has there.
 
     fast: with controllers that may ask 300 times a second. Raises DevkubeError when it runs with the other rate.
     """
@@ -75,6 +79,46 @@ def posts_of(running: Running, groups: dict[str, Any]) -> tuple[dict[str, Any], 
     environment = environment_of_installation(running.data)
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout), uuid.UUID(cluster["id"])
+
+
+def api_of(running: Running) -> Server:
+    return Server(HOST, running.port, headers={"Authorization": f"Bearer {running.token}"})
+
+
+@dataclass(frozen=True)
+class Made:
+    """A cluster that is ready. answered, ready: seconds since it was asked for. operation: as it ended."""
+
+    id: str
+    answered: float
+    ready: float
+    operation: dict[str, Any]
+
+
+async def create(server: Server, groups: dict[str, Any]) -> Made:
+    """By the API, which says that it is ready."""
+    body = {"name": f"c-{uuid.uuid4().hex[:12]}", "template": "spark", "site": SITE, "groups": groups}
+    began = time.perf_counter()
+    cluster = await server.call("POST", f"{TENANT}/clusters", body)
+    answered = time.perf_counter() - began
+    operation = cluster["operation"]
+    while operation["state"] in {"pending", "running"}:
+        operation = await server.call("GET", f"{TENANT}/operations/{operation['id']}?wait=30")
+    if operation["state"] != "succeeded":
+        raise RuntimeError(f"{operation}")
+    return Made(cluster["id"], answered, time.perf_counter() - began, operation)
+
+
+async def in_flight(make: Callable[[], Awaitable[object]], count: int) -> float:
+    """So many in all; whoever is done begins the next one. How many a second."""
+    left, began = iter(range(count)), time.perf_counter()
+
+    async def client() -> None:
+        for _ in left:
+            await make()
+
+    await asyncio.gather(*(client() for _ in range(IN_FLIGHT)))
+    return count / (time.perf_counter() - began)
 
 
 def client(kube: Devkube) -> Client:

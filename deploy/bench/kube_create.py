@@ -7,15 +7,14 @@ controllers and what we add. Both take turns in one namespace, under the tenant'
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bare import STRANGER, Creation, Floor, Pattern, Pods, watching
-from installation import HOST, TENANT, Running, fetch, installed, seconds_of
-from kube import FAKE, SITE, api_server, devkube, posts_of, register
+from installation import HOST, Running, fetch, installed, seconds_of
+from kube import FAKE, IN_FLIGHT, api_of, api_server, create, devkube, in_flight, posts_of, register
 from stats import by_name, cpu_seconds, family, milliseconds, percentile, process_name
 from wire import Server
 
@@ -24,7 +23,7 @@ from deploy.devkube.settings import Devkube
 
 FAKE_NODES = 60
 WARM_UP, ROUNDS = 5, 50
-TURNS, EACH_TURN, IN_FLIGHT = 2, 80, 64
+TURNS, EACH_TURN = 2, 80
 GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 3, "cpu": "500m"}}
 PODS = 4
 ACCEPTED_P50, ACCEPTED_P99, READY, RATE, CPU_MS = 1.3, 2.0, 1.15, 0.8, 15.0
@@ -47,27 +46,19 @@ class Slipway:
 
     async def create(self) -> Creation:
         """Ready is what the API says is ready."""
-        body = {"name": f"c-{uuid.uuid4().hex[:12]}", "template": "spark", "site": SITE, "groups": GROUPS}
         began = time.perf_counter()
-        cluster = await self.server.call("POST", f"{TENANT}/clusters", body)
-        answered = time.perf_counter() - began
-        operation = cluster["operation"]
-        while operation["state"] in {"pending", "running"}:
-            operation = await self.server.call("GET", f"{TENANT}/operations/{operation['id']}?wait=30")
-        ready = time.perf_counter() - began
-        if operation["state"] != "succeeded":
-            raise RuntimeError(f"{operation}")
-        sight = await self.pods.ready(cluster["id"])
+        made = await create(self.server, GROUPS)
+        sight = await self.pods.ready(made.id)
         accepted, seen = sight.accepted_at - began, sight.ready_at - began
-        steps = {step["name"]: seconds_of(step) for step in operation["steps"]}
+        isolated = next(seconds_of(step) for step in made.operation["steps"] if step["name"] == "isolated")
         parts = {
-            "answer": answered,
-            "isolated": steps["isolated"],
-            "accepted": accepted - answered - steps["isolated"],
+            "answer": made.answered,
+            "isolated": isolated,
+            "accepted": accepted - made.answered - isolated,
             "pods_ready": seen - accepted,
-            "told": ready - seen,
+            "told": made.ready - seen,
         }
-        return Creation(accepted, ready, parts)
+        return Creation(accepted, made.ready, parts)
 
 
 @dataclass
@@ -106,8 +97,7 @@ def measured(*, fast: bool) -> dict[str, Any]:
 async def _measured(
     running: Running, kube: Devkube, told: dict[str, Any], pattern: Pattern
 ) -> dict[str, Any]:
-    bearer = {"Authorization": f"Bearer {running.token}"}
-    api, theirs = Server(HOST, running.port, headers=bearer), api_server(kube)
+    api, theirs = api_of(running), api_server(kube)
     async with (
         watching(theirs, pattern.namespace, STRANGER, PODS) as bare_pods,
         watching(theirs, pattern.namespace, told["installation"], PODS) as our_pods,
@@ -160,22 +150,11 @@ async def _alone(floor: Floor, ours: Slipway) -> tuple[list[Creation], list[Crea
 async def _at_once(floor: Floor, ours: Slipway, spent: "_Spent") -> tuple[Rush, Rush]:
     bare, slipway = Rush(), Rush()
     for _ in range(TURNS):
-        for rush, create in ((bare, floor.create), (slipway, ours.create)):
+        for rush, make in ((bare, floor.create), (slipway, ours.create)):
             with spent.counted(rush):
-                await _in_flight(create, EACH_TURN)
+                await in_flight(make, EACH_TURN)
             rush.clusters += EACH_TURN
     return bare, slipway
-
-
-async def _in_flight(create: Create, count: int) -> None:
-    """So many in all; whoever is done begins the next one."""
-    left = iter(range(count))
-
-    async def client() -> None:
-        for _ in left:
-            await create()
-
-    await asyncio.gather(*(client() for _ in range(IN_FLIGHT)))
 
 
 class _Spent:

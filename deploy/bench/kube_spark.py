@@ -27,9 +27,10 @@ GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 2, "cpu": "500m"}}
 WITH_NOTEBOOK = GROUPS | {"notebook": {"cpu": "250m"}}
 ROWS = 1_000_000
 CELL_SECONDS = 120
-# A new kernel each time: whose session is there already is not who has just launched.
+# After the definition of `Kernel`. It is a new one, whose session nobody has started.
 CELL = f"""
 import os
+from pathlib import Path
 address, port = os.environ["SLIPWAY_NOTEBOOK_ADDRESS"], os.environ["SLIPWAY_NOTEBOOK_PORT"]
 token = Path(os.environ["SLIPWAY_NOTEBOOK_TOKEN_FILE"]).read_text().strip()
 kernel = Kernel(f"http://{{address}}:{{port}}/lab?token={{token}}")

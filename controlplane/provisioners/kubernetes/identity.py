@@ -18,7 +18,8 @@ OLDEST_NAMESPACE = "kube-system"
 # Stands for our claim on the whole site.
 CLAIM = f"{names.PREFIX}site"
 # The accounts whose answers say that something is gone, and those that make things. Others work on what these made,
-# and the processes that hold them may hold no other.
+# and the processes that hold them may hold no other. What `observe` lists comes after answers of both, and lets
+# clusters rest, but ends nothing without a look by one of these.
 VOUCHED = ("provision", "namespaces")
 
 

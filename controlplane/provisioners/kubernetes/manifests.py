@@ -1,7 +1,4 @@
-"""The objects of one cluster as the API takes them, but for its pods. Pure: the same call gives the same body.
-
-Bodies hold what the API server would fill in where that is cheap to say, so that they can be compared with live ones.
-"""
+"""The objects of one cluster as the API takes them, but for its pods. Pure: the same call gives the same body."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
