@@ -7,10 +7,10 @@ from controlplane.clusters.secrets import run_secret
 from controlplane.provisioners.base import Desired, DesiredNode, NodeRef, NodeState
 from controlplane.reconciler import logs
 from controlplane.reconciler.observations import EVENTS
-from controlplane.reconciler.rows import database_now
+from controlplane.reconciler.rows import database_now, rows
 from controlplane.reconciler.scope import Learned, Scope
 from controlplane.reconciler.view import Act, Place, Step
-from tenants.quota import limit_rows
+from tenants.models import Limit
 
 
 def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
@@ -23,7 +23,7 @@ def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
         case Act.LOAD:
             return replace(learned, loads=site.load(cluster, _refs(step)))
         case Act.ENSURE:
-            [limit] = limit_rows(tenant_id=cluster.tenant_id, user_id=None)
+            [limit] = rows(Limit, "tenant_id = %s AND user_id IS NULL", cluster.tenant_id)
             site.ensure_tenant(cluster.tenant_id, cluster.tenant, limit.limits)
         case Act.APPLY:
             logs.keep(scope, [place for place in step.places if place.ending])

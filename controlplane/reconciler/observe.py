@@ -2,12 +2,14 @@
 
 import queue
 import threading
+import time
+from collections.abc import Iterator
 
 import structlog
 from django.db import close_old_connections, connection
 
 from controlplane.clusters.models import Site
-from controlplane.provisioners.base import ObservedNode, Provisioner
+from controlplane.provisioners.base import NodeState, ObservedNode, Provisioner
 from controlplane.reconciler.observations import notice
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
@@ -15,6 +17,9 @@ from controlplane.work.wake import wake
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
+# Of pods that start there is news every few milliseconds, and of nobody's interest until they have.
+STARTING = frozenset({NodeState.WAITING, NodeState.STARTING})
+GATHER_SECONDS = 0.1
 MOST_WAITING = 1000
 
 
@@ -104,10 +109,20 @@ class _Writer:
 
     def _write(self) -> bool:
         """What there is, once there is something; whether there will be more."""
-        batch = [self._box.get()]
-        while batch[-1] is not None and not self._box.empty():
-            batch.append(self._box.get())
+        batch = list(self._gathered())
         sights = [sight for sight in batch if sight is not None]
         if sights:
             notice(*sights)
         return batch[-1] is not None
+
+    def _gathered(self) -> Iterator[ObservedNode | None]:
+        """At least one. Nodes that are only starting wait a little for what comes next; all else waits for nothing."""
+        until = time.monotonic() + GATHER_SECONDS
+        yield (sight := self._box.get())
+        while sight is not None:
+            if sight.state not in STARTING:
+                until = 0.0
+            try:
+                yield (sight := self._box.get(timeout=max(0.0, until - time.monotonic())))
+            except queue.Empty:
+                return

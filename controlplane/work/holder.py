@@ -15,7 +15,7 @@ _GIVE_BACK = "UPDATE work_work SET lease_until = NULL, holder = '' WHERE holder 
 
 def holder() -> str:
     """This process, as no other one was or will be called: machine and boot, namespace, id, birth in clock ticks."""
-    return f"{_place()}{_process(os.getpid())}"
+    return _holder(os.getpid())
 
 
 def give_back() -> int:
@@ -34,6 +34,11 @@ def give_back() -> int:
             cursor.execute(_GIVE_BACK, [dead])
             return int(cursor.rowcount)
     return 0
+
+
+@cache
+def _holder(pid: int) -> str:
+    return f"{_place()}{_process(pid)}"
 
 
 @cache
