@@ -1,8 +1,9 @@
 """What is read of clusters: for lists, pages and plans. No query per row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -10,9 +11,10 @@ from django.db.models import Prefetch, QuerySet
 
 from controlplane.clusters.access import clusters_of
 from controlplane.clusters.listing import ListedCluster
-from controlplane.clusters.models import Cluster, Event, Node, Observation, Operation
+from controlplane.clusters.models import Cluster, Event, Node, Observation, Operation, Step
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Verb
+from controlplane.clusters.rows import parted, selected
 from tenants.access import Access
 
 # How many of the last operations the usual seconds are taken from.
@@ -81,6 +83,32 @@ def observations_of(clusters: Iterable[Cluster]) -> dict[UUID, dict[str, Observa
         if (seen.cluster_id, seen.run, seen.name, seen.birth) in births:
             found.setdefault(seen.cluster_id, {})[seen.name] = seen
     return found
+
+
+class KnownOperation(NamedTuple):
+    row: Operation
+    cluster: str
+    steps: Sequence[Step]
+
+
+def operation_of(access: Access, ident: UUID) -> KnownOperation | None:
+    """In one statement: whoever waits for an operation asks at least twice."""
+    with connection.cursor() as cursor:
+        cursor.execute(_one_operation(), [ident, access.tenant.id])
+        found = [parted(row, Operation, Step) for row in cursor.fetchall()]
+    if not found:
+        return None
+    operation, _, cluster = found[0]
+    return KnownOperation(operation, cluster, [step for _, step, _ in found])
+
+
+@cache
+def _one_operation() -> str:
+    return (
+        f"SELECT {selected(('o', Operation), ('s', Step))}, c.name FROM clusters_operation o"  # noqa: S608
+        " JOIN clusters_cluster c ON c.id = o.cluster_id JOIN clusters_step s ON s.operation_id = o.id"
+        " WHERE o.id = %s AND c.tenant_id = %s ORDER BY s.position"
+    )
 
 
 def operations_of(access: Access, cluster: Cluster | None = None) -> QuerySet[Operation]:

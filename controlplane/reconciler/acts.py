@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from controlplane.clusters.models import Event
+from controlplane.clusters.rows import rows
 from controlplane.clusters.secrets import run_secret
 from controlplane.provisioners.base import Desired, DesiredNode, NodeRef, NodeState
 from controlplane.reconciler import logs
 from controlplane.reconciler.observations import EVENTS
-from controlplane.reconciler.rows import database_now, rows
+from controlplane.reconciler.rows import database_now
 from controlplane.reconciler.scope import Learned, Scope
 from controlplane.reconciler.view import Act, Place, Step
 from tenants.models import Limit

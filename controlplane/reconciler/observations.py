@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from controlplane.clusters.models import Observation
+from controlplane.clusters.rows import rows
 from controlplane.provisioners.base import DrainReport, NodeState, Observed, ObservedNode, Outcome
-from controlplane.reconciler.rows import rows
 from controlplane.work.announce import announce
 from controlplane.work.models import Kind
 from controlplane.work.wake import waking

@@ -11,6 +11,7 @@ from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import operation_begin, operation_end, operation_run
 from controlplane.clusters.phases import GOAL_OF, MOVES, Phase, Verb
+from controlplane.clusters.rows import rows
 from controlplane.metrics import instruments
 from controlplane.reconciler import reports
 from controlplane.reconciler.observations import forget_cluster
@@ -20,7 +21,6 @@ from controlplane.reconciler.rows import (
     event_write,
     nodes_write,
     parts_write,
-    rows,
 )
 from controlplane.reconciler.scope import Scope
 from controlplane.reconciler.steps import progress

@@ -1,20 +1,18 @@
-"""What a pass reads and writes, spelled out: to make a statement by the ORM takes longer than to answer it."""
+"""What a pass reads and writes of its cluster, spelled out."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import JSONField, Model
 
 from controlplane.clusters.models import Cluster, Node, Site
 from controlplane.clusters.models import Step as StepRow
+from controlplane.clusters.rows import parted, selected
 from tenants.models import Tenant
-
-M = TypeVar("M", bound=Model)
 
 # Everything about a node that the reconciler changes, with its type.
 NODE_FIELDS: Mapping[str, str] = {
@@ -39,14 +37,6 @@ INSERT INTO clusters_event (cluster_id, at, kind, node, message) VALUES (%s, clo
 """
 
 
-def rows(model: type[M], condition: str, *values: Any) -> list[M]:
-    """As the ORM would give them. condition: what follows WHERE, in this code's own words."""
-    columns = ", ".join(f'"{column}"' for column in _columns(model))
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {columns} FROM {model._meta.db_table} WHERE {condition}", values)  # noqa: S608
-        return [_instance(model, row) for row in cursor.fetchall()]
-
-
 def cluster_read(cluster_id: UUID) -> Cluster | None:
     """With its tenant and its site, whether that was removed or not."""
     with connection.cursor() as cursor:
@@ -54,40 +44,18 @@ def cluster_read(cluster_id: UUID) -> Cluster | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    first, second = len(_columns(Cluster)), len(_columns(Cluster)) + len(_columns(Tenant))
-    cluster = _instance(Cluster, row[:first])
-    cluster.tenant = _instance(Tenant, row[first:second])
-    cluster.site = _instance(Site, row[second:])
-    return cluster
+    cluster, tenant, site = parted(row, Cluster, Tenant, Site)
+    cluster.tenant, cluster.site = tenant, site
+    return cast(Cluster, cluster)
 
 
 @cache
 def _cluster_select() -> str:
-    parts = (("c", Cluster), ("t", Tenant), ("s", Site))
-    columns = ", ".join(f'{at}."{column}"' for at, model in parts for column in _columns(model))
     return (
-        f"SELECT {columns} FROM clusters_cluster c"  # noqa: S608
+        f"SELECT {selected(('c', Cluster), ('t', Tenant), ('s', Site))} FROM clusters_cluster c"  # noqa: S608
         f" JOIN {Tenant._meta.db_table} t ON t.id = c.tenant_id JOIN {Site._meta.db_table} s ON s.id = c.site_id"
         " WHERE c.id = %s"
     )
-
-
-@cache
-def _columns(model: type[Model]) -> tuple[str, ...]:
-    return tuple(str(field.column) for field in model._meta.concrete_fields)
-
-
-@cache
-def _documents(model: type[Model]) -> tuple[int, ...]:
-    """The places of columns that come as JSON."""
-    return tuple(at for at, field in enumerate(model._meta.concrete_fields) if isinstance(field, JSONField))
-
-
-def _instance(model: type[M], row: Sequence[Any]) -> M:
-    values = list(row)
-    for at in _documents(model):
-        values[at] = None if values[at] is None else json.loads(values[at])
-    return model.from_db(connection.alias, [field.attname for field in model._meta.concrete_fields], values)
 
 
 def cluster_write(cluster: Cluster, columns: Mapping[str, Any]) -> bool:

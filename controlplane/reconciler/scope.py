@@ -11,10 +11,11 @@ from controlplane.clusters.models import Cluster, Node, Operation
 from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Goal, Phase
+from controlplane.clusters.rows import rows
 from controlplane.provisioners.base import ClusterRef, Load, Observed, ObservedNode, Provisioner
 from controlplane.reconciler.observations import sights_of
 from controlplane.reconciler.provisioning import provisioner_of
-from controlplane.reconciler.rows import cluster_read, rows
+from controlplane.reconciler.rows import cluster_read
 from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGroup
 from templates.schema import Launch
 from templates.stored import launch_from_json

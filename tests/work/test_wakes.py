@@ -39,8 +39,9 @@ class OneRow(RuleBasedStateMachine):
         table.clear()
         self.key = new_id()
         self.exists = False
-        # News that no pass has begun after.
-        self.unseen = False
+        # News that no pass has begun after; and any wake since the last claim, also of what is far from due, and also
+        # when that claim's lease has run out.
+        self.unseen = self.woken = False
         self.due = False
         self.fence = 0
         self.leased = False
@@ -48,13 +49,13 @@ class OneRow(RuleBasedStateMachine):
     @rule()
     def wake(self) -> None:
         wake(Kind.CLUSTER, self.key)
-        self.exists = self.unseen = self.due = True
+        self.exists = self.unseen = self.woken = self.due = True
 
     @rule()
     def wake_later(self) -> None:
         wake(Kind.CLUSTER, self.key, after=FAR)
         self.unseen |= self.leased
-        self.exists = True
+        self.exists = self.woken = True
 
     @rule(target=passes)
     def claim(self) -> object:
@@ -62,7 +63,7 @@ class OneRow(RuleBasedStateMachine):
         assert (found is not None) == (self.due and not self.leased)
         if found is None:
             return multiple()
-        self.fence, self.leased, self.unseen = self.fence + 1, True, False
+        self.fence, self.leased, self.unseen, self.woken = self.fence + 1, True, False, False
         assert found.fence == self.fence
         return found
 
@@ -75,7 +76,7 @@ class OneRow(RuleBasedStateMachine):
     def release(self, found: Claimed, next_in: float | None, failed: bool) -> None:
         release(found, next_in=next_in, failed=failed)
         if found.fence == self.fence:
-            self.leased, self.due = False, self.unseen or next_in == 0
+            self.leased, self.due = False, self.woken or next_in == 0
 
     @rule(found=consumes(passes))
     def crash(self, found: Claimed) -> None:

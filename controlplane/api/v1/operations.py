@@ -14,6 +14,7 @@ from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.models import Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Verb
+from controlplane.clusters.selectors import KnownOperation
 from controlplane.clusters.services import operation_cancel
 from tenants.access import Access, allow
 from tenants.errors import NotFound
@@ -62,19 +63,20 @@ class OperationOut(Out):
     )
 
 
-def operation_json(found: Operation) -> dict[str, Any]:
+def operation_json(found: KnownOperation) -> dict[str, Any]:
+    row = found.row
     return {
-        "id": str(found.pk),
-        "kind": found.kind,
-        "state": found.state,
-        "cluster": found.cluster.name,
-        "cluster_id": str(found.cluster_id),
-        "actor": found.actor,
-        "generation": found.generation,
-        "created_at": rfc3339(found.created_at),
-        "ended_at": rfc3339(found.ended_at),
-        "deadline": rfc3339(found.deadline),
-        "error": reason_of(found.reason, found.message),
+        "id": str(row.pk),
+        "kind": row.kind,
+        "state": row.state,
+        "cluster": found.cluster,
+        "cluster_id": str(row.cluster_id),
+        "actor": row.actor,
+        "generation": row.generation,
+        "created_at": rfc3339(row.created_at),
+        "ended_at": rfc3339(row.ended_at),
+        "deadline": rfc3339(row.deadline),
+        "error": reason_of(row.reason, row.message),
         "steps": [
             {
                 "name": step.name,
@@ -82,18 +84,18 @@ def operation_json(found: Operation) -> dict[str, Any]:
                 "ended_at": rfc3339(step.ended_at),
                 "message": step.message,
             }
-            for step in found.steps.all()
+            for step in found.steps
         ],
-        "report": found.report,
+        "report": row.report,
     }
 
 
 def _all(rows: list[Operation]) -> list[dict[str, Any]]:
-    return [operation_json(row) for row in rows]
+    return [operation_json(KnownOperation(row, row.cluster.name, list(row.steps.all()))) for row in rows]
 
 
-def _one(access: Access, ident: str) -> Operation:
-    found = selectors.operations_of(access).filter(pk=id_of(ident)).first()
+def _one(access: Access, ident: str) -> KnownOperation:
+    found = selectors.operation_of(access, id_of(ident))
     if found is None:
         raise NotFound
     return found
@@ -123,7 +125,7 @@ class OneOperation(Endpoint):
 
 def _may_cancel(call: Call, path: Path) -> None:
     access = call.enter(path["tenant"])
-    operate(access, cluster_for(access, _one(access, path["operation"]).cluster_id))
+    operate(access, cluster_for(access, _one(access, path["operation"]).row.cluster_id))
 
 
 class OperationCancel(Endpoint):
