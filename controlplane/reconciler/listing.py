@@ -57,13 +57,8 @@ def compare(site: Site, provisioner: Provisioner) -> int:
     if trouble:
         raise trouble
     with connection.cursor() as cursor:
-        about: dict[str, Any] = {
-            "at": at,
-            "site": site.id,
-            "quiet": str(QUIET),
-            "transient": sorted(TRANSIENT),
-        }
-        cursor.execute(_LOOKED_AT, about)
+        waiting: dict[str, Any] = {"quiet": str(QUIET), "transient": sorted(TRANSIENT)}
+        cursor.execute(_LOOKED_AT, {"at": at, "site": site.id, **waiting})
     log.debug("site_listed", site=site.name, clusters=len(found), news=news)
     return news
 
@@ -122,18 +117,16 @@ def _doubted(known: Mapping[UUID, Cluster], seen: Mapping[UUID, Observed]) -> se
     return {
         cluster
         for cluster, observed in seen.items()
-        if (known[cluster].phase == Phase.DELETED and observed.exists)
-        or (
-            known[cluster].phase == Phase.READY
-            and _strays(known[cluster], observed, nodes.get(cluster, set()))
-        )
+        if _is_odd(known[cluster], observed, nodes.get(cluster, set()))
     }
 
 
-def _strays(cluster: Cluster, observed: Observed, nodes: Collection[str]) -> bool:
-    """Whether it has a volume without a node. Its launch is read only for one that has something odd."""
-    odd = observed.volumes.difference(nodes)
-    return bool(odd) and bool(unmeant(odd, _groups(cluster), nodes))
+def _is_odd(cluster: Cluster, observed: Observed, nodes: Collection[str]) -> bool:
+    """Its launch is read only where a volume has no node."""
+    if cluster.phase == Phase.DELETED:
+        return observed.exists
+    left = observed.volumes.difference(nodes)
+    return bool(cluster.phase == Phase.READY and left and unmeant(left, _groups(cluster), nodes))
 
 
 def _groups(cluster: Cluster) -> list[str]:
