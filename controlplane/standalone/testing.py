@@ -6,16 +6,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from controlplane.standalone.environment import ROOT, python
 from controlplane.standalone.errors import ExpectedError
 
-# The tests of these tiers go one by one; all others share the cores.
-SERIAL_TIERS = ("local", "browser", "kube")
-# Beside each other, for they wait more than they compute; the longest first. A test belongs to one of them.
-SERIAL_RUNS = ("kube", "(local or browser) and not kube")
 WORKERS = 2
+# A test belongs to one of these. Those of the first share the cores, those of the others go one by one.
+PARALLEL, PODS, PROCESSES = "not (local or browser or kube)", "kube", "(local or browser) and not kube"
 NOTHING_COLLECTED = 5
 # Options by which somebody chooses what runs and how: then it runs once, as chosen.
 CHOICES = ("-m", "-n", "-p", "--co", "--collect-only", "--fixtures", "--markers", "--version", "-h", "--help")
@@ -36,19 +34,24 @@ CHECKS = {
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Run pytest with these arguments, the parallel tiers first. Returns its exit code."""
+    """Run pytest with these arguments. Returns its exit code.
+
+    The tests on pods wait more than they compute, and take the longest: they run beside all others, and what they
+    print follows at the end.
+    """
     if wants_browser(arguments):
         provide_browser()
     if wants_kubernetes(arguments):
         provide_kubernetes()
     if any(argument.startswith(CHOICES) for argument in arguments):
         return _pytest(arguments)
-    parallel = _pytest(["-n", str(WORKERS), "-m", f"not ({' or '.join(SERIAL_TIERS)})", *arguments])
-    serial = [["-m", marks, *arguments] for marks in SERIAL_RUNS]
+    parallel = ["-n", str(WORKERS), "-m", PARALLEL, *arguments]
     if any(argument.startswith("--cov") for argument in arguments):
         # They write one file.
-        return worse(parallel, *(_pytest(["--cov-append", *run]) for run in serial))
-    return worse(parallel, *_beside(*serial))
+        appended = (["--cov-append", "-m", marks, *arguments] for marks in (PROCESSES, PODS))
+        return worse(_pytest(parallel), *map(_pytest, appended))
+    with _in_background(["-m", PODS, *arguments]) as pods:
+        return worse(_pytest(parallel), _pytest(["-m", PROCESSES, *arguments]), pods())
 
 
 def run_checks() -> int:
@@ -64,13 +67,6 @@ def run_checks() -> int:
 
 def _pytest(arguments: Sequence[str]) -> int:
     return subprocess.run(python("-m", "pytest", *arguments), cwd=ROOT, check=False).returncode
-
-
-def _beside(shown: Sequence[str], *others: Sequence[str]) -> list[int]:
-    """Exit codes of runs at the same time; what the others print follows when the one that is shown is over."""
-    with ExitStack() as stack:
-        endings = [stack.enter_context(_in_background(arguments)) for arguments in others]
-        return [_pytest(shown), *(end() for end in endings)]
 
 
 @contextmanager
