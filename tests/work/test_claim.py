@@ -14,6 +14,7 @@ from controlplane.work.claim import (
     LostLease,
     claim,
     claim_or_wait,
+    prolong,
     release,
     require,
 )
@@ -53,6 +54,24 @@ def test_a_row_that_another_transaction_holds_is_passed_over() -> None:
         taken: list[UUID] = []
         on_own_connection(lambda: taken.extend(claimed_keys())).join(10)
     assert taken == [second]
+
+
+def test_a_lease_on_one_long_call_is_kept_for_as_long_as_that_takes() -> None:
+    key = woken()
+    prolong(a_claim(), 10 * LEASE_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM lease_until - clock_timestamp()) FROM work_work WHERE key = %s", [key]
+        )
+        assert cursor.fetchone()[0] > 9 * LEASE_SECONDS
+
+
+def test_a_lease_that_is_lost_is_not_kept() -> None:
+    woken()
+    found = a_claim()
+    expire_leases()
+    with pytest.raises(LostLease):
+        prolong(found, 60)
 
 
 def test_what_is_leased_or_not_due_is_not_claimed() -> None:
