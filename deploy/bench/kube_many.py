@@ -67,6 +67,8 @@ async def _made(running: Running, kube: Devkube, pattern: Pattern) -> tuple[list
         floor = Floor(theirs, pattern, pods)
         bare = [await _block(floor.create)]
         rates = [await _block(partial(create, server, GROUPS)) for _ in range(CLUSTERS // BLOCK)]
+        # What was idle meanwhile the API server has closed.
+        theirs.close()
         bare.append(await _block(floor.create))
     server.close()
     theirs.close()
