@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from controlplane.clusters.models import Cluster, Observation
@@ -15,7 +16,8 @@ from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import listing
 from controlplane.reconciler.listing import compare
 from controlplane.reconciler.observations import replace_all
-from controlplane.work.models import Work
+from controlplane.work.models import Kind, Work
+from controlplane.work.wake import wake
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
@@ -118,6 +120,20 @@ def test_a_listing_that_began_before_a_look_is_not_believed(
     monkeypatch.setattr(listing, "database_now", lambda: reload(cluster.id).looked_at)
     site(cluster)._clusters[cluster.id].volumes.add("hand-7")
     assert listed(cluster) == 0
+
+
+def test_a_look_from_before_a_doubt_does_not_settle_it(world: World) -> None:
+    cluster, first = rested(world), [True]
+
+    def doubt(name: str) -> None:
+        if name == "look" and first:
+            first.clear()
+            Cluster.objects.filter(id=cluster.id).update(looked_at=None, revision=F("revision") + 1)
+
+    site(cluster).after_call = doubt
+    Cluster.objects.filter(id=cluster.id).update(looked_at=None, revision=F("revision") + 1)
+    wake(Kind.CLUSTER, cluster.id)
+    assert looks(settle(cluster)) == 2
 
 
 def test_who_waits_for_long_need_not_look_if_he_is_listed(world: World) -> None:

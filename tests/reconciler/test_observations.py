@@ -17,6 +17,7 @@ from controlplane.work.models import Work
 from tenants.ids import new_id
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle
+from tests.work.table import eventually
 
 
 @pytest.fixture
@@ -79,6 +80,20 @@ def test_the_last_node_to_be_ready_is_not_waited_for(cluster: Cluster) -> None:
     assert 0 < due_in(cluster) <= COALESCE_SECONDS
     notice(sight(cluster, first, 2))
     assert due_in(cluster) <= 0
+
+
+def test_what_only_starts_is_written_with_what_comes_next(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(observe, "GATHER_SECONDS", 30.0)
+    monkeypatch.setattr(observe, "notice", lambda *sights: written.append(len(sights)))
+    with observe._Writer("fake") as writer:
+        writer.put(sight(cluster, "hand-0", 1, NodeState.STARTING))
+        assert eventually(writer._box.empty)
+        writer.put(sight(cluster, "hand-1", 1, NodeState.WAITING))
+        writer.put(sight(cluster, "hand-0", 2))
+    assert written == [3]
 
 
 def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
