@@ -22,6 +22,9 @@ KEPT_BYTES = 1024 * 1024
 KEPT_FOR = timedelta(days=7)
 KEPT_BIRTHS = 20
 EVENTS_KEPT_FOR = timedelta(days=90)
+# A log can be 1 MiB, an event is a line.
+LOGS_PURGED_AT_ONCE = 200
+EVENTS_PURGED_AT_ONCE = 5000
 # All logs of one act are read at once and within this time: an act that is late may be told to another worker too.
 KEEP_SECONDS = 4.0
 READERS = 8
@@ -124,8 +127,13 @@ def _followed(cluster: Cluster, node: Node) -> Iterator[bytes]:
         yield _unreadable(error)
 
 
-def purge() -> int:
-    """Drop the logs and events that were kept long enough; how many."""
+def purge() -> bool:
+    """Drop logs and events that were kept long enough, a bounded number. Returns whether more are left."""
     now = timezone.now()
-    logs = NodeLog.objects.filter(kept_at__lt=now - KEPT_FOR).delete()[0]
-    return logs + Event.objects.filter(at__lt=now - EVENTS_KEPT_FOR).delete()[0]
+    old_logs = NodeLog.objects.filter(kept_at__lt=now - KEPT_FOR).order_by("kept_at").values("pk")
+    logs = NodeLog.objects.filter(pk__in=old_logs[:LOGS_PURGED_AT_ONCE]).delete()[0]
+    # Ids grow with time, so that the oldest events are found without an index on their times.
+    oldest = Event.objects.order_by("pk").values_list("pk", "at")[:EVENTS_PURGED_AT_ONCE]
+    old_events = [pk for pk, at in oldest if at < now - EVENTS_KEPT_FOR]
+    Event.objects.filter(pk__in=old_events).delete()
+    return logs == LOGS_PURGED_AT_ONCE or len(old_events) == EVENTS_PURGED_AT_ONCE

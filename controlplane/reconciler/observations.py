@@ -18,6 +18,9 @@ from controlplane.work.wake import waking
 
 # News of one cluster comes in bursts; the first of them waits this long for the rest.
 COALESCE_SECONDS = 0.03
+# Nodes that only start give a pass nothing to do but to show progress: a node that is ready sooner saves that pass.
+STARTING_SECONDS = 1.0
+STARTING = frozenset({NodeState.WAITING, NodeState.STARTING})
 MESSAGE_LENGTH = 2000
 
 # Whoever holds a row is writing what is newer.
@@ -56,17 +59,17 @@ WITH told AS (
            exit_code = excluded.exit_code, stages = excluded.stages, drain = excluded.drain,
            seen_at = excluded.seen_at
      WHERE o.version < excluded.version
-    RETURNING o.cluster_id, o.run, o.name, o.birth
+    RETURNING o.cluster_id, o.run, o.name, o.birth, o.state, o.reason
 ), events AS (
     INSERT INTO clusters_event (cluster_id, at, kind, node, message)
     SELECT cluster_id, clock_timestamp(), v.kind, name, left(v.message, 1000)
       FROM told v JOIN seen USING (cluster_id, run, name, birth) WHERE v.kind <> ''
 )
-SELECT DISTINCT cluster_id FROM seen
+SELECT cluster_id, bool_and(state = ANY(%s) AND reason = '') FROM seen GROUP BY cluster_id
 """
 # Once the last node is ready there is nothing more to wait for.
 _WAKE = waking("""
-SELECT %s, c.id, c.tenant_id, clock_timestamp() + CASE WHEN EXISTS (
+SELECT %s, c.id, c.tenant_id, clock_timestamp() + CASE WHEN c.id = ANY(%s::uuid[]) THEN %s WHEN EXISTS (
            SELECT FROM clusters_node n LEFT JOIN clusters_observation o
                ON (o.cluster_id, o.run, o.name, o.birth) = (n.cluster_id, n.run, n.name, n.birth)
             WHERE n.cluster_id = c.id AND o.state IS DISTINCT FROM 'ready'
@@ -102,10 +105,18 @@ def notice(*sights: ObservedNode) -> int:
     told: set[UUID] = set()
     for batch in _batches(sights):
         with transaction.atomic():
-            news = sorted(_see(batch))
+            news = _see(batch)
             if news:
+                starting = [cluster for cluster, only_starting in news.items() if only_starting]
                 with connection.cursor() as cursor:
-                    cursor.execute(_WAKE, [Kind.CLUSTER, COALESCE_SECONDS, news])
+                    asked: list[Any] = [
+                        Kind.CLUSTER,
+                        starting,
+                        STARTING_SECONDS,
+                        COALESCE_SECONDS,
+                        list(news),
+                    ]
+                    cursor.execute(_WAKE, asked)
                 announce()
             told.update(news)
     return len(told)
@@ -117,7 +128,7 @@ def replace_all(seen: Mapping[UUID, Observed], *, before: datetime | None = None
     before: when the answers were asked for, if others may have taken in news meanwhile.
     """
     nodes = [node for cluster in sorted(seen) for node in seen[cluster].nodes]
-    news = _see(nodes)
+    news = set(_see(nodes))
     with connection.cursor() as cursor:
         named = _columns(nodes, ("cluster_id", "run", "name", "birth"))
         cursor.execute(_DROP_UNNAMED, [list(seen), before, *named])
@@ -132,13 +143,16 @@ EVENTS = {
 }
 
 
-def _see(batch: Sequence[ObservedNode]) -> set[UUID]:
-    """The clusters that they were news of. batch: each birth once."""
+def _see(batch: Sequence[ObservedNode]) -> dict[UUID, bool]:
+    """Store the observations. Returns the clusters that they were news of, each with whether its nodes only start.
+
+    batch: each birth once.
+    """
     if not batch:
-        return set()
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute(_SEE, _arrays(batch))
-        return {cluster_id for (cluster_id,) in cursor.fetchall()}
+        cursor.execute(_SEE, [*_arrays(batch), list(STARTING)])
+        return dict(cursor.fetchall())
 
 
 def _batches(sights: Iterable[ObservedNode]) -> Iterator[list[ObservedNode]]:

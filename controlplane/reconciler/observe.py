@@ -9,8 +9,8 @@ import structlog
 from django.db import close_old_connections, connection
 
 from controlplane.clusters.models import Site
-from controlplane.provisioners.base import NodeState, ObservedNode, Provisioner
-from controlplane.reconciler.observations import notice
+from controlplane.provisioners.base import ObservedNode, Provisioner
+from controlplane.reconciler.observations import STARTING, notice
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 
@@ -18,7 +18,6 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
 # Of pods that start there is news every few milliseconds, and of nobody's interest until they have.
-STARTING = frozenset({NodeState.WAITING, NodeState.STARTING})
 GATHER_SECONDS = 0.1
 MOST_WAITING = 1000
 

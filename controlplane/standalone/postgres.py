@@ -25,7 +25,7 @@ LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
 # Written into postgresql.conf once, for a small machine; whoever runs it may change them there.
 TUNING = {
     "shared_buffers": "64MB",
-    "max_connections": "100",
+    "max_connections": "200",
     "max_wal_size": "256MB",
     "checkpoint_timeout": "15min",
     # Each of these is a process, or memory of one, that an installation of this size has no use for.

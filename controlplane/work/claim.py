@@ -1,6 +1,7 @@
 """Leases on due work: taken with SKIP LOCKED by the database's clock, fairly among tenants, fenced."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -11,28 +12,65 @@ LEASE_SECONDS = 30
 # A result is recorded only while this much of the lease is left, so that the commit falls inside it.
 MARGIN_SECONDS = 3
 
-_CLAIM = """
-WITH flight AS (
-    SELECT tenant_id, count(*) AS n FROM work_work WHERE lease_until > clock_timestamp() GROUP BY tenant_id
+# How many tenants, and how many rows of each, one claim considers: more than workers claim at the same moment.
+TENANTS, ROWS = 16, 8
+
+# The recursive query visits the index once a tenant, so that the cost follows the number of tenants, not of rows.
+# statement_timestamp() does not change within a statement: unlike clock_timestamp() it can be looked up in an index.
+# `next` repeats the conditions on the row, because PostgreSQL checks them again once it has the lock.
+CLAIM = """
+WITH RECURSIVE tenant(id) AS (
+    (SELECT tenant_id FROM work_work WHERE due_at IS NOT NULL AND tenant_id IS NOT NULL ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT w.tenant_id FROM work_work w
+             WHERE w.due_at IS NOT NULL AND w.tenant_id > t.id ORDER BY w.tenant_id LIMIT 1)
+      FROM tenant t WHERE t.id IS NOT NULL
+), flight AS (
+    SELECT tenant_id, count(*) AS n FROM work_work WHERE lease_until > statement_timestamp() GROUP BY tenant_id
+), first AS (
+    SELECT t.id, coalesce(f.n, 0) AS n
+      FROM tenant t LEFT JOIN flight f ON f.tenant_id = t.id, LATERAL (
+            SELECT due_at FROM work_work
+             WHERE tenant_id = t.id AND due_at <= statement_timestamp()
+               AND (lease_until IS NULL OR lease_until < statement_timestamp()) AND kind = ANY(%(kinds)s)
+             ORDER BY due_at LIMIT 1) w
+     WHERE t.id IS NOT NULL ORDER BY n, w.due_at LIMIT %(tenants)s
+), candidate AS (
+    SELECT w.id, f.n, w.due_at FROM first f, LATERAL (
+            SELECT id, due_at FROM work_work
+             WHERE tenant_id = f.id AND due_at <= statement_timestamp()
+               AND (lease_until IS NULL OR lease_until < statement_timestamp()) AND kind = ANY(%(kinds)s)
+             ORDER BY due_at LIMIT %(rows)s) w
+    UNION ALL
+    (SELECT id, 0, due_at FROM work_work
+             WHERE tenant_id IS NULL AND due_at <= statement_timestamp()
+               AND (lease_until IS NULL OR lease_until < statement_timestamp()) AND kind = ANY(%(kinds)s)
+             ORDER BY due_at LIMIT %(rows)s)
 ), next AS (
-    SELECT w.id FROM work_work w LEFT JOIN flight f ON f.tenant_id = w.tenant_id
-     WHERE w.due_at <= clock_timestamp() AND (w.lease_until IS NULL OR w.lease_until < clock_timestamp())
-       AND w.kind = ANY(%s)
-     ORDER BY coalesce(f.n, 0), w.due_at
+    SELECT w.id FROM candidate c JOIN work_work w ON w.id = c.id
+     WHERE w.due_at <= statement_timestamp() AND (w.lease_until IS NULL OR w.lease_until < statement_timestamp())
+     ORDER BY c.n, c.due_at
      LIMIT 1 FOR UPDATE OF w SKIP LOCKED
 ), claimed AS (
     UPDATE work_work w
-       SET lease_until = clock_timestamp() + %s * interval '1 second', holder = %s,
+       SET lease_until = clock_timestamp() + %(lease)s * interval '1 second', holder = %(holder)s,
            fence = w.fence + 1, attempts = w.attempts + 1
-      FROM next, (SELECT clock_timestamp() AS now) t WHERE w.id = next.id
-    RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts, extract(epoch FROM t.now - w.due_at)::float8
+      FROM next WHERE w.id = next.id
+    RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts,
+              extract(epoch FROM statement_timestamp() - w.due_at)::float8
 )
 SELECT * FROM claimed
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL,
-       extract(epoch FROM min(greatest(due_at, lease_until)) - clock_timestamp())::float8
-  FROM work_work WHERE due_at IS NOT NULL AND kind = ANY(%s)
-HAVING NOT EXISTS (SELECT FROM claimed)
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN EXISTS (
+           SELECT FROM work_work
+            WHERE due_at <= statement_timestamp() AND kind = ANY(%(kinds)s)
+              AND (lease_until IS NULL OR lease_until < statement_timestamp())
+       ) THEN 0 ELSE extract(epoch FROM least(
+           (SELECT min(due_at) FROM work_work WHERE due_at > statement_timestamp() AND kind = ANY(%(kinds)s)),
+           (SELECT min(lease_until) FROM work_work
+             WHERE lease_until > statement_timestamp() AND due_at IS NOT NULL AND kind = ANY(%(kinds)s))
+       ) - clock_timestamp())::float8 END
+ WHERE NOT EXISTS (SELECT FROM claimed)
 """
 
 # wake_seq tells whether somebody woke this row during the pass: then it is due at once, whatever the pass says.
@@ -85,11 +123,16 @@ def claim_or_wait(kinds: list[str], *, at_most: float) -> Claimed | float:
     0 = something is due, and locked.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [kinds, LEASE_SECONDS, holder(), kinds])
+        cursor.execute(CLAIM, claim_parameters(kinds))
         row = cursor.fetchone()
     if row[0] is not None:
         return Claimed(*row)
     return at_most if row[6] is None else min(at_most, max(0.0, row[6]))
+
+
+def claim_parameters(kinds: list[str]) -> dict[str, Any]:
+    """What the statement CLAIM is executed with."""
+    return {"kinds": kinds, "lease": LEASE_SECONDS, "holder": holder(), "tenants": TENANTS, "rows": ROWS}
 
 
 def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) -> None:

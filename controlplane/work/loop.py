@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 # Handles one claimed row; seconds until the next look, or None for rest. Raising means "later", with back-off.
 Handler = Callable[[Claimed], float | None]
 
+# Passes mostly wait for a site. With 4 an API server batched its quota updates less: 0.56 against 0.68 of the rate at
+# which it takes the same objects from a bare script.
+THREADS = 16
 SWEEP_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 60.0
 # Something may be due and yet not to be had: locked by a transaction that is about to commit.
@@ -36,13 +39,16 @@ class Later(Exception):  # noqa: N818
 
 
 class Loop:
-    """One per process. `run` blocks; `stop` and `nudge` may be called from any thread or signal handler."""
+    """One per process. `run` blocks; `stop` and `nudge` may be called from any thread or signal handler.
+
+    on_sweep: called before every look for due work; returns at once.
+    """
 
     def __init__(
         self,
         handlers: Mapping[str, Handler],
         *,
-        threads: int = 4,
+        threads: int = THREADS,
         on_sweep: Callable[[], None] = lambda: None,
     ) -> None:
         self._handlers, self._on_sweep = handlers, on_sweep
@@ -79,7 +85,7 @@ class Loop:
 
     def _serve(self) -> None:
         while not self._stopping:
-            self._sweep()
+            self._on_sweep()
             self._listen()
             self._give_back()
             self._heard()
@@ -89,19 +95,11 @@ class Loop:
                 self._sleep(connection.connection, wait)
 
     def _listen(self) -> None:
-        # Whatever a chore does to this thread's connection: a new one has to be told again.
+        # A connection that was made anew does not listen yet.
         if connection.connection is None or connection.connection is not self._listening:
             with connection.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")
             self._listening = connection.connection
-
-    def _sweep(self) -> None:
-        try:
-            self._on_sweep()
-        except (DatabaseError, InterfaceError):
-            raise
-        except Exception:  # what is due must not wait for a chore to be mended
-            log.exception("chore_failed")
 
     def _claim_all(self) -> float:
         """Claim as much as there are free threads for; how many seconds nothing more is to be done here."""

@@ -30,6 +30,11 @@ class Work(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="work_due", condition=models.Q(due_at__isnull=False)),
             models.Index(
+                fields=["tenant_id", "due_at"],
+                name="work_due_of_tenant",
+                condition=models.Q(due_at__isnull=False),
+            ),
+            models.Index(
                 fields=["lease_until"], name="work_leased", condition=models.Q(lease_until__isnull=False)
             ),
         ]

@@ -101,9 +101,22 @@ def test_after_a_day_the_key_is_a_new_one(world: World) -> None:
 
 def test_old_keys_are_purged_and_young_ones_kept(world: World) -> None:
     world.bob.post("clusters", ONE, **KEY)
-    assert idempotency.purge() == 0
+    idempotency.purge()
+    assert IdempotencyKey.objects.exists()
     IdempotencyKey.objects.update(created_at=F("created_at") - timedelta(hours=25))
-    assert idempotency.purge() == 1
+    idempotency.purge()
+    assert not IdempotencyKey.objects.exists()
+
+
+def test_a_purge_takes_a_bounded_number_and_tells_of_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_PURGED_AT_ONCE", 1)
+    for number in range(2):
+        world.bob.post("clusters", {**ONE, "name": f"c{number}"}, **{"Idempotency-Key": f"k{number}"})
+    IdempotencyKey.objects.update(created_at=F("created_at") - timedelta(hours=25))
+    assert idempotency.purge()
+    assert IdempotencyKey.objects.count() == 1
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel".encode().decode("latin-1")])

@@ -11,7 +11,7 @@ from controlplane.clusters.models import Cluster, Event, Observation
 from controlplane.provisioners.base import NodeState, ObservedNode
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import observe
-from controlplane.reconciler.observations import COALESCE_SECONDS, notice
+from controlplane.reconciler.observations import COALESCE_SECONDS, STARTING_SECONDS, notice
 from controlplane.reconciler.observe import Watch
 from controlplane.work.models import Work
 from tenants.ids import new_id
@@ -80,6 +80,19 @@ def test_the_last_node_to_be_ready_is_not_waited_for(cluster: Cluster) -> None:
     assert 0 < due_in(cluster) <= COALESCE_SECONDS
     notice(sight(cluster, first, 2))
     assert due_in(cluster) <= 0
+
+
+def test_nodes_that_only_start_wait_for_the_next_news(cluster: Cluster) -> None:
+    Work.objects.filter(key=cluster.id).update(due_at=None)
+    notice(sight(cluster, names(cluster)[0], 1, NodeState.STARTING))
+    assert COALESCE_SECONDS < due_in(cluster) <= STARTING_SECONDS
+
+
+def test_a_node_that_starts_and_says_why_it_is_late_is_looked_at_soon(cluster: Cluster) -> None:
+    Work.objects.filter(key=cluster.id).update(due_at=None)
+    late = replace(sight(cluster, names(cluster)[0], 1, NodeState.WAITING), reason="UNSCHEDULABLE")
+    notice(late)
+    assert due_in(cluster) <= COALESCE_SECONDS
 
 
 def test_what_only_starts_is_written_with_what_comes_next(

@@ -1,19 +1,23 @@
 """Leases: each row to one worker at a time, fairly, fenced, back when its worker is gone."""
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 
 from controlplane.work.claim import (
+    CLAIM,
     LEASE_SECONDS,
     MARGIN_SECONDS,
     Claimed,
     LostLease,
     claim,
     claim_or_wait,
+    claim_parameters,
     prolong,
     release,
     require,
@@ -213,3 +217,27 @@ def test_a_lease_is_looked_at_again_when_it_runs_out() -> None:
     woken()
     a_claim()
     assert claim_or_wait(KINDS, at_most=600) == pytest.approx(LEASE_SECONDS, abs=2)
+
+
+@pytest.mark.parametrize("tenants", [1, 300])
+def test_a_claim_reads_an_index_however_many_rows_wait(tenants: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO work_work (kind, key, tenant_id, due_at, fence, attempts, wake_seq)"
+            " SELECT 'cluster', gen_random_uuid(), md5((i %% %s)::text)::uuid,"
+            " clock_timestamp() - i * interval '1 ms', 0, 0, 1 FROM generate_series(1, 20000) i",
+            [tenants],
+        )
+        cursor.execute("VACUUM ANALYZE work_work")
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + CLAIM, claim_parameters(KINDS))
+        [[plan]] = cursor.fetchone()
+    scans = [
+        node for node in nodes_of(plan["Plan"]) if node["Actual Loops"] and "Seq Scan" in node["Node Type"]
+    ]
+    assert scans == []
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes_of(child)

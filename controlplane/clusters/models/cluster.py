@@ -82,7 +82,9 @@ class Cluster(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["tenant", "-id"], name="cluster_newest"),
+            models.Index(
+                fields=["tenant", "-id"], name="cluster_newest_kept", condition=~Q(phase=Phase.DELETED)
+            ),
             models.Index(fields=["tenant", "phase", "-id"], name="cluster_by_phase"),
             models.Index(fields=["owner", "-id"], name="cluster_by_owner"),
         ]

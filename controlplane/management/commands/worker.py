@@ -10,6 +10,7 @@ from prometheus_client import start_http_server
 from controlplane.api import idempotency
 from controlplane.metrics import peers
 from controlplane.reconciler.worker import Chore, Worker
+from controlplane.work.loop import THREADS
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +19,9 @@ class Command(BaseCommand):
     help = "Look after everything that is due: clusters, tenants, sites. Any number may run side by side."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--threads", type=int, default=4, help="how many things to look after at once")
+        parser.add_argument(
+            "--threads", type=int, default=THREADS, help="how many things to look after at once (%(default)s)"
+        )
         parser.add_argument("--no-observe", action="store_true", help="leave watching the sites to others")
         parser.add_argument(
             "--metrics-port", type=int, help="serve this process's metrics to Prometheus there"
