@@ -10,7 +10,7 @@ from django.conf import settings
 from tests.database import TestServer
 
 REQUIRED = os.environ.get("SLIPWAY_REQUIRE") == "all"
-MARKED_TIERS = ("local", "browser", "kube")
+MARKED_TIERS = ("local", "browser", "up", "kube")
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "django_db_setup"}
 _server = pytest.StashKey[TestServer]()
 

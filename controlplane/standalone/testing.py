@@ -13,7 +13,8 @@ from controlplane.standalone.errors import ExpectedError
 
 WORKERS = 2
 # A test belongs to one of these. Those of the first share the cores, those of the others go one by one.
-PARALLEL, PODS, PROCESSES = "not (local or browser or kube)", "kube", "(local or browser) and not kube"
+PARALLEL, PODS = "not (local or browser or up or kube)", "kube"
+PROCESSES = "(local or browser or up) and not kube"
 NOTHING_COLLECTED = 5
 # Options by which somebody chooses what runs and how: then it runs once, as chosen.
 CHOICES = ("-m", "-n", "-p", "--co", "--collect-only", "--fixtures", "--markers", "--version", "-h", "--help")
@@ -100,7 +101,7 @@ def worse(*codes: int) -> int:
 def wants_browser(arguments: Sequence[str]) -> bool:
     """Not when paths are named that hold none of its tests."""
     paths = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
-    return not paths or any("console" in path or "browser" in path for path in paths)
+    return not paths or any(word in path for path in paths for word in ("console", "browser", "tests/up"))
 
 
 def browser_is_there() -> bool:

@@ -17,9 +17,7 @@ def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
     """One running installation for the journeys that do no harm to it."""
     service = Slipway(_home(tmp_path_factory, "journeys")).up()
     yield service
-    for cluster in service.get("/tenants/demo/clusters")["items"]:
-        service.delete(cluster["name"])
-    service.down()
+    service.leave()
 
 
 @pytest.fixture(scope="package")

@@ -42,35 +42,47 @@ class Slipway:
 
     PARTS = ("web", "worker", "postgres", "supervisor")
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        """environment: what it is given beside what the tests have."""
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        root: Path = ROOT,
+        python: str = sys.executable,
+        umask: int = -1,
+    ) -> None:
+        """environment: added to that of the tests. root: the checkout. python: the interpreter of manage.py."""
         self.folder, self.port = folder, free_port()
+        self.root = root
         self._given = environment or {}
+        self._python, self._umask = python, umask
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder.with_suffix(".out")
 
-    def up(self) -> "Slipway":
+    def up(self, *, seconds: float = 90) -> "Slipway":
+        where = ["--data-dir", str(self.folder), "--port", str(self.port)]
         with self._output.open("ab") as output:
-            command = [
-                sys.executable,
-                "manage.py",
-                "up",
-                "--data-dir",
-                str(self.folder),
-                "--port",
-                str(self.port),
-            ]
             self._process = subprocess.Popen(
-                [*command, "--no-browser"],
-                cwd=ROOT,
+                [self._python, "manage.py", "up", *where, "--no-browser"],
+                cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self._environment(),
+                env=self.environment(),
                 start_new_session=True,
+                umask=self._umask,
             )
-        wait_for("answer", self._answers, seconds=90)
+        wait_for("answer", self._answers, seconds=seconds)
         return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def said(self) -> str:
+        """Everything that `up` printed."""
+        return self._output.read_text()
 
     def down(self) -> None:
         """As Ctrl-C does; clusters stay."""
@@ -78,6 +90,14 @@ class Slipway:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         self._process.wait(60)
+
+    def leave(self) -> None:
+        """Delete its clusters, and stop."""
+        if self._process and self._process.poll() is None:
+            if self._answers():
+                for cluster in self.get("/tenants/demo/clusters")["items"]:
+                    self.delete(cluster["name"])
+            self.down()
 
     def ended(self) -> None:
         """After its supervisor was killed."""
@@ -93,9 +113,9 @@ class Slipway:
         """Beside its own one, as on another machine."""
         # The mark is what the supervisor knows its own children by.
         environment = {key: value for key, value in self.database_environment().items() if key != MARK}
-        words = [sys.executable, "manage.py", "worker"]
+        words = [self._python, "manage.py", "worker"]
         with self._output.open("ab") as output:
-            process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
+            process = subprocess.Popen(words, cwd=self.root, env=environment, stdout=output, stderr=output)
         try:
             yield
         finally:
@@ -180,12 +200,22 @@ class Slipway:
 
     def manage(self, *command: str) -> str:
         """What a management command prints, run beside the service."""
-        words = [sys.executable, "manage.py", *command, "--data-dir", str(self.folder)]
-        done = subprocess.run(
-            words, cwd=ROOT, env=self._environment(), capture_output=True, text=True, check=False
-        )
+        done = self.command(*command, "--data-dir", str(self.folder))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def command(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """A management command in the same checkout and environment, and what is added to it."""
+        return subprocess.run(
+            [self._python, "manage.py", *words],
+            cwd=self.root,
+            env=self.environment() | environment,
+            umask=self._umask,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
 
     def database_environment(self) -> dict[str, str]:
         """What one of its own processes has in its environment."""
@@ -202,7 +232,7 @@ class Slipway:
         except httpx.HTTPError:
             return False
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         kept = {
             key: value
             for key, value in os.environ.items()

@@ -1,0 +1,70 @@
+"""The README's lines as they stand; only the data directory and the port are those of the test."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.journeys.service import Slipway, wait_for
+from tests.up.readme import block
+
+pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
+TOTAL = 49999995000000
+UNDER_WAY = {"pending", "running"}
+
+
+def _shell(up: Slipway, *blocks: str) -> str:
+    """Run the blocks in one shell, after those that set it up."""
+    here = [f"export DATA={up.folder}", f"export API={up.url}/api/v1"]
+    begin = block("export DATA=").splitlines()
+    defined = [line for line in begin[2:] if line.startswith(("export TOKEN", "slipway()", "field()"))]
+    script = "\n".join(["set -euo pipefail", *here, *defined, *blocks])
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, env=up.environment(), timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def etl(up: Slipway) -> str:
+    """Launched by the README's lines, and ready."""
+    lines = block("export DATA=").splitlines()
+    launch = next(index for index, line in enumerate(lines) if line.startswith("OPERATION="))
+    said = _shell(up, *lines[launch:])
+    assert '"steps"' in said
+    up.wait("etl-1", "ready", seconds=900)
+    return "etl-1"
+
+
+def test_the_data_directory_and_the_address_are_the_defaults() -> None:
+    from controlplane.standalone.datadir import default_root
+    from controlplane.standalone.up import Options
+
+    lines = block("export DATA=")
+    mine = str(default_root()).replace(os.path.expanduser("~/.local"), "~/.local")
+    assert mine in lines.splitlines()[0]
+    assert f"export API={Options(default_root()).url}/api/v1\n" in lines
+
+
+def test_the_job_prints_its_sum_and_two_workers(up: Slipway, etl: str) -> None:
+    said = _shell(up, block("CLUSTER="))
+    assert str(TOTAL) in said
+
+
+def test_a_cluster_is_resized_stopped_started_and_deleted(up: Slipway, etl: str) -> None:
+    for line in block("slipway -X POST $API/tenants/demo/clusters/etl-1:resize").splitlines():
+        said = _shell(up, line)
+        assert '"operation"' in said, said
+        wait_for("end of the operation", lambda: _rests(up), seconds=180)
+
+
+def _rests(up: Slipway) -> bool:
+    answer = up.call("GET", "/tenants/demo/clusters/etl-1")
+    return answer.status_code == 404 or answer.json()["operation"]["state"] not in UNDER_WAY
+
+
+@pytest.mark.parametrize("command", ["python3 manage.py doctor", "python3 manage.py --help"])
+def test_the_commands_named_in_the_text_run(up: Slipway, command: str) -> None:
+    done = up.command(*command.split()[2:], *(["--data-dir", str(up.folder)] if "doctor" in command else []))
+    assert done.returncode == 0, done.stdout + done.stderr
