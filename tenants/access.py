@@ -155,6 +155,10 @@ class Access:
         return frozenset(seats)
 
 
+def is_lower(role: Role, than: Role) -> bool:
+    return _ROLE_ORDER.index(role) < _ROLE_ORDER.index(than)
+
+
 def tenant_for(actor: Actor, name_or_id: str | UUID) -> Access:
     """The tenant as `actor` may enter it. NotFound alike for all that it may not. One query."""
     named = _named(name_or_id)

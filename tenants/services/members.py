@@ -3,12 +3,12 @@ import re
 from django.db import transaction
 
 from tenants import audit
-from tenants.access import Access, allow
+from tenants.access import Access, allow, is_lower
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import ApiToken, Limit, Membership, Role, Tenant, User
 from tenants.names import USERNAME_PATTERN
 from tenants.services.tenants import tenant_lock
-from tenants.signals import tenant_changed
+from tenants.signals import rights_lost, tenant_changed
 
 
 def member_put(*, access: Access, username: str, role: str) -> Membership:
@@ -26,10 +26,12 @@ def member_put(*, access: Access, username: str, role: str) -> Membership:
             Limit.objects.get_or_create(tenant=tenant, user=user)
         else:
             _keep_an_admin(membership)
-        before = membership.role or None
+        before = Role(membership.role) if membership.role else None
         membership.role = wanted
         membership.save()
         _tell(access, "member.put", tenant, user, {"role": wanted.value, "role_before": before})
+        if before is not None and is_lower(wanted, before):
+            rights_lost.send(sender=User, user_id=user.pk, tenant_id=tenant.pk)
     return membership
 
 
@@ -49,6 +51,7 @@ def member_remove(*, access: Access, username: str) -> None:
         membership.delete()
         tokens, _ = ApiToken.objects.filter(tenant=tenant, user=user).delete()
         _tell(access, "member.remove", tenant, user, {"role_before": membership.role, "tokens": tokens})
+        rights_lost.send(sender=User, user_id=user.pk, tenant_id=tenant.pk)
 
 
 def _keep_an_admin(membership: Membership) -> None:

@@ -1,8 +1,10 @@
 """Members, their limits, and users."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth import authenticate
@@ -13,6 +15,7 @@ from tenants.amounts import Amounts
 from tenants.errors import Conflict, Invalid, NeedsRole, NotFound
 from tenants.ids import new_id
 from tenants.models import ApiToken, AuditEvent, Limit, Membership, Role, User
+from tenants.signals import rights_lost
 from tests.cast import Cast, a_member, an_access, an_actor, cast
 
 
@@ -48,6 +51,31 @@ def test_a_role_is_changed_in_place(people: Cast):
     put(people, "bob", "admin")
     assert Membership.objects.get(tenant=people.acme, user=people.bob).role == Role.ADMIN
     assert Limit.objects.filter(tenant=people.acme, user=people.bob).count() == 1
+
+
+@pytest.fixture
+def losses() -> Iterator[list[tuple[UUID, UUID | None]]]:
+    """(user, tenant) of each rights_lost."""
+    heard: list[tuple[UUID, UUID | None]] = []
+
+    def hear(sender: object, *, user_id: UUID, tenant_id: UUID | None, **_: Any) -> None:
+        heard.append((user_id, tenant_id))
+
+    rights_lost.connect(hear)
+    yield heard
+    rights_lost.disconnect(hear)
+
+
+def test_a_lower_role_and_a_removal_are_told_as_lost_rights(people: Cast, losses: list[Any]):
+    put(people, "bob", "viewer")
+    remove(people, "bob")
+    assert losses == [(people.bob.pk, people.acme.pk)] * 2
+
+
+def test_a_higher_role_loses_nothing(people: Cast, losses: list[Any]):
+    put(people, "carol", "member")
+    put(people, "charlie", "admin")
+    assert losses == []
 
 
 def test_the_last_admin_stays(people: Cast):
