@@ -43,7 +43,7 @@ def app_for(name: str, version: str) -> App:
 def templates_for(access: Access) -> QuerySet[Template]:
     """What ships and the tenant's own, by name, with its current revision and app (the app's body left out).
 
-    Whoever may not write templates sees the published ones alone.
+    Those who are no admins see the published ones alone.
     """
     allow(access, "templates.read")
     return _visible(access)
@@ -113,7 +113,7 @@ def _check_withdrawn(at: datetime | None) -> None:
 
 def _visible(access: Access) -> QuerySet[Template]:
     live = Template.objects.filter(Q(tenant=access.tenant) | Q(tenant=None), deleted_at=None)
-    visible = live if access.may("templates.write") else live.filter(state=TemplateState.PUBLISHED)
+    visible = live if access.may("templates.read_unpublished") else live.filter(state=TemplateState.PUBLISHED)
     return visible.select_related("current__app").defer("current__app__body").order_by("name", "id")
 
 
@@ -130,7 +130,7 @@ def _find(access: Access, name_or_id: str | UUID) -> Template:
 def _find_launchable(access: Access, name_or_id: str | UUID) -> tuple[Any, ...]:
     """What `_find` would, as columns. Raises NotFound as it does."""
     named = _key(name_or_id)
-    states = list(TemplateState) if access.may("templates.write") else [TemplateState.PUBLISHED]
+    states = list(TemplateState) if access.may("cluster.launch_unpublished") else [TemplateState.PUBLISHED]
     row = None
     if named is not None:
         column, value = named

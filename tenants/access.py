@@ -35,11 +35,13 @@ Permission = Literal[
     "member_limits.write",
     "audit.read",
     "templates.read",
+    "templates.read_unpublished",
     "templates.write",
     "connections.read",
     "connections.write",
     "cluster.read",
     "cluster.launch",
+    "cluster.launch_unpublished",
     "cluster.operate_own",
     "cluster.operate_any",
     "cluster.logs_own",
@@ -65,11 +67,13 @@ PERMISSIONS: Final[dict[Permission, frozenset[Seat]]] = {
     "member_limits.write": _ADMINS,
     "audit.read": _ADMINS,
     "templates.read": _EVERYBODY,
+    "templates.read_unpublished": _ADMINS,
     "templates.write": _ADMINS,
     "connections.read": _EVERYBODY,
     "connections.write": _ADMINS,
     "cluster.read": _EVERYBODY,
     "cluster.launch": _USERS,
+    "cluster.launch_unpublished": _ADMINS,
     "cluster.operate_own": _USERS,
     "cluster.operate_any": _ADMINS,
     "cluster.logs_own": _USERS,
@@ -87,11 +91,13 @@ SCOPE_OF: Final[dict[Permission, str]] = {
     "member_limits.write": "tenants:write",
     "audit.read": "audit:read",
     "templates.read": "templates:read",
+    "templates.read_unpublished": "templates:read",
     "templates.write": "templates:write",
     "connections.read": "clusters:read",
     "connections.write": "clusters:write",
     "cluster.read": "clusters:read",
     "cluster.launch": "clusters:write",
+    "cluster.launch_unpublished": "clusters:write",
     "cluster.operate_own": "clusters:write",
     "cluster.operate_any": "clusters:write",
     "cluster.logs_own": "clusters:read",
@@ -135,7 +141,11 @@ class Access:
             raise NeedsRole(Role(role).value, granted_by=_GRANTED_BY_ADMIN)
 
     def may(self, permission: Permission) -> bool:
-        """Whether the table gives this to the actor's role or site admin's seat; scopes are not looked at."""
+        """Whether the actor has both the seat and the scope: the same question that `allow` asks."""
+        return self.actor.has_scope(SCOPE_OF[permission]) and self.has_seat(permission)
+
+    def has_seat(self, permission: Permission) -> bool:
+        """Whether the table gives this to the actor's role or site admin's seat, whatever the token's scopes."""
         return not self._seats(permission).isdisjoint(PERMISSIONS[permission])
 
     def require_active(self) -> None:
@@ -195,7 +205,7 @@ def known_tenants(actor: Actor) -> "QuerySet[KnownTenant]":
 def allow(access: Access, permission: Permission) -> None:
     """Returns if the actor may; else NeedsScope or NeedsRole."""
     require_scope(access.actor, SCOPE_OF[permission])
-    if not access.may(permission):
+    if not access.has_seat(permission):
         raise _needs(permission)
 
 

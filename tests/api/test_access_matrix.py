@@ -7,9 +7,12 @@ from uuid import uuid4
 
 from django.db import transaction
 
+from controlplane.clusters.models import Cluster, Site
+from controlplane.clusters.secrets import run_secret
+from tenants.actors import SCOPES
 from tenants.models import Tenant, TenantState
 from tests import launchable
-from tests.api.api import ROOT, Api
+from tests.api.api import ROOT, Answer, Api, as_user
 from tests.api.conftest import World
 from tests.api.routes import routes
 from tests.api.things import SHARED_WITH, Things
@@ -118,6 +121,26 @@ def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -
     assert asked > 600
 
 
+def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_alone(
+    world: World, things: Things
+) -> None:
+    Site.objects.update(kind="local")
+    cluster = Cluster.objects.get(name="one", tenant=world.people.acme)
+    secret, shown = run_secret(cluster, "page"), set()
+    asked = 0
+    for scope in SCOPES:
+        api = as_user(world.people.bob, scopes=[scope])
+        for route, row in ROWS.items():
+            answer = _answer(api, route, _fixed(route, things.there, "there"), row.body)
+            asked += 1
+            if secret in str(answer.body):
+                shown.add((scope, route))
+    print(f"{asked} cases: {sorted(shown)}")
+    assert {scope for scope, _ in shown} == {"clusters:write"}
+    assert ("clusters:write", f"GET {C}") in shown
+    assert ("clusters:write", f"GET {T}/clusters") in shown
+
+
 def test_a_tenant_that_is_foreign_deleted_or_made_up_is_not_there(world: World, things: Things) -> None:
     Tenant.objects.filter(pk=a_tenant("gone").pk).update(state=TenantState.DELETED)
     asked = wrong = 0
@@ -158,9 +181,13 @@ def _own_token(route: str, person: str, kind: str) -> bool:
 
 
 def _ask(api: Api, route: str, names: dict[str, str], body: Any) -> int:
-    """The status; whatever it did is undone."""
+    return _answer(api, route, names, body).status
+
+
+def _answer(api: Api, route: str, names: dict[str, str], body: Any) -> Answer:
+    """Whatever it did is undone."""
     method, path = route.split()
     with transaction.atomic():
         answer = api.call(method, f"{ROOT}/{path.format(**names)}", body)
         transaction.set_rollback(True)
-    return answer.status
+    return answer

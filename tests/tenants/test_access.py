@@ -31,11 +31,13 @@ EXPECTED = {
     "member_limits.write": "as",
     "audit.read": "as",
     "templates.read": "vmas",
+    "templates.read_unpublished": "as",
     "templates.write": "as",
     "connections.read": "vmas",
     "connections.write": "as",
     "cluster.read": "vmas",
     "cluster.launch": "ma",
+    "cluster.launch_unpublished": "as",
     "cluster.operate_own": "ma",
     "cluster.operate_any": "as",
     "cluster.logs_own": "ma",
@@ -163,6 +165,21 @@ def test_every_permission_needs_its_scope(people: Cast):
         with pytest.raises(NeedsScope) as refusal:
             allow(an_access(people.alice, people.acme, scopes=others), permission)
         assert refusal.value.extra["scope"] == scope
+
+
+def test_what_a_token_may_is_what_it_is_allowed(people: Cast):
+    tried = 0
+    for user, scope, permission in product((people.carol, people.bob, people.alice), SCOPES, PERMISSIONS):
+        access = an_access(user, people.acme, scopes={scope})
+        try:
+            allow(access, permission)
+            allowed = True
+        except (NeedsScope, NeedsRole):
+            allowed = False
+        assert access.may(permission) == allowed, (user.username, scope, permission)
+        tried += 1
+    print(f"{tried} cases")
+    assert tried == 3 * len(SCOPES) * len(PERMISSIONS)
 
 
 def test_a_scope_gives_no_role(people: Cast):
