@@ -15,6 +15,7 @@ from tenants.services import tenant_deleted
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 5.0
+REFUSED_SECONDS = 30.0
 
 
 def reconcile_tenant(claimed: Claimed) -> float | None:
@@ -27,6 +28,10 @@ def reconcile_tenant(claimed: Claimed) -> float | None:
     # Where none of its clusters ever was, there is nothing of it.
     used = Site.objects.filter(id__in=Cluster.objects.filter(tenant=tenant).values("site"))
     troubles = [trouble for site in used if (trouble := _remove(site, tenant))]
+    for trouble in troubles:
+        log.warning(
+            "tenant_not_removed", tenant=tenant.name, reason=trouble.reason, error=trouble.message[:200]
+        )
     if troubles:
         raise Later(min(trouble.delay for trouble in troubles)) from troubles[0]
     tenant_deleted(tenant_id=tenant.id)
@@ -42,6 +47,6 @@ def _remove(site: Site, tenant: Tenant) -> Temporary | None:
     except SettingsInvalid as error:
         return Temporary("SITE_SETTINGS", str(error), delay=RETRY_SECONDS)
     except Permanent as error:
-        # What bears its name there is not ours, so nothing of it is left.
-        log.warning("tenant_not_removed", site=site.name, tenant=str(tenant.id), error=error.message[:200])
+        # A webhook's refusal, for one: nothing is known to be gone.
+        return Temporary(error.reason, error.message, delay=REFUSED_SECONDS)
     return None

@@ -27,7 +27,7 @@ from tenants.access import Access, tenant_for
 from tenants.actors import actor_for, system_actor
 from tests.cast import cast
 from tests.journeys.engine import ENGINE, TEMPLATE
-from tests.provisioners.launching import IMAGE, until
+from tests.provisioners.launching import IMAGE, tenant_removed, until
 
 Body = dict[str, Any]
 
@@ -122,5 +122,5 @@ def _offer_template(access: Access) -> None:
 def _clean(made: Working) -> None:
     provisioner = provisioner_of(made.site)
     assert isinstance(provisioner, KubernetesProvisioner)
-    provisioner.remove_tenant(made.access.tenant.pk)
+    tenant_removed(provisioner, made.access.tenant.pk)
     check.release(provisioner.settings)

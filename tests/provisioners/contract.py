@@ -24,6 +24,7 @@ from tests.provisioners.launching import (
     reborn,
     removed,
     states,
+    tenant_removed,
     until,
 )
 
@@ -267,6 +268,6 @@ class ProvisionerContract:
         of = cluster()
         site.ensure_tenant(of.tenant_id, of.tenant, {})
         site.ensure_tenant(of.tenant_id, of.tenant, {})
-        site.remove_tenant(of.tenant_id)
-        site.remove_tenant(of.tenant_id)
+        tenant_removed(site, of.tenant_id)
+        tenant_removed(site, of.tenant_id)
         assert site.check().ready

@@ -5,9 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode, NodeRef, Provisioner
+from controlplane.provisioners.base import (
+    ClusterRef,
+    Desired,
+    DesiredNode,
+    NodeRef,
+    Provisioner,
+    Temporary,
+)
 from templates.schema import App, Asset, Group, Hooks, Launch, Role, Runtime
 from tenants.amounts import Amounts
 
@@ -103,3 +110,18 @@ def removed(site: Provisioner, of: ClusterRef) -> bool:
     """Whether nothing is left after asking once more."""
     site.remove(of)
     return not site.look(of, ()).exists
+
+
+def tenant_removed(site: Provisioner, tenant_id: UUID) -> None:
+    """Ask until nothing of the tenant is left: a site answers only then."""
+
+    def ask() -> bool:
+        try:
+            site.remove_tenant(tenant_id)
+        except Temporary as error:
+            if error.reason != "NAMESPACE_GOING":
+                raise
+            return False
+        return True
+
+    until(ask)

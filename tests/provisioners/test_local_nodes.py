@@ -56,6 +56,19 @@ def test_its_files_are_rendered_for_its_owner_alone(here: Machine):
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
 
 
+def test_a_damaged_record_of_one_cluster_keeps_no_other_tenant(here: Machine):
+    damaged, whole = desired(cluster()), desired(cluster())
+    for wish in (damaged, whole):
+        make_ready(here.site, wish)
+    here.site.layout.cluster(damaged.cluster.id).meta.write_bytes(b"{")
+    here.site.remove_tenant(whole.cluster.tenant_id)
+    until(lambda: not here.site.look(whole.cluster, ()).exists)
+    assert here.site.look(damaged.cluster, ()).exists
+    with pytest.raises(Temporary, match="CLUSTER_UNREADABLE"):
+        list(here.site.list_all())
+    until(lambda: removed(here.site, damaged.cluster))
+
+
 def test_everything_is_closed_to_others(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)

@@ -9,6 +9,7 @@ from controlplane.provisioners.base import Limits, Temporary
 from controlplane.provisioners.kubernetes import egress, manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client, create_missing
+from controlplane.provisioners.kubernetes.errors import cut
 from controlplane.provisioners.kubernetes.permissions import bindings
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving
@@ -30,6 +31,8 @@ COUNTS = {
     "services.nodeports": "0",
     "services.loadbalancers": "0",
 }
+# How soon a namespace that is being removed is looked at again.
+GOING_SECONDS = 5.0
 # A binding that was just made takes a moment until it counts.
 BOUND_SECONDS = 2.0
 
@@ -52,13 +55,27 @@ def ensure(accounts: Accounts, settings: SiteSettings, tenant_id: UUID, name: st
 
 
 def remove(client: Client, settings: SiteSettings, tenant_id: UUID) -> None:
-    """client: of the account for namespaces. What is in the namespace goes with it."""
+    """client: of the account for namespaces. What is in the namespace goes with it.
+
+    Returns once the namespace is observed gone. Raises Temporary NAMESPACE_GOING until then, with what still holds it.
+    """
     path = paths.namespaces(names.namespace(tenant_id))
     body = client.get(path)
-    if body is None or is_leaving(body):
+    if body is None or not roots.is_ours(settings, body):
         return
-    roots.check_ours(settings, body)
-    client.delete(path, uid=body["metadata"]["uid"])
+    if not is_leaving(body):
+        client.delete(path, uid=body["metadata"]["uid"])
+        body = client.get(path)
+    if body is not None:
+        raise Temporary("NAMESPACE_GOING", _held_by(body), delay=GOING_SECONDS)
+
+
+def _held_by(namespace: Body) -> str:
+    """What keeps a namespace that is being removed, in the words of the API."""
+    told = (namespace.get("status") or {}).get("conditions") or []
+    holding = [str(each.get("message")) for each in told if each.get("status") == "True"]
+    name = namespace["metadata"]["name"]
+    return cut(f"{name} is being removed" + (f": {' '.join(holding)}" if holding else ""))
 
 
 def namespace(settings: SiteSettings, tenant_id: UUID, name: str) -> Body:

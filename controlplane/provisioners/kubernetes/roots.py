@@ -121,13 +121,17 @@ def withdraw(client: Client, cluster: ClusterRef, *late: ClusterRoot | RunRoot) 
         client.delete(paths.config_maps(place, about["name"]), uid=about["uid"])
 
 
+def is_ours(settings: SiteSettings, body: Body) -> bool:
+    labels = body["metadata"].get("labels") or {}
+    return bool(labels.get(names.INSTALLATION) == settings.installation)
+
+
 def check_ours(settings: SiteSettings, body: Body) -> None:
     """Raises Permanent: what somebody else made is never touched."""
-    about = body["metadata"]
-    if (about.get("labels") or {}).get(names.INSTALLATION) != settings.installation:
+    if not is_ours(settings, body):
         raise Permanent(
             "SITE_BELONGS_TO_ANOTHER",
-            f"{about['name']} is there already and belongs to another installation or to nobody",
+            f"{body['metadata']['name']} is there already and belongs to another installation or to nobody",
         )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
+import structlog
+
 from controlplane.provisioners.base import (
     ClusterRef,
     Desired,
@@ -37,6 +39,7 @@ from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFo
 
 P = ParamSpec("P")
 R = TypeVar("R")
+logger = structlog.get_logger(__name__)
 ROOM_BYTES = 1024 * 1024 * 1024
 
 
@@ -79,7 +82,7 @@ class LocalProvisioner:
     @_told
     def remove_tenant(self, tenant_id: UUID) -> None:
         for folder in self.layout.clusters():
-            if _tenant(folder) == tenant_id:
+            if _is_of(folder, tenant_id):
                 self._remove(folder, force=True)
         trash.throw_away(self.layout, self.layout.shared(tenant_id).parent)
         trash.empty(self.layout)
@@ -188,6 +191,18 @@ def _trouble(root: Path) -> str:
     except OSError as error:
         return _refused(error).message
     return ""
+
+
+def _is_of(folder: ClusterFolder, tenant_id: UUID) -> bool:
+    """Whether the cluster belongs to the tenant. A record that cannot be read keeps its own cluster and no other.
+
+    The listing of the site names that cluster until a person has looked at it.
+    """
+    try:
+        return _tenant(folder) == tenant_id
+    except Temporary as trouble:
+        logger.warning("cluster_unreadable", cluster=str(folder.id), error=trouble.message[:200])
+        return False
 
 
 def _tenant(folder: ClusterFolder) -> UUID:

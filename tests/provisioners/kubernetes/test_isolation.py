@@ -151,3 +151,30 @@ def test_a_tenant_that_was_removed_is_made_anew():
         assert api.of_kind("namespaces")
         site.remove_tenant(OF.tenant_id)
         assert not api.of_kind("namespaces")
+
+
+def leaving(message: str) -> dict[str, Any]:
+    told = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": message}
+    return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [told]}}
+
+
+def test_a_namespace_that_is_still_going_is_not_said_to_be_gone():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    [space] = api.of_kind("namespaces")
+    held = leaving("some content has finalizers: example.com/hold in 1 resource")
+    space["metadata"] |= held["metadata"]
+    space["status"] = held["status"]
+    with pytest.raises(Temporary, match=r"NAMESPACE_GOING: .*example\.com/hold"):
+        site.remove_tenant(OF.tenant_id)
+
+
+def test_a_namespace_of_somebody_else_is_left_alone():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    [space] = api.of_kind("namespaces")
+    space["metadata"]["labels"][names.INSTALLATION] = "f" * 16
+    site.remove_tenant(OF.tenant_id)
+    assert api.of_kind("namespaces") == [space]

@@ -28,7 +28,7 @@ from tenants.amounts import Amounts
 from tests.provisioners.kubernetes.counted import CountedAccounts, nothing
 from tests.provisioners.kubernetes.memory import Died
 from tests.provisioners.kubernetes.test_crashes import in_order
-from tests.provisioners.launching import desired, states, until
+from tests.provisioners.launching import desired, states, tenant_removed, until
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
 
@@ -146,7 +146,7 @@ def tenant(kubeconfig: Path) -> Iterator[Tenant]:
     made = Tenant(settings, uuid4(), Client(reach, purpose="test"))
     made.worker("start").ensure_tenant(made.id, "acme", {})
     yield made
-    made.worker("start").remove_tenant(made.id)
+    tenant_removed(made.worker("start"), made.id)
 
 
 @dataclass(frozen=True)

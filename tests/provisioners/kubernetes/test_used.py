@@ -18,7 +18,16 @@ from controlplane.provisioners.kubernetes.provisioner import KubernetesProvision
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
 from controlplane.provisioners.kubernetes.streams import Stream
 from tests.provisioners.kubernetes.shipped import shipped
-from tests.provisioners.launching import cluster, desired, first, make_ready, removed, states, until
+from tests.provisioners.launching import (
+    cluster,
+    desired,
+    first,
+    make_ready,
+    removed,
+    states,
+    tenant_removed,
+    until,
+)
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
 Used = dict[str, set[Right]]
@@ -135,7 +144,7 @@ def test_every_right_is_used_and_none_is_missing(
         try:
             live_and_die(site, of)
         finally:
-            site.remove_tenant(of.tenant_id)
+            tenant_removed(site, of.tenant_id)
     # Asked of who makes a binding, not of a call.
     noted.used["namespaces"] |= {r for r in permissions.rights("namespaces") if r.verb == "bind"}
     for account in ACCOUNTS:
