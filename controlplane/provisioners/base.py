@@ -29,14 +29,27 @@ def plain(text: str) -> str:
 
 
 class Temporary(Exception):  # noqa: N818 - read as an outcome
-    """Nothing is known; try again after `delay` seconds. Never a reason to call anything failed or gone."""
+    """Try again after `delay` seconds. Never a reason to call anything failed or gone.
+
+    Raised as one of its two kinds, because a deadline needs to know which: SiteUnknown or NotYet.
+    """
 
     def __init__(self, reason: str, message: str, *, delay: float = 2.0) -> None:
+        if type(self) is Temporary:
+            raise TypeError("raise SiteUnknown or NotYet")
         super().__init__(f"{reason}: {message}")
         self.reason, self.message, self.delay = reason, plain(message), delay
 
 
-class TenantMissing(Temporary):
+class SiteUnknown(Temporary):
+    """The site cannot be asked, or its answer says nothing: the clock of a deadline stops."""
+
+
+class NotYet(Temporary):
+    """The site answered and refuses for a known reason, which may pass: the clock of a deadline runs."""
+
+
+class TenantMissing(NotYet):
     """What `ensure_tenant` made is not there any more: it has to be made again before anything else."""
 
 
@@ -216,7 +229,7 @@ SITE_CHANGED, CHANGED_DELAY = "SITE_CHANGED", 30.0
 
 
 class Provisioner(Protocol):
-    """One site. Raises Temporary or Permanent, and nothing else on purpose."""
+    """One site. Raises SiteUnknown, NotYet or Permanent, and nothing else on purpose."""
 
     def check(self) -> SiteVerdict: ...
 

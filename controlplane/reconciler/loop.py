@@ -7,14 +7,14 @@ from django.db import transaction
 
 from controlplane.clusters.phases import Goal
 from controlplane.metrics import instruments
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown
 from controlplane.reconciler import acts, trouble
 from controlplane.reconciler.observations import replace_all
 from controlplane.reconciler.plan import plan
 from controlplane.reconciler.record import Stale, hold, record
 from controlplane.reconciler.rows import as_read
 from controlplane.reconciler.scope import Learned, Scope, read, viewed
-from controlplane.reconciler.view import Act, Step, Trouble
+from controlplane.reconciler.view import READS, Act, Step, Trouble
 from controlplane.work.claim import Claimed, require
 from controlplane.work.models import Kind
 from controlplane.work.wake import forget
@@ -80,12 +80,20 @@ def _act(claimed: Claimed, scope: Scope, step: Step, learned: Learned) -> Learne
     try:
         with instruments.RECONCILE.labels(str(step.act)).time():
             return acts.carry_out(scope, step, learned)
-    except Temporary as error:
-        trouble.stand_still(claimed, scope, error)
+    except SiteUnknown as error:
+        trouble.wait_for_site(claimed, scope, error)
+    except NotYet as error:
+        if step.act in READS:
+            # What could not be read is unknown, whatever the reason.
+            unread = SiteUnknown(error.reason, error.message, delay=error.delay)
+            trouble.wait_for_site(claimed, scope, unread)
+        trouble.wait_for_refusal(claimed, scope, error)
     except Permanent as error:
-        if scope.view.goal is not Goal.RUNNING or step.act in {Act.LOOK, Act.END_RUN}:
+        if step.act in READS:
+            trouble.wait_for_site(claimed, scope, SiteUnknown(error.reason, error.message, delay=10))
+        if scope.view.goal is not Goal.RUNNING or step.act is Act.END_RUN:
             # Going away never fails: it is tried for ever, and says why it is not done.
-            trouble.stand_still(claimed, scope, Temporary(error.reason, error.message, delay=10))
+            trouble.wait_for_refusal(claimed, scope, NotYet(error.reason, error.message, delay=10))
         return replace(learned, trouble=Trouble(error.reason, error.message), observed=None)
 
 

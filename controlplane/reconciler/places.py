@@ -221,12 +221,11 @@ def why_not_ready(places: tuple[Place, ...]) -> Trouble:
     return Trouble("", "")
 
 
-def why_late(places: tuple[Place, ...]) -> Trouble:
-    late = [place.name for place in places if not place.ready]
-    why = why_not_ready(places).message
-    return Trouble(
-        "DEADLINE_EXCEEDED", f"not ready in time: {', '.join(late)}" + (f" ({why})" if why else "")
-    )
+def why_late(places: tuple[Place, ...], said: Trouble) -> Trouble:
+    """said: what was in the way last; nodes that are not there yet cannot tell it."""
+    late = ", ".join(place.name for place in places if not place.ready) or "the cluster"
+    why = why_not_ready(places).message or ": ".join(filter(None, (said.reason, said.message)))
+    return Trouble("DEADLINE_EXCEEDED", f"not ready in time: {late}" + (f" ({why})" if why else ""))
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -24,6 +24,14 @@ MAX_FAILURES = 5
 
 
 def plan(view: View) -> Step:
+    step = _plan(view)
+    if step.act is not None and not step.reason:
+        # What was in the way stays said until the act has an answer.
+        step = replace(step, reason=view.why.reason, message=view.why.message)
+    return step
+
+
+def _plan(view: View) -> Step:
     match view.goal:
         case Goal.DELETED:
             return _delete(view)
@@ -94,6 +102,8 @@ def _clear(view: View) -> Step:
     step = Step(Phase.STARTING, view.run, ())
     if not view.fresh:
         return replace(step, act=Act.LOOK)
+    if _is_late(view):
+        return _give_up(view, step, on.why_late((), view.why))
     return _ask(view, step, Act.END_RUN, f"end:{view.run - 1}:{view.force}")
 
 
@@ -104,6 +114,10 @@ def _isolate(view: View) -> Step:
     token = f"ensure:{view.run}"
     if view.told == token:
         return replace(step, isolated=True, next_in=0)
+    if _is_late(view):
+        if not view.fresh:
+            return replace(step, act=Act.LOOK)
+        return _give_up(view, step, on.why_late(step.places, view.why))
     return replace(step, act=Act.ENSURE, token=token)
 
 
@@ -141,12 +155,17 @@ def _judge(view: View, step: Step) -> Step:
     if step.phase is Phase.RESIZING and view.deadline is None:
         # Its operation was cancelled: nobody waits for it, and what is missing is repaired like any lost node.
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
-    if view.deadline and view.now >= view.deadline and view.observed_generation < view.generation:
+    if _is_late(view):
         if not view.fresh:
             return replace(step, act=Act.LOOK)
-        return _give_up(view, step, on.why_late(step.places))
+        return _give_up(view, step, on.why_late(step.places, view.why))
     trouble = on.why_not_ready(step.places)
     return _pursue(view, replace(step, reason=trouble.reason, message=trouble.message))
+
+
+def _is_late(view: View) -> bool:
+    expired = view.deadline is not None and view.now >= view.deadline
+    return expired and view.observed_generation < view.generation
 
 
 def _phase(view: View, step: Step) -> Phase:

@@ -7,13 +7,13 @@ from django.conf import settings
 
 from controlplane.clusters.models import Site
 from controlplane.provisioners import registry
-from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, Provisioner, Temporary
+from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, Provisioner, SiteUnknown
 
 
 def provisioner_of(site: Site) -> Provisioner:
-    """Raises Temporary SITE_CHANGED while the site is not the one that its clusters are on."""
+    """Raises SiteUnknown SITE_CHANGED while the site is not the one that its clusters are on."""
     if site.changed:
-        raise Temporary(
+        raise SiteUnknown(
             SITE_CHANGED,
             f"{site.name} leads to another Kubernetes than the one that its clusters are on; nothing is asked of it "
             "until a site admin has put that right.",

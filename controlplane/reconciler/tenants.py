@@ -4,7 +4,7 @@ import structlog
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import Permanent, SiteUnknown, Temporary
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.work.claim import Claimed
@@ -45,7 +45,7 @@ def _remove(site: Site, tenant: Tenant) -> Temporary | None:
     except Temporary as error:
         return error
     except SettingsInvalid as error:
-        return Temporary("SITE_SETTINGS", str(error), delay=RETRY_SECONDS)
+        return SiteUnknown("SITE_SETTINGS", str(error), delay=RETRY_SECONDS)
     except Permanent as error:
         # A webhook's refusal, for one: nothing is known to be gone.
         return Temporary(error.reason, error.message, delay=REFUSED_SECONDS)

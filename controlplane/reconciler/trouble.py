@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Operation
-from controlplane.provisioners.base import Temporary, TenantMissing
+from controlplane.provisioners.base import NotYet, SiteUnknown, Temporary, TenantMissing
 from controlplane.reconciler.scope import Scope
 from controlplane.work.claim import Claimed, require
 from controlplane.work.loop import Later, backoff
@@ -19,19 +19,29 @@ log = structlog.get_logger(__name__)
 ROOM_SECONDS = 30.0
 
 
-def stand_still(claimed: Claimed, scope: Scope, error: Temporary) -> NoReturn:
-    """Nothing is known: say why, move the deadline by the time that is lost, come back later. Raises Later."""
-    delay = max(error.delay, backoff(claimed.attempts) / 2)
-    log.info("site_unclear", cluster=str(scope.cluster.id), reason=error.reason, error=error.message[:200])
+def wait_for_site(claimed: Claimed, scope: Scope, error: SiteUnknown) -> NoReturn:
+    """Say why nothing is known, move the deadline by the time that is lost, come back later. Raises Later."""
+    delay = _delay(claimed, scope, error)
     with transaction.atomic():
         require(claimed)
         _say(scope, error.reason, error.message)
-        if isinstance(error, TenantMissing):
-            Cluster.objects.filter(id=scope.cluster.id).update(isolated_run=0)
         if scope.operation and scope.operation.deadline:
             Operation.objects.filter(id=scope.operation.id).update(
                 deadline=F("deadline") + timedelta(seconds=delay)
             )
+    raise Later(delay) from error
+
+
+def wait_for_refusal(claimed: Claimed, scope: Scope, error: NotYet) -> NoReturn:
+    """Say why the site refuses and come back later, at the deadline at the latest. Raises Later."""
+    delay = _delay(claimed, scope, error)
+    if scope.view.deadline and scope.view.deadline > scope.view.now:
+        delay = min(delay, (scope.view.deadline - scope.view.now).total_seconds())
+    with transaction.atomic():
+        require(claimed)
+        _say(scope, error.reason, error.message)
+        if isinstance(error, TenantMissing):
+            Cluster.objects.filter(id=scope.cluster.id).update(isolated_run=0, revision=F("revision") + 1)
     raise Later(delay) from error
 
 
@@ -41,6 +51,11 @@ def wait_for_room(claimed: Claimed, scope: Scope, refusal: QuotaExceeded) -> flo
         require(claimed)
         _say(scope, refusal.reason, refusal.detail)
     return ROOM_SECONDS
+
+
+def _delay(claimed: Claimed, scope: Scope, error: Temporary) -> float:
+    log.info("site_unclear", cluster=str(scope.cluster.id), reason=error.reason, error=error.message[:200])
+    return max(error.delay, backoff(claimed.attempts) / 2)
 
 
 def _say(scope: Scope, reason: str, message: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import Desired, Load, NodeRef, Outcome, Permanent, Temporary
+from controlplane.provisioners.base import Desired, Load, NodeRef, NotYet, Outcome, Permanent
 from controlplane.provisioners.local import log
 from templates.schema import App, File, Group, Hooks, OnChange
 from tenants.amounts import Amounts
@@ -204,7 +204,7 @@ def test_a_port_taken_on_every_address_is_named(here: Machine):
     with socket.create_server(("0.0.0.0", 0)) as other:
         port = other.getsockname()[1]
         wish = desired(cluster(), body=app(role(ports={"rpc": port})))
-        with pytest.raises(Temporary, match=f"PORT_TAKEN: port {port} "):
+        with pytest.raises(NotYet, match=f"PORT_TAKEN: port {port} "):
             here.site.apply(wish)
 
 
@@ -214,7 +214,7 @@ def test_a_port_taken_at_its_own_address_is_named(here: Machine):
     address = here.site.look(wish.cluster, ()).nodes[0].address
     here.site.end_run(wish.cluster, 1)
     until(lambda: not states(here.site, wish.cluster))
-    with socket.create_server((address, 7077)), pytest.raises(Temporary, match="PORT_TAKEN: worker-0"):
+    with socket.create_server((address, 7077)), pytest.raises(NotYet, match="PORT_TAKEN: worker-0"):
         here.site.apply(replace(wish, run=2))
 
 

@@ -20,7 +20,7 @@ from controlplane.clusters.services import (
     cluster_start,
     cluster_stop,
 )
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import SiteUnknown
 from controlplane.provisioners.fake import FakeProvisioner
 from tenants.models import Claim
 from tenants.quota import ledger_differences
@@ -151,8 +151,8 @@ def after(number: int, error: BaseException) -> Callable[[FakeProvisioner], None
 WAYS: dict[str, Callable[[int], Callable[[FakeProvisioner], None]]] = {
     "killed before": lambda number: before(number, Killed()),
     "killed after": lambda number: after(number, Killed()),
-    "refused": lambda number: before(number, Temporary("AWAY", "not now")),
-    "reply lost": lambda number: after(number, Temporary("AWAY", "no answer")),
+    "refused": lambda number: before(number, SiteUnknown("AWAY", "not now")),
+    "reply lost": lambda number: after(number, SiteUnknown("AWAY", "no answer")),
     "broken": lambda number: before(number, RuntimeError("a defect")),
 }
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.services import cluster_delete
 from controlplane.clusters.services.sites import site_remove
-from controlplane.provisioners.base import Found, NodeState, Observed, Temporary
+from controlplane.provisioners.base import Found, NodeState, NotYet, Observed, Temporary
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import listing
 from controlplane.reconciler.listing import compare
@@ -52,7 +52,7 @@ class BreaksOff(FakeProvisioner):
 
     def list_all(self) -> Iterator[Found]:
         yield from super().list_all()
-        raise Temporary("SITE_FORBIDS", "one namespace could not be read")
+        raise NotYet("SITE_FORBIDS", "one namespace could not be read")
 
 
 def test_a_cluster_that_was_listed_rests_without_a_look_of_its_own(world: World) -> None:

@@ -3,7 +3,7 @@
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_create, cluster_resize, cluster_start, cluster_stop
 from controlplane.clusters.services.create import LaunchRequest
-from controlplane.provisioners.base import Load, Temporary
+from controlplane.provisioners.base import Load, SiteUnknown
 from tenants.models import Claim
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, one_pass, settle, site
@@ -35,7 +35,7 @@ def test_the_volume_of_one_who_went_by_himself_goes_too(world: World) -> None:
             found = fake._clusters[cluster.id]
             fake._drop(cluster.id, found, next(key for key in found.nodes if key[1] == "hand-1"))
             first.append(False)
-            raise Temporary("SITE_UNREACHABLE", "the call was lost")
+            raise SiteUnknown("SITE_UNREACHABLE", "the call was lost")
 
     fake.before_call = vanish
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
@@ -135,7 +135,7 @@ def test_a_stop_in_the_middle_of_a_shrink_keeps_those_who_were_to_stay(world: Wo
 
     def refuse(name: str) -> None:
         if name == "begin_drain":
-            raise Temporary("SITE_UNREACHABLE", "the site is away")
+            raise SiteUnknown("SITE_UNREACHABLE", "the site is away")
 
     fake.before_call = refuse
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache, partial
 
-from controlplane.provisioners.base import CALL_SECONDS, Permanent, SiteVerdict, Temporary
+from controlplane.provisioners.base import CALL_SECONDS, NotYet, Permanent, SiteVerdict
 from controlplane.provisioners.kubernetes import names, paths, permissions
 from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.errors import Body, cut
@@ -92,9 +92,7 @@ def claim(settings: SiteSettings) -> bool:
         make(settings, permissions.bindings(CLAIM, settings))
     about = found.get("metadata", {})
     if "deletionTimestamp" in about:
-        raise Temporary(
-            "NAMESPACE_GOING", f"{CLAIM} is being removed; the site can be claimed once it is gone"
-        )
+        raise NotYet("NAMESPACE_GOING", f"{CLAIM} is being removed; the site can be claimed once it is gone")
     if (owner := owner_of(found)) != settings.installation:
         raise Permanent("SITE_BELONGS_TO_ANOTHER", belongs_to(owner, settings))
     return new

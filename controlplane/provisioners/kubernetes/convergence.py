@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from controlplane.provisioners.base import Desired, DesiredNode, Permanent, Temporary
+from controlplane.provisioners.base import Desired, DesiredNode, NotYet, Permanent
 from controlplane.provisioners.kubernetes import manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
@@ -71,8 +71,8 @@ def _lost(why: str) -> Permanent:
     return Permanent("STORAGE_LOST", why)
 
 
-def _going(node: str) -> Temporary:
-    return Temporary("VOLUME_GOING", f"the former volume of {node} is just being removed", delay=1)
+def _going(node: str) -> NotYet:
+    return NotYet("VOLUME_GOING", f"the former volume of {node} is just being removed", delay=1)
 
 
 def _is_sound(volume: Body) -> bool:

@@ -13,6 +13,7 @@ from controlplane.provisioners.base import (
     DrainReport,
     NodeRef,
     NodeState,
+    NotYet,
     Outcome,
     Permanent,
     Temporary,
@@ -45,7 +46,7 @@ def _begin(accounts: Accounts, cluster: ClusterRef, node: NodeRef, seconds: int)
         return
     ran = accounts.run(place, name, [inside.DRAIN, str(seconds)], seconds=START_SECONDS)
     if ran.exit_code:
-        raise Temporary("DRAIN_FAILED", f"{node.name}: its drain could not be started ({ran.exit_code})")
+        raise NotYet("DRAIN_FAILED", f"{node.name}: its drain could not be started ({ran.exit_code})")
     # Of the pod as it was read: one that has taken its name since is not meant.
     version = pod["metadata"]["resourceVersion"]
     marks = {"resourceVersion": version, "annotations": {names.DRAINING: str(seconds)}}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controlplane.provisioners.base import Permanent, Temporary, TenantMissing
+from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown, Temporary, TenantMissing
 
 Body = dict[str, Any]
 
@@ -19,14 +19,14 @@ SETTINGS_DELAY = 30.0
 _QUOTA_WORDS = ("exceeded quota", "failed quota", "status unknown for quota")
 
 
-class AlreadyExists(Temporary):
+class AlreadyExists(NotYet):
     """Something has the name of what was to be made: ours from before, or one that is still leaving."""
 
     def __init__(self, message: str) -> None:
         super().__init__("ALREADY_EXISTS", message)
 
 
-class Expired(Temporary):
+class Expired(SiteUnknown):
     """The version that a list or a watch was to go on from is forgotten."""
 
     def __init__(self, message: str) -> None:
@@ -38,15 +38,15 @@ def cut(text: str, most: int = MOST_WORDS) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def unreachable(why: BaseException | str) -> Temporary:
+def unreachable(why: BaseException | str) -> SiteUnknown:
     said = str(why) if isinstance(why, str) else f"{type(why).__name__}: {why}"
-    return Temporary("SITE_UNREACHABLE", cut(said))
+    return SiteUnknown("SITE_UNREACHABLE", cut(said))
 
 
-def unusable(why: BaseException | str) -> Temporary:
+def unusable(why: BaseException | str) -> SiteUnknown:
     """How the site is reached cannot be made out now; the files may be on their way."""
     said = str(why) if isinstance(why, str) else f"{type(why).__name__}: {why}"
-    return Temporary("SITE_SETTINGS", cut(said), delay=SETTINGS_DELAY)
+    return SiteUnknown("SITE_SETTINGS", cut(said), delay=SETTINGS_DELAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class Refusal:
         known = _BY_STATUS.get(self.status)
         return known(self) if known else self._unknown()
 
-    def _unknown(self) -> Temporary:
-        return Temporary("SITE_UNREACHABLE", self.message, delay=self.delay(2.0))
+    def _unknown(self) -> SiteUnknown:
+        return SiteUnknown("SITE_UNREACHABLE", self.message, delay=self.delay(2.0))
 
     def delay(self, otherwise: float) -> float:
         """Seconds that the API asks us to stay away, within reason."""
@@ -105,26 +105,26 @@ class Refusal:
         return min(LATEST_SECONDS, max(SOONEST_SECONDS, seconds))
 
 
-def _forbidden(refusal: Refusal) -> Temporary:
+def _forbidden(refusal: Refusal) -> NotYet:
     causes = {cause.get("reason") for cause in refusal.details.get("causes") or []}
     if "NamespaceTerminating" in causes:
         return TenantMissing("NAMESPACE_GOING", refusal.message)
     if any(words in refusal.message for words in _QUOTA_WORDS):
         # What a quota counts follows deletes late.
-        return Temporary("SITE_QUOTA", refusal.message, delay=SLOW_DELAY)
-    return Temporary("SITE_FORBIDS", refusal.message, delay=FORBIDDEN_DELAY)
+        return NotYet("SITE_QUOTA", refusal.message, delay=SLOW_DELAY)
+    return NotYet("SITE_FORBIDS", refusal.message, delay=FORBIDDEN_DELAY)
 
 
-def _missing(refusal: Refusal) -> Temporary:
+def _missing(refusal: Refusal) -> NotYet:
     if refusal.details.get("kind") == "namespaces":
         return TenantMissing("NAMESPACE_GOING", refusal.message)
-    return Temporary("SITE_LACKS", refusal.message, delay=SLOW_DELAY)
+    return NotYet("SITE_LACKS", refusal.message, delay=SLOW_DELAY)
 
 
-def _conflict(refusal: Refusal) -> Temporary:
+def _conflict(refusal: Refusal) -> NotYet:
     if refusal.reason == "AlreadyExists":
         return AlreadyExists(refusal.message)
-    return Temporary("SITE_CONFLICT", refusal.message, delay=SOONEST_SECONDS)
+    return NotYet("SITE_CONFLICT", refusal.message, delay=SOONEST_SECONDS)
 
 
 def _rejected(refusal: Refusal) -> Permanent:
@@ -133,14 +133,14 @@ def _rejected(refusal: Refusal) -> Permanent:
 
 _BY_STATUS: dict[int, Callable[[Refusal], Temporary | Permanent]] = {
     # A log of a pod that has no machine yet.
-    204: lambda refusal: Temporary("NOTHING_YET", "there is nothing to be read yet", delay=1.0),
+    204: lambda refusal: NotYet("NOTHING_YET", "there is nothing to be read yet", delay=1.0),
     400: _rejected,
-    401: lambda refusal: Temporary("SITE_REFUSES_US", refusal.message, delay=SLOW_DELAY),
+    401: lambda refusal: SiteUnknown("SITE_REFUSES_US", refusal.message, delay=SLOW_DELAY),
     403: _forbidden,
     404: _missing,
     409: _conflict,
     410: lambda refusal: Expired(refusal.message),
     413: _rejected,
     422: _rejected,
-    429: lambda refusal: Temporary("SITE_BUSY", refusal.message, delay=refusal.delay(1.0)),
+    429: lambda refusal: SiteUnknown("SITE_BUSY", refusal.message, delay=refusal.delay(1.0)),
 }

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import websocket
 
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown, Temporary
 from controlplane.provisioners.kubernetes import paths, together
 from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access
 from controlplane.provisioners.kubernetes.client import Client
@@ -65,10 +65,10 @@ def run(
     try:
         return _hear(talk, until, stdin, most_bytes)
     except (TimeoutError, websocket.WebSocketTimeoutException):
-        raise Temporary("EXEC_SLOW", f"no end was told within {seconds:g} s") from None
+        raise SiteUnknown("EXEC_SLOW", f"no end was told within {seconds:g} s") from None
     except (OSError, websocket.WebSocketException) as error:
         why = cut(f"the connection ended before the command's end was told: {error}")
-        raise Temporary("EXEC_LOST", why) from error
+        raise SiteUnknown("EXEC_LOST", why) from error
     finally:
         _hang_up(talk)
 
@@ -186,7 +186,7 @@ def _exit_code(status: bytes) -> int:
         said = str(told["message"])
     except (ValueError, KeyError, TypeError):
         said = f"its end was told in words that we do not know: {said}"
-    raise Temporary("EXEC_FAILED", cut(said))
+    raise NotYet("EXEC_FAILED", cut(said))
 
 
 def _refusal(refused: websocket.WebSocketBadStatusException) -> Refusal:
@@ -195,8 +195,8 @@ def _refusal(refused: websocket.WebSocketBadStatusException) -> Refusal:
 
 def _why(refusal: Refusal) -> Temporary | Permanent:
     if refusal.status == 404 and refusal.reason == "NotFound":
-        return Temporary("POD_GONE", refusal.message)
+        return NotYet("POD_GONE", refusal.message)
     if refusal.status == 400 and refusal.said:
         # Not what was asked, but the state of the pod: it has no machine yet, or its container does not run.
-        return Temporary("EXEC_FAILED", refusal.message)
+        return NotYet("EXEC_FAILED", refusal.message)
     return refusal.error()

@@ -6,7 +6,7 @@ What is not there is then not gone, and what would be made there is made twice.
 
 from functools import partial
 
-from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, Temporary
+from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, SiteUnknown
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.accounts import Clients
 from controlplane.provisioners.kubernetes.client import Client
@@ -32,12 +32,12 @@ def identity_from(account: Client) -> str:
     found = account.get(paths.namespaces(OLDEST_NAMESPACE)) or {}
     uid = str(found.get("metadata", {}).get("uid") or "")
     if not uid:
-        raise Temporary("SITE_UNREACHABLE", f"what answers has no namespace {OLDEST_NAMESPACE}")
+        raise SiteUnknown("SITE_UNREACHABLE", f"what answers has no namespace {OLDEST_NAMESPACE}")
     return cut(uid, 64)
 
 
-def site_changed(was: str, found: str) -> Temporary:
-    return Temporary(
+def site_changed(was: str, found: str) -> SiteUnknown:
+    return SiteUnknown(
         SITE_CHANGED,
         f"this is another Kubernetes ({found}) than the one that the site's clusters are on ({was}); nothing is asked "
         "of it. Point the site at that one again, or, where it is gone for good with all that ran there, take this "
@@ -64,7 +64,7 @@ def belongs_to(other: str, settings: SiteSettings) -> str:
 
 
 def require(settings: SiteSettings) -> None:
-    """Raises Temporary SITE_CHANGED unless it is the one that is expected, as far as that is known, and
+    """Raises SiteUnknown SITE_CHANGED unless it is the one that is expected, as far as that is known, and
     SITE_BELONGS_TO_ANOTHER when another installation has claimed it.
     """
     account = Client(settings.reach("namespaces"), purpose="identity")
@@ -73,7 +73,7 @@ def require(settings: SiteSettings) -> None:
         raise site_changed(settings.identity, found)
     other = owner(account)
     if other not in {None, settings.installation}:
-        raise Temporary("SITE_BELONGS_TO_ANOTHER", belongs_to(str(other), settings), delay=CHANGED_DELAY)
+        raise SiteUnknown("SITE_BELONGS_TO_ANOTHER", belongs_to(str(other), settings), delay=CHANGED_DELAY)
 
 
 def vouched(settings: SiteSettings) -> Clients:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from controlplane.provisioners.base import Limits, Temporary
+from controlplane.provisioners.base import Limits, NotYet, Temporary
 from controlplane.provisioners.kubernetes import egress, manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client, create_missing
@@ -149,7 +149,7 @@ def _ensure_namespace(client: Client, settings: SiteSettings, tenant_id: UUID, n
         # Somebody else may be quicker: then the next attempt finds it.
         client.create(paths.namespaces(), namespace(settings, tenant_id, name))
     elif is_leaving(found):
-        raise Temporary("NAMESPACE_GOING", f"{place} is being removed; it is made again once it is gone")
+        raise NotYet("NAMESPACE_GOING", f"{place} is being removed; it is made again once it is gone")
     else:
         roots.check_ours(settings, found)
     return bind(client, settings, place)

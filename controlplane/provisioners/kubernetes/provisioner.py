@@ -18,6 +18,7 @@ from controlplane.provisioners.base import (
     Limits,
     Load,
     NodeRef,
+    NotYet,
     Observed,
     ObservedNode,
     SiteVerdict,
@@ -133,12 +134,10 @@ class KubernetesProvisioner:
             if space is None:
                 raise TenantMissing("NAMESPACE_GOING", f"{place} is gone; it is made again") from error
             if is_leaving(space):
-                raise Temporary("NAMESPACE_GOING", f"{place} is just being removed") from error
+                raise NotYet("NAMESPACE_GOING", f"{place} is just being removed") from error
             roots.check_ours(self.settings, space)
             if isolation.bind(account, self.settings, place):
-                raise Temporary(
-                    "SITE_FORBIDS", f"our accounts were let into {place} again", delay=1
-                ) from error
+                raise NotYet("SITE_FORBIDS", f"our accounts were let into {place} again", delay=1) from error
             raise
 
     @_bounded

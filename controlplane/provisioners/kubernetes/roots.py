@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controlplane.provisioners.base import ClusterRef, Desired, Permanent, Temporary
+from controlplane.provisioners.base import ClusterRef, Desired, NotYet, Permanent
 from controlplane.provisioners.kubernetes import manifests, names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
@@ -154,8 +154,8 @@ def _checked(settings: SiteSettings, body: Body) -> Body:
     return body
 
 
-def _going(name: str) -> Temporary:
-    return Temporary("SITE_CONFLICT", f"{name} is just being removed", delay=0.5)
+def _going(name: str) -> NotYet:
+    return NotYet("SITE_CONFLICT", f"{name} is just being removed", delay=0.5)
 
 
 def _annotations(body: Body) -> dict[str, str]:

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import SiteUnknown
 from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access
 from controlplane.provisioners.kubernetes.errors import MOST_WORDS, Refusal, unreachable
 
@@ -82,7 +82,7 @@ class Stream(Iterator[bytes]):
             raise Silence() if isinstance(error, TimeoutError) else unreachable(error) from error
 
 
-class Silence(Temporary):
+class Silence(SiteUnknown):
     """Nothing came for longer than it should have."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import NotYet
 from controlplane.provisioners.local import files
 from controlplane.provisioners.local.layout import Layout
 from controlplane.provisioners.local.status import Status
@@ -63,7 +63,7 @@ def _choose(candidates: Iterator[str], taken: Collection[str], ports: Collection
         attempts += 1
         if attempts == ATTEMPTS:
             break
-    raise Temporary(
+    raise NotYet(
         "PORT_TAKEN",
         f"port {occupied} is taken on this machine by a program that listens on all addresses",
         delay=5,

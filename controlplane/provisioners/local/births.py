@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.base import DrainReport, NodeState, ObservedNode, Outcome, Temporary
+from controlplane.provisioners.base import DrainReport, NodeState, NotYet, ObservedNode, Outcome, SiteUnknown
 from controlplane.provisioners.local import files, locks, log, notices, processes
 from controlplane.provisioners.local.launch import DONE, HELD
 from controlplane.provisioners.local.launcher import KILL, REWRITE, STOP
@@ -71,10 +71,10 @@ def start(layout: Layout, folders: Sequence[NodeFolder]) -> None:
         try:
             code = process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            raise Temporary("LAUNCHER_SLOW", f"{folder.name} takes long to start") from None
+            raise NotYet("LAUNCHER_SLOW", f"{folder.name} takes long to start") from None
         if code not in (0, HELD, DONE):
             said = log.last_lines(str(folder.path), name="launcher.log")
-            raise Temporary("LAUNCHER_FAILED", f"{folder.name} could not be started: {said}")
+            raise NotYet("LAUNCHER_FAILED", f"{folder.name} could not be started: {said}")
 
 
 def _launch(folder: NodeFolder, events: str) -> "subprocess.Popen[bytes]":
@@ -129,7 +129,7 @@ def _current(folder: NodeFolder) -> Status | None:
     if status is None:
         if launcher := processes.called_with(str(_LAUNCH), str(folder.path)):
             processes.send(*launcher, REWRITE)
-        raise Temporary("NODE_UNREADABLE", f"the record of {folder.name} is damaged", delay=0.5)
+        raise SiteUnknown("NODE_UNREADABLE", f"the record of {folder.name} is damaged", delay=0.5)
     return status
 
 
@@ -140,13 +140,13 @@ def _bury(folder: NodeFolder) -> Status | None:
     except FileNotFoundError:
         return None
     if held is None:
-        raise Temporary("NODE_BUSY", f"{folder.name} is just being looked after", delay=0.5)
+        raise SiteUnknown("NODE_BUSY", f"{folder.name} is just being looked after", delay=0.5)
     try:
         status = _last_known(folder)
         if status.ended or not status.begun:
             return status
         if not processes.kill_node(folder.id):
-            raise Temporary("NODE_LINGERS", f"processes of {folder.name} do not end")
+            raise NotYet("NODE_LINGERS", f"processes of {folder.name} do not end")
         reason, message = _why_lost(status)
         status.set(state="ended", reason=reason, message=message)
         status.save()
@@ -188,7 +188,7 @@ def seen(folder: NodeFolder, record: dict[str, Any]) -> ObservedNode:
             drain=_report(record.get("drain")),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise Temporary("NODE_UNREADABLE", f"the record of {folder.name} is damaged: {error}") from error
+        raise SiteUnknown("NODE_UNREADABLE", f"the record of {folder.name} is damaged: {error}") from error
 
 
 def gone(folder: NodeFolder) -> ObservedNode:

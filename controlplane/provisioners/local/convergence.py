@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 
-from controlplane.provisioners.base import Desired, DesiredNode, Permanent, Temporary
+from controlplane.provisioners.base import Desired, DesiredNode, NotYet, Permanent, Temporary
 from controlplane.provisioners.local import addresses, assets, births, files, rendering, runtimes, trash
 from controlplane.provisioners.local.launcher import RELOAD, STOP
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
@@ -150,7 +150,7 @@ def _make(
         taken = addresses.taken_port(address, desired.launch.app.role(node.role).ports.values())
         if taken is not None:
             told = f"{node.name}: port {taken} at {address} is taken by another program"
-            troubles.append(Temporary("PORT_TAKEN", told, delay=5))
+            troubles.append(NotYet("PORT_TAKEN", told, delay=5))
             continue
         given = rendering.rendered(desired, node, folder, place)
         spec = rendering.spec(desired, node, folder, place, given, time.time())

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import NotYet
 from controlplane.provisioners.local import files
 from controlplane.provisioners.local.layout import ClusterFolder
 
@@ -52,7 +52,7 @@ class Ledger:
 
 @contextmanager
 def locked(folder: ClusterFolder, *, wait: float = BUSY_SECONDS) -> Iterator[Ledger]:
-    """Raises Temporary when another holds it for longer than `wait` seconds."""
+    """Raises NotYet when another holds it for longer than `wait` seconds."""
     path = str(folder.ledger)
     files.make_folder(os.path.dirname(path))
     opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, files.PRIVATE_FILE)
@@ -70,7 +70,7 @@ def _lock(opened: int, wait: float) -> None:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise Temporary(
+                raise NotYet(
                     "CLUSTER_BUSY", "another change of this cluster is under way", delay=1.0
                 ) from None
             time.sleep(0.02)

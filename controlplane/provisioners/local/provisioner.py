@@ -18,8 +18,10 @@ from controlplane.provisioners.base import (
     Limits,
     Load,
     NodeRef,
+    NotYet,
     Observed,
     ObservedNode,
+    SiteUnknown,
     SiteVerdict,
     Temporary,
 )
@@ -44,7 +46,7 @@ ROOM_BYTES = 1024 * 1024 * 1024
 
 
 def _told(call: Callable[P, R]) -> Callable[P, R]:
-    """What the disk refuses is Temporary, in one sentence."""
+    """What the disk refuses is NotYet, in one sentence."""
 
     @wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,8 +58,8 @@ def _told(call: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def _refused(error: OSError) -> Temporary:
-    return Temporary(
+def _refused(error: OSError) -> NotYet:
+    return NotYet(
         "DISK_REFUSED", f"{error.strerror or error}: {error.filename or 'the data directory'}", delay=5
     )
 
@@ -209,4 +211,4 @@ def _tenant(folder: ClusterFolder) -> UUID:
     try:
         return UUID(files.read_json(str(folder.meta))["tenant"])
     except (OSError, ValueError, KeyError) as error:
-        raise Temporary("CLUSTER_UNREADABLE", f"{folder.meta} cannot be read: {error}", delay=30) from error
+        raise SiteUnknown("CLUSTER_UNREADABLE", f"{folder.meta} cannot be read: {error}", delay=30) from error

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import NotYet, Permanent
 from controlplane.provisioners.kubernetes.client import Client, Listing
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
 from controlplane.provisioners.kubernetes.exec import Ran
@@ -113,7 +113,7 @@ class MemoryClient(Client):
     def _check_namespace(self, path: str) -> None:
         place = _place(path).get("namespace")
         if place and f"/api/v1/namespaces/{place}" not in self.api.objects:
-            raise Temporary("NAMESPACE_GOING", f"there is no namespace {place}")
+            raise NotYet("NAMESPACE_GOING", f"there is no namespace {place}")
 
     def patch(self, path: str, body: Body) -> Body | None:
         with _Call(self.api, "patch", path):
@@ -122,7 +122,7 @@ class MemoryClient(Client):
                 return None
             about = {**found["metadata"], **(body.get("metadata") or {})}
             if about["resourceVersion"] != found["metadata"]["resourceVersion"]:
-                raise Temporary("SITE_CONFLICT", f"{path} was changed meanwhile")
+                raise NotYet("SITE_CONFLICT", f"{path} was changed meanwhile")
             if about["uid"] != found["metadata"]["uid"]:
                 raise Permanent("SITE_REJECTS", "field is immutable")
             merged = _merged(found, body)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import NotYet, Permanent, Temporary
 from controlplane.provisioners.kubernetes import client as module
 from controlplane.provisioners.kubernetes import paths
 from controlplane.provisioners.kubernetes.client import Client
@@ -366,11 +366,11 @@ def test_the_first_error_is_raised_after_all_have_ended():
     ended = []
 
     def fail() -> None:
-        raise Temporary("FIRST", "no")
+        raise NotYet("FIRST", "no")
 
     def late() -> None:
         ended.append(1)
-        raise Temporary("SECOND", "no")
+        raise NotYet("SECOND", "no")
 
     assert reason_of(lambda: all_of([lambda: None, fail, late])) == "FIRST"
     assert ended == [1]

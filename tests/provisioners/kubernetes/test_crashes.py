@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import Desired, NodeRef, Permanent, Temporary
+from controlplane.provisioners.base import Desired, NodeRef, NotYet, Permanent, Temporary
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
@@ -305,7 +305,7 @@ def test_a_call_that_fails_is_waited_for_and_made_good(name: str, reason: str, *
     calls = list(api_of(undisturbed(name)).calls)
     for number in range(len(calls)):
         site = prepared(name)
-        fail(api_of(site), number, Temporary(reason, "not now"), after=after)
+        fail(api_of(site), number, NotYet(reason, "not now"), after=after)
         raised = in_order(CASES[name][1], site)
         assert isinstance(raised, Temporary), (calls[number], raised)
         assert in_order(CASES[name][1], revived(site)) is None
@@ -331,7 +331,7 @@ def test_nothing_is_called_gone_because_it_could_not_be_asked_for(reason: str):
     assert in_order(look, site) is None
     for number in range(len(api_of(site).calls)):
         asked = prepared("end_run")
-        fail(api_of(asked), number, Temporary(reason, "not now"), after=False)
+        fail(api_of(asked), number, NotYet(reason, "not now"), after=False)
         assert str(in_order(look, asked)).startswith(reason)
 
 

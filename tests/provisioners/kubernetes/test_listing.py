@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Found, Temporary, TenantMissing
+from controlplane.provisioners.base import ClusterRef, Found, NotYet, Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
@@ -54,7 +54,7 @@ def test_a_namespace_that_cannot_be_read_hides_no_other(site: KubernetesProvisio
 
     def refuse(call: Call) -> None:
         if names.namespace(hidden.tenant_id) in call[1]:
-            raise Temporary("SITE_FORBIDS", "no")
+            raise NotYet("SITE_FORBIDS", "no")
 
     api.before = refuse
     seen: list[Found] = []
@@ -89,7 +89,7 @@ def test_a_namespace_that_is_going_is_no_trouble(site: KubernetesProvisioner, ap
 
     def refuse(call: Call) -> None:
         if place in call[1]:
-            raise Temporary("SITE_FORBIDS", "our bindings have gone already")
+            raise NotYet("SITE_FORBIDS", "our bindings have gone already")
 
     api.before = refuse
     assert found(site) == {str(of.id): 2, str(leaving.id): 2}
@@ -120,7 +120,7 @@ def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvi
 
     def refuse(call: Call) -> None:
         if f"namespaces/{place}/" in call[1]:
-            raise Temporary("SITE_FORBIDS", "nobody has bound us here")
+            raise NotYet("SITE_FORBIDS", "nobody has bound us here")
 
     api.before = refuse
     assert not site.look(of, ()).exists
