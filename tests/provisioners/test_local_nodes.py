@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import Desired, Load, NodeRef, NotYet, Outcome, Permanent
+from controlplane.provisioners.base import Desired, Load, NodeRef, NotYet, Outcome, Permanent, SiteUnknown
 from controlplane.provisioners.local import log
 from templates.schema import App, File, Group, Hooks, OnChange
 from tenants.amounts import Amounts
@@ -64,7 +64,7 @@ def test_a_damaged_record_of_one_cluster_keeps_no_other_tenant(here: Machine):
     here.site.remove_tenant(whole.cluster.tenant_id)
     until(lambda: not here.site.look(whole.cluster, ()).exists)
     assert here.site.look(damaged.cluster, ()).exists
-    with pytest.raises(Temporary, match="CLUSTER_UNREADABLE"):
+    with pytest.raises(SiteUnknown, match="CLUSTER_UNREADABLE"):
         list(here.site.list_all())
     until(lambda: removed(here.site, damaged.cluster))
 

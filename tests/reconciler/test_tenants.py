@@ -4,7 +4,7 @@ import pytest
 
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_delete
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import NotYet, Permanent
 from tenants import services
 from tenants.access import tenant_for
 from tenants.actors import actor_for
@@ -35,7 +35,7 @@ def deleted_with(world: World, trouble: Exception) -> tuple[Cluster, Tenant]:
     "trouble",
     [
         Permanent("SITE_REJECTS", 'admission webhook "keep.example" denied the request'),
-        Temporary("NAMESPACE_GOING", "some content has finalizers", delay=5),
+        NotYet("NAMESPACE_GOING", "some content has finalizers", delay=5),
     ],
     ids=lambda trouble: trouble.reason,
 )

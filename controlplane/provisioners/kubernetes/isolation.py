@@ -67,7 +67,7 @@ def remove(client: Client, settings: SiteSettings, tenant_id: UUID) -> None:
         client.delete(path, uid=body["metadata"]["uid"])
         body = client.get(path)
     if body is not None:
-        raise Temporary("NAMESPACE_GOING", _held_by(body), delay=GOING_SECONDS)
+        raise NotYet("NAMESPACE_GOING", _held_by(body), delay=GOING_SECONDS)
 
 
 def _held_by(namespace: Body) -> str:
