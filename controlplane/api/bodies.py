@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _REFUSALS: Final = {
+    400: ("INCOMPLETE", "Incomplete request", "The body ended before its announced end; nothing was done."),
     408: ("REQUEST_TIMEOUT", "Request timeout", f"The body did not come within {SECONDS:.0f} seconds."),
     413: ("TOO_LARGE", "Too large", "The body is larger than 1 MiB."),
 }
@@ -35,7 +36,8 @@ async def _read(receive: Receive) -> bytes | int:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"".join(parts)
+            # Part of a body may mean something else than the whole.
+            return 400
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MOST_BYTES:

@@ -1,24 +1,43 @@
 """The WSGI application behind ASGI: a thread from a bounded pool for each request.
 
-An answer that is there as a whole goes over from its thread to the loop in one step. A step for the head, one for
-the body and one for the end cost more than many an answer, as each waits for the interpreter's lock.
+An answer that is there as a whole crosses from its thread to the loop in one step; a step for each message costs
+more than many an answer, because each step waits for the interpreter's lock. Files are sent by the loop, so a slow
+reader of one holds no thread. decisions/0002 has the measurements.
 """
 
 import asyncio
 import contextvars
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import IO, Any, Final
 
+import structlog
 from a2wsgi.wsgi import build_environ
 
 Message = dict[str, Any]
-Receive = Callable[[], Any]
-Send = Callable[[Message], Any]
+Receive = Callable[[], Awaitable[Any]]
+# Awaitable, not a coroutine: each server has its own kind.
+Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
+# A reader that takes nothing for this long is left.
+SEND_SECONDS: Final = 20.0
+CHUNK: Final = 64 * 1024
+
 _PART: Final = "http.response.body"
+log = structlog.get_logger(__name__)
+
+
+class SlowReaderError(Exception):
+    """The client takes no more of a streamed answer."""
+
+
+class File:
+    """WSGI's file_wrapper: marks an answer that is a file."""
+
+    def __init__(self, file: IO[bytes], size: int = CHUNK) -> None:
+        self.file = file
 
 
 class InThreads:
@@ -40,22 +59,32 @@ class InThreads:
         loop = asyncio.get_running_loop()
 
         def send_from_thread(message: Message) -> None:
-            asyncio.run_coroutine_threadsafe(send(message), loop).result()
+            asyncio.run_coroutine_threadsafe(_sent(send, message), loop).result()
 
-        environ = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
         run = contextvars.copy_context().run
-        rest = await loop.run_in_executor(self._pool, run, self._run, environ, send_from_thread)
-        for message in rest:
-            await send(message)
+        try:
+            rest = await loop.run_in_executor(
+                self._pool, run, self._run, _environ(scope, body), send_from_thread
+            )
+            if isinstance(rest[-1], File):
+                await _send_file(rest[0], rest[-1].file, send)
+                return
+            for message in rest:
+                await send(message)
+        except SlowReaderError:
+            # The head is out: an answer that stays incomplete is all that can still be said.
+            log.info("reader_left", path=scope["path"])
 
-    def _run(self, environ: Any, send: Callable[[Message], None]) -> list[Message]:
-        """In a thread: what is still to be sent."""
+    def _run(self, environ: Any, send: Callable[[Message], None]) -> list[Any]:
+        """In a thread: what is still to be sent, messages or the head and a File."""
         head: Message = {"type": "http.response.start"}
 
         def start_response(status: str, headers: Headers, exc_info: Any = None) -> None:
             head.update(status=int(status.split(" ", 1)[0]), headers=_encoded(headers))
 
         response = self._wsgi(environ, start_response)
+        if isinstance(response, File):
+            return [head, response]
         try:
             if getattr(response, "streaming", True):
                 return _stream(head, response, send)
@@ -64,11 +93,37 @@ class InThreads:
             response.close()
 
 
+def _environ(scope: Any, body: bytes) -> dict[str, Any]:
+    environ: dict[str, Any] = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type,assignment]
+    # The body is whole, however it came.
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    return {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.file_wrapper": File}
+
+
 def _stream(head: Message, parts: Iterable[bytes], send: Callable[[Message], None]) -> list[Message]:
     send(head)
     for part in parts:
         send({"type": _PART, "body": part, "more_body": True})
     return [{"type": _PART, "body": b""}]
+
+
+async def _send_file(head: Message, file: IO[bytes], send: Send) -> None:
+    try:
+        await send(head)
+        while part := await asyncio.to_thread(file.read, CHUNK):
+            await _sent(send, {"type": _PART, "body": part, "more_body": True})
+        await send({"type": _PART, "body": b""})
+    finally:
+        file.close()
+
+
+async def _sent(send: Send, message: Message) -> None:
+    """Raises SlowReaderError."""
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await send(message)
+    except TimeoutError:
+        raise SlowReaderError from None
 
 
 def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:

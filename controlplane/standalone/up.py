@@ -22,6 +22,7 @@ from controlplane.standalone.lock import gate_closed, held
 from controlplane.standalone.owner import database_owner
 from controlplane.standalone.ports import HOST, port_check
 from controlplane.standalone.postgres import Postgres, forget_foreign_pid, prepare_postgres
+from controlplane.standalone.server import web_command
 from controlplane.standalone.supervisor import StoppedError, Supervisor, ending
 
 LOWEST_FREE_BYTES = 200 * 1024 * 1024
@@ -116,7 +117,7 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     run = partial(_service, environment=environment)
     with gate_closed(data):
         # Half of its start is loading code, for which it needs no database.
-        web = supervisor.start(run("web", _web_command(options.port)))
+        web = supervisor.start(run("web", web_command(options.port)))
         _set_up(supervisor, environment)
     supervisor.start(run("worker", python("manage.py", "worker")))
     if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
@@ -169,23 +170,6 @@ def _runtimes(environment: dict[str, str]) -> Service:
     # Whoever launches a cluster meanwhile comes first.
     command = Command(python("manage.py", "runtimes", "fetch"), environment, ROOT, niceness=10)
     return Service("runtimes", command, restarts=False, failure=RUNTIMES_FAILED)
-
-
-def _web_command(port: int) -> list[str]:
-    options = {
-        "--interface": "asgi",
-        "--host": HOST,
-        "--port": str(port),
-        "--workers": "1",
-        "--http": "1",
-        "--loop": "asyncio",
-        "--backlog": "512",
-        "--backpressure": "256",
-        "--workers-kill-timeout": "5",
-        "--log-level": "warning",
-    }
-    flags = [part for option in options.items() for part in option]
-    return python("-m", "granian", *flags, "controlplane.standalone.web:application")
 
 
 def _answers(port: int) -> bool:

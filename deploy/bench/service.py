@@ -23,6 +23,7 @@ from controlplane.standalone.keys import key_files
 from controlplane.standalone.owner import database_owner
 from controlplane.standalone.ports import HOST
 from controlplane.standalone.postgres import prepare_postgres
+from controlplane.standalone.server import web_command
 
 START_SECONDS = 120
 # What `up` uses.
@@ -100,7 +101,7 @@ def service() -> Iterator[Service]:
             subprocess.run(python("-m", "controlplane.standalone.setup"), check=True, **run)  # type: ignore[call-overload]
             subprocess.run(python(str(Path(__file__).parent / "seed.py")), check=True, **run)  # type: ignore[call-overload]
             port = free_port()
-            web = subprocess.Popen(up._web_command(port), **run)  # type: ignore[call-overload]
+            web = subprocess.Popen(web_command(port), **run)  # type: ignore[call-overload]
             await_true(lambda: up._answers(port), "web does not start")
             yield Service(
                 port,

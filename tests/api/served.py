@@ -3,14 +3,16 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
 import httpx
+from django.conf import settings
 from django.db import connection
+
+from controlplane.standalone.server import web_command
 
 SECONDS = 60.0
 
@@ -21,19 +23,7 @@ def served() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    flags = [
-        "--interface",
-        "asgi",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--http",
-        "1",
-        "--loop",
-        "asyncio",
-    ]
-    command = [sys.executable, "-m", "granian", *flags, "controlplane.asgi:application"]
+    command = web_command(port, application="controlplane.asgi:application")
     process = subprocess.Popen(command, env=os.environ | _environment(), stdout=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
@@ -51,6 +41,8 @@ def _environment() -> dict[str, str]:
     return {
         "DATABASE_URL": f"postgresql://{user}:{password}@{host}{port}/{found['NAME']}",
         "SLIPWAY_FAKE_SITE": "1",
+        # Sessions that a test makes are good there too.
+        "SLIPWAY_SECRET_KEY": settings.SECRET_KEY,
         "SLIPWAY_LOG_LEVEL": "ERROR",
     }
 

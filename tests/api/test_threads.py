@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.api import threads
 from controlplane.api.threads import InThreads
 
 SCOPE = {
@@ -108,6 +109,25 @@ def test_an_answer_to_somebody_who_left_is_closed() -> None:
     with pytest.raises(ConnectionResetError):
         ask(application, send)
     assert response.closed.wait(20)
+
+
+class Awaited:
+    """Like granian's: an awaitable that is no coroutine."""
+
+    def __init__(self, future: "asyncio.Future[None]") -> None:
+        self._future = future
+
+    def __await__(self) -> Iterator[Any]:
+        return self._future.__await__()
+
+
+def test_a_stream_ends_when_its_reader_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "SEND_SECONDS", 0.05)
+    response = Parts(threading.Event())
+    application, _ = answering(response)
+    # Belongs to no loop before it is awaited, and is never done.
+    ask(application, lambda message: Awaited(asyncio.get_running_loop().create_future()))
+    assert response.closed.is_set()
 
 
 def test_no_more_run_at_a_time_than_there_are_threads() -> None:
