@@ -1,7 +1,11 @@
 """Refusals: expected, safe to show to whoever asked, each with a reason that programs can rely on."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypedDict
+from itertools import islice
+from typing import Any, ClassVar, Final, TypedDict
+
+# A refusal names no more of them, however large the request; finding them stops there too.
+MOST_ERRORS: Final = 20
 
 
 class FieldError(TypedDict):
@@ -73,7 +77,7 @@ class NeedsScope(Refused):
 
 
 class Invalid(Refused):
-    """The request cannot be meant as it is written. extra: errors, one per field."""
+    """The request cannot be meant as it is written. extra: errors, one per field, the first MOST_ERRORS."""
 
     status = 400
     title = "Invalid request"
@@ -81,7 +85,9 @@ class Invalid(Refused):
     default_detail = "The request has fields that cannot be accepted; see errors."
 
     def __init__(self, detail: str = "", *, errors: Iterable[FieldError] = ()) -> None:
-        found = list(errors) or [FieldError(pointer="", detail=detail or self.default_detail)]
+        found = list(islice(errors, MOST_ERRORS)) or [
+            FieldError(pointer="", detail=detail or self.default_detail)
+        ]
         summary = detail or (found[0]["detail"] if len(found) == 1 else self.default_detail)
         super().__init__(summary, errors=found)
 

@@ -95,7 +95,7 @@ def _as_refusal(error: Exception) -> Refused | None:
     if isinstance(error, Refused):
         return error
     if isinstance(error, exceptions.ValidationError):
-        return Invalid(errors=list(pointers(error.detail)))  # type: ignore[arg-type]
+        return Invalid(errors=pointers(error.detail))  # type: ignore[arg-type]
     if isinstance(error, Temporary):
         return TooBusy(error.message, reason=error.reason, retry_after=max(1, round(error.delay)))
     if isinstance(error, DatabaseError | InterfaceError):

@@ -206,6 +206,15 @@ class Tree(Documented, serializers.Field[Any, Any, Any, Any]):
         return value
 
 
+class Items(serializers.ListField):
+    """A list; its length is looked at before its items are."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            _wrong(f"Must have at most {self.max_length} items.")
+        return super().to_internal_value(data)
+
+
 def _own(validate: Any, data: Any) -> Any:
     """A rule of a layer below; its pointer is this field's."""
     try:

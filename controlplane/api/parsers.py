@@ -91,7 +91,10 @@ def _inside(value: Any) -> Iterator[Any]:
 
 def is_text(text: str) -> bool:
     """Whether the database can take it."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _too_deep() -> ParseError:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.http import QueryDict
 from rest_framework import serializers
 
 from controlplane.api.fields import Text, Whole
 from tenants.errors import Invalid
+
+MOST_UNKNOWN: Final = 10
 
 
 class _Base(serializers.Serializer[Any]):
@@ -39,13 +41,18 @@ class In(_Base):
             raise serializers.ValidationError({"non_field_errors": ["Must be an object."]})
         unknown = [key for key in data if key not in self.fields]
         if unknown:
-            known = ", ".join(self.fields) or "none"
-            raise serializers.ValidationError(
-                {key: [f"Unknown field. Known here: {known}."] for key in unknown}
-            )
+            raise serializers.ValidationError(self._unknown(unknown))
         if self.not_empty and not data:
             raise serializers.ValidationError({"non_field_errors": ["Name at least one field."]})
         return super().to_internal_value(data)
+
+    def _unknown(self, keys: list[str]) -> dict[str, list[str]]:
+        known = ", ".join(self.fields) or "none"
+        errors = {key: [f"Unknown field. Known here: {known}."] for key in keys[:MOST_UNKNOWN]}
+        if len(keys) > MOST_UNKNOWN:
+            more = f"There are {len(keys)} unknown fields; the first {MOST_UNKNOWN} are named."
+            errors["non_field_errors"] = [more]
+        return errors
 
 
 class Query(_Base):

@@ -1,5 +1,4 @@
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularSwaggerView
 
 from controlplane.api import converters, documents
 from controlplane.api.v1 import (
@@ -68,7 +67,7 @@ _tenant: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("openapi.json", documents.openapi, name="openapi"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi")),
+    path("docs", documents.Docs.as_view(url_name="openapi")),
     path("me", me.Me.as_view()),
     path("tokens", tokens.Tokens.as_view()),
     path("tokens/<ident:token>", tokens.Token.as_view()),

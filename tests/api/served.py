@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -18,13 +19,16 @@ SECONDS = 60.0
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of a server that stops in the end."""
+def served(log: Path | None = None) -> Iterator[str]:
+    """The address of a server that stops in the end. log: where it writes all that it logs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = web_command(port, application="controlplane.asgi:application")
-    process = subprocess.Popen(command, env=os.environ | _environment(), stdout=subprocess.DEVNULL)
+    environment = os.environ | _environment() | ({"SLIPWAY_LOG_LEVEL": "INFO"} if log else {})
+    with (log or Path(os.devnull)).open("wb") as output:
+        errors = output if log else None
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=errors)
     try:
         address = f"http://127.0.0.1:{port}"
         _await(address, process)

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from controlplane.api.documents import openapi_document
 from controlplane.clusters.models import Cluster
 from tests import launchable
-from tests.api.api import ROOT
+from tests.api.api import ACME, ROOT
 from tests.api.conftest import World
 from tests.api.routes import routes
 from tests.api.test_access_matrix import PEOPLE, ROWS, Row
@@ -104,3 +104,9 @@ def test_it_is_openapi_3_1_and_served_to_everybody(world: World) -> None:
     answer = world.nobody.get("/api/v1/openapi.json")
     assert answer.body["openapi"].startswith("3.1.")
     assert world.nobody.get("/api/v1/docs").status == 200
+
+
+def test_what_is_no_page_loads_nothing(world: World) -> None:
+    for path in ("/api/v1/openapi.json", "/healthz", f"{ACME}/clusters", "/api/v1/nothing"):
+        policy = world.bob.get(path).headers["Content-Security-Policy"]
+        assert policy == "default-src 'none'; frame-ancestors 'none'"

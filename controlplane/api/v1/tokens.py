@@ -4,7 +4,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
-from controlplane.api.fields import NAME_SCHEMA, Choice, Text, Whole
+from controlplane.api.fields import NAME_SCHEMA, Choice, Items, Text, Whole
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
@@ -21,7 +21,7 @@ class TokenIn(In):
     tenant = Text(
         most=40, required=False, allow_null=True, schema=NAME_SCHEMA, help_text="Bind it to this one."
     )
-    scopes = serializers.ListField(
+    scopes = Items(
         child=Choice(list(SCOPES)),
         min_length=1,
         max_length=50,
