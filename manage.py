@@ -36,6 +36,8 @@ LOCKS = {"run": ROOT / "deploy" / "requirements.lock", "dev": ROOT / "deploy" / 
 DEVELOPER_COMMANDS = {"test", "lint"}
 # These start without Django's applications: quicker, and the supervisor of `up` stays small.
 LIGHT_COMMANDS = {"up", "doctor", "test", "lint"}
+# They make Python look for modules elsewhere.
+MISLEADING = {"PYTHONPATH", "PYTHONHOME"}
 NEEDED_MODULES = ("django", "psycopg2", "granian")
 HELP = """usage: python3 manage.py COMMAND [options]
 
@@ -46,7 +48,8 @@ HELP = """usage: python3 manage.py COMMAND [options]
   lint      check style, types and layers
   help      list every other command
 
-COMMAND --help explains one of them. The first run installs what is needed into .venv beside this file."""
+COMMAND --help explains one of them. A command works on the installation that runs, or on the one in the default data
+directory; --data-dir names another. The first run installs what is needed into .venv beside this file."""
 
 
 class SentenceError(Exception):
@@ -64,19 +67,38 @@ def main() -> None:
     kind = "dev" if command in DEVELOPER_COMMANDS else "run"
     if Path(sys.prefix).resolve() != VENV.resolve() and not (kind == "run" and is_installed_here()):
         ensure_environment(kind)
-        os.execv(PYTHON, [str(PYTHON), str(ROOT / "manage.py"), *sys.argv[1:]])  # noqa: S606
+        again()
     if Path(sys.prefix).resolve() == VENV.resolve():
+        if MISLEADING.intersection(os.environ):
+            again()
         ensure_environment(kind)
     dispatch(command)
 
 
+def again() -> None:
+    """Start this command again in .venv. The caller's modules must not stand in for those of the lock there."""
+    environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
+    os.execve(PYTHON, [str(PYTHON), str(ROOT / "manage.py"), *sys.argv[1:]], environment)  # noqa: S606
+
+
 def dispatch(command: str) -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+    # Django, in the environment of a user who works on another project, would take that one's settings.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "controlplane.settings"
     if command in LIGHT_COMMANDS:
         module = importlib.import_module("controlplane.management.commands." + command)
         module.Command().run_from_argv(sys.argv)
     else:
-        importlib.import_module("django.core.management").execute_from_command_line(sys.argv)
+        run_attached()
+
+
+def run_attached() -> None:
+    """Run a command of Django or ours on the installation that it is meant for."""
+    attach = importlib.import_module("controlplane.standalone.attach")
+    try:
+        with attach.attached(sys.argv) as arguments:
+            importlib.import_module("django.core.management").execute_from_command_line(arguments)
+    except attach.ExpectedError as failure:
+        raise SentenceError(str(failure)) from failure
 
 
 def is_installed_here() -> bool:
@@ -163,6 +185,10 @@ def install(kind: str, lock: int) -> None:
 def make_environment(lock: int) -> None:
     if not importlib.util.find_spec("venv") or not importlib.util.find_spec("ensurepip"):
         raise SentenceError(missing_venv())
+    if os.pathsep in str(VENV):
+        raise SentenceError(
+            f"Python cannot make an environment in a folder with a {os.pathsep!r} in its path: move {ROOT}."
+        )
     say("making an environment in " + str(VENV))
     VENV.mkdir(exist_ok=True)
     # First of all, and last to go: whatever is left of an earlier try, or links to a Python that is gone.
@@ -198,8 +224,15 @@ def install_packages(requirements: Path, lock: int) -> None:
     options = [*whole, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(requirements)]
     tail: collections.deque[str] = collections.deque(maxlen=12)
+    settings = importlib.import_module("controlplane.provisioners.local.pip")
+    try:
+        environment = settings.pip_environment(str(PYTHON), os.environ)
+    except subprocess.CalledProcessError as failure:
+        raise SentenceError(
+            last_lines(failure.stderr.splitlines()) + "\n" + advice(failure.stderr)
+        ) from failure
     with subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[lock]
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[lock], env=environment
     ) as pip:
         try:
             follow(pip.stdout or (), tail, total)

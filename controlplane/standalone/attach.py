@@ -1,43 +1,227 @@
-"""A command beside a running `up` works on that installation: its database, its keys."""
+"""A management command works on one installation of `up`: its database, its keys, running or stopped."""
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.standalone.datadir import open_data_dir
-from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
+from controlplane.standalone import pids
+from controlplane.standalone.datadir import DataDir, default_root, open_data_dir
+from controlplane.standalone.environment import (
+    ROOT,
+    own_database_named,
+    service_environment,
+    without_libpq,
+)
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import key_files
+from controlplane.standalone.leftovers import DATABASE_STOP, DATABASE_STOP_SECONDS, end_leftovers
+from controlplane.standalone.lock import HeldError, held
+from controlplane.standalone.logs import open_private
 from controlplane.standalone.owner import database_owner
 from controlplane.standalone.pids import MARK
-from controlplane.standalone.postgres import Postgres, _socket_folder
+from controlplane.standalone.postgres import Postgres, clear_way, prepare_postgres, server_in
+
+OPTION = "--data-dir"
+READY_SECONDS = 120.0
+"""A database that was killed reads its log again before it answers."""
+LOOK_SECONDS = 0.03
+# These ask no database. They work on an installation where there is one, and without one too.
+WITHOUT_DATABASE = {
+    *("check", "collectstatic", "devkube", "diffsettings", "findstatic", "help", "images", "makemigrations"),
+    *("runtimes", "sendtestemail", "spectacular", "startapp", "startproject", "testserver", "version"),
+    *("--version", "--help", "-h"),
+}
 
 
-def attach(root: Path) -> None:
-    """Start this command again in the environment of the installation in `root`; returns where the environment
-    names a database already, and at the second time.
+@contextmanager
+def attached(argv: Sequence[str]) -> Iterator[list[str]]:
+    """Yields the arguments without --data-dir, with the environment of the installation in place.
 
-    Raises ExpectedError where nothing is installed, or its database does not run.
+    A database that does not run is started for as long as this lasts. Raises ExpectedError.
     """
-    if own_database_named():
-        return
-    environment = environment_of_installation(root)
-    os.chdir(ROOT)
-    os.execve(sys.executable, python(*sys.argv), environment)  # noqa: S606
+    arguments, named = _without_option(argv)
+    command = arguments[1] if len(arguments) > 1 else "help"
+    asks_nothing = command in WITHOUT_DATABASE or {"-h", "--help"} & set(arguments)
+    root = named or meant()
+    if asks_nothing:
+        if root and _is_installation(root):
+            os.environ["SLIPWAY_DATA_DIR"] = str(root)
+        yield arguments
+    elif own_database_named():
+        _use_keys(root)
+        yield arguments
+    else:
+        with _database(root) as server:
+            _use(server)
+            yield arguments
 
 
 def environment_of_installation(root: Path) -> dict[str, str]:
-    if not (root / ".slipway").exists():
-        raise ExpectedError(
-            f"There is no installation in {root}: start one with `up`, or name yours with --data-dir or DATABASE_URL."
-        )
-    data = open_data_dir(root)
-    owner = database_owner()
-    home = data.database_home(owner)
-    if not (home / "data" / "postmaster.pid").exists():
+    """The environment of a command beside a running `up`. Raises ExpectedError when it does not run."""
+    data = _installation(root)
+    server = _server(data)
+    if not server.answers():
         raise ExpectedError(f"The database of {root} does not run: start `up` first.")
-    server = Postgres(home, owner, home, _socket_folder(home, owner), {})
+    return _environment(data, server)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    data: DataDir
+    server: Postgres
+
+
+def _without_option(argv: Sequence[str]) -> tuple[list[str], Path | None]:
+    arguments, named = [], None
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            arguments += [word, *words]
+        elif word == OPTION:
+            named = next(words, "")
+        elif word.startswith(f"{OPTION}="):
+            named = word.partition("=")[2]
+        else:
+            arguments.append(word)
+    if named == "":
+        raise ExpectedError(f"{OPTION} needs a folder behind it.")
+    return arguments, Path(named).absolute() if named else None
+
+
+def meant() -> Path | None:
+    """The installation of SLIPWAY_DATA_DIR, else the default one, else one of this checkout that runs elsewhere.
+
+    Raises ExpectedError where several run.
+    """
+    if named := os.environ.get("SLIPWAY_DATA_DIR", ""):
+        return Path(named).absolute()
+    running, usual = running_installations(), default_root()
+    if not running or usual in running:
+        return usual if _is_installation(usual) else None
+    if len(running) > 1:
+        listed = ", ".join(map(str, sorted(running)))
+        raise ExpectedError(f"Several installations run: {listed}. Choose one with {OPTION}.")
+    return running.pop()
+
+
+def running_installations() -> set[Path]:
+    """Data directories of what a supervisor of this checkout has started, as far as we may know."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.readlink(process / "cwd") != str(ROOT):
+                continue
+            pairs = (process / "environ").read_bytes().split(b"\0")
+            environment = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
+            if MARK.encode() in environment and (folder := environment.get(b"SLIPWAY_DATA_DIR")):
+                found.add(Path(os.fsdecode(folder)))
+    return found
+
+
+def _is_installation(root: Path) -> bool:
+    try:
+        return (root / ".slipway").exists()
+    except PermissionError:
+        raise ExpectedError(f"{root} belongs to another user: run this command as that user.") from None
+
+
+def _installation(root: Path | None) -> DataDir:
+    if root is None or not _is_installation(root):
+        raise ExpectedError(
+            f"There is no installation in {root or default_root()}: start one with `up`, "
+            f"or name yours with {OPTION} or DATABASE_URL."
+        )
+    return open_data_dir(root)
+
+
+def _use_keys(root: Path | None) -> None:
+    """Beside a DATABASE_URL: the keys of the `up` that was started with it."""
+    if root and _is_installation(root) and not (data := open_data_dir(root)).has_database():
+        os.environ.update(_settled(service_environment(data, keys=key_files(data), database_url="")))
+        _say(f"using the installation in {root} and the database that DATABASE_URL names")
+    else:
+        _say("using the database that DATABASE_URL names")
+
+
+def _use(found: _Found) -> None:
+    environment = without_libpq(os.environ) | _settled(_environment(found.data, found.server))
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _settled(environment: dict[str, str]) -> dict[str, str]:
+    """Those that lead to an installation; a command has the rest from its caller."""
+    return {
+        name: value for name, value in environment.items() if name.startswith(("SLIPWAY_", "DATABASE_URL"))
+    }
+
+
+def _environment(data: DataDir, server: Postgres) -> dict[str, str]:
     environment = service_environment(data, keys=key_files(data), database_url=server.url)
     # By this the supervisor knows its own children.
     environment.pop(MARK)
     return environment
+
+
+def _server(data: DataDir) -> Postgres:
+    owner = database_owner()
+    home = data.database_home(owner)
+    if not (home / "data").exists():
+        raise ExpectedError(
+            f"The installation in {data.root} has no database of its own: set DATABASE_URL as for `up`."
+        )
+    return server_in(home, owner=owner)
+
+
+@contextmanager
+def _database(root: Path | None) -> Iterator[_Found]:
+    """The database of the installation, started here unless `up` runs it."""
+    data = _installation(root)
+    server = _server(data)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(data, url=""))
+        except HeldError as holder:
+            if holder.is_command:
+                raise
+            _say(f"using the running installation in {data.root}")
+            _await(server.answers, data)
+        else:
+            _say(f"using the stopped installation in {data.root}")
+            stack.enter_context(_started(data, server))
+        yield _Found(data, server)
+
+
+@contextmanager
+def _started(data: DataDir, server: Postgres) -> Iterator[None]:
+    end_leftovers(data, _say)
+    prepared = prepare_postgres(server.home, owner=server.owner)
+    clear_way(prepared)
+    log = data.logs / "postgres.log"
+    with open(log, "ab", opener=open_private) as output:
+        process = prepared.command.start(output=output.fileno())
+    pids.record(data, "postgres", process.pid)
+    try:
+        _await(lambda: process.poll() is not None or prepared.is_ready(process.pid), data)
+        if process.poll() is not None:
+            raise ExpectedError(f"PostgreSQL does not start: see {log}.")
+        yield
+    finally:
+        pids.end_leftover(data, "postgres", stop=DATABASE_STOP, seconds=DATABASE_STOP_SECONDS)
+        process.wait()
+
+
+def _await(condition: Callable[[], bool], data: DataDir) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ExpectedError(f"The database of {data.root} does not answer: see {data.logs}.")
+        time.sleep(LOOK_SECONDS)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

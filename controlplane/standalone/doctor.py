@@ -23,8 +23,9 @@ from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
 from controlplane.provisioners.local.java import find_java
 from controlplane.standalone.binaries import MAJOR, program_folder
 from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.lock import Running, running_in
 from controlplane.standalone.owner import known_owner
-from controlplane.standalone.ports import HOST, port_check
+from controlplane.standalone.ports import DEFAULT_PORT, HOST, port_check
 
 Status = Literal["ok", "missing", "unsafe"]
 SECONDS = 3
@@ -53,15 +54,20 @@ class Part:
         return self.status == "unsafe" or (self.status == "missing" and self.needed)
 
 
-def examine(data_dir: Path, port: int) -> list[Part]:
-    """Look at everything once. Changes nothing on this machine."""
+def examine(data_dir: Path, port: int | None = None) -> list[Part]:
+    """Look at everything once. Changes nothing on this machine.
+
+    port: where it is to serve; without one, where the installation runs now, or the port that `up` takes.
+    """
+    running = running_in(data_dir)
     looks: list[Callable[[], Part]] = [
         _python,
         _postgres,
         _java,
         lambda: _disk(data_dir),
         lambda: _data_directory(data_dir),
-        lambda: _port(data_dir, port),
+        lambda: _installation(data_dir, running),
+        lambda: _port(port, running),
         _kubernetes,
         _vault,
     ]
@@ -180,23 +186,30 @@ def _private_files(data_dir: Path) -> list[Path]:
         return []
 
 
-def _port(data_dir: Path, port: int) -> Part:
-    try:
-        port_check(port)
-    except ExpectedError as error:
-        if _is_ours(data_dir, port):
-            return Part("port", "ok", f"{port}, where Slipway runs now")
-        return Part("port", "missing", f"{port} is not free", str(error))
-    return Part("port", "ok", f"{port} is free on {HOST}")
+def _installation(data_dir: Path, running: Running | None) -> Part:
+    if running:
+        return Part("installation", "ok", f"{data_dir} runs at {running.url} since {running.since}")
+    if _exists(data_dir / ".slipway"):
+        return Part("installation", "ok", f"{data_dir} is stopped")
+    return Part("installation", "ok", f"none in {data_dir} yet; `up` makes it")
 
 
-def _is_ours(data_dir: Path, port: int) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        holder = json.loads((data_dir / "run" / "lock").read_text())
-    except (OSError, ValueError):
+        return path.exists()
+    except PermissionError:
         return False
-    running = (data_dir / "run" / "web.pid").exists()
-    return running and str(holder.get("url", "")).endswith(f":{port}")
+
+
+def _port(port: int | None, running: Running | None) -> Part:
+    if running and port in {None, running.port}:
+        return Part("port", "ok", f"{running.port}, where Slipway runs now")
+    wanted = port or DEFAULT_PORT
+    try:
+        port_check(wanted)
+    except ExpectedError as error:
+        return Part("port", "missing", f"{wanted} is not free", str(error))
+    return Part("port", "ok", f"{wanted} is free on {HOST}")
 
 
 def _kubernetes() -> Part:

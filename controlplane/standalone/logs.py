@@ -40,7 +40,7 @@ class LogFile:
 
     def _opened(self) -> IO[bytes]:
         if self._file is None:
-            self._file = open(self.path, "ab", buffering=0, opener=_privately)  # noqa: SIM115
+            self._file = open(self.path, "ab", buffering=0, opener=open_private)  # noqa: SIM115
         return self._file
 
     def _rotated(self, file: IO[bytes]) -> IO[bytes]:
@@ -50,5 +50,5 @@ class LogFile:
         return self._opened()
 
 
-def _privately(path: str, flags: int) -> int:
+def open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)

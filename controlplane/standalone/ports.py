@@ -6,6 +6,7 @@ import socket
 from controlplane.standalone.errors import ExpectedError
 
 HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
 
 
 def port_check(port: int) -> None:

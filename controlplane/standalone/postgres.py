@@ -3,14 +3,18 @@
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+import psycopg2
 
 from controlplane.standalone.binaries import MAJOR, program_folder
 from controlplane.standalone.command import Command, die_with_parent
@@ -22,6 +26,7 @@ ROLE = "slipway"
 DATABASE = "slipway"
 # sun_path holds 108 bytes with its closing zero; the server appends the name of the socket.
 LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~ -]+")
 # Written into postgresql.conf once, for a small machine; whoever runs it may change them there.
 TUNING = {
     "shared_buffers": "64MB",
@@ -74,6 +79,17 @@ class Postgres:
         argv = [str(self.programs / "postgres"), "-D", str(self.data), *options]
         return Command(argv, _environment(), self.data, owner=self.owner, death_signal=signal.SIGINT)
 
+    def answers(self, seconds: int = 2) -> bool:
+        """Whether a real query is answered within this time."""
+        # libpq takes no less than two seconds.
+        try:
+            connection = psycopg2.connect(self.url, connect_timeout=max(seconds, 2))
+        except psycopg2.OperationalError:
+            return False
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return True
+
     def is_ready(self, pid: int) -> bool:
         """Whether the server with this process id takes connections."""
         try:
@@ -81,6 +97,11 @@ class Postgres:
         except FileNotFoundError:
             return False
         return len(lines) > STATUS_LINE and lines[0] == str(pid) and lines[STATUS_LINE].strip() == "ready"
+
+
+def server_in(home: Path, *, owner: Owner | None) -> Postgres:
+    """The server whose data is below `home`, to be asked and not to be started."""
+    return Postgres(home, owner, home, _socket_folder(home, owner), {})
 
 
 def prepare_postgres(
@@ -119,9 +140,12 @@ def _environment() -> dict[str, str]:
 
 
 def _socket_folder(home: Path, owner: Owner | None) -> Path:
-    """`home`/sockets, or a folder with a short name where that is too long for the address of a socket."""
+    """`home`/sockets, or a folder with a short and plain name where that cannot be the address of a socket.
+
+    libpq and the server read a comma as the end of a path, and the address stands in a URL.
+    """
     folder = home / "sockets"
-    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
+    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER or not PLAIN_PATH.fullmatch(str(folder)):
         folder = _runtime_folder() / f"slipway-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
     folder.mkdir(mode=0o700, exist_ok=True)
     expected = owner.uid if owner else os.geteuid()
@@ -139,8 +163,10 @@ def _runtime_folder() -> Path:
     own = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
     return (
         own
-        if own.is_dir() and len(os.fsencode(own)) < LONGEST_SOCKET_FOLDER // 2
-        else Path(tempfile.gettempdir())
+        if own.is_dir()
+        and len(os.fsencode(own)) < LONGEST_SOCKET_FOLDER // 2
+        and PLAIN_PATH.fullmatch(str(own))
+        else Path("/tmp")  # noqa: S108 - a folder of our own in it, refused when another user made it
     )
 
 
@@ -212,7 +238,27 @@ def _run(server: Postgres, program: str, *arguments: str, lines: str = "") -> No
         )
 
 
-def forget_foreign_pid(server: Postgres) -> None:
+def clear_way(server: Postgres) -> None:
+    """End what a server that was killed left behind, and see that its stale files do not block the next start.
+
+    The caller holds the data directory, and no server of ours runs on it.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        if _works_in(process.name, server.data) and _runs(process, server.programs / "postgres"):
+            # A stopped one does not notice that its postmaster is gone, and keeps the shared memory.
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
+    _forget_foreign_pid(server)
+
+
+def _runs(process: Path, program: Path) -> bool:
+    try:
+        return Path(os.readlink(process / "exe")) == program.resolve()
+    except OSError:
+        return False
+
+
+def _forget_foreign_pid(server: Postgres) -> None:
     """Keep a stale postmaster.pid, whose number another process has by now, from blocking the start.
 
     The server takes a living process of its own user with that number for a server still running. It does not

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import os
 import shutil
-import signal
 import sys
 import webbrowser
 from dataclasses import dataclass
@@ -18,10 +17,17 @@ from controlplane.standalone.datadir import DataDir, open_data_dir
 from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import key_files
+from controlplane.standalone.leftovers import (
+    DATABASE_STOP,
+    DATABASE_STOP_SECONDS,
+    STOP_SECONDS,
+    STOPS,
+    end_leftovers,
+)
 from controlplane.standalone.lock import gate_closed, held
 from controlplane.standalone.owner import database_owner
-from controlplane.standalone.ports import HOST, port_check
-from controlplane.standalone.postgres import Postgres, forget_foreign_pid, prepare_postgres
+from controlplane.standalone.ports import DEFAULT_PORT, HOST, port_check
+from controlplane.standalone.postgres import Postgres, clear_way, prepare_postgres
 from controlplane.standalone.server import web_command
 from controlplane.standalone.supervisor import StoppedError, Supervisor, ending
 
@@ -31,18 +37,13 @@ DATABASE_SECONDS = 120.0
 SETUP_SECONDS = 600.0
 WEB_SECONDS = 60.0
 LOOK_SECONDS = 0.03
-# In the order in which leftovers of a killed supervisor end, and children too: the database is the last.
-STOPS = {"web": signal.SIGTERM, "worker": signal.SIGTERM, "runtimes": signal.SIGTERM, "setup": signal.SIGTERM}
-DATABASE_STOP = signal.SIGINT
-DATABASE_STOP_SECONDS = 30.0
-STOP_SECONDS = 10.0
 RUNTIMES_FAILED = "some packages of the apps could not be fetched; a launch that needs them tries again"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     data_dir: Path
-    port: int = 8000
+    port: int = DEFAULT_PORT
     browser: bool = False
     production_check: bool = False
 
@@ -63,7 +64,7 @@ def up(options: Options) -> None:
         production.check_environment()
     data = open_data_dir(options.data_dir)
     with held(data, url=options.url):
-        _end_leftovers(data)
+        end_leftovers(data, say)
         port_check(options.port)
         _check_space(data.root)
         pids.record(data, "supervisor", os.getpid())
@@ -87,15 +88,6 @@ def _run(data: DataDir, options: Options) -> None:
         finally:
             supervisor.stop(list(STOPS))
             supervisor.stop(["postgres"])
-
-
-def _end_leftovers(data: DataDir) -> None:
-    """What a supervisor that was killed may have left; the kernel has told them to end already."""
-    for name, number in STOPS.items():
-        if pids.end_leftover(data, name, stop=number, seconds=STOP_SECONDS):
-            say(f"ended {name}, left over from a run that was killed")
-    pids.end_leftover(data, "postgres", stop=DATABASE_STOP, seconds=DATABASE_STOP_SECONDS)
-    pids.forget(data, "supervisor")
 
 
 def _check_space(folder: Path) -> None:
@@ -135,7 +127,7 @@ def _start_database(supervisor: Supervisor, data: DataDir) -> str:
         server.command,
         stop_signal=DATABASE_STOP,
         stop_seconds=DATABASE_STOP_SECONDS,
-        before_start=partial(forget_foreign_pid, server),
+        before_start=partial(clear_way, server),
     )
     child = supervisor.start(service)
     if not supervisor.wait(partial(_ready, server, child), seconds=DATABASE_SECONDS, every=LOOK_SECONDS):

@@ -174,10 +174,9 @@ def test_a_changed_asset_prepares_the_same_packages_again(tmp_path: Path):
 
 def test_an_installation_knows_how_to_reach_packages_and_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PIP_CERT", "/etc/ca")
-    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
     monkeypatch.setenv("DATABASE_URL_OF_OURS", "postgresql://secret")
     assert install_environment()["PIP_CERT"] == "/etc/ca"
-    assert not {"PIP_TARGET", "DATABASE_URL_OF_OURS"} & set(install_environment())
+    assert "DATABASE_URL_OF_OURS" not in install_environment()
 
 
 @pytest.mark.parametrize(

@@ -1,51 +1,71 @@
-"""Commands beside a running `up` work on its database, with its keys."""
+"""Management commands work on an installation: on its database, with its keys."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.attach import environment_of_installation
+from controlplane.standalone.attach import attached, environment_of_installation
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import key_files
 from controlplane.standalone.owner import database_owner
-from controlplane.standalone.pids import MARK
+from controlplane.standalone.postgres import prepare_postgres
+
+NAMED = ("SLIPWAY_INSTALLATION_KEY", "SLIPWAY_DATA_DIR", "DATABASE_URL", "DATABASE_URL_FILE")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLIPWAY_INSTALLATION_KEY", "SLIPWAY_INSTALLATION_KEY_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for name in NAMED:
+        os.environ.pop(name, None)
+        os.environ.pop(f"{name}_FILE", None)
 
 
-def _running(data: DataDir) -> Path:
+@pytest.fixture
+def installed(data: DataDir) -> DataDir:
+    """An installation that was up once."""
     key_files(data)
-    home = data.database_home(database_owner())
-    (home / "data").mkdir(parents=True)
-    (home / "data" / "postmaster.pid").touch()
-    return home
+    owner = database_owner()
+    prepare_postgres(data.database_home(owner), owner=owner, durable=False)
+    return data
 
 
-def test_they_get_its_database_and_its_keys(data: DataDir) -> None:
-    home = _running(data)
-    environment = environment_of_installation(data.root)
-    assert environment["DATABASE_URL"].startswith("postgresql://slipway@%2F")
-    assert str(home / "sockets").replace("/", "%2F") in environment["DATABASE_URL"]
-    assert environment["SLIPWAY_INSTALLATION_KEY_FILE"] == str(data.keys / "installation")
-    assert environment["SLIPWAY_DATA_DIR"] == str(data.root)
-
-
-def test_they_are_not_taken_for_its_own_processes(data: DataDir) -> None:
-    _running(data)
-    assert MARK not in environment_of_installation(data.root)
-
-
-def test_an_installation_that_does_not_run_is_told(data: DataDir) -> None:
+def test_a_stopped_one_is_started_for_the_command(
+    installed: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "elsewhere.example")
+    with attached(["manage.py", "audit", "--data-dir", str(installed.root), "verify"]) as arguments:
+        assert arguments == ["manage.py", "audit", "verify"]
+        assert environment_of_installation(installed.root)["DATABASE_URL"] == os.environ["DATABASE_URL"]
+        assert os.environ["SLIPWAY_INSTALLATION_KEY_FILE"] == str(installed.keys / "installation")
+        assert os.environ["SLIPWAY_DATA_DIR"] == str(installed.root)
+        assert "PGHOST" not in os.environ
     with pytest.raises(ExpectedError, match="does not run: start `up` first"):
-        environment_of_installation(data.root)
+        environment_of_installation(installed.root)
 
 
 def test_a_folder_without_an_installation_is_left_alone(folder: Path) -> None:
     with pytest.raises(ExpectedError, match="no installation"):
         environment_of_installation(folder / "none")
     assert not (folder / "none").exists()
+
+
+def test_what_asks_no_database_needs_no_installation(folder: Path) -> None:
+    os.environ["SLIPWAY_DATA_DIR"] = str(folder / "none")
+    with attached(["manage.py", "images", "list"]) as arguments:
+        assert arguments == ["manage.py", "images", "list"]
+
+
+def test_the_keys_of_an_embedded_database_are_not_used_on_another(installed: DataDir) -> None:
+    os.environ["DATABASE_URL"] = "postgresql://elsewhere.example/slipway"
+    with attached(["manage.py", "audit", "verify", f"--data-dir={installed.root}"]):
+        assert "SLIPWAY_INSTALLATION_KEY_FILE" not in os.environ
+
+
+def test_the_keys_of_an_up_with_a_named_database_are_used_beside_it(data: DataDir) -> None:
+    key_files(data)
+    os.environ["DATABASE_URL"] = "postgresql://elsewhere.example/slipway"
+    with attached(["manage.py", "audit", "verify", f"--data-dir={data.root}"]):
+        assert os.environ["SLIPWAY_INSTALLATION_KEY_FILE"] == str(data.keys / "installation")

@@ -1,10 +1,12 @@
 import json
+import os
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
+from controlplane.standalone import pids
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.doctor import Part, as_json, examine, show
 from controlplane.standalone.errors import ExpectedError
@@ -42,8 +44,9 @@ def _part(name: str, data: DataDir, port: int) -> Part:
 
 def test_it_names_every_part(data: DataDir, port: int) -> None:
     names = [part.name for part in examine(data.root, port)]
-    expected = ["Python", "PostgreSQL", "Java", "disk", "data directory", "port", "Kubernetes", "Vault"]
-    assert names == expected
+    of_the_machine = ["Python", "PostgreSQL", "Java", "disk"]
+    of_the_installation = ["data directory", "installation", "port"]
+    assert names == [*of_the_machine, *of_the_installation, "Kubernetes", "Vault"]
 
 
 def test_what_is_not_ok_says_what_to_do(data: DataDir, port: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,13 +78,17 @@ def test_a_taken_port_is_missing(data: DataDir) -> None:
 
 
 def test_a_port_taken_by_this_installation_is_fine(data: DataDir) -> None:
-    with socket.socket() as ours:
+    with socket.socket() as ours, held(data, url="http://127.0.0.1:8100"):
+        pids.record(data, "supervisor", os.getpid())
         ours.bind((HOST, 0))
-        ours.listen()
-        port = ours.getsockname()[1]
-        (data.run / "web.pid").write_text("1")
-        with held(data, url=f"http://{HOST}:{port}"):
-            assert _part("port", data, port).status == "ok"
+        part = next(part for part in examine(data.root) if part.name == "port")
+        assert (part.status, part.detail) == ("ok", "8100, where Slipway runs now")
+
+
+def test_an_installation_that_was_killed_is_stopped(data: DataDir, port: int) -> None:
+    with held(data, url="http://127.0.0.1:8100"):
+        (data.run / "supervisor.born").write_text("1 another-boot 5\n")
+    assert _part("installation", data, port).detail == f"{data.root} is stopped"
 
 
 def test_a_key_that_others_may_read_is_unsafe(data: DataDir, port: int) -> None:

@@ -16,6 +16,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # What the real lock has, as far as manage.py looks.
 PACKAGES = ("django", "psycopg2", "granian")
+# What manage.py uses of the project itself.
+PIP = Path("controlplane/provisioners/local/pip.py")
+MODULES = (
+    PIP,
+    *(folder / "__init__.py" for folder in PIP.parents[:3]),
+    "controlplane/standalone/__init__.py",
+)
+ATTACH = """
+import contextlib
+ExpectedError = RuntimeError
+attached = contextlib.nullcontext
+"""
 DJANGO = "def execute_from_command_line(argv):\n    print('reached', *argv[1:])\n"
 
 
@@ -45,6 +57,10 @@ def _make_project(folder: Path) -> Path:
     wheels.mkdir()
     (folder / "deploy").mkdir()
     shutil.copy(ROOT / "manage.py", folder)
+    for module in MODULES:
+        (folder / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / module, folder / module)
+    (folder / "controlplane" / "standalone" / "attach.py").write_text(ATTACH)
     lock = "".join(_wheel(wheels, name) for name in PACKAGES)
     (folder / "deploy" / "requirements.lock").write_text(lock)
     (folder / "deploy" / "requirements-dev.lock").write_text(lock + _wheel(wheels, "checker"))
@@ -96,6 +112,30 @@ def test_the_first_command_installs_the_lock_and_goes_on(project: Path) -> None:
     done = _manage(project, "migrate", "--plan")
     assert done.stdout == "reached migrate --plan\n"
     assert "dependencies installed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"])
+def test_pip_installs_here_whatever_its_user_has_set(project: Path, name: str) -> None:
+    elsewhere = project / "1"
+    done = _manage(project, "migrate", environment={name: str(elsewhere)})
+    assert done.stdout == "reached migrate\n", done.stderr
+    assert not elsewhere.exists()
+
+
+def test_modules_of_another_project_are_not_taken(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "django").mkdir()
+    (tmp_path / "django" / "__init__.py").write_text("raise SystemExit('another django')")
+    misled = {"PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "another.settings"}
+    assert _manage(installed, "migrate", environment=misled).stdout == "reached migrate\n"
+
+
+def test_a_colon_in_the_path_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    refused = _manage(_make_project(tmp_path / "a:b"), "migrate")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"Python cannot make an environment in a folder with a ':' in its path: move {tmp_path}/a:b.\n"
+    )
 
 
 def test_later_commands_install_nothing(installed: Path) -> None:

@@ -4,6 +4,8 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -13,11 +15,12 @@ from controlplane.standalone import binaries
 from controlplane.standalone.child import Child, Service
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.files import make_folder
 from controlplane.standalone.owner import Owner, database_owner
 from controlplane.standalone.postgres import (
     LONGEST_SOCKET_FOLDER,
     Postgres,
-    forget_foreign_pid,
+    clear_way,
     prepare_postgres,
 )
 from controlplane.standalone.supervisor import Supervisor
@@ -35,7 +38,7 @@ def _started(supervisor: Supervisor, server: Postgres) -> Child:
         server.command,
         stop_signal=signal.SIGINT,
         stop_seconds=30,
-        before_start=lambda: forget_foreign_pid(server),
+        before_start=lambda: clear_way(server),
     )
     child = supervisor.start(service)
     assert supervisor.wait(lambda: child.alive and server.is_ready(child.pid), seconds=SECONDS, every=0.02)
@@ -147,6 +150,46 @@ def test_a_long_path_gets_a_short_socket_folder(data: DataDir) -> None:
         assert stat.S_IMODE(server.sockets.stat().st_mode) == 0o700
     finally:
         server.sockets.rmdir()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a,b", "a'b", 'a"b', "a%2Fb", "a#b?c", "ä", "a\\b", "$HOME", "a;b&c"]
+)
+def test_it_serves_from_any_path(supervisor: Supervisor, data: DataDir, name: str) -> None:
+    make_folder(data.root / name, mode=0o711)
+    server = prepare_postgres(data.root / name / "postgres", owner=database_owner(), durable=False)
+    try:
+        _started(supervisor, server)
+        assert server.answers()
+        environment = {**os.environ, "DATABASE_URL": server.url}
+        code = "from controlplane.settings import DATABASES as d; print(d['default']['HOST'])"
+        read = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert read.stdout.strip() == str(server.sockets), read.stderr
+    finally:
+        supervisor.stop(["postgres"])
+        if not server.sockets.is_relative_to(server.home):
+            server.sockets.rmdir()
+
+
+def test_one_that_was_stopped_does_not_answer(supervisor: Supervisor, server: Postgres) -> None:
+    child = _started(supervisor, server)
+    assert server.answers()
+    os.kill(child.pid, signal.SIGSTOP)
+    assert not server.answers()
+    os.kill(child.pid, signal.SIGCONT)
+
+
+def test_a_stopped_backend_of_a_killed_server_does_not_block_the_next(
+    supervisor: Supervisor, server: Postgres
+) -> None:
+    child = _started(supervisor, server)
+    first = child.pid
+    with closing(psycopg2.connect(server.url)) as connection:
+        os.kill(connection.get_backend_pid(), signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+        assert supervisor.wait(
+            lambda: child.pid not in {0, first} and server.answers(), seconds=SECONDS, every=0.02
+        )
 
 
 def test_a_copy_of_the_programs_serves_where_the_originals_are_closed(

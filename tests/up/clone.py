@@ -1,5 +1,6 @@
 """A clean clone of this checkout, and the Python that a user has: nothing of ours is installed in either."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,14 @@ PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 
 
 def clone_into(folder: Path) -> Path:
-    """Clone HEAD, and apply the changes to tracked files that are not committed yet."""
+    """Clone HEAD, with what is not committed yet: changed files and new ones."""
     _git(ROOT, "clone", "--quiet", str(ROOT), str(folder))
     if changes := _git(ROOT, "diff", "--binary", "HEAD"):
         _git(folder, "apply", "-", given=changes)
+    new = _git(ROOT, "ls-files", "-z", "--others", "--exclude-standard").decode().split("\0")
+    for name in filter(None, new):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     return folder
 
 

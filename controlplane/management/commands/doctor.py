@@ -3,11 +3,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.management.commands.up import port
 from controlplane.standalone import doctor
+from controlplane.standalone.attach import meant
 from controlplane.standalone.datadir import default_root
+from controlplane.standalone.errors import ExpectedError
 
 
 class Command(BaseCommand):
@@ -15,12 +17,18 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--data-dir", type=Path, default=default_root(), help="(%(default)s)")
-        parser.add_argument("--port", type=port, default=8000, help="(%(default)s)")
+        parser.add_argument(
+            "--data-dir", type=Path, help=f"(the installation that runs, or {default_root()})"
+        )
+        parser.add_argument("--port", type=port, help="(that of the running installation, or 8000)")
         parser.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        parts = doctor.examine(options["data_dir"].absolute(), options["port"])
+        try:
+            root = (options["data_dir"] or meant() or default_root()).absolute()
+        except ExpectedError as error:
+            raise CommandError(str(error)) from error
+        parts = doctor.examine(root, options["port"])
         if options["json"]:
             self.stdout.write(doctor.as_json(parts))
         else:

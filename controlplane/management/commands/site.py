@@ -4,7 +4,6 @@ import argparse
 import os
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,8 +21,6 @@ from controlplane.provisioners.kubernetes import check, identity, names, prepull
 from controlplane.provisioners.kubernetes.proof import Outcome
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
-from controlplane.standalone.attach import attach
-from controlplane.standalone.datadir import default_root
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import ENVIRONMENT
 from templates.catalog import load
@@ -78,7 +75,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            attach(options["data_dir"].absolute())
             getattr(self, f"_{options['action']}")(options)
         except (SettingsInvalid, ExpectedError) as error:
             raise CommandError(str(error)) from error
@@ -165,12 +161,6 @@ class _Plain(yaml.SafeDumper):
 
 def _action(actions: Any, name: str, words: str, more: str = "") -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=words, description=more or words)
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=default_root(),
-        help="of the `up` that this is for, where DATABASE_URL names no database (%(default)s)",
-    )
     return parser
 
 

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand
 
 from controlplane.standalone.datadir import default_root
 from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.ports import DEFAULT_PORT
 from controlplane.standalone.up import Options, up
 
 
@@ -18,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--data-dir", type=Path, default=default_root(), help="where everything is kept (%(default)s)"
         )
-        parser.add_argument("--port", type=port, default=8000, help="on 127.0.0.1 (%(default)s)")
+        parser.add_argument("--port", type=port, default=DEFAULT_PORT, help="on 127.0.0.1 (%(default)s)")
         parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
         parser.add_argument("--production-check", action="store_true", help="refuse insecure settings")
 

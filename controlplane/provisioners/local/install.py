@@ -18,6 +18,7 @@ from typing import Any
 from controlplane.provisioners.local import files, java, locks, processes
 from controlplane.provisioners.local.children import die_with_parent
 from controlplane.provisioners.local.detach import detach
+from controlplane.provisioners.local.pip import pip_environment
 
 PACKAGES_MARKER = ".packages"
 Tell = Callable[[str], None]
@@ -71,6 +72,10 @@ def _build(home: Path, request: Mapping[str, Any], environment: Mapping[str, str
 
 def _install_packages(home: Path, packages: list[str], environment: Mapping[str, str], tell: Tell) -> None:
     python = str(home / "bin" / "python")
+    try:
+        environment = pip_environment(sys.executable, environment)
+    except subprocess.CalledProcessError as error:
+        raise InstallFailed(error.stderr.strip()[-500:]) from error
     options = ["--disable-pip-version-check", "--no-input", "--no-warn-script-location"]
     first = [sys.executable, "-m", "pip", "--python", python, "install", *options, "--progress-bar", "off"]
     _run([*first, PIP], environment, lambda text: None)
@@ -89,7 +94,9 @@ def _prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, s
         [str(home / "bin"), *([f"{java_home}/bin"] if java_home else []), environment.get("PATH", "")]
     )
     own = {"RUNTIME_HOME": str(home), "PATH": path} | ({"JAVA_HOME": java_home} if java_home else {})
-    _run([request["prepare"]], {**environment, **own}, lambda text: None)
+    # All packages are there: the step calls this machine alone, which no proxy can reach.
+    direct = {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}
+    _run([request["prepare"]], {**direct, **own}, lambda text: None)
 
 
 def _site_packages(home: Path) -> Path:

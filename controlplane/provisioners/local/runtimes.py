@@ -99,11 +99,8 @@ def describe(layout: Layout, app: App, runtime: Runtime) -> LocalRuntime:
 
 
 def install_environment() -> dict[str, str]:
-    passed = {
+    return {
         name: value
         for name, value in os.environ.items()
         if name in _PASSED or name.startswith(_PASSED_PREFIXES) or name.endswith(_PASSED_SUFFIXES)
     }
-    # Into the runtime, wherever else pip may have been told to install.
-    dropped = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"}
-    return {name: value for name, value in passed.items() if name not in dropped} | {"PIP_USER": "0"}

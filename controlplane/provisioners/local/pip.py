@@ -1,0 +1,51 @@
+"""pip's environment: what reaches the package index, and nothing else of the user's configuration.
+
+Settings such as `user` and `target` would install elsewhere, or not at all. Imports only the standard library:
+manage.py uses it before anything is installed.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+from collections.abc import Mapping
+
+KEPT = {
+    *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "keyring-provider"),
+    *("proxy", "cert", "client-cert", "use-feature", "use-deprecated"),
+    *("timeout", "default-timeout", "retries", "cache-dir"),
+}
+# The later one counts, as in pip itself. A setting of the environment has the section ":env:".
+SECTIONS = ("global", "install", ":env:")
+
+
+def pip_environment(python: str, caller: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment in which this Python's pip runs. Raises CalledProcessError when it has no pip."""
+    read = {"PIP_CONFIG_FILE", *map(_variable, KEPT)}
+    bare = {
+        name: value
+        for name, value in caller.items()
+        if name in read or not name.startswith(("PIP_", "PYTHON"))
+    }
+    # From the folder of no project: pip is not to be shadowed by a module there.
+    command = [python, "-I", "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    listed = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
+    kept = {_variable(key): value for key, value in _settings(listed.stdout).items()}
+    # The null device keeps pip from reading any file.
+    return bare | {"PIP_CONFIG_FILE": os.devnull} | kept
+
+
+def _variable(key: str) -> str:
+    return f"PIP_{key.upper().replace('-', '_')}"
+
+
+def _settings(listed: str) -> dict[str, str]:
+    """Read lines such as `global.index-url='https://packages.example/simple'`."""
+    found: dict[str, dict[str, str]] = {section: {} for section in SECTIONS}
+    for line in listed.splitlines():
+        name, _, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        if section in found and key in KEPT:
+            found[section][key] = " ".join(str(ast.literal_eval(value)).split())
+    return {key: value for section in SECTIONS for key, value in found[section].items()}

@@ -1,0 +1,45 @@
+"""The management commands, and how one that goes on is run."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.journeys.service import Slipway, wait_for
+from tests.up.clone import PYTHON
+
+# Command -> its arguments, and what it prints.
+ASKED = {
+    "audit": (["verify"], "The chain is whole"),
+    "doctor": ([], "PostgreSQL"),
+    "images": (["list"], "jupyterlab"),
+    "runtimes": (["list"], "spark"),
+    "site": (["list"], "local"),
+    # Django's own.
+    "migrate": (["--check"], ""),
+    "shell": (["-c", "from tenants.models import Tenant; print(Tenant.objects.get().name)"], "demo"),
+}
+# Commands that go on until they are stopped.
+SERVICES = ("worker", "observe")
+# Run by these tests themselves, or by tests of their own.
+ELSEWHERE = {"devkube", "lint", "test", "up"}
+NEEDS_DATABASE = sorted(ASKED.keys() - {"doctor", "images", "runtimes"})
+
+
+def serving(up: Slipway, command: str, output: Path) -> "subprocess.Popen[bytes]":
+    words = [PYTHON, "manage.py", command, "--data-dir", str(up.folder)]
+    with output.open("wb") as file:
+        return subprocess.Popen(words, cwd=up.root, env=up.environment(), stdout=file, stderr=file)
+
+
+def serve_and_end(up: Slipway, command: str, output: Path, said: str) -> None:
+    with serving(up, command, output) as process:
+        wait_for("start", lambda: said in output.read_text())
+        wait_for("signal handler", lambda: _handles(process.pid, signal.SIGTERM))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, output.read_text()
+
+
+def _handles(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
