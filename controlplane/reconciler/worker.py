@@ -83,9 +83,16 @@ class Chores:
 
 
 class Worker:
-    """Blocks in `run` until `stop`. chores: what layers above want done beside our own."""
+    """Blocks in `run` until `stop`. chores: what layers above want done beside our own. beat: see Loop.on_turn."""
 
-    def __init__(self, *, threads: int = THREADS, observe: bool = True, chores: Sequence[Chore] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = THREADS,
+        observe: bool = True,
+        chores: Sequence[Chore] = (),
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._watches = Watches()
         self._chores = Chores(
             [
@@ -96,7 +103,7 @@ class Worker:
                 *chores,
             ]
         )
-        self.loop = Loop(HANDLERS, threads=threads, on_sweep=self._chores.sweep)
+        self.loop = Loop(HANDLERS, threads=threads, on_sweep=self._chores.sweep, on_turn=beat)
 
     def run(self) -> None:
         self._chores.start()

@@ -30,6 +30,10 @@ class Service:
     failure: str = ""
     """What it means when one that runs once does not succeed; empty when whoever waits for it says so."""
     before_start: Callable[[], None] | None = None
+    probe: Callable[[], bool] | None = None
+    """Whether it does its work now; takes some seconds at most. Without one it is taken to as long as it lives."""
+    patience: float = 60.0
+    """Seconds for which the probe may fail. Twice as long after each time in a row that it was ended for that."""
 
 
 class Child:
@@ -42,6 +46,10 @@ class Child:
         """Of its last life; negative for a signal."""
         self.next_start: float | None = None
         self.failures = 0
+        self.silent_since: float | None = None
+        """When a probe failed first, by the monotonic clock; None while the last one succeeded."""
+        self.given_up = 0
+        """How often in a row it was ended for its silence."""
         self._data = data
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -58,6 +66,7 @@ class Child:
         if self.service.before_start:
             self.service.before_start()
         self.next_start = None
+        self.silent_since = None
         self.output_ended = False
         self.output, theirs = os.pipe()
         os.set_blocking(self.output, False)
@@ -104,6 +113,25 @@ class Child:
         pause: float = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1))
         self.next_start = time.monotonic() + pause
         return pause
+
+    def probe(self) -> float:
+        """Ask it once. Returns for how many seconds it has been silent: 0 when it answered."""
+        if self.service.probe is None or self.service.probe():
+            self.silent_since = None
+            self.given_up = 0
+            return 0.0
+        now = time.monotonic()
+        self.silent_since = self.silent_since or now
+        return now - self.silent_since
+
+    @property
+    def patience(self) -> float:
+        return self.service.patience * float(2**self.given_up)
+
+    def give_up(self) -> None:
+        """End what does not answer. It is started again as after any end."""
+        self.given_up += 1
+        self.send(signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
         # Not by Popen, which would look whether it has ended and so take its end away from `reap`.

@@ -1,4 +1,4 @@
-"""Keeps the children running, and takes them down in order. Costs nothing while nothing happens."""
+"""Keeps the children running and answering, and takes them down in order."""
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A start that fails this often in a row is worth more than a line.
 FAILURES_TO_EXPLAIN = 3
 KILL_SECONDS = 10.0
+PROBE_SECONDS = 5.0
 
 
 class StoppedError(Exception):
@@ -24,8 +25,11 @@ class StoppedError(Exception):
 
 
 class Supervisor:
-    def __init__(self, data: DataDir, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, data: DataDir, *, say: Callable[[str], None], probe_seconds: float = PROBE_SECONDS
+    ) -> None:
         self._data = data
+        self._probe_seconds = probe_seconds
         self._say = say
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -65,9 +69,23 @@ class Supervisor:
         return child
 
     def run(self) -> None:
-        """Until somebody asks us to stop."""
+        """Until somebody asks us to stop. Children that do not answer for long are started again."""
+        next_probe = time.monotonic()
         while not self._stop_requests:
-            self._turn(None)
+            self._turn(max(0.0, next_probe - time.monotonic()))
+            if time.monotonic() >= next_probe:
+                self._probe()
+                next_probe = time.monotonic() + self._probe_seconds
+
+    def _probe(self) -> None:
+        for child in self._children.values():
+            if not child.alive or self._stop_requests:
+                continue
+            silent = child.probe()
+            # It may have ended meanwhile; the next turn sees to that.
+            if silent > child.patience:
+                self._say(f"{child.service.name} has not answered for {silent:.0f} s and is killed")
+                child.give_up()
 
     def wait(self, until: Callable[[], bool], *, seconds: float, every: float | None = None) -> bool:
         """Run until the condition holds (True) or time is over; looks after every event and `every` seconds.

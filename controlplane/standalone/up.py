@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import webbrowser
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from controlplane.standalone.command import Command
 from controlplane.standalone.datadir import DataDir, open_data_dir
 from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
 from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.heartbeat import HEARTBEAT, Heartbeat
 from controlplane.standalone.keys import key_files
 from controlplane.standalone.leftovers import (
     DATABASE_STOP,
@@ -37,6 +39,8 @@ DATABASE_SECONDS = 120.0
 SETUP_SECONDS = 600.0
 WEB_SECONDS = 60.0
 LOOK_SECONDS = 0.03
+UNANSWERED_SECONDS = 60.0
+"""A service that is silent for so long is started again, unless SLIPWAY_PROBE_PATIENCE says otherwise."""
 RUNTIMES_FAILED = "some packages of the apps could not be fetched; a launch that needs them tries again"
 
 
@@ -109,9 +113,10 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     run = partial(_service, environment=environment)
     with gate_closed(data):
         # Half of its start is loading code, for which it needs no database.
-        web = supervisor.start(run("web", web_command(options.port)))
+        web = supervisor.start(run("web", web_command(options.port), probe=partial(_answers, options.port)))
         _set_up(supervisor, environment)
-    supervisor.start(run("worker", python("manage.py", "worker")))
+    beats = Heartbeat(data.run / HEARTBEAT)
+    supervisor.start(run("worker", python("manage.py", "worker"), probe=beats.heard))
     if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
         raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")
     _greet(data, options, first=_content(data.admin_token) != before)
@@ -128,6 +133,8 @@ def _start_database(supervisor: Supervisor, data: DataDir) -> str:
         stop_signal=DATABASE_STOP,
         stop_seconds=DATABASE_STOP_SECONDS,
         before_start=partial(clear_way, server),
+        probe=server.answers,
+        patience=_patience(),
     )
     child = supervisor.start(service)
     if not supervisor.wait(partial(_ready, server, child), seconds=DATABASE_SECONDS, every=LOOK_SECONDS):
@@ -153,9 +160,27 @@ def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
         )
 
 
-def _service(name: str, argv: list[str], *, environment: dict[str, str], once: bool = False) -> Service:
-    command = Command(argv, environment, ROOT)
-    return Service(name, command, stop_signal=STOPS[name], stop_seconds=STOP_SECONDS, restarts=not once)
+def _service(
+    name: str,
+    argv: list[str],
+    *,
+    environment: dict[str, str],
+    once: bool = False,
+    probe: Callable[[], bool] | None = None,
+) -> Service:
+    return Service(
+        name,
+        Command(argv, environment, ROOT),
+        stop_signal=STOPS[name],
+        stop_seconds=STOP_SECONDS,
+        restarts=not once,
+        probe=probe,
+        patience=_patience(),
+    )
+
+
+def _patience() -> float:
+    return float(os.environ.get("SLIPWAY_PROBE_PATIENCE") or UNANSWERED_SECONDS)
 
 
 def _runtimes(environment: dict[str, str]) -> Service:

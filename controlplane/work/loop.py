@@ -50,8 +50,10 @@ class Loop:
         *,
         threads: int = THREADS,
         on_sweep: Callable[[], None] = lambda: None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self._handlers, self._on_sweep = handlers, on_sweep
+        """on_turn: called at least every SWEEP_SECONDS, also while the database is away."""
+        self._handlers, self._on_sweep, self._on_turn = handlers, on_sweep, on_turn
         self._free = threading.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._unreleased: deque[Claimed] = deque()
@@ -79,12 +81,14 @@ class Loop:
                     log.warning("database_away", error=said)
                 connection.close()
                 self._listening = None
+                self._on_turn()
                 self._sleep(None, AWAY_SECONDS)
         self._pool.shutdown(wait=True)
         connection.close()
 
     def _serve(self) -> None:
         while not self._stopping:
+            self._on_turn()
             self._on_sweep()
             self._listen()
             self._give_back()

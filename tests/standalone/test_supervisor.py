@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from controlplane.standalone.child import LONGEST_PAUSE_SECONDS
+from controlplane.standalone.child import LONGEST_PAUSE_SECONDS, Child
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.pids import born
 from controlplane.standalone.supervisor import StoppedError, Supervisor
@@ -36,6 +36,34 @@ def test_a_killed_child_is_started_again(supervisor: Supervisor, data: DataDir, 
     assert supervisor.wait(lambda: child.alive and child.pid != first, seconds=SECONDS)
     assert (data.run / "one.pid").read_text() == f"{child.pid}\n"
     assert said == ["one ended (killed by SIGKILL); starting it again"]
+
+
+def test_a_child_that_does_not_answer_is_started_again(data: DataDir, said: list[str]) -> None:
+    lives: list[int] = []
+
+    def answers() -> bool:
+        if not lives or child.pid != lives[-1]:
+            lives.append(child.pid)
+        if len(lives) > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return len(lives) > 1
+
+    supervisor = Supervisor(data, say=said.append, probe_seconds=0.01)
+    with supervisor.signals():
+        child = supervisor.start(program(data, WAITS, probe=answers, patience=0.05))
+        supervisor.run()
+        supervisor.stop(["one"])
+    assert said == [
+        "one has not answered for 0 s and is killed",
+        "one ended (killed by SIGKILL); starting it again",
+    ]
+
+
+def test_each_time_in_a_row_it_is_waited_for_twice_as_long(data: DataDir) -> None:
+    child = Child(program(data, WAITS, probe=lambda: False, patience=60.0), data)
+    child.give_up()
+    child.give_up()
+    assert child.patience == 240.0
 
 
 def test_a_child_takes_what_is_left_of_its_session_along(supervisor: Supervisor, data: DataDir) -> None:

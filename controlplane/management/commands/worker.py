@@ -1,4 +1,6 @@
+import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -10,6 +12,8 @@ from prometheus_client import start_http_server
 from controlplane.api import idempotency
 from controlplane.metrics import peers
 from controlplane.reconciler.worker import Chore, Worker
+from controlplane.standalone import pids
+from controlplane.standalone.heartbeat import HEARTBEAT, beating
 from controlplane.work.loop import THREADS
 
 log = structlog.get_logger(__name__)
@@ -30,7 +34,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         chores = [Chore("drop old idempotency keys", 300.0, idempotency.purge)]
-        worker = Worker(threads=options["threads"], observe=not options["no_observe"], chores=chores)
+        worker = Worker(
+            threads=options["threads"], observe=not options["no_observe"], chores=chores, beat=_beat()
+        )
 
         def stop(number: int, frame: FrameType | None) -> None:
             worker.stop()
@@ -43,6 +49,13 @@ class Command(BaseCommand):
             listen(worker.loop.nudge)
         _offer_metrics(options["metrics_address"], options["metrics_port"])
         worker.run()
+
+
+def _beat() -> Callable[[], None]:
+    """For the supervisor of `up`; another worker beside its own one must not beat in that one's place."""
+    if pids.MARK in os.environ:
+        return beating(settings.DATA_DIR / "run" / HEARTBEAT)
+    return lambda: None
 
 
 def _offer_metrics(address: str, port: int | None) -> None:
