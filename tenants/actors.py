@@ -10,7 +10,7 @@ from tenants.ids import NOBODY
 if TYPE_CHECKING:
     from tenants.models import ApiToken, User
 
-Via = Literal["token", "session", "system"]
+Via = Literal["token", "session", "password", "system"]
 
 # What a token may be narrowed to. A scope to write includes reading the same things.
 SCOPES: Final[dict[str, str]] = {
@@ -19,10 +19,13 @@ SCOPES: Final[dict[str, str]] = {
     "templates:read": "See templates, their revisions and the catalogue of apps.",
     "templates:write": "Create, change, publish and roll back templates; register apps.",
     "tenants:read": "See tenants, their members, limits and use.",
-    "tenants:write": "Create and change tenants, users, members and limits.",
+    "tenants:write": "Create and change tenants, members and limits.",
+    "users:read": "See users and their tokens. For site admins.",
+    "users:write": "Create, disable and delete users and reset their passwords, so act as any. For site admins.",
     "sites:read": "See sites and whether they are ready.",
     "sites:write": "Register and change sites.",
-    "audit:read": "Read the audit of the tenant.",
+    "audit:read": "Read the audit of the tenant; of all tenants for site admins.",
+    "metrics:read": "Read /metrics of the control plane. For site admins.",
     "tokens:write": "Make and revoke API tokens, none with more rights than this one.",
 }
 
@@ -58,18 +61,25 @@ class Actor:
         return right == "read" and f"{noun}:write" in self.scopes
 
 
-def actor_for(user: "User", *, token: "ApiToken | None" = None, request_id: str = "") -> Actor:
-    """The actor behind an authenticated request: by `token`, or by a signed-in session."""
+def actor_for(
+    user: "User", *, token: "ApiToken | None" = None, via: Via = "session", request_id: str = ""
+) -> Actor:
+    """The actor behind an authenticated request: by `token`, by a signed-in session, or as `via` says."""
     return Actor(
         user_id=user.pk,
         username=user.username,
         site_admin=user.is_superuser,
         scopes=None if token is None or token.scopes is None else frozenset(token.scopes),
         tenant_id=None if token is None else token.tenant_id,
-        via="session" if token is None else "token",
+        via=via if token is None else "token",
         request_id=request_id,
         expires_at=None if token is None else token.expiry,
     )
+
+
+def anonymous_actor(*, via: Via, request_id: str = "") -> Actor:
+    """Of a request whose name and password do not belong together."""
+    return Actor(user_id=NOBODY, username="anonymous", via=via, request_id=request_id)
 
 
 def system_actor(request_id: str = "") -> Actor:

@@ -15,7 +15,7 @@ from tenants.ids import new_id
 from tenants.models import AuditEvent, Outcome, Tenant
 from tenants.seal import Report, seal, unsealed, verify
 
-__all__ = ["Report", "is_audited", "record", "refused", "seal", "unsealed", "verify"]
+__all__ = ["Report", "is_audited", "record", "refused", "seal", "unsealed", "verify", "visit"]
 
 _COALESCED: Final = timedelta(minutes=1)
 _log = structlog.get_logger("audit")
@@ -32,7 +32,8 @@ UPDATE tenants_auditevent SET count = count + 1, last_at = statement_timestamp()
  WHERE position IS NULL AND id = (
          SELECT id FROM tenants_auditevent
           WHERE tenant_id IS NOT DISTINCT FROM %(tenant_id)s AND actor_id = %(actor_id)s AND via = %(via)s
-            AND verb = %(verb)s AND outcome = %(denied)s AND reason = %(reason)s AND position IS NULL
+            AND verb = %(verb)s AND outcome = %(outcome)s AND reason = %(reason)s AND position IS NULL
+            AND (NOT %(by_target)s OR target = %(target)s)
             AND at > statement_timestamp() - %(young)s * interval '1 second'
           ORDER BY at DESC, id DESC LIMIT 1)
 """
@@ -79,33 +80,37 @@ def refused(
     Refusals of one actor for one reason within a minute are counted in one row until it is sealed. Never raises:
     a refusal is answered as such even when it cannot be written down, which then stands in the log.
     """
+    # Not by target: who tries one name after another writes one row, which keeps the first.
     who = _who(actor, verb, target, tenant)
+    _add_or_count({**who, "outcome": Outcome.DENIED, "reason": reason[:100]}, detail, by_target=False)
+
+
+def visit(
+    *, actor: Actor, verb: str, target: str, outcome: str, reason: str = "", detail: Mapping[str, Any]
+) -> None:
+    """Adds a row about a sign-in or sign-out, as `refused` does: equal ones of a minute share a row.
+
+    Equal are those of one target; the detail is that of the first.
+    """
+    who = _who(actor, verb, target, None)
+    _add_or_count({**who, "outcome": outcome, "reason": reason[:100]}, detail, by_target=True)
+
+
+def _add_or_count(event: Mapping[str, Any], detail: Mapping[str, Any] | None, *, by_target: bool) -> None:
     try:
         with transaction.atomic():
-            if not _counted(who, reason):
-                AuditEvent.objects.create(
-                    **who, outcome=Outcome.DENIED, reason=reason[:100], detail=dict(detail or {})
-                )
+            if not _counted(event, by_target=by_target):
+                AuditEvent.objects.create(**event, detail=dict(detail or {}))
     except Error as failure:
-        _log.warning(
-            "refusal_not_recorded",
-            actor=actor.username,
-            verb=who["verb"],
-            target=who["target"],
-            reason=reason,
-            failure=type(failure).__name__,
-        )
+        said = {name: event[name] for name in ("actor_name", "verb", "target", "outcome", "reason")}
+        _log.warning("not_recorded", **said, failure=type(failure).__name__)
 
 
-def _counted(who: Mapping[str, Any], reason: str) -> bool:
-    """Counts the refusal in the row of an equal one, if there is one that is young and unsealed."""
-    # Not by target: who tries one name after another writes one row, which keeps the first. The sealer may take
-    # the row between the two looks; then the update finds it sealed and changes nothing.
+def _counted(event: Mapping[str, Any], *, by_target: bool) -> bool:
+    """Counts the event in the row of an equal one, if there is one that is young and unsealed."""
+    # The sealer may take the row between the two looks; then the update finds it sealed and changes nothing.
     with connection.cursor() as cursor:
-        cursor.execute(
-            _COUNT,
-            {**who, "denied": Outcome.DENIED, "reason": reason[:100], "young": _COALESCED.total_seconds()},
-        )
+        cursor.execute(_COUNT, {**event, "by_target": by_target, "young": _COALESCED.total_seconds()})
         return bool(cursor.rowcount > 0)
 
 

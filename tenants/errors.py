@@ -50,6 +50,21 @@ class NotFound(Refused):
         self.by_access = by_access
 
 
+class Unknown(NotFound):
+    """Somebody named a user who is not there, in a place where they may know of users."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__()
+        self.reason, self.detail = reason, detail
+
+
+def no_such_member() -> Unknown:
+    return Unknown(
+        "NO_SUCH_MEMBER",
+        "No member of this tenant has this name. Check the spelling; an admin of the tenant adds members.",
+    )
+
+
 class NeedsRole(Refused):
     """The asker may know of the thing but lacks the role to do this. extra: role, granted_by."""
 
@@ -168,3 +183,24 @@ class TooBusy(Refused):
     def retry_after(self) -> int:
         seconds: int = self.extra["retry_after"]
         return seconds
+
+
+class TooManyAttempts(Refused):
+    """Too many wrong passwords or tokens. extra: retry_after, in seconds."""
+
+    status = 429
+    title = "Too many attempts"
+    default_reason = "TOO_MANY_ATTEMPTS"
+
+    def __init__(self, retry_after: int) -> None:
+        detail = f"There were too many wrong attempts. Try again in {retry_after} s."
+        super().__init__(detail, retry_after=retry_after)
+
+
+class WrongPassword(Refused):
+    """Name and password do not belong together, or the account cannot sign in: the answer does not tell which."""
+
+    status = 401
+    title = "Wrong name or password"
+    default_reason = "UNAUTHENTICATED"
+    default_detail = "Name and password do not belong together. Mind upper and lower case."

@@ -127,7 +127,7 @@ def limits_put(*, tenant_id: UUID, user_id: UUID | None, limits: Mapping[str, in
         setattr(row, f"limit_{resource}", value)
     if limits:
         row.save(update_fields=[f"limit_{resource}" for resource in limits])
-    return LimitsAnswer(limits=limit_json(row), over=_over(row))
+    return LimitsAnswer(limits=limit_json(row), over=over_json(row))
 
 
 def limit_json(row: Limit) -> list[dict[str, Any]]:
@@ -239,7 +239,8 @@ def _limit_level(row: Limit, resource: str) -> dict[str, Any]:
     }
 
 
-def _over(row: Limit) -> list[dict[str, Any]]:
+def over_json(row: Limit) -> list[dict[str, Any]]:
+    """Of what more is held than the limit allows."""
     over = []
     for resource in RESOURCES:
         limit, held = row.limits[resource], row.held[resource]

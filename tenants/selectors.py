@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 
 from tenants.access import known_tenants, require_site_admin
 from tenants.actors import Actor
-from tenants.errors import NotFound
+from tenants.errors import NotFound, no_such_member
 from tenants.models import ApiToken, AuditEvent, Claim, Limit, Membership, Role, Tenant, TenantState, User
 from tenants.quota import limit_json, limit_rows
 
@@ -47,10 +47,10 @@ def members(tenant: Tenant) -> QuerySet[Membership]:
 
 
 def member(tenant: Tenant, username: str) -> Membership:
-    """NotFound when there is no such member."""
+    """NO_SUCH_MEMBER when there is none."""
     found = members(tenant).filter(user__username=username).first() if username.isprintable() else None
     if found is None:
-        raise NotFound
+        raise no_such_member()
     return found
 
 
@@ -86,9 +86,30 @@ def usage(tenant: Tenant, user_id: UUID | None = None) -> Usage:
 
 
 def users(actor: Actor) -> QuerySet[User]:
-    """Everybody, by name; for site admins."""
-    require_site_admin(actor, "tenants:read")
-    return User.objects.order_by("username")
+    """Everybody who is not deleted, by name; for site admins."""
+    require_site_admin(actor, "users:read")
+    return User.objects.filter(deleted_at=None).order_by("username")
+
+
+def user(actor: Actor, username: str) -> User:
+    """One of `users`; NotFound else."""
+    found = users(actor).filter(username=username).first() if username.isprintable() else None
+    if found is None:
+        raise NotFound
+    return found
+
+
+def memberships_of(user: User) -> QuerySet[Membership]:
+    """With their tenants, by name; each with `is_last_admin`: nobody else is admin there."""
+    others = Membership.objects.filter(tenant=OuterRef("tenant"), role=Role.ADMIN).exclude(user=user)
+    found = Membership.objects.filter(user=user).exclude(tenant__state=TenantState.DELETED)
+    last = Case(When(role=Role.ADMIN, then=~Exists(others)), default=Value(False))
+    return found.annotate(is_last_admin=last).select_related("tenant").order_by("tenant__name")
+
+
+def held_by(user: User) -> QuerySet[Claim]:
+    """What the user's clusters hold in all tenants; it outlives the account."""
+    return Claim.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "label")
 
 
 def tokens_of(actor: Actor) -> QuerySet[ApiToken]:

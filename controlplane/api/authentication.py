@@ -1,6 +1,8 @@
-"""Bearer tokens; the console's sessions open nothing here."""
+"""Bearer tokens, and name and password where a token is made; the console's sessions open nothing here."""
 
 import json
+from base64 import b64decode
+from binascii import Error as NotBase64
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -14,13 +16,16 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from structlog.contextvars import bind_contextvars
 
+from tenants import attempts
 from tenants.actors import Actor, actor_for
+from tenants.errors import WrongPassword
 from tenants.models import ApiToken, User
-from tenants.services import token_used
+from tenants.services import sign_in, token_used
 
 KEYWORD: Final = "Bearer"
 _USED_EVERY: Final = 60
 _LONGEST: Final = 200
+_LONGEST_BASIC: Final = 6000
 
 # Spelled out, because every request asks it: building the statement anew cost more than its answer.
 # Columns in the order of their models, as from_db wants them.
@@ -43,6 +48,8 @@ class BearerAuthentication(BaseAuthentication):
             raise AuthenticationFailed("Send one header of the form: Authorization: Bearer <token>.")
         token = _token(words[1])
         if token is None:
+            # Only wrong ones count, so that others at the same address are not held up.
+            attempts.take(attempts.of_address(attempts.TOKEN, address_of(request)))
             raise AuthenticationFailed("This token is unknown, expired or revoked.")
         _note_use(token)
         # On the request below: the log of requests sees that one.
@@ -55,6 +62,38 @@ class BearerAuthentication(BaseAuthentication):
         return f'{KEYWORD} realm="api"'
 
 
+class PasswordAuthentication(BearerAuthentication):
+    """Also `Authorization: Basic`, for a POST: how a command line gets its first token."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiToken | None] | None:  # type: ignore[override]
+        words = get_authorization_header(request).split()
+        if request.method != "POST" or len(words) != 2 or words[0].lower() != b"basic":
+            return super().authenticate(request)
+        username, password = _name_and_password(words[1])
+        try:
+            user = sign_in(
+                username=username,
+                password=password,
+                address=address_of(request),
+                via="password",
+                request_id=request_id_of(request),
+            )
+        except WrongPassword as refusal:
+            raise AuthenticationFailed(refusal.detail) from None
+        if user.password_temporary_until is not None:
+            raise AuthenticationFailed(
+                "This password is temporary. Sign in to the console first and choose your own."
+            )
+        asked: Any = request._request
+        asked.actor = actor_for(user, via="password", request_id=request_id_of(request))
+        bind_contextvars(user_id=str(user.pk))
+        return user, None
+
+
+def address_of(request: Request | HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
 def actor_of(request: Request) -> Actor:
     actor: Actor = request.actor  # type: ignore[attr-defined]
     return actor
@@ -62,6 +101,19 @@ def actor_of(request: Request) -> Actor:
 
 def request_id_of(request: Request | HttpRequest) -> str:
     return str(getattr(request, "request_id", ""))
+
+
+def _name_and_password(raw: bytes) -> tuple[str, str]:
+    """As RFC 7617 joins them. Raises AuthenticationFailed."""
+    try:
+        name, colon, password = b64decode(raw[:_LONGEST_BASIC], validate=True).decode().partition(":")
+    except (NotBase64, UnicodeDecodeError):
+        colon = ""
+    if not colon:
+        raise AuthenticationFailed(
+            "Send name and password as curl -u does: Basic and base64 of name:password."
+        )
+    return name, password
 
 
 def _token(raw: bytes) -> ApiToken | None:

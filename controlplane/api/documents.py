@@ -26,7 +26,12 @@ def openapi_document() -> dict[str, Any]:
     schemes["bearer"] = {
         "type": "http",
         "scheme": "bearer",
-        "description": "A token made by POST /api/v1/tokens.",
+        "description": "A token: made on the page API tokens of the console, or by POST /api/v1/tokens.",
+    }
+    schemes["password"] = {
+        "type": "http",
+        "scheme": "basic",
+        "description": "Name and password, for POST /api/v1/tokens alone: `curl -u alice`.",
     }
     return document
 

@@ -166,6 +166,8 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
 
 def _target(path: Mapping[str, str]) -> str:
     """What the URL was about, in the words of the audit."""
+    if "user" in path and "tenant" not in path:
+        return f"user/{path['user']}"
     return next((f"{noun}/{path[name]}" for name, noun in _NOUNS.items() if name in path), "site")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from drf_spectacular.drainage import set_override
@@ -154,6 +155,26 @@ class Flag(Documented, serializers.Field[bool, Any, bool, Any]):
         return self.choices[data]
 
     def to_representation(self, value: bool) -> bool:
+        return value
+
+
+class Moment(Documented, serializers.Field[datetime, Any, datetime, Any]):
+    """A time as RFC 3339 writes it, with its offset."""
+
+    documents = {"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"]}
+
+    def to_internal_value(self, data: Any) -> datetime:
+        try:
+            found = datetime.fromisoformat(data)
+            # Also refuses what UTC cannot express, as the database could not.
+            found.astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
+            _wrong("Must be a time such as 2026-01-31T12:00:00Z.")
+        if found.tzinfo is None:
+            _wrong("Must have an offset, such as the Z of 2026-01-31T12:00:00Z.")
+        return found
+
+    def to_representation(self, value: datetime) -> datetime:
         return value
 
 

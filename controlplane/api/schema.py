@@ -6,6 +6,7 @@ from drf_spectacular.openapi import AutoSchema as Spectacular
 from drf_spectacular.plumbing import ResolvedComponent
 from rest_framework import serializers
 
+from controlplane.api.authentication import PasswordAuthentication
 from controlplane.api.converters import IDENT
 from controlplane.api.endpoint import Operation
 from controlplane.api.idempotency import HEADER, KEY_PATTERN
@@ -27,10 +28,11 @@ _MEANINGS: Final = {
     413: "The body is larger than 1 MiB.",
     415: "The body is not application/json.",
     422: "This Idempotency-Key was used for a different request.",
+    429: "Too many wrong tokens from this address, or wrong passwords for this name; see Retry-After.",
     500: "Something went wrong here; it is in the log under `request_id`.",
     503: "Busy or not reachable at the moment; see Retry-After.",
 }
-_ALWAYS: Final = (400, 401, 403, 404, 405, 406, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 404, 405, 406, 429, 500, 503)
 _WRITING: Final = (409, 411, 413, 415, 422)
 _READING: Final = frozenset({"GET", "HEAD"})
 
@@ -106,7 +108,10 @@ class AutoSchema(Spectacular):
         return [self.described.id.split(".")[0]]
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        return [{"bearer": []}] if self.view.permission_classes else [{}]
+        takes_password = self.method == "POST" and self.view.authentication_classes == [
+            PasswordAuthentication
+        ]
+        return [{"bearer": []}, *([{"password": []}] if takes_password else [])]
 
     def get_request_serializer(self) -> Any:
         return self.described.body if self.described.body is not In and self.method not in _READING else None
@@ -205,7 +210,7 @@ class AutoSchema(Spectacular):
         }
         if code == 401:
             found["headers"] = {"WWW-Authenticate": {"schema": _TEXT, "required": True}}
-        if code == 503:
+        if code in (429, 503):
             found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
         return found
 

@@ -17,7 +17,7 @@ _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-@tenant_view(verb="cluster.logs")
+@tenant_view(verb="node.logs")
 def log(request: ConsoleRequest, access: Access, cluster: str, node: str) -> HttpResponse:
     found = cluster_for(access, cluster)
     read_logs(access, found)

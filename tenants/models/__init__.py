@@ -4,10 +4,11 @@ from tenants.models.audit import AuditEvent, AuditSeal, Outcome
 from tenants.models.ledger import Claim, HasAmounts, Holding, Limit
 from tenants.models.tenant import Membership, Role, Tenant, TenantState
 from tenants.models.token import ApiToken
-from tenants.models.user import User
+from tenants.models.user import Attempt, User
 
 __all__ = [
     "ApiToken",
+    "Attempt",
     "AuditEvent",
     "AuditSeal",
     "Claim",

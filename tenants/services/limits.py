@@ -1,4 +1,3 @@
-import re
 from collections.abc import Mapping
 
 from django.db import transaction
@@ -6,10 +5,10 @@ from django.db import transaction
 from tenants import audit, quota
 from tenants.access import Access, allow
 from tenants.amounts import quantity
-from tenants.errors import Invalid, NotFound
-from tenants.models import Membership, Tenant
-from tenants.names import USERNAME_PATTERN
+from tenants.errors import Invalid
+from tenants.models import Tenant
 from tenants.quota import LimitsAnswer
+from tenants.services.members import member_of
 from tenants.services.tenants import tenant_lock
 from tenants.signals import tenant_changed
 
@@ -21,14 +20,14 @@ def limits_put(
     tenant).
 
     limits: in millicores, bytes or counts; None means unlimited. A limit below what is held is accepted:
-    nothing is taken away, and `over` in the answer says what is too much. INVALID, NOT_FOUND when no member.
+    nothing is taken away, and `over` in the answer says what is too much. INVALID, NO_SUCH_MEMBER.
     """
     allow(access, "tenant.write_limits" if username is None else "member_limits.write")
     if not limits:
         raise Invalid("Name at least one resource.")
     with transaction.atomic():
         tenant = tenant_lock(access.tenant.pk)
-        user_id = None if username is None else _member(tenant, username).user_id
+        user_id = None if username is None else member_of(tenant, username).user_id
         answer = quota.limits_put(tenant_id=tenant.pk, user_id=user_id, limits=limits)
         audit.record(
             actor=access.actor,
@@ -39,12 +38,3 @@ def limits_put(
         )
         tenant_changed.send(sender=Tenant, tenant_id=tenant.pk, change="limits", user_id=user_id)
     return answer
-
-
-def _member(tenant: Tenant, username: str) -> Membership:
-    members = Membership.objects.filter(tenant=tenant)
-    known = re.fullmatch(USERNAME_PATTERN, username)
-    member = members.filter(user__username=username).first() if known else None
-    if member is None:
-        raise NotFound
-    return member

@@ -4,7 +4,7 @@ from django.db import transaction
 
 from tenants import audit
 from tenants.access import Access, allow, is_lower
-from tenants.errors import Conflict, Invalid, NotFound
+from tenants.errors import Conflict, Invalid, Unknown, no_such_member
 from tenants.models import ApiToken, Limit, Membership, Role, Tenant, User
 from tenants.names import USERNAME_PATTERN
 from tenants.services.tenants import tenant_lock
@@ -12,7 +12,7 @@ from tenants.signals import rights_lost, tenant_changed
 
 
 def member_put(*, access: Access, username: str, role: str) -> Membership:
-    """Makes the user a member with this role, or changes the role. LAST_ADMIN, NOT_FOUND, INVALID."""
+    """Makes the user a member with this role, or changes the role. LAST_ADMIN, NO_SUCH_USER, INVALID."""
     allow(access, "members.write")
     wanted = _role(role)
     user = _user(username)
@@ -36,22 +36,30 @@ def member_put(*, access: Access, username: str, role: str) -> Membership:
 
 
 def member_remove(*, access: Access, username: str) -> None:
-    """Takes the user out, and their tokens for this tenant away. LAST_ADMIN; NOT_FOUND when no member.
+    """Takes the user out, and their tokens for this tenant away. LAST_ADMIN, NO_SUCH_MEMBER.
 
     What they hold stays counted until it is released; the layers above hear of it by tenant_changed.
     """
     allow(access, "members.write")
-    user = _user(username)
     with transaction.atomic():
         tenant = tenant_lock(access.tenant.pk)
-        membership = Membership.objects.filter(tenant=tenant, user=user).first()
-        if membership is None:
-            raise NotFound
+        membership = member_of(tenant, username)
         _keep_an_admin(membership)
+        user = membership.user
         membership.delete()
         tokens, _ = ApiToken.objects.filter(tenant=tenant, user=user).delete()
         _tell(access, "member.remove", tenant, user, {"role_before": membership.role, "tokens": tokens})
         rights_lost.send(sender=User, user_id=user.pk, tenant_id=tenant.pk)
+
+
+def member_of(tenant: Tenant, username: str) -> Membership:
+    """With its user, disabled or not. NO_SUCH_MEMBER."""
+    known = re.fullmatch(USERNAME_PATTERN, username)
+    found = Membership.objects.filter(tenant=tenant, user__username=username).select_related("user")
+    membership = found.first() if known else None
+    if membership is None:
+        raise no_such_member()
+    return membership
 
 
 def _keep_an_admin(membership: Membership) -> None:
@@ -73,7 +81,10 @@ def _user(username: str) -> User:
     known = re.fullmatch(USERNAME_PATTERN, username)
     user = User.objects.filter(username=username, is_active=True).first() if known else None
     if user is None:
-        raise NotFound
+        raise Unknown(
+            "NO_SUCH_USER",
+            "There is no such user who can sign in. Check the spelling; a site admin creates users.",
+        )
     return user
 
 

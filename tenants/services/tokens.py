@@ -8,11 +8,12 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from tenants import audit
-from tenants.access import require_scope, tenant_for
-from tenants.actors import SCOPES, Actor
+from tenants.access import require_scope, require_site_admin, tenant_for
+from tenants.actors import SCOPES, Actor, actor_for
 from tenants.errors import Conflict, Invalid, NeedsRole, NeedsScope, NotFound
 from tenants.models import ApiToken, Tenant, User
 from tenants.names import validate_text
+from tenants.services.accounts import account_lock
 
 MOST_DAYS: Final = 365
 _MOST_TOKENS: Final = 200
@@ -34,24 +35,44 @@ def token_create(
     TOO_MANY.
     """
     require_scope(actor, "tokens:write")
-    text = validate_text(name, "/name", longest=100)
-    days = _days(expires_in_days)
     wanted = _scopes(scopes)
     _within(actor, wanted, tenant)
     bound = None if tenant is None else tenant_for(actor, tenant).tenant
     with transaction.atomic():
-        user = _owner(actor)
-        token, secret = ApiToken.objects.create(  # type: ignore[no-untyped-call]
-            user=user, expiry=_lasting(actor, days), name=text, tenant=bound, scopes=wanted
-        )
-        detail = {"name": text, "scopes": wanted, "days": days}
-        _record(actor, "token.create", token, bound, detail)
-    return token, secret
+        user = User.objects.select_for_update(no_key=True).filter(pk=actor.user_id, is_active=True).first()
+        if user is None:
+            raise NotFound
+        return _make(actor, user, name, bound, wanted, expires_in_days)
+
+
+def service_token_create(
+    *,
+    actor: Actor,
+    username: str,
+    name: str,
+    tenant: str | UUID | None = None,
+    scopes: Iterable[str] | None = None,
+    expires_in_days: int = 90,
+) -> tuple[ApiToken, str]:
+    """A token of a service account, made by a site admin. As token_create; NOT_A_SERVICE for people."""
+    require_site_admin(actor, "users:write")
+    wanted = _scopes(scopes)
+    _within(actor, wanted, tenant)
+    with transaction.atomic():
+        user = account_lock(username)
+        if not user.is_service:
+            raise Conflict(
+                "NOT_A_SERVICE", "People make their own tokens. Create a service account for a program."
+            )
+        if not user.is_active:
+            raise Conflict("DISABLED", "This account is disabled. Enable it first.")
+        return _make(actor, user, name, _seen_by(user, tenant), wanted, expires_in_days)
 
 
 def token_revoke(*, actor: Actor, token_id: UUID) -> None:
     """Ends a token at once: one's own, or anybody's for site admins. NOT_FOUND for all others."""
-    require_scope(actor, "tokens:write")
+    if not actor.has_scope("users:write"):
+        require_scope(actor, "tokens:write")
     with transaction.atomic():
         tokens = ApiToken.objects.select_for_update(of=["self"]).select_related("user", "tenant")
         if not actor.above_tenants:
@@ -79,14 +100,30 @@ def _lasting(actor: Actor, days: int) -> timedelta:
     return asked if actor.expires_at is None else min(asked, actor.expires_at - datetime.now(UTC))
 
 
-def _owner(actor: Actor) -> User:
-    """The owner's row, locked so that the count of tokens holds."""
-    user = User.objects.select_for_update(no_key=True).filter(pk=actor.user_id, is_active=True).first()
-    if user is None:
-        raise NotFound
+def _make(
+    actor: Actor, user: User, name: str, tenant: Tenant | None, scopes: list[str] | None, days: int
+) -> tuple[ApiToken, str]:
+    """Call it with the row of `user` locked, so that the count of tokens holds."""
+    text, days = validate_text(name, "/name", longest=100), _days(days)
     if ApiToken.objects.filter(user=user).count() >= _MOST_TOKENS:
         raise Conflict("TOO_MANY", f"There are {_MOST_TOKENS} tokens already. Revoke one that is not needed.")
-    return user
+    token, secret = ApiToken.objects.create(  # type: ignore[no-untyped-call]
+        user=user, expiry=_lasting(actor, days), name=text, tenant=tenant, scopes=scopes
+    )
+    detail = {"name": text, "scopes": scopes, "days": days}
+    if user.pk != actor.user_id:
+        detail["owner"] = user.username
+    _record(actor, "token.create", token, tenant, detail)
+    return token, secret
+
+
+def _seen_by(user: User, tenant: str | UUID | None) -> Tenant | None:
+    if tenant is None:
+        return None
+    try:
+        return tenant_for(actor_for(user), tenant).tenant
+    except NotFound:
+        raise Invalid.at("/tenant", "The account is no member of a tenant of this name.") from None
 
 
 def _within(actor: Actor, scopes: list[str] | None, tenant: str | UUID | None) -> None:

@@ -60,7 +60,8 @@ class Api:
 
 def _body(response: Any) -> Any:
     raw = b"".join(response.streaming_content) if response.streaming else response.content
-    return json.loads(raw) if "json" in response.headers.get("Content-Type", "") else raw
+    kind = response.headers.get("Content-Type", "").split(";")[0]
+    return json.loads(raw) if kind.endswith(("/json", "+json")) else raw
 
 
 def a_token(user: User, *, scopes: list[str] | None = None, tenant: Tenant | None = None) -> str:

@@ -15,7 +15,7 @@ from tests import launchable
 from tests.api.api import ROOT, Answer, Api, as_user
 from tests.api.conftest import World
 from tests.api.routes import routes
-from tests.api.things import SHARED_WITH, Things
+from tests.api.things import ROBOT, SHARED_WITH, Things
 from tests.cast import a_tenant
 
 # The order of the columns. charlie is the outsider: an admin of another tenant. carol: viewer, dave: member, bob:
@@ -38,6 +38,7 @@ ALL = "401 200 200 200 200 200 200"
 INSIDE = "401 404 200 200 200 200 200"
 NOT_THERE = "401 404 404 404 404 404 404"
 SITE = "401 403 403 403 403 403 {}"
+SITE_MISSING = SITE.format(404)
 TENANT_BY_SITE = "401 404 403 403 403 403 {}"
 BY_ADMIN = "401 404 403 403 403 {0} {0}"
 ADMIN_MISSING = BY_ADMIN.format(404)
@@ -49,12 +50,26 @@ T, C, M = "tenants/{tenant}", "tenants/{tenant}/clusters/{cluster}", "tenants/{t
 TEMPLATE = {**launchable.TEMPLATE, "name": "other"}
 ROWS = {
     "GET me": Row(ALL),
+    "PUT me/password": Row(
+        "401 400 400 400 400 400 400", body={"current_password": "wrong", "new_password": "three-words-long"}
+    ),
+    "POST me:end-sessions": Row("401 204 204 204 204 204 204"),
     "GET tokens": Row(ALL),
     "POST tokens": Row("401 201 201 201 201 201 201", body={"name": "ci"}),
     "GET tokens/{token}": Row("401 404 404 404 200 404 404", NOT_THERE, NOT_THERE),
     "DELETE tokens/{token}": Row("401 404 404 404 204 404 204", NOT_THERE, NOT_THERE),
     "GET users": Row(SITE.format(200)),
     "POST users": Row(SITE.format(201), body={"username": "dora", "password": "three-words-long"}),
+    "GET users/{user}": Row(SITE.format(200), SITE_MISSING),
+    "PUT users/{user}": Row(SITE.format(200), SITE_MISSING, body={"email": "a@example.org"}),
+    "DELETE users/{user}": Row(SITE.format(204), SITE_MISSING),
+    "POST users/{user}:disable": Row(SITE.format(200), SITE_MISSING),
+    "POST users/{user}:enable": Row(SITE.format(200), SITE_MISSING),
+    "POST users/{user}:reset-password": Row(SITE.format(200), SITE_MISSING),
+    "GET users/{user}/tokens": Row(SITE.format(200), SITE_MISSING),
+    "POST users/{user}/tokens": Row(SITE.format(201), SITE_MISSING, body={"name": "ci"}),
+    "GET audit": Row(SITE.format(200)),
+    "GET audit:export": Row(SITE.format(200)),
     "GET sites": Row(ALL),
     "GET apps": Row(ALL),
     "GET tenants": Row(ALL),
@@ -68,10 +83,14 @@ ROWS = {
         BY_ADMIN.format(200), ADMIN_MISSING, BY_ADMIN.format(200), {"role": "viewer"}
     ),
     f"DELETE {T}/members/{{user}}": Row(BY_ADMIN.format(204), ADMIN_MISSING, ADMIN_MISSING),
+    f"GET {T}/limits": Row(INSIDE),
+    f"GET {T}/limits/members": Row(INSIDE),
+    f"GET {T}/limits/members/{{user}}": Row(INSIDE, NOT_THERE, NOT_THERE),
     f"PUT {T}/limits": Row(TENANT_BY_SITE.format(200), body={"cpu": "4"}),
     f"PUT {T}/limits/members/{{user}}": Row(BY_ADMIN.format(200), ADMIN_MISSING, ADMIN_MISSING, {"cpu": "4"}),
     f"GET {T}/usage": Row(INSIDE),
     f"GET {T}/audit": Row(BY_ADMIN.format(200)),
+    f"GET {T}/audit:export": Row(BY_ADMIN.format(200)),
     f"GET {T}/targets": Row(INSIDE),
     f"GET {T}/operations": Row(INSIDE),
     f"GET {T}/operations/{{operation}}": Row(INSIDE, **READ),
@@ -169,7 +188,11 @@ def _variants(route: str, row: Row, things: Things) -> Iterator[tuple[str, dict[
 
 
 def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
-    """Of two names in a URL the last is what the row is about; and a share is with a member."""
+    """Of two names in a URL the last is what the row is about; a share is with a member, and a user's tokens are made
+    by others for programs alone.
+    """
+    if route == "POST users/{user}/tokens" and kind == "there":
+        return {**names, "user": ROBOT}
     if "/shares/" in route and kind == "there":
         return {**names, "user": SHARED_WITH}
     return names

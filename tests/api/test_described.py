@@ -14,7 +14,7 @@ from tests.api.api import ACME, ROOT
 from tests.api.conftest import World
 from tests.api.routes import routes
 from tests.api.test_access_matrix import PEOPLE, ROWS, Row
-from tests.api.things import Things
+from tests.api.things import ROBOT, Things
 from tests.reconciler.settling import settle
 
 
@@ -54,12 +54,19 @@ def granted(row: Row) -> str:
     return next(person for person, status in zip(PEOPLE, row.there.split(), strict=True) if status < "300")
 
 
+def _user(route: str, things: Things) -> str:
+    if route == "POST users/{user}/tokens":
+        return ROBOT
+    return "alice" if "/shares/" in route else things.there["user"]
+
+
 def test_every_answer_looks_as_described(world: World, things: Things) -> None:
     for route, row in ROWS.items():
-        if route.endswith(("/logs", ":start")):
+        # Nobody of the cast has a password; a route with a body of its own is tried by its own test.
+        if route.endswith(("/logs", ":start", ":export", "me/password")):
             continue
         method, path = route.split()
-        names = {**things.there, "user": "alice"} if "/shares/" in route else things.there
+        names = {**things.there, "user": _user(route, things)}
         with transaction.atomic():
             answer = getattr(world, granted(row)).call(method, f"{ROOT}/{path.format(**names)}", row.body)
             transaction.set_rollback(True)

@@ -9,7 +9,7 @@ from controlplane.clusters.services import cluster_delete, cluster_share
 from templates.services import template_create, template_delete
 from tenants.access import tenant_for
 from tenants.actors import actor_for
-from tenants.models import ApiToken, Role
+from tenants.models import ApiToken, Role, User
 from tests import launchable
 from tests.cast import a_member, a_user
 from tests.reconciler.settling import settle
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A member who is in no column of the matrix.
 SHARED_WITH = "fred"
+# A service account.
+ROBOT = "robot"
 
 
 @dataclass
@@ -37,6 +39,7 @@ def things_of(world: "World") -> Things:
     a_member(world.people.acme, a_user(SHARED_WITH), Role.MEMBER)
     cluster_share(access=world.bob_access, cluster="one", username=SHARED_WITH)
     a_user("erin")
+    User.objects.filter(pk=a_user(ROBOT).pk).update(is_service=True)
     return Things(
         there={
             "tenant": "acme",

@@ -64,5 +64,9 @@ def as_site_admin(call: Call, path: Path) -> None:
     require_site_admin(call.actor)
 
 
+def as_user_admin(call: Call, path: Path) -> None:
+    require_site_admin(call.actor, "users:write")
+
+
 def reason_of(reason: str, message: str) -> dict[str, Any] | None:
     return {"reason": reason, "message": message} if reason else None

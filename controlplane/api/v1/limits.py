@@ -5,10 +5,16 @@ from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, answer, operation
 from controlplane.api.fields import QUANTITIES, Choice, Quantity, Tree, nullable
-from controlplane.api.shapes import In, Out
+from controlplane.api.pagination import Order, page
+from controlplane.api.schema import page_shape
+from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import in_tenant
+from tenants.access import allow
 from tenants.amounts import RESOURCES, parse_limits
 from tenants.errors import Invalid
+from tenants.models import Limit
+from tenants.quota import limit_json, over_json
+from tenants.selectors import limits, member
 from tenants.services import limits_put
 
 _LIMITS = {
@@ -70,7 +76,17 @@ class LimitsOut(Out):
     over = OverOut(many=True)
 
 
+class MemberLimitsOut(LimitsOut):
+    user = serializers.CharField()
+
+
 class TenantLimits(Endpoint):
+    @operation("limits.read", "Limits of a tenant", {200: LimitsOut})
+    def get(self, call: Call, tenant: str) -> Response:
+        access = call.enter(tenant)
+        allow(access, "tenant.read")
+        return answer(_limits_json(limits(access.tenant).get(user=None)))
+
     @operation(
         "limits.put",
         "Set limits of a tenant",
@@ -83,7 +99,34 @@ class TenantLimits(Endpoint):
         return _put(call, tenant, None)
 
 
+class AllMemberLimits(Endpoint):
+    @operation(
+        "limits.list_members",
+        "Limits of all members",
+        {200: page_shape("MemberLimits", MemberLimitsOut)},
+        query=PageQuery,
+    )
+    def get(self, call: Call, tenant: str) -> Response:
+        """Former members too, as long as they hold something."""
+        access = call.enter(tenant)
+        allow(access, "members.read")
+        found = page(
+            limits(access.tenant).exclude(user=None),
+            call.query,
+            order=Order("user__username", str, newest_first=False),
+            to_json=lambda rows: [_limits_json(row) | {"user": row.user.username} for row in rows],
+        )
+        return answer(found)
+
+
 class MemberLimits(Endpoint):
+    @operation("limits.read_member", "Limits of a member", {200: LimitsOut})
+    def get(self, call: Call, tenant: str, user: str) -> Response:
+        access = call.enter(tenant)
+        allow(access, "members.read")
+        membership = member(access.tenant, user)
+        return answer(_limits_json(limits(access.tenant).get(user=membership.user)))
+
     @operation(
         "limits.put_member",
         "Set limits of a member",
@@ -94,6 +137,10 @@ class MemberLimits(Endpoint):
     def put(self, call: Call, tenant: str, user: str) -> Response:
         """For admins of the tenant. A member never holds more than the tenant may in all."""
         return _put(call, tenant, user)
+
+
+def _limits_json(row: Limit) -> dict[str, Any]:
+    return {"limits": limit_json(row), "over": over_json(row)}
 
 
 def _put(call: Call, tenant: str, user: str | None) -> Response:

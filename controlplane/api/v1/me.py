@@ -2,10 +2,11 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.endpoint import Call, Endpoint, answer, operation
-from controlplane.api.fields import Choice
-from controlplane.api.shapes import Out
+from controlplane.api.fields import Choice, Text
+from controlplane.api.shapes import In, Out
 from tenants.models import Role
 from tenants.selectors import roles_of
+from tenants.services import password_change, sessions_end
 
 
 class MyTenantOut(Out):
@@ -19,6 +20,11 @@ class MeOut(Out):
     tenants = MyTenantOut(many=True)
 
 
+class PasswordIn(In):
+    current_password = Text(most=1000, least=1, write_only=True)
+    new_password = Text(most=1000, least=1, write_only=True)
+
+
 class Me(Endpoint):
     @operation("me.read", "Who I am", {200: MeOut})
     def get(self, call: Call) -> Response:
@@ -26,3 +32,24 @@ class Me(Endpoint):
         actor = call.actor
         mine = {"user": actor.username, "site_admin": actor.above_tenants, "tenants": roles_of(actor)}
         return answer(mine)
+
+
+class MyPassword(Endpoint):
+    # Never keyed: a wrong password must count, which the rollback of a keyed request would undo.
+    @operation(
+        "me.change_password", "Change my password", {204: None}, body=PasswordIn, skip_key=lambda call: True
+    )
+    def put(self, call: Call) -> Response:
+        """Ends all sessions of the console, and all tokens but the one that asks."""
+        current, new = call.body["current_password"], call.body["new_password"]
+        keep = call.request.auth.id if call.request.auth is not None else None
+        password_change(actor=call.actor, current=current, new=new, keep=keep)
+        return answer(status=204)
+
+
+class EndSessions(Endpoint):
+    @operation("me.end_sessions", "Sign out everywhere", {204: None})
+    def post(self, call: Call) -> Response:
+        """Ends all my sessions of the console. Tokens stay."""
+        sessions_end(actor=call.actor)
+        return answer(status=204)

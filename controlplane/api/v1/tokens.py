@@ -3,6 +3,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from controlplane.api.authentication import PasswordAuthentication
 from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
 from controlplane.api.fields import NAME_SCHEMA, Choice, Items, Text, Whole
 from controlplane.api.pagination import Order, page
@@ -64,11 +65,13 @@ def _may_make(call: Call, path: Path) -> None:
     require_scope(call.actor, "tokens:write")
 
 
-def _without_secret(body: dict[str, Any]) -> dict[str, Any]:
+def without_secret(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "token": None}
 
 
 class Tokens(Endpoint):
+    authentication_classes = [PasswordAuthentication]
+
     @operation("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
         found = page(
@@ -86,10 +89,13 @@ class Tokens(Endpoint):
         body=TokenIn,
         location=True,
         recheck=_may_make,
-        redact=_without_secret,
+        redact=without_secret,
     )
     def post(self, call: Call) -> Response:
-        """It can do no more than the token that makes it. The secret is shown this once and stored nowhere."""
+        """It can do no more than the token that makes it. The first one is made with name and password
+        (`curl -u alice`), or on the page API tokens of the console. The secret is shown this once and stored
+        nowhere.
+        """
         made, secret = token_create(actor=call.actor, **call.body)
         return answer(token_json(made) | {"token": secret}, status=201, location=f"{ROOT}/tokens/{made.id}")
 

@@ -5,7 +5,7 @@ from controlplane.clusters.access import SHARE_PERMISSION, cluster_for
 from controlplane.clusters.models import Cluster, ClusterShare
 from tenants import audit
 from tenants.access import Access, Permission, allow
-from tenants.errors import Invalid, NotFound
+from tenants.errors import Invalid, Unknown, no_such_member
 from tenants.models import Membership, Role, User
 
 
@@ -16,7 +16,7 @@ def _member(access: Access, username: str) -> User:
         .first()
     )
     if membership is None:
-        raise NotFound()
+        raise no_such_member()
     if membership.role == Role.VIEWER:
         raise Invalid.at("", f"{username} is a viewer of this tenant; a viewer cannot use clusters.")
     return membership.user
@@ -48,7 +48,7 @@ def cluster_unshare(*, access: Access, cluster: str, username: str) -> None:
     found = _own(access, cluster, giving=False)
     removed, _ = ClusterShare.objects.filter(content_object=found, user__username=username).delete()
     if not removed:
-        raise NotFound()
+        raise Unknown("NOT_SHARED", "The cluster is not shared with a user of this name.")
     _record(access, "cluster.unshare", found, username)
 
 

@@ -1,0 +1,45 @@
+"""Accounts that can be disabled, deleted and made for programs; attempts to sign in are counted here."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('tenants', '0003_change_claim'),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name='user',
+            name='deleted_at',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='user',
+            name='is_service',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
+            model_name='user',
+            name='password_temporary_until',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='user',
+            name='session_epoch',
+            field=models.IntegerField(db_default=0, default=0),
+        ),
+        migrations.CreateModel(
+            name='Attempt',
+            fields=[
+                ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('level', models.FloatField()),
+                ('at', models.DateTimeField()),
+                ('blocked_until', models.DateTimeField()),
+            ],
+            options={
+                'indexes': [models.Index(fields=['at'], name='attempt_by_age')],
+            },
+        ),
+    ]
