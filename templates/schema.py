@@ -34,9 +34,10 @@ NODES_AT_MOST: Final = 1000
 
 
 class OnChange(StrEnum):
-    """What a node does when the content of one of its files changes under it."""
+    """What a node does when the content of one of its files changes under it. reread: reads it anew by itself."""
 
     IGNORE = "ignore"
+    REREAD = "reread"
     SIGNAL = "signal"
     RESTART = "restart"
 
@@ -143,6 +144,12 @@ class App:
 
     def __hash__(self) -> int:
         return hash((self.name, self.version))
+
+    @property
+    def page_secrets(self) -> frozenset[str]:
+        """The secrets that open a page in a browser, and are part of its link."""
+        services = (service for role in self.roles for service in role.services)
+        return frozenset(service.token for service in services if service.scheme == "http" and service.token)
 
     def role(self, name: str) -> Role:
         return next(role for role in self.roles if role.name == name)

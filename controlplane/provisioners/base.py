@@ -114,7 +114,8 @@ class DesiredNode:
 class Desired:
     """Everything that should exist of one run. A node that is not listed is to be ended; its address stays its own.
 
-    secrets: name -> derived key of this run; never stored, never logged.
+    secrets: name -> derived key of this run; never stored, never logged. link_version: grows whenever those that open
+    pages are replaced; a node that has older ones takes up the new ones and closes what the old ones opened.
     keeps: the nodes that are here or will be made again; the volumes of others go. None: nobody says, and all stay.
     has_data: the cluster was ready once, so its volumes must be there: Permanent STORAGE_LOST when they are not.
     used: nodes that were ready once, where the whole cluster was not; for theirs it is the same.
@@ -129,6 +130,7 @@ class Desired:
     has_data: bool = False
     used: frozenset[str] = frozenset()
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+    link_version: int = 0
 
     @property
     def with_data(self) -> tuple[DesiredNode, ...]:

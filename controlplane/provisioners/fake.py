@@ -40,6 +40,7 @@ class _Cluster:
     nodes: dict[Key, ObservedNode] = field(default_factory=dict)
     spent: set[Key] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
+    secrets: dict[str, str] = field(default_factory=dict)
 
 
 class FakeProvisioner:
@@ -84,6 +85,7 @@ class FakeProvisioner:
             if desired.run <= self._ended.get(desired.cluster.id, 0):
                 return
             cluster = self._clusters.setdefault(desired.cluster.id, _Cluster(desired.cluster.tenant_id))
+            cluster.secrets = dict(desired.secrets)
             wanted = {(desired.run, node.name, node.birth): node for node in desired.nodes}
             for key in [key for key in cluster.nodes if key[0] == desired.run and key not in wanted]:
                 self._drop(desired.cluster.id, cluster, key)
@@ -165,6 +167,10 @@ class FakeProvisioner:
         return (
             [sight for sight in found.nodes.values() if sight.state is not NodeState.ENDED] if found else []
         )
+
+    def secrets(self, cluster_id: UUID) -> Mapping[str, str]:
+        """What the nodes of the cluster were given last."""
+        return self._clusters[cluster_id].secrets
 
     def news(self) -> list[ObservedNode]:
         """The transitions since the last call, for tests that deliver them, or do not, by hand."""

@@ -58,7 +58,7 @@ def rendered(desired: Desired, node: DesiredNode, around: Surroundings) -> Rende
             _environment(desired, node, around)
             | {name: render(text, values) for name, text in role.env.items()},
             {str(inside(file.path)): render(file.content, values) for file in role.files},
-            frozenset(name for name, text in role.env.items() if _has_secret(text)),
+            frozenset(name for name, text in role.env.items() if secrets_in(text)),
         )
     except BadPlaceholder as error:
         raise Permanent("APP_INVALID", f"{role.name}: {error}") from error
@@ -167,8 +167,9 @@ def _environment(desired: Desired, node: DesiredNode, around: Surroundings) -> d
     return env
 
 
-def _has_secret(text: str) -> bool:
-    return any(name.startswith(KEYS) for name in placeholders.names(text))
+def secrets_in(text: str) -> set[str]:
+    """The names of the secrets that a text asks for."""
+    return {name.removeprefix(KEYS) for name in placeholders.names(text) if name.startswith(KEYS)}
 
 
 def _upper(name: str) -> str:

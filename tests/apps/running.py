@@ -62,6 +62,12 @@ class Running:
         self.wish = replace(self.wish, run=self.wish.run + 1, secrets=self.keys)
         self.start()
 
+    def rotate(self, name: str) -> None:
+        """A new value of one secret that opens a page."""
+        self.keys = {**self.keys, name: secrets.token_hex(32)}
+        self.wish = replace(self.wish, secrets=self.keys, link_version=self.wish.link_version + 1)
+        self.site.apply(self.wish)
+
     def kill(self, name: str) -> None:
         for pid in self.here.processes(self._folder(name)):
             with suppress(ProcessLookupError):

@@ -59,7 +59,7 @@ def test_the_first_cell_of_a_notebook_computes_on_the_cluster(spark: Running):
     assert fresh.run(
         "from pyspark.sql import SparkSession\nprint(SparkSession.getActiveSession() is spark)"
     ) == ("True\n")
-    fresh.api("DELETE", f"/api/kernels/{fresh._id}")
+    fresh.api("DELETE", f"/api/kernels/{fresh.id}")
 
 
 def test_a_stopped_session_is_made_anew(kernel: Kernel):

@@ -12,11 +12,12 @@ import websocket
 class Kernel:
     """A kernel started on the server behind a notebook service's URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kernel_id: str = "") -> None:
+        """kernel_id: of one that runs already; "" starts another."""
         parts = urlsplit(url)
         self._token = parse_qs(parts.query)["token"][0]
         self._base = f"{parts.scheme}://{parts.netloc}"
-        self._id = self.api("POST", "/api/kernels", {"name": "python3", "path": ""}).json()["id"]
+        self.id = kernel_id or self.api("POST", "/api/kernels", {"name": "python3", "path": ""}).json()["id"]
 
     def api(self, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"token {self._token}"}
@@ -26,7 +27,7 @@ class Kernel:
 
     def run(self, code: str, *, seconds: float = 120) -> str:
         """What the code printed. Raises AssertionError with the traceback if it failed."""
-        url = f"{self._base.replace('http', 'ws', 1)}/api/kernels/{self._id}/channels?token={self._token}"
+        url = f"{self._base.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels?token={self._token}"
         socket = websocket.create_connection(url, timeout=seconds)
         try:
             asked = _request(code)

@@ -10,8 +10,8 @@ from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFo
 from controlplane.provisioners.local.ledger import Ledger
 from controlplane.provisioners.local.rendering import Surroundings
 from controlplane.provisioners.local.status import Status
-from controlplane.provisioners.rendering import Rendered, peers, places
-from templates.schema import OnChange
+from controlplane.provisioners.rendering import Rendered, peers, places, secrets_in
+from templates.schema import App, File, OnChange
 
 
 def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired) -> None:
@@ -77,12 +77,13 @@ def _is_latest(folder: ClusterFolder, desired: Desired) -> bool:
     """Not when a later wish was here before: whoever comes with this one slept, and would take back what is wanted."""
     path = folder.path / "runs" / str(desired.run) / "generation"
     try:
-        known = int(path.read_text())
+        known = tuple(int(part) for part in path.read_text().split("."))
     except (FileNotFoundError, ValueError):
-        known = 0
-    if known < desired.generation:
-        files.write(str(path), str(desired.generation).encode())
-    return known <= desired.generation
+        known = ()
+    asked = (desired.generation, desired.link_version)
+    if known < asked:
+        files.write(str(path), ".".join(map(str, asked)).encode())
+    return known <= asked
 
 
 def _end_unlisted(
@@ -167,14 +168,14 @@ def _begun(node: NodeFolder) -> bool:
 
 
 def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Surroundings) -> None:
-    """Bring the files of a running birth up to a newer generation, as each file says."""
+    """Bring the files of a running birth up to a newer generation, or to new links, as each file says."""
     path = str(folder.path / "spec.json")
     try:
         spec = files.read_json(path)
     except (FileNotFoundError, ValueError):
         # It has ended on its own account, or will be found broken.
         return
-    if spec.get("generation") == desired.generation:
+    if (spec.get("generation"), spec.get("link_version", 0)) == (desired.generation, desired.link_version):
         return
     given = rendering.rendered(desired, node, folder, around)
     changed = _changed(desired, node, folder, given)
@@ -183,15 +184,21 @@ def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Sur
         return
     for name in changed:
         births.write_conf(folder.conf / name, given.files[name])
-    files.write_json(path, {**spec, "generation": desired.generation})
+    files.write_json(path, {**spec, "generation": desired.generation, "link_version": desired.link_version})
     if OnChange.SIGNAL in changed.values():
         births.tell(folder, RELOAD)
 
 
 def _changed(desired: Desired, node: DesiredNode, folder: NodeFolder, given: Rendered) -> dict[str, OnChange]:
-    role = desired.launch.app.role(node.role)
+    app = desired.launch.app
     return {
-        file.path: file.on_change
-        for file in role.files
+        file.path: _taken_up(app, file)
+        for file in app.role(node.role).files
         if files.read_text(str(folder.conf / file.path)) != given.files[file.path]
     }
+
+
+def _taken_up(app: App, file: File) -> OnChange:
+    """A secret that opens a page must not stay in memory where its file is read only once."""
+    opens = app.page_secrets & secrets_in(file.content)
+    return OnChange.RESTART if opens and file.on_change is OnChange.IGNORE else file.on_change

@@ -56,6 +56,7 @@ def spec(
         "format": 1,
         "id": folder.id,
         "generation": desired.generation,
+        "link_version": desired.link_version,
         "applied_at": at,
         "address": around.addresses[node.name],
         "ports": sorted(role.ports.values()),
