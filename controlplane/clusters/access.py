@@ -9,6 +9,7 @@ from controlplane.clusters.models import Cluster, ClusterShare
 from controlplane.clusters.phases import Phase
 from tenants.access import Access, allow
 from tenants.errors import NotFound
+from tenants.models import Membership, Role
 from tenants.names import NAME_PATTERN, parse_id
 
 SHARE_PERMISSION = "operate_cluster"
@@ -59,4 +60,15 @@ def read_logs(access: Access, cluster: Cluster) -> None:
 
 def may_open_pages(access: Access, cluster: Cluster) -> bool:
     """Notebook pages belong to the owner and those it is shared with; no role opens them for anybody else."""
-    return is_mine(access, cluster) and access.may("cluster.open_own")
+    return is_mine(access, cluster) and opens_pages(access)
+
+
+def opens_pages(access: Access) -> bool:
+    """Whether the asker may open the pages of what is theirs. To be asked after the clusters were read.
+
+    Rights are read anew: the request may have been let in before they were lost, and must not get the new links.
+    """
+    if not access.may("cluster.open_own"):
+        return False
+    members = Membership.objects.filter(tenant=access.tenant, user_id=access.actor.user_id)
+    return members.filter(user__is_active=True).exclude(role=Role.VIEWER).exists()

@@ -6,7 +6,7 @@ from typing import Any
 from controlplane.clusters.listing import ListedCluster
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.models.site import SiteKind
-from controlplane.clusters.secrets import run_secret
+from controlplane.clusters.secrets import page_secret
 from controlplane.clusters.selectors import ReadyNodes
 from templates.schema import Launch, Role, Service
 
@@ -40,5 +40,5 @@ def _http(
     shown = address is not None and open_pages and cluster.site.kind == SiteKind.LOCAL
     url = f"http://{_at(role, service, address)}{service.path}" if shown else None
     if url and service.token:
-        url += f"?token={run_secret(cluster, service.token)}"
+        url += f"?token={page_secret(cluster, service.token)}"
     return {"name": service.name, "url": url, "dashboard": service.dashboard}

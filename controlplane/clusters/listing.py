@@ -19,7 +19,8 @@ from tenants.access import Access, allow
 # A live operation is the newest, as only one can be live and every change begins one.
 _READ: Final = """
 SELECT c.id::text, c.name, u.username, s.name, s.kind, c.template_revision_id, c.goal, c.phase, c.generation,
-       c.observed_generation, c.run, c.reason, c.message, c.conditions, c.created_at, c.ready_at, c.deleted_at,
+       c.observed_generation, c.run, c.link_version, c.reason, c.message, c.conditions, c.created_at, c.ready_at,
+       c.deleted_at,
        c.owner_id = %(asker)s OR EXISTS (
          SELECT FROM clusters_clustershare h JOIN auth_permission p ON p.id = h.permission_id
           WHERE h.content_object_id = c.id AND h.user_id = %(asker)s AND p.codename = %(share)s),
@@ -74,6 +75,7 @@ class ListedCluster(NamedTuple):
     generation: int
     observed_generation: int
     run: int
+    link_version: int
     reason: str
     message: str
     conditions: list[dict[str, Any]]
@@ -143,7 +145,7 @@ def _last_operation(cluster: Cluster) -> LastOperation | None:
 
 
 def _listed(row: tuple[Any, ...]) -> ListedCluster:
-    (*first, site, kind), (*middle, conditions), rest, operation = row[:5], row[5:14], row[14:18], row[18:]
+    (*first, site, kind), (*middle, conditions), rest, operation = row[:5], row[5:15], row[15:19], row[19:]
     last = None if operation[0] is None else LastOperation(*operation)
     site = SiteRef(site, kind)
     return ListedCluster._make((*first, site, *middle, json.loads(conditions), *rest, last))

@@ -5,11 +5,10 @@ from uuid import UUID
 
 from django.db import connection
 
-from controlplane.clusters.models import ClusterShare
+from controlplane.clusters import rights
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake, waking
-from tenants.models import Membership
-from tenants.signals import tenant_changed
+from tenants.signals import rights_lost, tenant_changed
 
 _WAKE_ALL = waking("""
 SELECT %s, id, tenant_id, clock_timestamp()
@@ -19,21 +18,16 @@ SELECT %s, id, tenant_id, clock_timestamp()
 
 def connect() -> None:
     tenant_changed.connect(_on_change, dispatch_uid="clusters")
+    rights_lost.connect(_on_loss, dispatch_uid="clusters")
 
 
-def _on_change(
-    sender: object, *, tenant_id: UUID, change: str, user_id: UUID | None = None, **_: Any
-) -> None:
-    if change == "members" and user_id is not None:
-        _drop_shares(tenant_id, user_id)
+def _on_loss(sender: object, *, user_id: UUID, tenant_id: UUID | None, **_: Any) -> None:
+    rights.user_rights_lost(user_id, tenant_id)
+
+
+def _on_change(sender: object, *, tenant_id: UUID, change: str, **_: Any) -> None:
     if change == "state":
         _look_at_all(tenant_id)
-
-
-def _drop_shares(tenant_id: UUID, user_id: UUID) -> None:
-    """Who leaves the tenant leaves what was shared with them there."""
-    if not Membership.objects.filter(tenant_id=tenant_id, user_id=user_id).exists():
-        ClusterShare.objects.filter(content_object__tenant_id=tenant_id, user_id=user_id).delete()
 
 
 def _look_at_all(tenant_id: UUID) -> None:

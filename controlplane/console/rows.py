@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
-from controlplane.clusters.access import may_open_pages
+from controlplane.clusters.access import opens_pages
 from controlplane.clusters.endpoints import endpoints
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import TRANSIENT, Phase
@@ -51,8 +51,8 @@ def my_rows(access: Access, most: int) -> list[Row]:
     mine = Q(owner_id=access.actor.user_id) | Q(shared_with_me=True)
     found = clusters_list(access).filter(mine).exclude(phase=Phase.DELETED)[:most]
     clusters = list(found)
-    ready = ready_nodes(clusters)
-    return [_with_pages(access, cluster, ready.get(cluster.id, {})) for cluster in clusters]
+    ready, may_open = ready_nodes(clusters), bool(clusters) and opens_pages(access)
+    return [_with_pages(cluster, ready.get(cluster.id, {}), may_open) for cluster in clusters]
 
 
 def _row(
@@ -65,9 +65,9 @@ def _row(
     return Row(cluster=cluster, ready=count, wanted=sum(group["count"] for group in groups), pages=pages)
 
 
-def _with_pages(access: Access, cluster: Cluster, ready: dict[str, ReadyNodes]) -> Row:
+def _with_pages(cluster: Cluster, ready: dict[str, ReadyNodes], may_open: bool) -> Row:
     launch = launch_from_json(cluster.effective)
-    found = endpoints(cluster, launch, ready, open_pages=may_open_pages(access, cluster))
+    found = endpoints(cluster, launch, ready, open_pages=may_open)
     return _row(cluster, ready, cluster.effective["groups"], openable(found))
 
 

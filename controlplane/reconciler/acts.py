@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from controlplane.clusters.models import Event
 from controlplane.clusters.rows import rows
-from controlplane.clusters.secrets import run_secret
+from controlplane.clusters.secrets import keys_of
 from controlplane.provisioners.base import Desired, DesiredNode, NodeRef, NodeState
 from controlplane.reconciler import logs
 from controlplane.reconciler.observations import EVENTS
@@ -37,7 +37,8 @@ def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
         case Act.REMOVE:
             logs.keep(scope, list(scope.view.places))
             site.remove(cluster, force=scope.view.force)
-    return Learned(told=step.token, loads=learned.loads)
+    given = scope.cluster.link_version if step.act is Act.APPLY else learned.link_version
+    return Learned(told=step.token, loads=learned.loads, link_version=given)
 
 
 def desired(scope: Scope, step: Step) -> Desired:
@@ -62,7 +63,8 @@ def desired(scope: Scope, step: Step) -> Desired:
         keeps=frozenset(place.name for place in step.places if not (place.leaving and place.ending)),
         has_data=scope.cluster.ready_at is not None,
         used=_used(scope, step),
-        secrets={name: run_secret(scope.cluster, name) for name in scope.launch.app.secrets},
+        secrets=keys_of(scope.cluster, scope.launch.app),
+        link_version=scope.cluster.link_version,
     )
 
 

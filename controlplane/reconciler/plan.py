@@ -83,7 +83,7 @@ def _stop(view: View) -> Step:
 def _run(view: View) -> Step:
     if view.phase is Phase.FAILED and view.generation == view.observed_generation:
         step = Step(Phase.FAILED, view.run, view.places, reason=view.why.reason, message=view.why.message)
-        return _rest(view, step)
+        return _close(view, step) if view.links_due and not view.trouble else _rest(view, step)
     if view.phase in {Phase.PENDING, Phase.STOPPED, Phase.FAILED, Phase.STOPPING}:
         return _begin(view)
     if view.old_runs:
@@ -91,6 +91,12 @@ def _run(view: View) -> Step:
     if not view.isolated:
         return _isolate(view)
     return _converge(view)
+
+
+def _close(view: View, step: Step) -> Step:
+    """What a failed cluster left for its diagnosis opens by its new links alone. Nothing is made, nothing ends."""
+    there = tuple(place.name for place in step.places if place.sight)
+    return _ask(view, step, Act.APPLY, f"apply:{view.run}:{view.link_version}:failed", names=there)
 
 
 def _begin(view: View) -> Step:
@@ -151,7 +157,8 @@ def _judge(view: View, step: Step) -> Step:
         )
     if on.complete(view.groups, step.places):
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
-        return _pursue(view, step) if on.strays(view, step.places) else _rest(view, step)
+        due = view.links_due or on.strays(view, step.places)
+        return _pursue(view, step) if due else _rest(view, step)
     if step.phase is Phase.RESIZING and view.deadline is None:
         # Its operation was cancelled: nobody waits for it, and what is missing is repaired like any lost node.
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
@@ -184,8 +191,8 @@ def _pursue(view: View, step: Step) -> Step:
         if asked.act:
             return asked
     wanted = on.wanted(view, step.places)
-    if on.differs(view, step.places, wanted):
-        token = f"apply:{view.run}:" + on.digest(
+    if view.links_due or on.differs(view, step.places, wanted):
+        token = f"apply:{view.run}:{view.link_version}:" + on.digest(
             [*(f"{p.name}@{p.birth}" for p in wanted), "-", *on.strays(view, step.places)]
         )
         return _ask(view, step, Act.APPLY, token, names=tuple(place.name for place in wanted))

@@ -84,6 +84,7 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
         "run": step.run,
         "spent": _spent(scope, step),
         "parted": _parted(scope, step),
+        "link_version_given": view.link_version_given,
         "stored": _stored(scope, step),
         "reason": step.reason[:64],
         "message": step.message[:1000],

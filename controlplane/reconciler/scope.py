@@ -26,7 +26,8 @@ from tenants.models import TenantState
 class Learned:
     """What this pass found out at the site, beside the rows. A writing act makes an older look stale.
 
-    looked_at: when it began to look; what changed after that may not be in the answer.
+    looked_at: when it began to look; what changed after that may not be in the answer. link_version: what the nodes
+    were given in this pass.
     """
 
     observed: Observed | None = None
@@ -34,6 +35,7 @@ class Learned:
     loads: Mapping[str, Load] | None = None
     trouble: Trouble | None = None
     told: str = ""
+    link_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ def _view(
         places=places,
         isolated=cluster.isolated_run == cluster.run,
         restart_generation=cluster.restart_generation,
+        link_version=cluster.link_version,
+        link_version_given=max(cluster.link_version_given, learned.link_version),
         force=cluster.force,
         drain_seconds=cluster.drain_seconds,
         deadline=operation.deadline if operation else None,

@@ -86,7 +86,8 @@ class View:
     only when fresh. looked_at: when the cluster was last looked at, or its site first listed later than any late
     write of acted_at; None: what was seen is doubted. told: the last act of this pass that was carried out, as a
     token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed. why: the reason that was last
-    written down. spent: the last birth of each name that no place has now. parted: names whose last node was to leave.
+    written down. link_version: of the links that open its pages; link_version_given: what its nodes were last given.
+    spent: the last birth of each name that no place has now. parted: names whose last node was to leave.
     """
 
     now: datetime
@@ -99,6 +100,8 @@ class View:
     places: tuple[Place, ...] = ()
     isolated: bool = False
     restart_generation: int = 0
+    link_version: int = 0
+    link_version_given: int = 0
     force: bool = False
     drain_seconds: int = 60
     deadline: datetime | None = None
@@ -117,6 +120,11 @@ class View:
     why: Trouble = Trouble("", "")
     spent: Mapping[str, int] = field(default_factory=dict)
     parted: frozenset[str] = frozenset()
+
+    @property
+    def links_due(self) -> bool:
+        """Whether nodes still open their pages by links that were replaced."""
+        return self.link_version_given < self.link_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,3 +273,14 @@ def test_what_is_doubted_is_looked_at_at_once_and_does_not_rest_too_soon() -> No
     doubted = base(acted_at=ago(1), looked_at=None)
     assert plan(doubted).act is Act.LOOK
     assert plan(replace(doubted, fresh=True, looked_at=NOW)).next_in == 274
+
+
+def test_new_links_are_given_to_the_nodes_in_every_phase_that_has_some():
+    for phase in (Phase.STARTING, Phase.READY, Phase.RESIZING, Phase.FAILED):
+        seen = View(
+            NOW, Goal.RUNNING, phase, 1, 1, 1, GROUPS, PLACES["all ready"], isolated=True, link_version=1
+        )
+        step = plan(seen)
+        assert (step.act, set(step.names)) == (Act.APPLY, {"head-0", "hand-0", "hand-1"}), phase
+        given = plan(replace(seen, told=step.token, link_version_given=1))
+        assert given.act is not Act.APPLY, phase

@@ -9,6 +9,7 @@ from controlplane.api.fields import NAME_SCHEMA, Choice, Tree
 from controlplane.api.shapes import Out
 from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339
 from controlplane.api.v1.outline import Outline, outlines_of
+from controlplane.clusters.access import opens_pages
 from controlplane.clusters.endpoints import endpoints
 from controlplane.clusters.listing import LastOperation, ListedCluster, as_listed
 from controlplane.clusters.models import Cluster
@@ -103,22 +104,23 @@ def clusters_json(
     """Documents of clusters. Of listed ones with one query at most, however many there are."""
     # Where nothing was ever started there is no node.
     ready, outlines = ready_nodes([row for row in clusters if row.run]), outlines_of(clusters)
-    return [cluster_json(access, row, outlines[row.pk], ready.get(row.pk, {})) for row in clusters]
+    rows = {row.pk: row if isinstance(row, ListedCluster) else as_listed(access, row) for row in clusters}
+    # Where no node is ready there is no link.
+    opens = any(row.mine for row in rows.values()) and bool(ready) and opens_pages(access)
+    return [
+        _document(access.tenant.name, row, outlines[pk], ready.get(pk, {}), opens and row.mine)
+        for pk, row in rows.items()
+    ]
 
 
-def cluster_json(
-    access: Access,
-    cluster: Cluster | ListedCluster,
-    outline: Outline,
-    ready: Mapping[str, ReadyNodes],
+def _document(
+    tenant: str, row: ListedCluster, outline: Outline, ready: Mapping[str, ReadyNodes], may_open: bool
 ) -> dict[str, Any]:
-    row = cluster if isinstance(cluster, ListedCluster) else as_listed(access, cluster)
     template, number = revision_name(row.template_revision_id)
-    may_open = row.mine and access.may("cluster.open_own")
     return {
         "id": row.id,
         "name": row.name,
-        "tenant": access.tenant.name,
+        "tenant": tenant,
         "owner": row.owner_name,
         "site": row.site.name,
         "template": {"name": template, "revision": number},

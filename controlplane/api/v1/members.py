@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 from rest_framework import serializers
@@ -8,7 +9,8 @@ from controlplane.api.fields import Choice
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
-from controlplane.api.v1.common import in_tenant, rfc3339
+from controlplane.api.v1.closings import RightsPlanOut, is_plan, rights_plan
+from controlplane.api.v1.common import PlanQuery, in_tenant, rfc3339
 from tenants.access import allow
 from tenants.models import Membership, Role
 from tenants.selectors import member, members
@@ -56,13 +58,30 @@ class Member(Endpoint):
         recheck=in_tenant("members.write"),
     )
     def put(self, call: Call, tenant: str, user: str) -> Response:
-        """Or change the role. The last admin of a tenant stays one."""
+        """Or change the role. The last admin of a tenant stays one.
+
+        Who becomes a viewer may open no pages: all links that they had are replaced.
+        """
         access = call.enter(tenant)
         member_put(access=access, username=user, role=call.body["role"])
         return answer(member_json(member(access.tenant, user)))
 
-    @operation("member.remove", "Take somebody out", {204: None}, recheck=in_tenant("members.write"))
+    @operation(
+        "member.remove",
+        "Take somebody out",
+        {204: None, 200: RightsPlanOut},
+        query=PlanQuery,
+        recheck=in_tenant("members.write"),
+        skip_key=is_plan,
+    )
     def delete(self, call: Call, tenant: str, user: str) -> Response:
-        """Their tokens for this tenant end; what they hold stays counted until it is released."""
-        member_remove(access=call.enter(tenant), username=user)
+        """Their tokens for this tenant end, and the links to every page that they could open are replaced.
+
+        Their clusters run on, and stay counted until an admin stops or deletes them.
+        """
+        access = call.enter(tenant)
+        change = partial(member_remove, access=access, username=user)
+        if is_plan(call):
+            return rights_plan(change, username=user, tenant_id=access.tenant.pk)
+        change()
         return answer(status=204)

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 from rest_framework import serializers
@@ -7,7 +8,8 @@ from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
-from controlplane.api.v1.common import rfc3339
+from controlplane.api.v1.closings import RightsPlanOut, is_plan, rights_plan
+from controlplane.api.v1.common import PlanQuery, rfc3339
 from controlplane.clusters.access import cluster_for
 from controlplane.clusters.models import ClusterShare
 from controlplane.clusters.services import cluster_share, cluster_unshare
@@ -59,8 +61,19 @@ class Share(Endpoint):
         share = cluster_share(access=call.enter(tenant), cluster=cluster, username=user)
         return answer(share_json(share))
 
-    @operation("share.remove", "Take a share back", {204: None}, recheck=_may_take_back)
+    @operation(
+        "share.remove",
+        "Take a share back",
+        {204: None, 200: RightsPlanOut},
+        query=PlanQuery,
+        recheck=_may_take_back,
+        skip_key=is_plan,
+    )
     def delete(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
-        """The owner's to decide, or an admin's. A link to a page that is known already ends with the run."""
-        cluster_unshare(access=call.enter(tenant), cluster=cluster, username=user)
+        """The owner's to decide, or an admin's. All links to the cluster's pages are replaced; its kernels go on."""
+        access = call.enter(tenant)
+        change = partial(cluster_unshare, access=access, cluster=cluster, username=user)
+        if is_plan(call):
+            return rights_plan(change, username=user, tenant_id=access.tenant.pk)
+        change()
         return answer(status=204)

@@ -27,6 +27,7 @@ class Cluster(models.Model):
     spent: the last birth of each name of this run that no node has now; a birth is never used twice.
     parted: the names whose last node was to leave: what they stored is the last that a new run takes up.
     stored: bytes of all volumes that may be there; they go while the cluster is ready without them, and with it.
+    link_version: how often the links to its pages were replaced. link_version_given: the version that its nodes have.
     isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
     acted_at: the last call that may have changed something there. looked_at: the beginning of the last look, of its
     own or at its whole site, and of the very first act, before which nothing is there; null after an act: what was
@@ -46,6 +47,7 @@ class Cluster(models.Model):
     drain_seconds = models.IntegerField(default=60)
     force = models.BooleanField(default=False)
     restart_generation = models.BigIntegerField(default=0)
+    link_version = models.IntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     phase = models.CharField(
@@ -53,6 +55,7 @@ class Cluster(models.Model):
     )
     observed_generation = models.BigIntegerField(default=0)
     run = models.IntegerField(default=0)
+    link_version_given = models.IntegerField(default=0)
     reason = models.CharField(max_length=64, blank=True)
     message = models.CharField(max_length=1000, blank=True)
     conditions = models.JSONField(default=list)

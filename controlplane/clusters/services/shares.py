@@ -1,6 +1,7 @@
 from django.contrib.auth.models import Permission as GrantedPermission
 from django.db import transaction
 
+from controlplane.clusters import rights
 from controlplane.clusters.access import SHARE_PERMISSION, cluster_for
 from controlplane.clusters.models import Cluster, ClusterShare
 from tenants import audit
@@ -45,10 +46,12 @@ def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShar
 
 @transaction.atomic
 def cluster_unshare(*, access: Access, cluster: str, username: str) -> None:
+    """Take a share back; the links that it gave away are replaced."""
     found = _own(access, cluster, giving=False)
     removed, _ = ClusterShare.objects.filter(content_object=found, user__username=username).delete()
     if not removed:
         raise Unknown("NOT_SHARED", "The cluster is not shared with a user of this name.")
+    rights.share_removed(found)
     _record(access, "cluster.unshare", found, username)
 
 

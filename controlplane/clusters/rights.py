@@ -1,0 +1,108 @@
+"""A right that is lost closes what it opened.
+
+The links to a cluster's pages carry a secret. When somebody loses the right to open them, the secret is replaced in
+the same transaction, and the reconciler hands the new one to the nodes. Kernels and jobs run on; everybody whose right
+stands gets the new link from the API and the console.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from controlplane.clusters.models import Cluster, ClusterShare, Event
+from controlplane.clusters.phases import Phase
+from controlplane.work.models import Kind
+from controlplane.work.wake import wake
+from templates.stored import launch_from_json
+from tenants.models import Membership, Role, User
+
+# Nothing runs there that a link could open.
+_CLOSED = (Phase.STOPPED, Phase.DELETED)
+REPLACED = (
+    "All links to its pages were replaced, because somebody who could open them may not any more. "
+    "Open the page from here again; kernels and terminals go on. "
+    "Restart its node to end what they may have left running there."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A cluster whose links are replaced. pages: the names of the services that they open."""
+
+    cluster: Cluster
+    pages: tuple[str, ...]
+
+
+def opened_by(user_id: UUID, tenant_id: UUID | None = None) -> QuerySet[Cluster]:
+    """The running clusters, in one tenant or in all, whose pages the user may have opened."""
+    share = ClusterShare.objects.filter(content_object=OuterRef("pk"), user_id=user_id)
+    found = Cluster.objects.filter(Q(owner_id=user_id) | Exists(share)).exclude(phase__in=_CLOSED)
+    return found.filter(tenant_id=tenant_id) if tenant_id else found
+
+
+def closings(clusters: QuerySet[Cluster]) -> list[Closing]:
+    """Those of the clusters that have pages with a link of their own."""
+    found = (
+        (cluster, _pages(cluster)) for cluster in clusters.select_related("tenant", "owner").order_by("id")
+    )
+    return [Closing(cluster, pages) for cluster, pages in found if pages]
+
+
+def rehearse(change: Callable[[], object], *, username: str, tenant_id: UUID | None) -> list[Closing]:
+    """What a change of this user's rights would close. Changes nothing; raises what the change itself would raise.
+
+    tenant_id: of the one tenant that the change is about; None for all.
+    """
+    with transaction.atomic():
+        user = User.objects.filter(username=username).first() if username.isprintable() else None
+        opened = closings(opened_by(user.pk, tenant_id)) if user else []
+        change()
+        now = Cluster.objects.in_bulk([closing.cluster.id for closing in opened])
+        transaction.set_rollback(True)
+    return [one for one in opened if now[one.cluster.id].link_version > one.cluster.link_version]
+
+
+def links_replace(clusters: QuerySet[Cluster]) -> list[Closing]:
+    """Make every link to their pages worthless, in the caller's transaction."""
+    # In one order, so that no two who do this wait for each other.
+    locked = clusters.order_by("id").select_for_update(of=("self",), no_key=True)
+    replaced = closings(Cluster.objects.filter(id__in=[cluster.id for cluster in locked]))
+    found = Cluster.objects.filter(id__in=[closing.cluster.id for closing in replaced])
+    found.update(link_version=F("link_version") + 1, revision=F("revision") + 1)
+    Event.objects.bulk_create(
+        Event(cluster=closing.cluster, kind="LINKS_REPLACED", message=REPLACED) for closing in replaced
+    )
+    for closing in replaced:
+        wake(Kind.CLUSTER, closing.cluster.id, tenant_id=closing.cluster.tenant_id)
+    return replaced
+
+
+def share_removed(cluster: Cluster) -> list[Closing]:
+    """After a share of the cluster was taken back."""
+    return links_replace(Cluster.objects.filter(id=cluster.id).exclude(phase__in=_CLOSED))
+
+
+def user_rights_lost(user_id: UUID, tenant_id: UUID | None) -> list[Closing]:
+    """After a user left a tenant, got a lower role in it, or (tenant_id None) was disabled or deleted."""
+    if tenant_id and not Membership.objects.filter(tenant_id=tenant_id, user_id=user_id).exists():
+        left = ClusterShare.objects.filter(content_object__tenant_id=tenant_id, user_id=user_id)
+        replaced = links_replace(opened_by(user_id, tenant_id))
+        left.delete()
+        return replaced
+    return links_replace(opened_by(user_id, tenant_id).exclude(tenant__in=_still_open(user_id)))
+
+
+def _still_open(user_id: UUID) -> QuerySet[Membership, UUID]:
+    """The tenants in which the user may open pages now."""
+    found = Membership.objects.filter(user_id=user_id, user__is_active=True).exclude(role=Role.VIEWER)
+    return found.values_list("tenant_id", flat=True)
+
+
+def _pages(cluster: Cluster) -> tuple[str, ...]:
+    launch = launch_from_json(cluster.effective)
+    roles = (launch.app.role(group.role) for group in launch.groups if group.count)
+    services = (service for role in roles for service in role.services)
+    return tuple(service.name for service in services if service.token in launch.app.page_secrets)

@@ -1,0 +1,122 @@
+"""What becomes of links to pages when somebody loses the right to open them."""
+
+from collections.abc import Callable
+
+import pytest
+
+from controlplane.clusters import rights
+from controlplane.clusters.access import opens_pages
+from controlplane.clusters.models import Cluster, ClusterShare
+from controlplane.clusters.secrets import keys_of, page_secret, run_secret
+from controlplane.clusters.services import cluster_share, cluster_stop, cluster_unshare
+from tenants.access import Access, tenant_for
+from tenants.actors import actor_for
+from tenants.errors import Conflict
+from tenants.models import User
+from tenants.services import member_put, member_remove
+from tenants.signals import rights_lost
+from tests.launchable import an_app
+from tests.reconciler.conftest import World
+from tests.reconciler.settling import settle, site
+
+
+def entered(user: User) -> Access:
+    return tenant_for(actor_for(user), "acme")
+
+
+def link(cluster: Cluster) -> str:
+    cluster.refresh_from_db()
+    return page_secret(cluster, "page")
+
+
+def disabled(world: World) -> None:
+    User.objects.filter(pk=world.people.bob.pk).update(is_active=False)
+    rights_lost.send(sender=User, user_id=world.people.bob.pk, tenant_id=None)
+
+
+LOSSES: dict[str, Callable[[World], object]] = {
+    "removed": lambda world: member_remove(access=world.alice, username="bob"),
+    "made a viewer": lambda world: member_put(access=world.alice, username="bob", role="viewer"),
+    "disabled": disabled,
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_whoever_loses_the_right_to_use_clusters_loses_their_links(
+    world: World, loss: Callable[[World], object]
+) -> None:
+    cluster = settle(world.launch())
+    before = link(cluster)
+    loss(world)
+    assert link(cluster) != before
+    cluster = settle(cluster)
+    assert (cluster.phase, cluster.link_version_given) == ("ready", 1)
+    assert site(cluster).secrets(cluster.id) == keys_of(cluster, an_app())
+
+
+def test_a_share_that_is_taken_back_replaces_the_links_of_its_cluster_alone(world: World) -> None:
+    shared, other = settle(world.launch()), settle(world.launch("two"))
+    cluster_share(access=world.bob, cluster="one", username="alice")
+    links = link(shared), link(other)
+    cluster_unshare(access=world.bob, cluster="one", username="alice")
+    assert (link(shared) != links[0], link(other) == links[1]) == (True, True)
+
+
+def test_who_is_removed_loses_the_links_of_what_was_shared_with_them(world: World) -> None:
+    cluster = settle(world.launch())
+    member_put(access=world.alice, username="carol", role="member")
+    cluster_share(access=world.bob, cluster="one", username="carol")
+    before = link(cluster)
+    member_remove(access=world.alice, username="carol")
+    assert link(cluster) != before
+    assert not ClusterShare.objects.exists()
+
+
+def test_a_role_that_still_opens_pages_replaces_no_link(world: World) -> None:
+    cluster = settle(world.launch())
+    member_put(access=world.alice, username="bob", role="admin")
+    member_put(access=world.alice, username="bob", role="member")
+    assert Cluster.objects.get(id=cluster.id).link_version == 0
+
+
+def test_keys_inside_the_cluster_stay_when_links_are_replaced(world: World) -> None:
+    cluster = settle(world.launch())
+    before = run_secret(cluster, "spark")
+    member_remove(access=world.alice, username="bob")
+    cluster.refresh_from_db()
+    assert run_secret(cluster, "spark") == before
+
+
+def test_a_stopped_cluster_has_no_links_to_replace(world: World) -> None:
+    cluster = settle(world.launch())
+    cluster_stop(access=world.bob, cluster="one")
+    cluster = settle(cluster)
+    member_remove(access=world.alice, username="bob")
+    assert Cluster.objects.get(id=cluster.id).link_version == 0
+
+
+def test_a_request_that_was_let_in_before_gets_no_new_link(world: World) -> None:
+    late = entered(world.people.bob)
+    assert opens_pages(late)
+    member_remove(access=world.alice, username="bob")
+    assert not opens_pages(late)
+
+
+def test_a_rehearsal_tells_what_would_close_and_changes_nothing(world: World) -> None:
+    cluster = settle(world.launch())
+
+    def remove() -> None:
+        member_remove(access=world.alice, username="bob")
+
+    [found] = rights.rehearse(remove, username="bob", tenant_id=world.people.acme.pk)
+    assert (found.cluster.name, found.pages) == ("one", ("page",))
+    assert Cluster.objects.get(id=cluster.id).link_version == 0
+    assert entered(world.people.bob)
+
+
+def test_a_rehearsal_is_refused_as_the_change_would_be(world: World) -> None:
+    def remove() -> None:
+        member_remove(access=world.alice, username="alice")
+
+    with pytest.raises(Conflict, match="LAST_ADMIN"):
+        rights.rehearse(remove, username="alice", tenant_id=world.people.acme.pk)

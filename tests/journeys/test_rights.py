@@ -1,0 +1,139 @@
+"""Rights that are lost while their holder is in the middle of using them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import websocket
+
+from tests.journeys.kernel import Kernel, page
+from tests.journeys.service import ROOT, Slipway, wait_for
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("journeys")]
+
+SECONDS = 5
+TOKEN = """
+from tenants.actors import actor_for
+from tenants.models import User
+from tenants.services import token_create
+print(token_create(actor=actor_for(User.objects.get(username={name!r})), name="own")[1])
+"""
+
+
+@dataclass
+class Person:
+    """A member of demo with a token of their own."""
+
+    service: Slipway
+    name: str
+    token: str
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        return self.service.call(method, path, body, Authorization=f"Bearer {self.token}")
+
+    def cluster(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("GET", f"/tenants/demo/clusters/{name}").json()
+        return found
+
+    def launch(self, name: str) -> dict[str, Any]:
+        body = {"name": name, "template": "notebook", "site": "local"}
+        assert self.call("POST", "/tenants/demo/clusters", body).status_code == 201
+        self.service.wait(name, "ready", seconds=900)
+        return self.cluster(name)
+
+
+def run_inside(service: Slipway, code: str) -> str:
+    """What Python code prints in a process of the installation."""
+    words = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    done = subprocess.run(
+        words, cwd=ROOT, env=service.database_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
+def a_member(service: Slipway, name: str) -> Person:
+    service.post("/users", {"username": name, "password": f"long enough for {name}"})
+    assert service.call("PUT", f"/tenants/demo/members/{name}", {"role": "member"}).status_code == 200
+    return Person(service, name, run_inside(service, TOKEN.format(name=name)))
+
+
+class Visit:
+    """What somebody sees of a notebook by a link."""
+
+    def __init__(self, link: str) -> None:
+        self.link, self.kernel = link, Kernel(link)
+        place = f"{urlsplit(link).netloc}/api/kernels/{self.kernel.id}/channels?{urlsplit(link).query}"
+        self.socket = websocket.create_connection(f"ws://{place}", timeout=1)
+
+    def is_shut(self) -> bool:
+        """Whether the link opens nothing, and what it had opened is closed."""
+        url = f"{self.link.split('/lab')[0]}/api/kernels?{urlsplit(self.link).query}"
+        return httpx.get(url, timeout=5).status_code == 403 and self._is_cut_off()
+
+    def _is_cut_off(self) -> bool:
+        try:
+            return not self.socket.recv()
+        except websocket.WebSocketTimeoutException:
+            return False
+        except (websocket.WebSocketException, ConnectionError):
+            return True
+
+
+@contextmanager
+def visit(link: str) -> Iterator[Visit]:
+    found = Visit(link)
+    with closing(found.socket):
+        yield found
+
+
+def closes(answer: httpx.Response) -> list[str]:
+    """The clusters of which a plan says that their links are replaced."""
+    assert answer.status_code == 200, answer.text
+    return [one["cluster"] for one in answer.json()["plan"]["closes"]]
+
+
+def test_a_share_that_is_taken_back_opens_nothing(slipway: Slipway) -> None:
+    slipway.launch("shared", "notebook")
+    guest, share = a_member(slipway, "gwen"), "/tenants/demo/clusters/shared/shares/gwen"
+    assert slipway.call("PUT", share).status_code == 200
+    with visit(page(guest.cluster("shared"), "notebook")) as seen:
+        seen.kernel.run("kept = 42")
+        assert closes(slipway.call("DELETE", f"{share}?validate_only=true")) == ["shared"]
+        assert not seen.is_shut()
+        assert slipway.call("DELETE", share).status_code == 204
+        wait_for("shut door", seen.is_shut, seconds=SECONDS)
+        assert page_of(guest, "shared") is None
+        again = Kernel(page(slipway.cluster("shared"), "notebook"), seen.kernel.id)
+        assert again.run("print(kept)") == "42\n"
+    assert slipway.cluster("shared")["phase"] == "ready"
+    slipway.delete("shared")
+
+
+@pytest.mark.parametrize("loss", ["removed", "viewer"])
+def test_a_member_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
+    person = a_member(slipway, f"mara-{loss}")
+    name, member = f"mine-{loss}", f"/tenants/demo/members/{person.name}"
+    method, body = ("DELETE", None) if loss == "removed" else ("PUT", {"role": "viewer"})
+    with visit(page(person.launch(name), "notebook")) as seen:
+        assert closes(slipway.call("DELETE", f"{member}?validate_only=true")) == [name]
+        assert not seen.is_shut()
+        assert slipway.call(method, member, body).status_code < 300
+        wait_for("shut door", seen.is_shut, seconds=SECONDS)
+    found = slipway.cluster(name)
+    assert (found["phase"], found["owner"]) == ("ready", person.name)
+    assert "LINKS_REPLACED" in [
+        event["kind"] for event in slipway.get(f"/tenants/demo/clusters/{name}/events")["items"]
+    ]
+    slipway.delete(name)
+
+
+def page_of(person: Person, name: str) -> str | None:
+    found: str | None = person.cluster(name)["services"][0]["url"]
+    return found
