@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from controlplane.clusters.models import Site
 from tests.api.api import ACME, ROOT
 from tests.api.conftest import World
@@ -22,7 +24,23 @@ def test_a_site_is_shown_with_what_is_known_of_it(world: World) -> None:
     Site.objects.create(**SITE, ready=True, isolation="proved", proof="Holds: all.", proved_at=proved)
     found = sites(world)["k8s"]
     assert (found["kind"], found["ready"], found["isolation"]) == ("kubernetes", True, "proved")
-    assert (found["proof"], found["proved_at"]) == ("Holds: all.", "2026-01-02T03:04:00Z")
+    assert (found["proof"], found["proved_at"]) == ("", "2026-01-02T03:04:00Z")
+    [found] = [item for item in world.root.get(f"{ROOT}/sites").body["items"] if item["name"] == "k8s"]
+    assert found["proof"] == "Holds: all."
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_what_is_wrong_in_detail_is_told_to_site_admins_alone(world: World, ready: bool) -> None:
+    wrong = "CLUSTER_UNREADABLE: /srv/data/clusters/0190e5a2/meta.json cannot be read"
+    Site.objects.create(**SITE, ready=ready, message=wrong)
+    told = {
+        who: next(
+            item["message"] for item in asker.get(f"{ROOT}/sites").body["items"] if item["name"] == "k8s"
+        )
+        for who, asker in {"bob": world.bob, "alice": world.alice, "root": world.root}.items()
+    }
+    plain = "" if ready else "The site is not ready (CLUSTER_UNREADABLE). A site admin can see why."
+    assert told == {"bob": plain, "alice": plain, "root": wrong}
 
 
 def test_a_site_that_nobody_tried_is_unknown(world: World) -> None:

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 from rest_framework import serializers
@@ -23,25 +24,38 @@ class SiteOut(Out):
         ["proved", "not enforced", "unknown", "none"],
         help_text="Whether tenants are proved to be shut off from one another; none: this kind does not do that.",
     )
-    message = serializers.CharField(allow_blank=True)
+    message = serializers.CharField(
+        allow_blank=True,
+        help_text="Why it is not ready; what is wrong in detail is shown to site admins alone.",
+    )
     checked_at = serializers.DateTimeField(allow_null=True)
     proof = serializers.CharField(
-        allow_blank=True, help_text="What was tried to prove the isolation, in words."
+        allow_blank=True,
+        help_text="What was tried to prove the isolation, in words; shown to site admins alone.",
     )
     proved_at = serializers.DateTimeField(allow_null=True)
 
 
-def site_json(site: Site) -> dict[str, Any]:
+def site_json(site: Site, *, details: bool) -> dict[str, Any]:
+    """details: what is wrong in the words of the site, which name paths, and clusters of every tenant."""
     return {
         "name": site.name,
         "kind": site.kind,
         "ready": site.ready,
         "isolation": site.isolation,
-        "message": site.message,
+        "message": site.message if details else _plainly(site),
         "checked_at": rfc3339(site.checked_at),
-        "proof": site.proof,
+        "proof": site.proof if details else "",
         "proved_at": rfc3339(site.proved_at),
     }
+
+
+def _plainly(site: Site) -> str:
+    if site.ready:
+        return ""
+    found = re.match(r"([A-Z][A-Z_]+):", site.message)
+    why = f" ({found[1]})" if found else ""
+    return f"The site is not ready{why}. A site admin can see why."
 
 
 class Sites(Endpoint):
@@ -50,6 +64,12 @@ class Sites(Endpoint):
         """As a worker last found them. A site that none of one's tenants may use is not there."""
         require_scope(call.actor, "sites:read")
         sites, order = known_sites(call.actor), Order("name", str, newest_first=False)
+        details = call.actor.above_tenants
         return answer(
-            page(sites, call.query, order=order, to_json=lambda rows: [site_json(row) for row in rows])
+            page(
+                sites,
+                call.query,
+                order=order,
+                to_json=lambda rows: [site_json(row, details=details) for row in rows],
+            )
         )
