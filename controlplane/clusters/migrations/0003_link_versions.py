@@ -6,18 +6,18 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0001_initial'),
+        ("clusters", "0002_newest_kept"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cluster',
-            name='link_version',
+            model_name="cluster",
+            name="link_version",
             field=models.IntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='cluster',
-            name='link_version_given',
+            model_name="cluster",
+            name="link_version_given",
             field=models.IntegerField(default=0),
         ),
     ]
