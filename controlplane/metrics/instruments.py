@@ -17,4 +17,9 @@ OPERATION = Histogram(
 STEP = Histogram(
     "slipway_operation_step_seconds", "Steps of operations, begin to end.", ["kind", "step"], buckets=_SECONDS
 )
+DRIFT = Counter(
+    "slipway_drift_total",
+    "Objects on sites that were changed or deleted outside Slipway.",
+    ["site", "kind", "how"],
+)
 ADMISSION = Counter("slipway_admissions_total", "Requests to hold more.", ["outcome"])

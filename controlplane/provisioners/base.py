@@ -61,6 +61,23 @@ class Permanent(Exception):  # noqa: N818
         self.reason, self.message = reason, plain(message)
 
 
+class How(StrEnum):
+    DELETED = "deleted"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An object of ours that is not as Slipway recorded having written it. kind, name: as the site calls it."""
+
+    kind: str
+    name: str
+    how: How
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} was {self.how} outside Slipway"
+
+
 class NodeState(StrEnum):
     """waiting: made, but not started (no room, image or runtime on its way). gone: no longer there at all."""
 
@@ -119,6 +136,7 @@ class Desired:
     keeps: the nodes that are here or will be made again; the volumes of others go. None: nobody says, and all stay.
     has_data: the cluster was ready once, so its volumes must be there: Permanent STORAGE_LOST when they are not.
     used: nodes that were ready once, where the whole cluster was not; for theirs it is the same.
+    mend: something that the run needs beside its nodes is not as it was written: it is written again.
     """
 
     cluster: ClusterRef
@@ -129,6 +147,7 @@ class Desired:
     keeps: frozenset[str] | None = None
     has_data: bool = False
     used: frozenset[str] = frozenset()
+    mend: bool = False
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     link_version: int = 0
 
@@ -198,11 +217,24 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One cluster of ours on a site, as `list_all` found it."""
+    """One cluster of ours on a site, as `list_all` found it.
+
+    amiss: what its nodes need beside themselves and is not as it was written; empty where nothing can be told.
+    run: of which run that is.
+    """
 
     cluster_id: UUID
     tenant_id: UUID
     observed: Observed
+    amiss: tuple[Difference, ...] = ()
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A tenant whose fence is not as it was written: `ensure_tenant` puts it right and says what had become of it."""
+
+    tenant_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +267,15 @@ class Provisioner(Protocol):
 
     def check(self) -> SiteVerdict: ...
 
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
-        """Make what all clusters of the tenant share, isolation first.
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
+        """Make what all clusters of the tenant share, isolation first. Repairs what was changed or deleted since it was
+        made, and returns that.
 
         limits: resource -> what the tenant may hold; a site may fence it in beside the ledger. None: no limit.
         """
 
     def remove_tenant(self, tenant_id: UUID) -> None:
-        """Remove all of it, shared data included. Idempotent."""
+        """Remove all of it, shared data included. Idempotent. Returns once nothing of it is left."""
 
     def apply(self, desired: Desired) -> None:
         """Make the listed nodes that are missing, end the others of this run with what only they had, repair drift.
@@ -267,8 +300,9 @@ class Provisioner(Protocol):
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
         """What these nodes are working on, by name, asked now."""
 
-    def list_all(self) -> Iterator[Found]:
-        """Every cluster of which anything is left, as complete as `look` tells it. What is not named is gone.
+    def list_all(self) -> Iterator[Found | Suspect]:
+        """Every cluster of which anything is left, as complete as `look` tells it. What is not named is gone. And the
+        tenants whose fence has to be looked at.
 
         Raises Temporary at the end when a part could not be read, after all that could.
         """

@@ -18,6 +18,7 @@ from controlplane.provisioners.base import (
     ClusterRef,
     Desired,
     DesiredNode,
+    Difference,
     DrainReport,
     Found,
     Limits,
@@ -29,6 +30,7 @@ from controlplane.provisioners.base import (
     Outcome,
     Permanent,
     SiteVerdict,
+    Suspect,
 )
 
 Key = tuple[int, str, int]
@@ -41,6 +43,10 @@ class _Cluster:
     spent: set[Key] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
     secrets: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def run(self) -> int:
+        return max((run for run, _, _ in self.nodes), default=0)
 
 
 class FakeProvisioner:
@@ -59,6 +65,8 @@ class FakeProvisioner:
         self.unready: set[str] = set()
         self.loads: dict[str, Load] = {}
         self.data_lost = False
+        self.amiss: dict[UUID, tuple[Difference, ...]] = {}
+        self.fence_differs: dict[UUID, tuple[Difference, ...]] = {}
         self._clusters: dict[UUID, _Cluster] = {}
         self._ended: dict[UUID, float] = {}
         self._tenants: set[UUID] = set()
@@ -70,9 +78,10 @@ class FakeProvisioner:
     def check(self) -> SiteVerdict:
         return SiteVerdict(ready=True, isolation="none", message="Nothing really runs here.")
 
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
         with self._call("ensure_tenant"):
             self._tenants.add(tenant_id)
+            return tuple(self.fence_differs.pop(tenant_id, ()))
 
     def remove_tenant(self, tenant_id: UUID) -> None:
         with self._call("remove_tenant"):
@@ -86,6 +95,8 @@ class FakeProvisioner:
                 return
             cluster = self._clusters.setdefault(desired.cluster.id, _Cluster(desired.cluster.tenant_id))
             cluster.secrets = dict(desired.secrets)
+            if desired.mend:
+                self.amiss.pop(desired.cluster.id, None)
             wanted = {(desired.run, node.name, node.birth): node for node in desired.nodes}
             for key in [key for key in cluster.nodes if key[0] == desired.run and key not in wanted]:
                 self._drop(desired.cluster.id, cluster, key)
@@ -124,10 +135,15 @@ class FakeProvisioner:
         with self._call("load"):
             return {node.name: self.loads.get(node.name, Load(busy=None)) for node in nodes}
 
-    def list_all(self) -> Iterator[Found]:
+    def list_all(self) -> Iterator[Found | Suspect]:
         with self._call("list_all"):
-            found = [Found(key, item.tenant_id, self._observed(key)) for key, item in self._clusters.items()]
+            found = [
+                Found(key, item.tenant_id, self._observed(key), self.amiss.get(key, ()), item.run)
+                for key, item in self._clusters.items()
+            ]
+            suspects = [Suspect(tenant) for tenant in self.fence_differs]
         yield from found
+        yield from suspects
 
     def events(self) -> Iterator[ObservedNode | None]:
         while True:

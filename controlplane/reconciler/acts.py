@@ -6,7 +6,7 @@ from controlplane.clusters.models import Event
 from controlplane.clusters.rows import rows
 from controlplane.clusters.secrets import keys_of
 from controlplane.provisioners.base import Desired, DesiredNode, NodeRef, NodeState
-from controlplane.reconciler import logs
+from controlplane.reconciler import drift, logs
 from controlplane.reconciler.observations import EVENTS
 from controlplane.reconciler.rows import database_now
 from controlplane.reconciler.scope import Learned, Scope
@@ -25,7 +25,8 @@ def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
             return replace(learned, loads=site.load(cluster, _refs(step)))
         case Act.ENSURE:
             [limit] = rows(Limit, "tenant_id = %s AND user_id IS NULL", cluster.tenant_id)
-            site.ensure_tenant(cluster.tenant_id, cluster.tenant, limit.limits)
+            found = site.ensure_tenant(cluster.tenant_id, cluster.tenant, limit.limits)
+            drift.fence_repaired(scope.cluster.site, scope.cluster.tenant, found)
         case Act.APPLY:
             logs.keep(scope, [place for place in step.places if place.ending])
             site.apply(desired(scope, step))
@@ -62,6 +63,7 @@ def desired(scope: Scope, step: Step) -> Desired:
         ),
         keeps=frozenset(place.name for place in step.places if not (place.leaving and place.ending)),
         has_data=scope.cluster.ready_at is not None,
+        mend=bool(scope.view.amiss),
         used=_used(scope, step),
         secrets=keys_of(scope.cluster, scope.launch.app),
         link_version=scope.cluster.link_version,

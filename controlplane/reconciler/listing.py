@@ -2,7 +2,7 @@
 rest without a call of their own.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,8 @@ from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Node, Site
 from controlplane.clusters.phases import TRANSIENT, Phase
-from controlplane.provisioners.base import Found, Observed, Permanent, Provisioner, Temporary
+from controlplane.provisioners.base import Found, Observed, Permanent, Provisioner, Suspect, Temporary
+from controlplane.reconciler import drift
 from controlplane.reconciler.observations import replace_all
 from controlplane.reconciler.places import unmeant
 from controlplane.reconciler.plan import QUIET
@@ -21,6 +22,7 @@ from controlplane.reconciler.rows import database_now
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates.stored import launch_from_json
+from tenants.models import Tenant, TenantState
 
 log = structlog.get_logger(__name__)
 
@@ -46,21 +48,42 @@ def compare(site: Site, provisioner: Provisioner) -> int:
     """How many clusters had news. Raises Temporary, Permanent: then what could be listed was compared all the same."""
     at = database_now()
     found: list[Found] = []
-    trouble: Temporary | Permanent | None = None
+    suspects: list[Suspect] = []
+    troubles: list[Temporary | Permanent] = []
     try:
         # What came before an error stays.
-        found.extend(provisioner.list_all())
+        for each in provisioner.list_all():
+            if isinstance(each, Suspect):
+                suspects.append(each)
+            else:
+                found.append(each)
         found += _missing(site, {each.cluster_id for each in found}, at)
     except (Temporary, Permanent) as error:
-        trouble = error
+        troubles.append(error)
     news = sum(_try(site, found[start : start + BATCH], at) for start in range(0, len(found), BATCH))
-    if trouble:
-        raise trouble
+    news += sum(drift.run_drifted(site, each, before=at) for each in found if each.amiss)
+    troubles += _repair(site, provisioner, [suspect.tenant_id for suspect in suspects])
+    if troubles:
+        raise troubles[0]
     with connection.cursor() as cursor:
         waiting: dict[str, Any] = {"quiet": str(QUIET), "transient": sorted(TRANSIENT)}
         cursor.execute(_LOOKED_AT, {"at": at, "site": site.id, **waiting})
     log.debug("site_listed", site=site.name, clusters=len(found), news=news)
     return news
+
+
+def _repair(
+    site: Site, provisioner: Provisioner, suspects: Sequence[UUID]
+) -> Iterator[Temporary | Permanent]:
+    """What kept a fence from being repaired. That of a tenant that is on its way out goes with its namespace."""
+    alive = Tenant.objects.filter(id__in=suspects).exclude(
+        state__in=[TenantState.DELETING, TenantState.DELETED]
+    )
+    for tenant in alive:
+        try:
+            drift.repair_fence(site, provisioner, tenant)
+        except (Temporary, Permanent) as error:
+            yield error
 
 
 def _missing(site: Site, found: Collection[UUID], at: datetime) -> list[Found]:

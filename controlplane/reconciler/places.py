@@ -182,10 +182,10 @@ def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
 
 
 def strays(view: View, places: tuple[Place, ...]) -> tuple[str, ...]:
-    """What is there and nobody meant: births without a place, and volumes that nodes left behind."""
+    """What is there and nobody meant: births without a place, volumes that nodes left behind, what was changed."""
     groups, names = (group.name for group in view.groups), (place.name for place in places)
     left = unmeant(view.volumes, groups, names)
-    return (*view.strays, *(f"volume of {name}" for name in sorted(left)))
+    return (*view.strays, *(f"volume of {name}" for name in sorted(left)), *view.amiss)
 
 
 def unmeant(volumes: Iterable[str], groups: Iterable[str], nodes: Iterable[str]) -> set[str]:

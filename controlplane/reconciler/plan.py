@@ -21,6 +21,8 @@ QUIET = timedelta(seconds=LEASE_SECONDS + CALL_SECONDS)
 LIST_SECONDS = 180
 LISTING_WAIT = timedelta(seconds=LIST_SECONDS + 60)
 MAX_FAILURES = 5
+# Something that the nodes of a cluster need was changed or deleted by hand.
+DRIFTED = "DRIFTED"
 
 
 def plan(view: View) -> Step:
@@ -157,6 +159,8 @@ def _judge(view: View, step: Step) -> Step:
         )
     if on.complete(view.groups, step.places):
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
+        if view.amiss:
+            step = replace(step, reason=DRIFTED, message=drifted(view.amiss))
         due = view.links_due or on.strays(view, step.places)
         return _pursue(view, step) if due else _rest(view, step)
     if step.phase is Phase.RESIZING and view.deadline is None:
@@ -209,6 +213,10 @@ def _give_up(view: View, step: Step, trouble: Trouble) -> Step:
     if step.phase is Phase.STARTING:
         return replace(step, phase=Phase.FAILED, failed=trouble, next_in=0)
     return replace(step, phase=Phase.READY, next_in=float(REPEAT_SECONDS))
+
+
+def drifted(amiss: tuple[str, ...]) -> str:
+    return f"{'; '.join(amiss)}; it is being repaired"
 
 
 # -- asking, waiting, resting -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from controlplane.reconciler.rows import (
 )
 from controlplane.reconciler.scope import Scope
 from controlplane.reconciler.steps import progress
-from controlplane.reconciler.view import READS, Place, Step
+from controlplane.reconciler.view import READS, Act, Place, Step, View
 from tenants import quota
 from tenants.amounts import Amounts
 from tenants.models import Claim
@@ -69,6 +69,8 @@ def _cluster(scope: Scope, step: Step) -> bool:
         raise ForbiddenMove(f"{view.phase} to {step.phase}")
     if not cluster_write(cluster, changes):
         raise Stale
+    if view.amiss and "amiss" in changes and step.run == view.run:
+        event_write(cluster.id, "DRIFT_REPAIRED", f"Written again: {'; '.join(view.amiss)}."[:1000])
     if step.phase != view.phase:
         message = step.message or f"From {view.phase} to {step.phase}."
         event_write(cluster.id, f"PHASE_{step.phase.upper()}", message[:1000])
@@ -96,6 +98,8 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
         columns["observed_generation"] = view.generation - 1
     if step.isolated:
         columns["isolated_run"] = step.run
+    if view.amiss and (step.run != view.run or _is_mended(view, step)):
+        columns["amiss"] = []
     if step.asked and step.asked == view.told:
         columns |= {"asked": step.asked, "asked_at": view.now}
     if writes:
@@ -109,6 +113,11 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
     if step.phase is Phase.DELETED and cluster.deleted_at is None:
         columns["deleted_at"] = view.now
     return columns
+
+
+def _is_mended(view: View, step: Step) -> bool:
+    """Whether the site was told, in this pass, to write again what was amiss."""
+    return step.asked == view.told and step.asked.startswith(f"{Act.APPLY}:")
 
 
 def _spent(scope: Scope, step: Step) -> dict[str, int]:

@@ -144,6 +144,7 @@ def _view(
         why=Trouble(cluster.reason, cluster.message),
         spent=cluster.spent,
         parted=frozenset(cluster.parted),
+        amiss=tuple(cluster.amiss),
     )
 
 

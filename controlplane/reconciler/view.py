@@ -88,6 +88,7 @@ class View:
     token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed. why: the reason that was last
     written down. link_version: of the links that open its pages; link_version_given: what its nodes were last given.
     spent: the last birth of each name that no place has now. parted: names whose last node was to leave.
+    amiss: what this run needs beside its nodes and is not as it was written, in words.
     """
 
     now: datetime
@@ -120,6 +121,7 @@ class View:
     why: Trouble = Trouble("", "")
     spent: Mapping[str, int] = field(default_factory=dict)
     parted: frozenset[str] = frozenset()
+    amiss: tuple[str, ...] = ()
 
     @property
     def links_due(self) -> bool:

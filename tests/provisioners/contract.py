@@ -20,6 +20,7 @@ from tests.provisioners.launching import (
     cluster,
     desired,
     first,
+    listed,
     make_ready,
     reborn,
     removed,
@@ -173,7 +174,7 @@ class ProvisionerContract:
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         until(lambda: removed(site, wish.cluster))
-        assert wish.cluster.id not in {found.cluster_id for found in site.list_all()}
+        assert wish.cluster.id not in {found.cluster_id for found in listed(site)}
 
     def test_a_removed_cluster_does_not_come_back(self, site: Provisioner):
         wish = desired(cluster(site))
@@ -217,7 +218,7 @@ class ProvisionerContract:
     def test_everything_of_ours_is_listed_with_its_tenant(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
-        found = {item.cluster_id: item for item in site.list_all()}[wish.cluster.id]
+        found = {item.cluster_id: item for item in listed(site)}[wish.cluster.id]
         assert found.tenant_id == wish.cluster.tenant_id
         assert [node.name for node in found.observed.nodes] == ["worker-0"]
 

@@ -11,6 +11,7 @@ from controlplane.provisioners.base import (
     ClusterRef,
     Desired,
     DesiredNode,
+    Found,
     NodeRef,
     Provisioner,
     Temporary,
@@ -104,6 +105,11 @@ def applied(site: Provisioner, wish: Desired) -> dict[tuple[str, int], str]:
     """What is seen after asking for `wish` once more."""
     site.apply(wish)
     return states(site, wish.cluster)
+
+
+def listed(site: Provisioner) -> list[Found]:
+    """The clusters of `list_all`."""
+    return [found for found in site.list_all() if isinstance(found, Found)]
 
 
 def removed(site: Provisioner, of: ClusterRef) -> bool:

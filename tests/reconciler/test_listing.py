@@ -11,7 +11,7 @@ from django.utils import timezone
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.services import cluster_delete
 from controlplane.clusters.services.sites import site_remove
-from controlplane.provisioners.base import Found, NodeState, NotYet, Observed, Temporary
+from controlplane.provisioners.base import Found, NodeState, NotYet, Observed, Suspect, Temporary
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import listing
 from controlplane.reconciler.listing import compare
@@ -50,7 +50,7 @@ class BreaksOff(FakeProvisioner):
         super().__init__()
         self._clusters = found._clusters
 
-    def list_all(self) -> Iterator[Found]:
+    def list_all(self) -> Iterator[Found | Suspect]:
         yield from super().list_all()
         raise NotYet("SITE_FORBIDS", "one namespace could not be read")
 

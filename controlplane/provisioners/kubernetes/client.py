@@ -6,12 +6,12 @@ Thread-safe; one client per account of a site. Objects are plain dicts, as the A
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -45,7 +45,11 @@ _PIECE = 256 * 1024
 # Even when nothing happens, a bookmark comes every 60 to 61 seconds.
 WATCH_SILENCE = 90.0
 FOLLOW_SILENCE = 3600.0
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,21 @@ class Client:
                 expired = error
         raise expired
 
+    def gather(
+        self, path: str, *, labels: Mapping[str, str], keep: Callable[[Body], T | None], bare: bool = False
+    ) -> Sequence[T]:
+        """What `keep` makes of every object, as `list` has them; no page is held longer than it is read.
+
+        keep: None leaves the object out. bare: the objects' metadata alone is asked for.
+        """
+        for _ in range(LISTINGS):
+            try:
+                pages = self._paged(path, labels, bare=bare)
+                return [kept for page in pages for kept in map(keep, page) if kept is not None]
+            except Expired as error:
+                expired = error
+        raise expired
+
     def version(self, path: str) -> str:
         """Of the collection, now: what a watch goes on from that wants no more than news."""
         return wire.listing(self._get(wire.target(path, {"limit": "1"})))[1]
@@ -176,8 +195,8 @@ class Client:
             return None
         raise refusal.error()
 
-    def _get(self, path: str) -> Body:
-        status, headers, data = self._call("GET", path)
+    def _get(self, path: str, *, bare: bool = False) -> Body:
+        status, headers, data = self._call("GET", path, accept=METADATA_ONLY if bare else "")
         if status == 200:
             return wire.parsed(data)
         raise Refusal.read(status, headers, data).error()
@@ -192,6 +211,15 @@ class Client:
             items += more
         return Listing(items, resource_version)
 
+    def _paged(self, path: str, labels: Mapping[str, str], *, bare: bool) -> Iterator[Sequence[Body]]:
+        query, following = {**wire.selected(labels), "limit": str(PAGE)}, ""
+        while True:
+            page = {**query, "continue": following} if following else query
+            items, _, following = wire.listing(self._get(wire.target(path, page), bare=bare))
+            yield items
+            if not following:
+                return
+
     def _stream(self, path: str, *, silence: float, lines: bool) -> Stream:
         """Begun. Like every call, once more with what the files say now when the account was refused."""
         access = self.access()
@@ -204,19 +232,25 @@ class Client:
         return Stream(self.access(), path, silence=silence, lines=lines).open()
 
     def _call(
-        self, method: str, path: str, *, body: Body | None = None, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        kind: str = "application/json",
+        accept: str = "",
     ) -> "tuple[int, Mapping[str, str], bytes]":
         data = orjson.dumps(body) if body is not None else None
         door = self._door()
-        answer = self._send(door, method, path, data, kind)
+        answer = self._send(door, method, path, data, kind, accept)
         if answer[0] == 401:
             # Tokens and certificates expire and are renewed on disk; a refused call has done nothing.
             self.renew(door.access)
-            answer = self._send(self._door(), method, path, data, kind)
+            answer = self._send(self._door(), method, path, data, kind, accept)
         return answer
 
     def _send(
-        self, door: _Door, method: str, path: str, data: bytes | None, kind: str
+        self, door: _Door, method: str, path: str, data: bytes | None, kind: str, accept: str
     ) -> "tuple[int, Mapping[str, str], bytes]":
         until = together.until(READ_SECONDS)
         try:
@@ -225,6 +259,8 @@ class Client:
             raise unusable(error) from error
         if data is not None:
             headers["Content-Type"] = kind
+        if accept:
+            headers["Accept"] = accept
         try:
             response = door.pool.urlopen(
                 method,

@@ -1,20 +1,29 @@
 """What all clusters of a tenant share on a site: a namespace that nothing gets into or out of unless it is said."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from controlplane.provisioners.base import Limits, NotYet, Temporary
+from controlplane.provisioners.base import Difference, How, Limits, NotYet, Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import egress, manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.errors import cut
+from controlplane.provisioners.kubernetes.mending import Path, ensure_object
 from controlplane.provisioners.kubernetes.permissions import bindings
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving
 from controlplane.provisioners.kubernetes.together import all_of
-from tenants.amounts import CEILINGS, Amounts, parse_bytes, parse_cpu
+from controlplane.provisioners.kubernetes.written import (
+    digest,
+    is_as_written,
+    recorded,
+    repair,
+    stamped,
+)
+from tenants.amounts import CEILINGS, Amounts
 
 Body = dict[str, Any]
 
@@ -37,21 +46,54 @@ GOING_SECONDS = 5.0
 BOUND_SECONDS = 2.0
 
 
-def ensure(accounts: Accounts, settings: SiteSettings, tenant_id: UUID, name: str, limits: Limits) -> None:
+def ensure(
+    accounts: Accounts, settings: SiteSettings, tenant_id: UUID, name: str, limits: Limits
+) -> tuple[Difference, ...]:
+    """Make what is missing, repair what was changed; what had become of it since all of it was made.
+
+    The record on the namespace is written last: as long as it is not there, something may never have been made.
+    """
     place = names.namespace(tenant_id)
-    made = _ensure_namespace(accounts.client("namespaces"), settings, tenant_id, name)
-    _wait_until_bound(accounts.client("provision"), place, made and bool(bindings(place, settings)))
-    client = accounts.client("provision")
-    wanted = {paths.network_policies: [default_deny(settings, tenant_id), dns(settings, tenant_id)]}
-    wanted[paths.limit_ranges] = [limit_range(settings, tenant_id)]
-    if settings.shared_storage_class:
-        wanted[paths.volumes] = [shared_volume(settings, tenant_id)]
-    calls = [
-        partial(create_missing, client, path(place), body)
-        for path, bodies in wanted.items()
-        for body in bodies
+    account, client = accounts.client("namespaces"), accounts.client("provision")
+    space = namespace(settings, tenant_id, name)
+    complete, relabelled = _ensure_namespace(account, settings, space)
+    rebound = bind(account, settings, place)
+    _wait_until_bound(client, place, bool(rebound))
+    calls: list[Callable[[], Difference | None]] = [
+        partial(ensure_object, client, path, place, body)
+        for path, body in _fence(settings, tenant_id, limits)
     ]
-    all_of([*calls, partial(_ensure_quota, client, settings, tenant_id, limits)])
+    if settings.shared_storage_class:
+        calls.append(partial(_ensure_shared, client, place, shared_volume(settings, tenant_id)))
+    found = [each for each in (*relabelled, *rebound, *all_of(calls)) if each]
+    if not complete:
+        record = {names.WRITTEN: digest(space)}
+        account.patch(paths.namespaces(place), {"metadata": {"annotations": record}})
+        return ()
+    return tuple(found)
+
+
+def is_fenced(account: Client, tenant_id: UUID) -> bool:
+    """Whether the namespace still says that no pod gets in that is not restricted. Raises TenantMissing."""
+    place = names.namespace(tenant_id)
+    found = account.get(paths.namespaces(place))
+    if found is None:
+        raise TenantMissing("NAMESPACE_GOING", f"{place} is gone; it is made again")
+    return is_as_written("Namespace", found)
+
+
+def _fence(settings: SiteSettings, tenant_id: UUID, limits: Limits) -> list[tuple[Path, Body]]:
+    bodies: list[tuple[Path, Body]] = [
+        (paths.network_policies, default_deny(settings, tenant_id)),
+        (paths.network_policies, dns(settings, tenant_id)),
+        (paths.limit_ranges, limit_range(settings, tenant_id)),
+        (paths.quotas, quota(settings, tenant_id, limits)),
+    ]
+    return [(path, stamped(body)) for path, body in bodies]
+
+
+def _ensure_shared(client: Client, place: str, body: Body) -> None:
+    create_missing(client, paths.volumes(place), body)
 
 
 def remove(client: Client, settings: SiteSettings, tenant_id: UUID) -> None:
@@ -141,48 +183,32 @@ def shared_volume(settings: SiteSettings, tenant_id: UUID) -> Body:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": about, "spec": spec}
 
 
-def _ensure_namespace(client: Client, settings: SiteSettings, tenant_id: UUID, name: str) -> bool:
-    """Whether it, or what lets our accounts in, was made by this call."""
-    place = names.namespace(tenant_id)
+def _ensure_namespace(client: Client, settings: SiteSettings, wanted: Body) -> tuple[bool, list[Difference]]:
+    """Whether all in it was made once, and what had become of its labels since. wanted: without a record."""
+    place = wanted["metadata"]["name"]
     found = client.get(paths.namespaces(place))
     if found is None:
         # Somebody else may be quicker: then the next attempt finds it.
-        client.create(paths.namespaces(), namespace(settings, tenant_id, name))
-    elif is_leaving(found):
+        client.create(paths.namespaces(), wanted)
+        return False, []
+    if is_leaving(found):
         raise NotYet("NAMESPACE_GOING", f"{place} is being removed; it is made again once it is gone")
-    else:
-        roots.check_ours(settings, found)
-    return bind(client, settings, place)
+    roots.check_ours(settings, found)
+    complete = bool(recorded(found))
+    if is_as_written("Namespace", found):
+        return complete, []
+    if patch := repair("Namespace", found, stamped(wanted) if complete else wanted):
+        client.patch(paths.namespaces(place), patch)
+    return complete, [Difference("Namespace", place, How.CHANGED)]
 
 
-def bind(client: Client, settings: SiteSettings, place: str) -> bool:
-    """Let our accounts into a namespace of ours; whether one of them was not. client: of the one for namespaces."""
+def bind(client: Client, settings: SiteSettings, place: str) -> list[Difference]:
+    """Let our accounts into a namespace of ours; those that were not. client: of the one for namespaces."""
     wanted = [
-        partial(create_missing, client, paths.role_bindings(place), body)
+        partial(ensure_object, client, paths.role_bindings, place, stamped(body))
         for body in bindings(place, settings)
     ]
-    return any(all_of(wanted))
-
-
-def _ensure_quota(client: Client, settings: SiteSettings, tenant_id: UUID, limits: Limits) -> bool:
-    """Rewritten when the tenant may hold something else by now."""
-    place = names.namespace(tenant_id)
-    wanted = quota(settings, tenant_id, limits)
-    found = client.get(paths.quotas(place, QUOTA))
-    if found is None:
-        return create_missing(client, paths.quotas(place), wanted)
-    hard, had = wanted["spec"]["hard"], found["spec"].get("hard") or {}
-    changed = {key: value for key, value in hard.items() if not _is_same(key, value, had.get(key))}
-    changed |= dict.fromkeys(set(had) - set(hard))
-    if changed:
-        client.patch(paths.quotas(place, QUOTA), {"spec": {"hard": changed}})
-    return bool(changed)
-
-
-def _is_same(key: str, wanted: str, found: str | None) -> bool:
-    """The API spells amounts in its own way: 5000 is 5k."""
-    parse = parse_cpu if key.endswith(".cpu") else parse_bytes
-    return found is not None and parse(found) == parse(wanted)
+    return [each for each in all_of(wanted) if each]
 
 
 def _wait_until_bound(client: Client, place: str, expected: bool) -> None:

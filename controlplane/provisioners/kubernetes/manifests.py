@@ -6,6 +6,7 @@ from typing import Any
 from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode
 from controlplane.provisioners.kubernetes import egress, names
 from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.written import stamped
 from templates.schema import App
 from tenants.amounts import quantity
 
@@ -102,9 +103,8 @@ def volume(settings: SiteSettings, desired: Desired, node: DesiredNode, owner: B
 
 def service_account(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
     about = _of_run(settings, desired, owner)
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about} | {
-        "automountServiceAccountToken": False
-    }
+    body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about}
+    return stamped({**body, "automountServiceAccountToken": False})
 
 
 def service(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
@@ -115,7 +115,7 @@ def service(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
         "selector": of_run(desired.cluster, desired.run),
     }
     about = _of_run(settings, desired, owner)
-    return {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": spec}
+    return stamped({"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": spec})
 
 
 def network_policy(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
@@ -135,12 +135,9 @@ def network_policy(settings: SiteSettings, desired: Desired, owner: Body) -> Bod
         "egress": [{"to": [themselves]}, *([{"to": outside}] if outside else [])],
     }
     about = _of_run(settings, desired, owner)
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": about,
-        "spec": spec,
-    }
+    return stamped(
+        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": about, "spec": spec}
+    )
 
 
 def page_ports(app: App) -> list[int]:

@@ -30,6 +30,8 @@ SPENT = "slipway/spent-births"
 DRAINING = "slipway/draining"
 GENERATION = "slipway/generation"
 APPLIED_AT = "slipway/applied-at"
+# Of what a tenant or a run needs: the digest of what we wrote. On a namespace it says besides that all was made.
+WRITTEN = "slipway/written"
 TENANT_NAME = "slipway/tenant-name"
 CLUSTER_NAME = "slipway/cluster-name"
 

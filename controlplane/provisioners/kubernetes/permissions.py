@@ -64,21 +64,33 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
         Rule("", "persistentvolumeclaims", ("list", "create", "delete")),
         # Written and never read: what is in them is derived anew each time.
         Rule("", "secrets", ("create",)),
-        Rule("", "services", ("create",)),
-        Rule("", "serviceaccounts", ("create",)),
+        Rule("", "services", ("get", "create", "patch", "delete")),
+        Rule("", "serviceaccounts", ("get", "create", "patch")),
         Rule("", "resourcequotas", ("get", "create", "patch")),
-        Rule("", "limitranges", ("create",)),
-        Rule("networking.k8s.io", "networkpolicies", ("create",)),
-        Rule("coordination.k8s.io", "leases", ("get", "list", "create", "delete")),
+        Rule("", "limitranges", ("get", "create", "patch")),
+        Rule("networking.k8s.io", "networkpolicies", ("get", "create", "patch")),
+        Rule("coordination.k8s.io", "leases", ("get", "create", "delete")),
     ),
     "namespaces": (
-        Rule("", "namespaces", ("get", "list", "create", "delete")),
-        Rule(RBAC, "rolebindings", ("create",)),
+        Rule("", "namespaces", ("get", "list", "create", "patch", "delete")),
+        Rule(RBAC, "rolebindings", ("get", "create", "patch", "delete")),
         Rule(RBAC, "clusterroles", ("bind",), only=tuple(role(account) for account in BOUND)),
     ),
     # The WebSocket's handshake is a GET: servers before 1.35 ask for get, later ones for create too.
     "exec": (Rule("", "pods/exec", ("get", "create")),),
-    "observe": (Rule("", "pods", ("list", "watch")),),
+    # One LIST per kind for the whole site. Never of Secrets.
+    "observe": (
+        Rule("", "pods", ("list", "watch")),
+        Rule("", "configmaps", ("list",)),
+        Rule("", "persistentvolumeclaims", ("list",)),
+        Rule("", "services", ("list",)),
+        Rule("", "serviceaccounts", ("list",)),
+        Rule("", "resourcequotas", ("list",)),
+        Rule("", "limitranges", ("list",)),
+        Rule("networking.k8s.io", "networkpolicies", ("list",)),
+        Rule(RBAC, "rolebindings", ("list",)),
+        Rule("coordination.k8s.io", "leases", ("list",)),
+    ),
     "logs": (Rule("", "pods/log", ("get",)),),
 }
 

@@ -14,6 +14,7 @@ from controlplane.provisioners.base import (
     CALL_SECONDS,
     ClusterRef,
     Desired,
+    Difference,
     Found,
     Limits,
     Load,
@@ -22,6 +23,7 @@ from controlplane.provisioners.base import (
     Observed,
     ObservedNode,
     SiteVerdict,
+    Suspect,
     Temporary,
     TenantMissing,
 )
@@ -34,6 +36,7 @@ from controlplane.provisioners.kubernetes import (
     listing,
     load,
     logs,
+    mending,
     names,
     paths,
     roots,
@@ -42,10 +45,12 @@ from controlplane.provisioners.kubernetes import (
 )
 from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import is_leaving, survey, with_volume
+from controlplane.provisioners.kubernetes.survey import is_leaving, survey
 from controlplane.provisioners.kubernetes.together import within
 
 ENSURED_SECONDS = 30.0
+# A launch looks at the labels of its namespace once, although it is several calls.
+FENCED_SECONDS = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,34 +74,58 @@ class KubernetesProvisioner:
         self.accounts: Accounts = accounts or Clients(settings)
         self.reports = draining.Reports(self.accounts)
         self._ensured: dict[UUID, tuple[object, float]] = {}
+        self._fenced_at: dict[UUID, float] = {}
 
     def check(self) -> SiteVerdict:
         return check.check(self.settings)
 
     @_bounded
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
         """What this process has made sure of stands for ENSURED_SECONDS, unless a call shows that it does not.
 
-        So a policy that somebody removes by hand is back with the first launch after that time; a namespace that
-        somebody removes is missed by the next call, and made again, with its policies, before there is a pod.
+        The Pod Security labels of the namespace are looked at each time: they alone keep a pod out that is not
+        restricted. Everything else is compared by the listing too.
         """
         wanted, now = (name, dict(limits)), time.monotonic()
         known, since = self._ensured.get(tenant_id, (None, now))
-        if known == wanted and now - since < ENSURED_SECONDS:
-            return
-        isolation.ensure(self.accounts, self.settings, tenant_id, name, limits)
+        with suppress(TenantMissing):
+            if known == wanted and now - since < ENSURED_SECONDS and self._is_fenced(tenant_id):
+                return ()
+        found = isolation.ensure(self.accounts, self.settings, tenant_id, name, limits)
         self._ensured[tenant_id] = (wanted, now)
+        self._fenced_at[tenant_id] = time.monotonic()
+        return found
+
+    def _is_fenced(self, tenant_id: UUID) -> bool:
+        """Raises TenantMissing when the namespace is gone."""
+        fenced = isolation.is_fenced(self.accounts.client("namespaces"), tenant_id)
+        if fenced:
+            self._fenced_at[tenant_id] = time.monotonic()
+        return fenced
+
+    def _require_fence(self, tenant_id: UUID) -> None:
+        """Raises TenantMissing unless the namespace was seen to be restricted within FENCED_SECONDS."""
+        if time.monotonic() - self._fenced_at.get(tenant_id, float("-inf")) < FENCED_SECONDS:
+            return
+        if not self._is_fenced(tenant_id):
+            self._ensured.pop(tenant_id, None)
+            told = f"{names.namespace(tenant_id)} is not restricted any more; that is repaired before a pod is made"
+            raise TenantMissing("NAMESPACE_CHANGED", told, delay=1)
 
     @_bounded
     def remove_tenant(self, tenant_id: UUID) -> None:
         self._ensured.pop(tenant_id, None)
+        self._fenced_at.pop(tenant_id, None)
         isolation.remove(self.accounts.client("namespaces"), self.settings, tenant_id)
 
     @_bounded
     def apply(self, desired: Desired) -> None:
         client = self.accounts.client("provision")
         with self._shut_out(desired.cluster):
+            self._require_fence(desired.cluster.tenant_id)
             convergence.apply(client, self.settings, desired)
+            if desired.mend:
+                mending.mend_run(client, self.settings, desired)
 
     @_bounded
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
@@ -161,9 +190,11 @@ class KubernetesProvisioner:
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
         return load.ask(self.accounts, cluster, nodes)
 
-    def list_all(self) -> Iterator[Found]:
-        for (cluster_id, tenant_id), pods, volumes in listing.clusters(self.accounts, self.settings):
-            yield Found(cluster_id, tenant_id, Observed(True, self._sights(pods), with_volume(volumes)))
+    def list_all(self) -> Iterator[Found | Suspect]:
+        for found in listing.look_over(self.accounts, self.settings, self._sights):
+            if isinstance(found, Suspect):
+                self._ensured.pop(found.tenant_id, None)
+            yield found
 
     def events(self) -> Iterator[ObservedNode | None]:
         client = self.accounts.client("observe")

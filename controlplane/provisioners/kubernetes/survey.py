@@ -55,16 +55,12 @@ def with_volume(volumes: Iterable[Body]) -> frozenset[str]:
     return frozenset(label(body, names.NODE) for body in volumes if not is_leaving(body))
 
 
-def by_cluster(bodies: Iterable[Body]) -> dict[tuple[UUID, UUID], list[Body]]:
-    """(cluster, tenant) -> what is labelled as theirs; what has no such labels is left out."""
-    found: dict[tuple[UUID, UUID], list[Body]] = {}
-    for body in bodies:
-        try:
-            key = UUID(label(body, names.CLUSTER)), UUID(label(body, names.TENANT))
-        except ValueError:
-            continue
-        found.setdefault(key, []).append(body)
-    return found
+def whose(body: Body) -> tuple[UUID, UUID] | None:
+    """(cluster, tenant) as its labels say; None when they do not."""
+    try:
+        return UUID(label(body, names.CLUSTER)), UUID(label(body, names.TENANT))
+    except ValueError:
+        return None
 
 
 def label(body: Body, name: str) -> str:

@@ -14,6 +14,7 @@ import structlog
 from controlplane.provisioners.base import (
     ClusterRef,
     Desired,
+    Difference,
     Found,
     Limits,
     Load,
@@ -78,8 +79,9 @@ class LocalProvisioner:
         return SiteVerdict(ready=True, isolation="none")
 
     @_told
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> None:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
         files.make_folder(str(self.layout.shared(tenant_id)))
+        return ()
 
     @_told
     def remove_tenant(self, tenant_id: UUID) -> None:

@@ -40,6 +40,12 @@ class CountedClient(Client):
         listed = super().list
         return self._counted("list", path, lambda: listed(path, labels=labels))
 
+    def gather(
+        self, path: str, *, labels: Mapping[str, str], keep: Callable[[Body], T | None], bare: bool = False
+    ) -> Sequence[T]:
+        gathered = super().gather
+        return self._counted("list", path, lambda: gathered(path, labels=labels, keep=keep, bare=bare))
+
     def create(self, path: str, body: Body) -> Body:
         def create() -> Body:
             made = super(CountedClient, self).create(path, body)

@@ -7,7 +7,7 @@ import copy
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from controlplane.provisioners.base import NotYet, Permanent
 from controlplane.provisioners.kubernetes.client import Client, Listing
@@ -15,6 +15,7 @@ from controlplane.provisioners.kubernetes.errors import AlreadyExists
 from controlplane.provisioners.kubernetes.exec import Ran
 from controlplane.provisioners.kubernetes.survey import is_leaving
 
+T = TypeVar("T")
 Body = dict[str, Any]
 Call = tuple[str, str]
 
@@ -153,6 +154,12 @@ class MemoryClient(Client):
         with _Call(self.api, "list", path):
             return Listing([copy.deepcopy(body) for _, body in self._select(path, labels or {})], "1")
 
+    def gather(
+        self, path: str, *, labels: Mapping[str, str], keep: Callable[[Body], T | None], bare: bool = False
+    ) -> Sequence[T]:
+        told = (_bare(body) if bare else body for body in self.list(path, labels=labels).items)
+        return [kept for kept in map(keep, told) if kept is not None]
+
     def _select(self, path: str, labels: Mapping[str, str]) -> Sequence[tuple[str, Body]]:
         everywhere = "/namespaces/" not in path and not path.endswith("/namespaces")
         return [
@@ -161,6 +168,10 @@ class MemoryClient(Client):
             if (at.split("/")[-2] == path.split("/")[-1] if everywhere else at.rpartition("/")[0] == path)
             and all(_has(body, key, value) for key, value in labels.items())
         ]
+
+
+def _bare(body: Body) -> Body:
+    return {"metadata": body["metadata"]}
 
 
 class MemoryAccounts:

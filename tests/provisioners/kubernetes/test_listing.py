@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Found, NotYet, Temporary, TenantMissing
+from controlplane.provisioners.base import ClusterRef, Found, NotYet, Suspect, Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
 from tests.provisioners.kubernetes.rendered import SETTINGS
-from tests.provisioners.launching import cluster, desired
+from tests.provisioners.launching import cluster, desired, listed
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def site(api: MemoryApi) -> KubernetesProvisioner:
 
 def found(site: KubernetesProvisioner) -> dict[str, int]:
     """Cluster -> how many nodes it has."""
-    return {str(item.cluster_id): len(item.observed.nodes) for item in site.list_all()}
+    return {str(item.cluster_id): len(item.observed.nodes) for item in listed(site)}
 
 
 def launched(site: KubernetesProvisioner) -> ClusterRef:
@@ -42,25 +42,28 @@ def test_running_and_stopped_clusters_are_found(site: KubernetesProvisioner):
 def test_the_volumes_of_a_cluster_are_told_as_a_look_tells_them(site: KubernetesProvisioner, api: MemoryApi):
     of, _ = launched(site), launched(site)
     api.of_kind("persistentvolumeclaims")[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    [told] = [item.observed for item in site.list_all() if item.cluster_id == of.id]
+    [told] = [item.observed for item in listed(site) if item.cluster_id == of.id]
     assert told == site.look(of, ())
     assert len(told.volumes) == 1
 
 
-def test_a_namespace_that_cannot_be_read_hides_no_other(site: KubernetesProvisioner, api: MemoryApi):
-    of, hidden = launched(site), launched(site)
-    for each in (of, hidden):
+def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, api: MemoryApi):
+    of, held = launched(site), launched(site)
+    root = paths.config_maps(names.namespace(held.tenant_id), names.run_root(held.id, 1))
+    kept = api.objects[root]
+    for each in (of, held):
         site.end_run(each, 1)
+    api.objects[root] = kept
 
     def refuse(call: Call) -> None:
-        if names.namespace(hidden.tenant_id) in call[1]:
+        if call == ("delete", root):
             raise NotYet("SITE_FORBIDS", "no")
 
     api.before = refuse
-    seen: list[Found] = []
+    seen: list[Found | Suspect] = []
     with pytest.raises(Temporary, match="SITE_FORBIDS"):
         seen.extend(site.list_all())
-    assert [item.cluster_id for item in seen] == [of.id]
+    assert {item.cluster_id for item in seen if isinstance(item, Found)} == {of.id, held.id}
 
 
 def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: KubernetesProvisioner, api: MemoryApi):

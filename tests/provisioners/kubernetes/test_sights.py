@@ -12,7 +12,7 @@ from controlplane.provisioners.base import STAGES, DrainReport, NodeState, Obser
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.sights import gone, last_words, may_be_drained, sight
-from controlplane.provisioners.kubernetes.survey import by_cluster
+from controlplane.provisioners.kubernetes.survey import whose
 
 PODS = Path(__file__).with_name("pods")
 CLUSTER = UUID("018f0000-0000-7000-8000-00000000c1a5")
@@ -284,7 +284,6 @@ def test_another_container_says_nothing_about_the_node():
     assert seen(body) == seen(pod("ready"))
 
 
-def test_pods_are_grouped_by_cluster_and_tenant():
-    strange = {"metadata": {"name": "x"}}
-    grouped = by_cluster([pod("ready"), strange, pod("ending")])
-    assert {key: len(pods) for key, pods in grouped.items()} == {(CLUSTER, TENANT): 2}
+def test_a_pod_says_whose_it_is_by_its_labels():
+    assert whose(pod("ready")) == (CLUSTER, TENANT)
+    assert whose({"metadata": {"name": "x"}}) is None

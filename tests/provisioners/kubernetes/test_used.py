@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from controlplane.provisioners.kubernetes.provisioner import KubernetesProvision
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
 from controlplane.provisioners.kubernetes.streams import Stream
 from tests.provisioners.kubernetes.shipped import shipped
+from tests.provisioners.kubernetes.test_drift import FENCE, NEEDED, There
 from tests.provisioners.launching import (
     cluster,
     desired,
     first,
+    listed,
     make_ready,
     removed,
     states,
@@ -72,6 +74,10 @@ class Noting(Client):
         self.note("list", path)
         return super().list(path, labels=labels)
 
+    def gather(self, path: str, **options: Any) -> Sequence[Any]:
+        self.note("list", path)
+        return super().gather(path, **options)
+
     def version(self, path: str) -> str:
         self.note("list", path)
         return super().version(path)
@@ -110,7 +116,18 @@ def news(site: KubernetesProvisioner) -> Iterator[ObservedNode | None]:
     return iter(site.events())
 
 
-def live_and_die(site: KubernetesProvisioner, of: ClusterRef) -> None:
+def meddled_with(at: There) -> None:
+    """Everything that somebody may change or delete by hand, and its repair."""
+    for meddle, _, _ in FENCE.values():
+        meddle(at)
+        assert at.is_suspected()
+        assert at.ensure()
+    for meddle, _, _ in NEEDED.values():
+        meddle(at)
+        at.site.apply(replace(at.wish, mend=True))
+
+
+def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> None:
     """Everything that a provisioner does, once."""
     site.ensure_tenant(of.tenant_id, of.tenant, {})
     site.ensure_tenant(of.tenant_id, of.tenant, {"cpu": 4000})
@@ -118,19 +135,20 @@ def live_and_die(site: KubernetesProvisioner, of: ClusterRef) -> None:
     assert next(watching) is None
     wish = desired(of, 2)
     make_ready(site, wish)
+    meddled_with(There(admin, site, wish))
     assert next(watching) is not None
     assert site.logs(of, first(wish), tail_bytes=100)
     assert next(iter(site.follow(of, first(wish)))) is not None
     assert site.load(of, [first(wish)])
     site.begin_drain(of, [first(wish)], 10)
-    assert of.id in {found.cluster_id for found in site.list_all()}
+    assert of.id in {found.cluster_id for found in listed(site)}
     fewer = desired(of, 1, generation=2)
     site.apply(fewer)
     until(lambda: set(states(site, of)) == {("worker-0", 1)})
     site.end_run(of, 1, force=True)
     site.apply(desired(of, 1, run=2, has_data=True))
     until(lambda: removed(site, of))
-    assert of.id not in {found.cluster_id for found in site.list_all()}
+    assert of.id not in {found.cluster_id for found in listed(site)}
 
 
 def test_every_right_is_used_and_none_is_missing(
@@ -142,7 +160,7 @@ def test_every_right_is_used_and_none_is_missing(
         noted = Accounts(accounts.settings)
         site, of = KubernetesProvisioner(accounts.settings, noted), cluster()
         try:
-            live_and_die(site, of)
+            live_and_die(accounts.admin, site, of)
         finally:
             tenant_removed(site, of.tenant_id)
     # Asked of who makes a binding, not of a call.
