@@ -13,14 +13,15 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from controlplane.clusters.models import Cluster, ClusterShare, Event
+from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Phase
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates.stored import launch_from_json
 from tenants.models import Membership, Role, User
 
-# Nothing runs there that a link could open.
-_CLOSED = (Phase.STOPPED, Phase.DELETED)
+# No link opens anything: nothing runs, or the site has no gateway and no link was ever given out (see decision 15).
+_CLOSED = Q(phase__in=[Phase.STOPPED, Phase.DELETED]) | Q(site__kind=SiteKind.KUBERNETES)
 REPLACED = (
     "All links to its pages were replaced, because somebody who could open them may not any more. "
     "Open the page from here again; kernels and terminals go on. "
@@ -39,7 +40,7 @@ class Closing:
 def opened_by(user_id: UUID, tenant_id: UUID | None = None) -> QuerySet[Cluster]:
     """The running clusters, in one tenant or in all, whose pages the user may have opened."""
     share = ClusterShare.objects.filter(content_object=OuterRef("pk"), user_id=user_id)
-    found = Cluster.objects.filter(Q(owner_id=user_id) | Exists(share)).exclude(phase__in=_CLOSED)
+    found = Cluster.objects.filter(Q(owner_id=user_id) | Exists(share)).exclude(_CLOSED)
     return found.filter(tenant_id=tenant_id) if tenant_id else found
 
 
@@ -82,17 +83,16 @@ def links_replace(clusters: QuerySet[Cluster]) -> list[Closing]:
 
 def share_removed(cluster: Cluster) -> list[Closing]:
     """After a share of the cluster was taken back."""
-    return links_replace(Cluster.objects.filter(id=cluster.id).exclude(phase__in=_CLOSED))
+    return links_replace(Cluster.objects.filter(id=cluster.id).exclude(_CLOSED))
 
 
 def user_rights_lost(user_id: UUID, tenant_id: UUID | None) -> list[Closing]:
     """After a user left a tenant, got a lower role in it, or (tenant_id None) was disabled or deleted."""
-    if tenant_id and not Membership.objects.filter(tenant_id=tenant_id, user_id=user_id).exists():
-        left = ClusterShare.objects.filter(content_object__tenant_id=tenant_id, user_id=user_id)
-        replaced = links_replace(opened_by(user_id, tenant_id))
-        left.delete()
-        return replaced
-    return links_replace(opened_by(user_id, tenant_id).exclude(tenant__in=_still_open(user_id)))
+    replaced = links_replace(opened_by(user_id, tenant_id).exclude(tenant__in=_still_open(user_id)))
+    # Who leaves a tenant leaves what was shared with them there.
+    member_of = Membership.objects.filter(user_id=user_id).values("tenant_id")
+    ClusterShare.objects.filter(user_id=user_id).exclude(content_object__tenant__in=member_of).delete()
+    return replaced
 
 
 def _still_open(user_id: UUID) -> QuerySet[Membership, UUID]:

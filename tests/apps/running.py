@@ -16,6 +16,7 @@ from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode, Dra
 from controlplane.provisioners.local.layout import NodeFolder
 from templates import catalog
 from templates.schema import App, Group, Launch
+from tests.journeys.service import told_by
 from tests.provisioners.launching import until
 from tests.provisioners.machine import Machine, machine
 
@@ -78,6 +79,21 @@ class Running:
 
     def log(self, name: str) -> str:
         return self.site.logs(self.wish.cluster, self._ref(name), tail_bytes=4000).decode(errors="replace")
+
+    def leaks(self) -> list[str]:
+        """Where a secret stands that others may read: "node: log", "node: pid"."""
+        found = []
+        for node in self.wish.nodes:
+            log = self.site.logs(self.wish.cluster, self._ref(node.name), tail_bytes=2**20)
+            words = {"log": log} | {
+                str(pid): told_by(Path(f"/proc/{pid}"), "cmdline")
+                for pid in self.here.processes(self._folder(node.name))
+            }
+            keys = [key.encode() for key in self.keys.values()]
+            found += [
+                f"{node.name}: {where}" for where, text in words.items() if any(key in text for key in keys)
+            ]
+        return found
 
     def _folder(self, name: str) -> NodeFolder:
         birth = next(node.birth for node in self.wish.nodes if node.name == name)

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from controlplane.provisioners.base import Outcome
@@ -49,6 +50,11 @@ def test_the_first_cell_computes_on_the_cluster_without_a_word_about_it(dask: Ru
     assert int(kernel.run(SUM)) == TOTAL
     done = "print(sum(client.run(lambda dask_worker: dask_worker.state.transition_counter > 0).values()))"
     assert int(kernel.run(done)) == 2
+
+
+def test_no_secret_is_in_a_log_or_a_command_line(dask: Running):
+    httpx.get(f"http://{dask.address('notebook-0')}:8888/api/contents/none?token={dask.keys['notebook']}")
+    assert dask.leaks() == []
 
 
 def test_everything_listens_at_the_address_of_its_node_alone(dask: Running):

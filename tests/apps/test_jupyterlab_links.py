@@ -35,10 +35,13 @@ def opened(lab: Running, *paths: str) -> Iterator[list[websocket.WebSocket]]:
     """WebSockets by the present token."""
     with ExitStack() as stack:
         base_url, query = base(lab).replace("http", "ws", 1), f"?token={lab.keys['notebook']}"
-        yield [
-            stack.enter_context(closing(websocket.create_connection(base_url + path + query, timeout=1)))
+        sockets = [
+            stack.enter_context(closing(websocket.create_connection(base_url + path + query, timeout=60)))
             for path in paths
         ]
+        for socket in sockets:
+            socket.settimeout(1)
+        yield sockets
 
 
 def is_closed(socket: websocket.WebSocket) -> bool:

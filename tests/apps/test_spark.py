@@ -62,6 +62,12 @@ def test_the_first_cell_of_a_notebook_computes_on_the_cluster(spark: Running):
     fresh.api("DELETE", f"/api/kernels/{fresh.id}")
 
 
+def test_no_secret_is_in_a_log_or_a_command_line(spark: Running, kernel: Kernel):
+    kernel.run(SUM)
+    httpx.get(f"http://{spark.address('notebook-0')}:8888/api/contents/none?token={spark.keys['notebook']}")
+    assert spark.leaks() == []
+
+
 def test_a_stopped_session_is_made_anew(kernel: Kernel):
     kernel.run("spark.stop()")
     assert int(kernel.run(SUM).split()[-1]) == TOTAL

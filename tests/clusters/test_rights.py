@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.clusters import rights
 from controlplane.clusters.access import opens_pages
-from controlplane.clusters.models import Cluster, ClusterShare
+from controlplane.clusters.models import Cluster, ClusterShare, Site
 from controlplane.clusters.secrets import keys_of, page_secret, run_secret
 from controlplane.clusters.services import cluster_share, cluster_stop, cluster_unshare
 from tenants.access import Access, tenant_for
@@ -91,6 +91,13 @@ def test_a_stopped_cluster_has_no_links_to_replace(world: World) -> None:
     cluster = settle(world.launch())
     cluster_stop(access=world.bob, cluster="one")
     cluster = settle(cluster)
+    member_remove(access=world.alice, username="bob")
+    assert Cluster.objects.get(id=cluster.id).link_version == 0
+
+
+def test_where_no_link_was_given_out_none_is_replaced(world: World) -> None:
+    cluster = settle(world.launch())
+    Site.objects.update(kind="kubernetes")
     member_remove(access=world.alice, username="bob")
     assert Cluster.objects.get(id=cluster.id).link_version == 0
 

@@ -70,7 +70,8 @@ class Visit:
     def __init__(self, link: str) -> None:
         self.link, self.kernel = link, Kernel(link)
         place = f"{urlsplit(link).netloc}/api/kernels/{self.kernel.id}/channels?{urlsplit(link).query}"
-        self.socket = websocket.create_connection(f"ws://{place}", timeout=1)
+        self.socket = websocket.create_connection(f"ws://{place}", timeout=60)
+        self.socket.settimeout(1)
 
     def is_shut(self) -> bool:
         """Whether the link opens nothing, and what it had opened is closed."""
