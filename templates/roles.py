@@ -32,6 +32,8 @@ _ANYWHERE: Final = frozenset(
         "cores",
         "runtime.python",
         "runtime.home",
+        "packages.python",
+        "packages.home",
     }
     | {f"dir.{folder}" for folder in ("home", "work", "shared", "conf", "app")}
 )

@@ -18,6 +18,7 @@ Placeholders, the only substitution there is, may stand in commands, environment
     {first.ROLE.address} {first.ROLE.port.NAME}    the first node of a role
     {peers.ROLE.NAME}                 host:port of every node of a role, by comma, for port NAME
     {runtime.python} {runtime.java} {runtime.home} interpreter, JAVA_HOME and root of the role's runtime
+    {packages.python} {packages.home} the same for code of the cluster's users: also has the packages they install
 
 A literal brace is doubled. What speaks of a role that the launch has no node of is empty text.
 """

@@ -18,6 +18,7 @@ KEYS = "secret."
 class Surroundings:
     """What a node finds around it: its folders, its runtime, and the other nodes of its cluster.
 
+    packages: root of the environment in which the users' code runs: the runtime, or one over it.
     java: "" where the role has none. path: PATH, for a role that does not choose its own. addresses: by node.
     peers: see `peers`.
     """
@@ -30,6 +31,7 @@ class Surroundings:
     app: str
     runtime: str
     python: str
+    packages: str
     java: str
     path: str
     addresses: Mapping[str, str]
@@ -123,6 +125,8 @@ def _values(desired: Desired, node: DesiredNode, around: Surroundings) -> dict[s
         "runtime.python": around.python,
         "runtime.java": around.java,
         "runtime.home": around.runtime,
+        "packages.python": f"{around.packages}/bin/python",
+        "packages.home": around.packages,
     }
     values |= {f"port.{name}": str(port) for name, port in role.ports.items()}
     values |= setting_values(desired.launch.settings)

@@ -8,6 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from controlplane.standalone.images.inputs import SOURCES, Inputs, NoImage, gather, wanted
+from templates import locks
 from templates.catalog import load
 from templates.schema import App, Asset, Runtime
 
@@ -78,7 +79,7 @@ def test_only_spark_gets_jars(app: App):
 
 
 def test_every_jar_is_named_with_its_digest():
-    lines = (SOURCES / "locks" / "spark.jars").read_text().splitlines()
+    lines = (locks.FOLDER / "spark.jars").read_text().splitlines()
     assert len(lines) == 36
     assert all(re.fullmatch(r"[0-9a-f]{64} [\w.-]+:[\w.-]+:[\w.-]+", line) for line in lines)
 

@@ -2,11 +2,13 @@
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
 from tests.journeys.kernel import Kernel, page
 from tests.journeys.service import Slipway, processes_of, wait_for
+from tests.provisioners.test_runtimes import wheel
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("journeys")]
 
@@ -68,6 +70,23 @@ def test_a_second_engine_is_data_alone(slipway: Slipway) -> None:
     slipway.delete("flock")
 
 
+def test_what_a_notebook_installs_reaches_its_workers_and_no_other_cluster(
+    slipway: Slipway, tmp_path: Path
+) -> None:
+    package = wheel(tmp_path)
+    kernel = Kernel(page(slipway.launch("mine", "spark-notebook"), "notebook"))
+    kernel.run(f"%pip install --no-index {package}")
+    kernel.run("import tiny")
+    worker = "lambda number: __import__('tiny').__file__"
+    print_it = f"print(spark.sparkContext.parallelize([1], 1).map({worker}).first())"
+    assert "/packages/" in kernel.run(print_it)
+    other = Kernel(page(slipway.launch("theirs", "spark-notebook"), "notebook"))
+    with pytest.raises(AssertionError, match="No module named 'tiny'"):
+        other.run("import tiny")
+    slipway.delete("mine")
+    slipway.delete("theirs")
+
+
 def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> None:
     one = Kernel(page(slipway.launch("giver", "notebook"), "notebook"))
     one.run("open('shared/model.json', 'w').write('[1, 2]')")
@@ -91,7 +110,6 @@ def test_a_killed_process_is_seen_and_repaired(slipway: Slipway) -> None:
 def _kill_all(birth: str) -> None:
     import os
     import signal
-    from pathlib import Path
 
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

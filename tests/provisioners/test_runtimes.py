@@ -13,7 +13,8 @@ from controlplane.provisioners.base import ClusterRef, Desired, ObservedNode
 from controlplane.provisioners.local import java, processes
 from controlplane.provisioners.local.install import Progress
 from controlplane.provisioners.local.layout import Layout
-from controlplane.provisioners.local.runtimes import describe, install_environment
+from controlplane.provisioners.local.runtimes import LocalRuntime, describe, install_environment
+from templates import locks
 from templates.schema import App, Runtime
 from tests.provisioners.launching import app, cluster, desired, first, hook, make_ready, role, states, until
 from tests.provisioners.machine import Machine
@@ -136,16 +137,77 @@ def test_a_package_that_is_not_to_be_had_is_named(here: Machine, tmp_path: Path)
     assert "lost-1-py3-none-any.whl" in seen(here, wish.cluster).message
 
 
-def wheel(folder: Path) -> Path:
+@pytest.mark.local
+def test_packages_that_are_locked_are_taken_by_their_hashes_alone(
+    here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(locks, "FOLDER", tmp_path)
+    monkeypatch.setattr(locks, "COMMON", tmp_path / "common.txt")
+    wheel(tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    (tmp_path / "common.txt").write_text(locks_entry("pip"))
+    (tmp_path / "tiny.txt").write_text("tiny==1 --hash=sha256:" + "0" * 64 + "\n")
+    wish = desired(cluster(), body=replace(app(), runtimes=(Runtime("plain", python=("tiny",)),)))
+    here.site.apply(wish)
+    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED", 60)
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in seen(here, wish.cluster).message
+
+
+def locks_entry(name: str) -> str:
+    return locks.entry((Path(locks.__file__).with_name("catalog") / "locks" / "common.txt").read_text(), name)
+
+
+@pytest.mark.local
+class TestPackagesOfUsers:
+    """Two clusters of one runtime, and pip as a notebook calls it in one of them."""
+
+    def start(self, here: Machine, tmp_path: Path) -> Desired:
+        body = replace(
+            app(role("exec sleep 1000")), runtimes=(Runtime("plain", python=(str(wheel(tmp_path)),)),)
+        )
+        wish = desired(cluster(), body=body)
+        here.site.apply(wish)
+        until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"}, 60)
+        return wish
+
+    def enter(self, here: Machine, wish: Desired, *command: str) -> str:
+        script = here.folder(wish.cluster).enter
+        return subprocess.run([script, *command], capture_output=True, text=True, check=True).stdout
+
+    def version(self, here: Machine, wish: Desired) -> str:
+        code = "import importlib.metadata as m; print(m.version('tiny'))"
+        return self.enter(here, wish, "python3", "-c", code).strip()
+
+    @pytest.mark.parametrize("pip", [("pip",), ("python", "-m", "pip"), ("python3", "-m", "pip")])
+    def test_they_stay_in_their_cluster(self, here: Machine, tmp_path: Path, pip: tuple[str, ...]):
+        one, other = self.start(here, tmp_path), self.start(here, tmp_path)
+        self.enter(here, one, *pip, "install", "--no-index", str(wheel(tmp_path, version=2)))
+        assert (self.version(here, one), self.version(here, other)) == ("2", "1")
+        self.enter(here, one, *pip, "uninstall", "--yes", "tiny")
+        assert self.version(here, one) == "1"
+
+    def test_a_runtime_that_was_changed_is_installed_again(self, here: Machine, tmp_path: Path):
+        runtime = self.runtime(here, self.start(here, tmp_path))
+        [module] = runtime.home.glob("lib/python3*/site-packages/tiny.py")
+        assert not module.stat().st_mode & 0o222
+        module.chmod(0o644)
+        module.write_text("raise SystemExit('changed')")
+        wish = self.start(here, tmp_path)
+        assert "tiny was here" in self.enter(here, wish, "python3", "-c", "import tiny; tiny.say()")
+
+    def runtime(self, here: Machine, wish: Desired) -> LocalRuntime:
+        return describe(here.site.layout, wish.launch.app, wish.launch.app.runtimes[0])
+
+
+def wheel(folder: Path, *, version: int = 1) -> Path:
     """A package of one module that says that it was here."""
-    path = folder / "tiny-1-py3-none-any.whl"
+    path = folder / f"tiny-{version}-py3-none-any.whl"
+    info = f"tiny-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("tiny.py", "def say():\n    print('tiny was here', flush=True)\n")
-        file.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
-        file.writestr(
-            "tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        file.writestr("tiny-1.dist-info/RECORD", "tiny.py,,\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", f"tiny.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
     return path
 
 

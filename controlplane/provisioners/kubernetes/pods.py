@@ -65,6 +65,7 @@ def surroundings(settings: SiteSettings, desired: Desired) -> Surroundings:
         app=inside.APP,
         runtime=inside.RUNTIME,
         python=inside.PYTHON,
+        packages=inside.RUNTIME,
         java=inside.JAVA,
         path=f"{inside.RUNTIME}/bin:{inside.JAVA}/bin:/usr/local/bin:/usr/bin:/bin",
         addresses=addresses,

@@ -4,7 +4,16 @@ import time
 from collections.abc import Iterable, Mapping
 
 from controlplane.provisioners.base import Desired, DesiredNode, NotYet, Permanent, Temporary
-from controlplane.provisioners.local import addresses, assets, births, files, rendering, runtimes, trash
+from controlplane.provisioners.local import (
+    addresses,
+    assets,
+    births,
+    files,
+    packages,
+    rendering,
+    runtimes,
+    trash,
+)
 from controlplane.provisioners.local.launcher import RELOAD, STOP
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
 from controlplane.provisioners.local.ledger import Ledger
@@ -27,12 +36,12 @@ def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired)
     left = _end_unlisted(layout, folder, wanted, troubles)
     _clear_homes(layout, folder, desired)
     present = {node for node in folder.nodes() if node in wanted}
-    around = _surroundings(layout, desired)
     missing = {
         node: wish
         for node, wish in wanted.items()
         if node not in present and node.name not in left and not node.spent.exists()
     }
+    around = _surroundings(layout, folder, desired, make=bool(missing))
     made = _make(desired, missing, around, troubles)
     births.start(layout, [*made, *(node for node in present if not _begun(node))])
     for node in present:
@@ -122,8 +131,10 @@ def _end_each(
     return left
 
 
-def _surroundings(layout: Layout, desired: Desired) -> dict[str, Surroundings]:
-    """By role."""
+def _surroundings(
+    layout: Layout, folder: ClusterFolder, desired: Desired, *, make: bool
+) -> dict[str, Surroundings]:
+    """By role. make: whether nodes are to be made there."""
     app = desired.launch.app
     ports = {node.name: app.role(node.role).ports.values() for node in places(desired)}
     given = addresses.assign(layout.root, desired.cluster.id, ports)
@@ -132,9 +143,15 @@ def _surroundings(layout: Layout, desired: Desired) -> dict[str, Surroundings]:
     others = peers(desired, given)
     around: dict[str, Surroundings] = {}
     for name in {node.role for node in desired.nodes}:
-        runtime = runtimes.describe(layout, app, app.runtime(app.role(name).runtime))
+        wanted = app.runtime(app.role(name).runtime)
+        runtime = runtimes.describe(layout, app, wanted)
+        if make:
+            runtime.check()
         runtime.write_request()
-        around[name] = Surroundings(place, shared, runtime, given, others)
+        home = folder.packages(wanted.name) if runtime.request else runtime.home
+        if runtime.request:
+            packages.provide(home, runtime)
+        around[name] = Surroundings(place, shared, runtime, home, given, others)
     return around
 
 

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.local import files, java, locks, processes
+from controlplane.provisioners.local import files, java, locks, processes, sealing
 from controlplane.provisioners.local.children import die_with_parent
 from controlplane.provisioners.local.detach import detach
 from controlplane.provisioners.local.pip import pip_environment
+from templates import locks as locks_of
 
 PACKAGES_MARKER = ".packages"
 Tell = Callable[[str], None]
@@ -30,6 +31,8 @@ MARK = "SLIPWAY_RUNTIME"
 PIP = "pip>=25"
 # A package that comes as source is packed into a wheel and unpacked again: Spark's 450 MB take 21 s in place of 77.
 UNPACKED_SOON = "--config-settings=--build-option=--compression=stored"
+# Asked to resolve a list that is whole, pip would try the newest of what is wanted with an extra, which no hash fits.
+EXACTLY = ("--no-deps", "--require-hashes")
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _NAMED = re.compile(r"(?:Downloading|Using cached|Collecting|Building wheel for|Processing) +(\S+)")
 _FILE = re.compile(
@@ -51,7 +54,7 @@ def install(request: Mapping[str, Any], environment: Mapping[str, str], tell: Te
         if not (home / PACKAGES_MARKER).exists():
             tell(f"preparing {request['title']}")
             _build(home, request, environment, tell)
-            files.write(str(home / PACKAGES_MARKER), b"", durable=True)
+            files.write(str(home / PACKAGES_MARKER), sealing.protect(home).encode(), durable=True)
         if request["prepare"]:
             tell(f"finishing {request['title']}")
             _prepare(home, request, environment)
@@ -62,29 +65,41 @@ def install(request: Mapping[str, Any], environment: Mapping[str, str], tell: Te
 
 def _build(home: Path, request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell) -> None:
     if home.exists():
+        sealing.unprotect(home)
         shutil.rmtree(home)
     _run([request["python"], "-m", "venv", "--without-pip", str(home)], environment, tell)
     if request["packages"]:
-        _install_packages(home, request["packages"], environment, tell)
+        _install_packages(home, request, environment, tell)
+        # What users install goes to their cluster's own packages, whose pip comes first in their PATH.
+        for program in (home / "bin").glob("pip*"):
+            program.unlink()
     if request["java"] == "own":
         java.install_wrapper(_site_packages(home), home / "java")
 
 
-def _install_packages(home: Path, packages: list[str], environment: Mapping[str, str], tell: Tell) -> None:
-    python = str(home / "bin" / "python")
+def _install_packages(
+    home: Path, request: Mapping[str, Any], environment: Mapping[str, str], tell: Tell
+) -> None:
+    python, packages = str(home / "bin" / "python"), request["packages"]
     try:
         environment = pip_environment(sys.executable, environment)
     except subprocess.CalledProcessError as error:
         raise InstallFailed(error.stderr.strip()[-500:]) from error
     options = ["--disable-pip-version-check", "--no-input", "--no-warn-script-location"]
     first = [sys.executable, "-m", "pip", "--python", python, "install", *options, "--progress-bar", "off"]
-    _run([*first, PIP], environment, lambda text: None)
-    _run(
-        [python, "-m", "pip", "install", *options, UNPACKED_SOON, "--progress-bar", "raw", "--", *packages],
-        environment,
-        tell,
-        read=Progress(),
-    )
+    then = [python, "-m", "pip", "install", *options, UNPACKED_SOON, "--progress-bar", "raw"]
+    if not request["locked"]:
+        _run([*first, PIP], environment, lambda text: None)
+        _run([*then, "--", *packages], environment, tell, read=Progress())
+        return
+    every, pip = home / "packages.lock", home / "pip.lock"
+    every.write_text(request["locked"])
+    pip.write_text(locks_of.entry(request["locked"], "pip"))
+    _run([*first, *EXACTLY, "--requirement", str(pip)], environment, lambda text: None)
+    _run([*then, *EXACTLY, "--requirement", str(every)], environment, tell, read=Progress())
+    # The lists are whole: nothing of what the app asks for, and nothing that a package needs, is missing.
+    _run([*then, "--no-index", "--", *packages], environment, lambda text: None)
+    _run([python, "-m", "pip", "check"], environment, lambda text: None)
 
 
 def _prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, str]) -> None:

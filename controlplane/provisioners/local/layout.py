@@ -11,6 +11,7 @@ trash/                           on its way out
 clusters/<cluster>/
     meta.json                    whose it is
     home/<node>/                 kept from run to run
+    packages/<runtime>/          what its users installed, kept from run to run
     logs/<node>.<birth>          the end of what a cleared node wrote
     enter/<node>                 runs a command in the node's environment
     runs/<run>/<node>.<birth>/   spec.json status.json lock log drain.json conf/ work/
@@ -99,6 +100,10 @@ class ClusterFolder:
 
     def home(self, node: str) -> Path:
         return self.path / "home" / node
+
+    def packages(self, runtime: str) -> Path:
+        """See `packages`."""
+        return self.path / "packages" / runtime
 
     def homes(self) -> list[str]:
         """The nodes that have one, those that are gone included. What a user has put beside them is none."""

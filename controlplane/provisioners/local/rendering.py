@@ -15,11 +15,15 @@ from controlplane.provisioners.rendering import Rendered, inside
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a node needs to know of the site. addresses: of every node, by name; peers: of all nodes of a role."""
+    """What a node needs to know of the site. addresses: of every node, by name; peers: of all nodes of a role.
+
+    packages: see `packages`.
+    """
 
     app: Path
     shared: Path
     runtime: LocalRuntime
+    packages: Path
     addresses: Mapping[str, str]
     peers: Mapping[str, Sequence[str]]
 
@@ -33,8 +37,9 @@ class Surroundings:
             app=str(self.app),
             runtime=str(self.runtime.home),
             python=str(self.runtime.python),
+            packages=str(self.packages),
             java=str(self.runtime.java or ""),
-            path=self.runtime.path,
+            path=f"{self.packages}/bin:{self.runtime.path}",
             addresses=self.addresses,
             peers=self.peers,
         )

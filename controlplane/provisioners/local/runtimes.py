@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.local import assets, files
+import structlog
+
+from controlplane.provisioners.local import assets, files, locks, sealing
+from controlplane.provisioners.local.install import PACKAGES_MARKER
 from controlplane.provisioners.local.java import PACKAGE, find_java
 from controlplane.provisioners.local.layout import Layout
+from templates import locks as locks_of
 from templates.schema import App, Runtime
+
+log = structlog.get_logger(__name__)
 
 _CODE = Path(__file__).resolve().parents[3]
 # What an installation may know of our environment: where it runs and how to reach packages.
@@ -45,6 +51,19 @@ class LocalRuntime:
     @property
     def installed(self) -> bool:
         return not self.request or Path(self.request["marker"]).exists()
+
+    def check(self) -> None:
+        """Have a runtime that was changed since it was installed be installed again before the next node starts."""
+        if not self.request or not self.installed or (held := locks.take(str(self.beside("lock")))) is None:
+            return
+        try:
+            known = self.home / PACKAGES_MARKER
+            if not known.exists() or known.read_text() != sealing.seal(self.home):
+                log.warning("runtime_changed", runtime=self.home.name)
+                known.unlink(missing_ok=True)
+                Path(self.request["marker"]).unlink()
+        finally:
+            os.close(held)
 
     def beside(self, suffix: str) -> Path:
         """A file about this runtime, next to its folder."""
@@ -80,9 +99,12 @@ def describe(layout: Layout, app: App, runtime: Runtime) -> LocalRuntime:
     packages = [*runtime.python, *([PACKAGE] if own_java else [])]
     if not packages and not runtime.prepare:
         return LocalRuntime(Path(sys.prefix), Path(sys.executable), java.home if java else None, {})
+    locked = locks_of.text(app.name) if runtime.python else ""
     request: dict[str, Any] = {
         "title": f"{app.name} {app.version}",
         "packages": packages,
+        # Hashed; "" where they are not chosen.
+        "locked": locked + locks_of.JAVA.read_text() if locked and own_java else locked,
         "python": os.path.realpath(sys.executable),
         "python_version": ".".join(map(str, sys.version_info[:2])),
         "java": "own" if own_java else str(java.home) if java else "",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.provisioners.local.install import PIP
+from templates import locks
 from templates.schema import App, Runtime
 
 SOURCES = Path(__file__).resolve().parents[3] / "deploy" / "images"
@@ -82,16 +83,14 @@ def _ours() -> dict[str, tuple[bytes, bool]]:
 
 def _locks(app: App, runtime: Runtime) -> dict[str, tuple[bytes, bool]]:
     """Exact packages where they were chosen for this app; an app without such a list gets what it asks for."""
-    locks = SOURCES / "locks"
-    own = locks / f"{app.name}.txt"
     texts = {
         "locks/common/wanted.txt": f"{PIP}\n",
         "locks/own/wanted.txt": "".join(f"{line}\n" for line in wanted(runtime)),
     }
-    if own.exists():
-        texts["locks/common/locked.txt"] = (locks / "common.txt").read_text()
+    if own := locks.own(app.name):
+        texts["locks/common/locked.txt"] = locks.COMMON.read_text()
         texts["locks/own/locked.txt"] = own.read_text()
-    if (jars := locks / f"{app.name}.jars").exists():
+    if (jars := locks.FOLDER / f"{app.name}.jars").exists():
         texts["locks/own/jars.txt"] = jars.read_text()
     return {name: (text.encode(), False) for name, text in texts.items()}
 
