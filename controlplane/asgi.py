@@ -26,7 +26,8 @@ def in_threads(workers: int) -> Application:
             return
         body = b"" if scope["method"] in BODILESS else await bodies.read_whole(receive)
         if isinstance(body, int):
-            await bodies.refuse(send, body)
+            for message in bodies.refusal(body):
+                await send(message)
         else:
             await pooled(scope, bodies.again(body), send)
 
@@ -35,7 +36,7 @@ def in_threads(workers: int) -> Application:
 
 plain = in_threads(THREADS)
 waiting = Waiting(plain)
-reading = Following(in_threads(following.MOST))
+reading = Following(in_threads(following.THREADS))
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

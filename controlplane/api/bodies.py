@@ -4,16 +4,16 @@ So a client that promises a body and sends none holds no thread, and one that se
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+
+from controlplane.api.refusals import in_front
 
 # What the parsers accept, and some room for the form of it.
 MOST_BYTES: Final = 1024 * 1024 + 64 * 1024
 SECONDS: Final = 20.0
 
 Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _REFUSALS: Final = {
     400: ("INCOMPLETE", "Incomplete request", "The body ended before its announced end; nothing was done."),
@@ -55,15 +55,6 @@ def again(body: bytes) -> Receive:
     return receive
 
 
-async def refuse(send: Send, status: int) -> None:
-    reason, title, detail = _REFUSALS[status]
-    problem = {
-        "type": f"/problems/{reason.lower().replace('_', '-')}",
-        "title": title,
-        "status": status,
-        "reason": reason,
-        "detail": detail,
-    }
-    headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
+def refusal(status: int) -> list[dict[str, Any]]:
+    """The messages of the answer."""
+    return in_front(status, *_REFUSALS[status])

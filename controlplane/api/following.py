@@ -1,48 +1,79 @@
-"""Reading along with a node's log: a thread each from a pool of its own, told when its reader has left."""
+"""Following a node's log: a thread each from a pool of its own, told when its reader has left."""
 
 import asyncio
 import re
 import threading
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
+from uuid import UUID
 
 from django.http import HttpRequest
+from rest_framework.exceptions import Throttled
 
+from controlplane.api.places import Place, Places, address_of
 from controlplane.api.waiting import Application, Receive, Scope, Send
+from tenants.errors import TooBusy
 
-MOST: Final = 32
+THREADS: Final = 32
+# One thread is left to tell the next that there is no place.
+MOST: Final = THREADS - 1
+MOST_A_USER: Final = 6
+MOST_AN_ADDRESS: Final = 24
 
 _PATH: Final = re.compile(r"/api/v1/tenants/[^/]+/clusters/[^/]+/nodes/[^/]+/logs")
-_GONE: Final = "slipway.gone"
-_FULL: Final = "slipway.full"
+_READER: Final = "slipway.reader"
+
+
+@dataclass(slots=True)
+class Reader:
+    """One request that follows a log. gone: set when its client has left."""
+
+    places: Places
+    address: str
+    gone: threading.Event = field(default_factory=threading.Event)
+    place: Place | None = None
+
+    def admit(self, user: UUID) -> None:
+        """Raises TooBusy or Throttled."""
+        if self.places.is_full:
+            raise TooBusy("Too many logs are followed at the moment.")
+        self.place = self.places.take(str(user), self.address)
+        if self.place is None:
+            raise Throttled(
+                detail=f"You follow {MOST_A_USER} logs already, or too many are followed from here."
+            )
+
+    def leave(self) -> None:
+        self.gone.set()
+        if self.place:
+            self.place.give_back()
 
 
 def follows(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
+        and scope["method"] == "GET"
         and parse_qs(scope["query_string"].decode("latin-1")).get("follow") == ["true"]
         and bool(_PATH.fullmatch(scope["path"]))
     )
 
 
 class Following:
-    """The middleware. application: one with a pool of MOST threads."""
+    """The middleware. application: one with a pool of THREADS threads."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._readers = 0
+        self._places = Places(MOST, MOST_A_USER, MOST_AN_ADDRESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = threading.Event()
-        scope = {**scope, _GONE: gone, _FULL: self._readers >= MOST - 1}
-        self._readers += 1
-        watching = asyncio.create_task(_watch(receive, gone))
+        reader = Reader(self._places, address_of(scope))
+        watching = asyncio.create_task(_watch(receive, reader.gone))
         try:
-            await self._application(scope, _no_body, send)
+            await self._application({**scope, _READER: reader}, _no_body, send)
         finally:
-            gone.set()
+            reader.leave()
             watching.cancel()
-            self._readers -= 1
 
 
 async def _watch(receive: Receive, gone: threading.Event) -> None:
@@ -55,17 +86,7 @@ async def _no_body() -> dict[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def is_full(request: HttpRequest) -> bool:
-    """Whether as many read along already as may; always where the request did not come through the middleware."""
-    return bool(_scope(request).get(_FULL, "asgi.scope" in request.META))
-
-
-def gone_of(request: HttpRequest) -> threading.Event:
-    """Set when the reader has left; never without the middleware."""
-    found = _scope(request).get(_GONE)
-    return found if isinstance(found, threading.Event) else threading.Event()
-
-
-def _scope(request: HttpRequest) -> dict[str, Any]:
-    scope: dict[str, Any] = request.META.get("asgi.scope", {})
-    return scope
+def reader_of(request: HttpRequest) -> Reader:
+    """The reader that the middleware made. Without the middleware, one for whom there is always a place."""
+    found = request.META.get("asgi.scope", {}).get(_READER)
+    return found if isinstance(found, Reader) else Reader(Places(1, 1, 1), "")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import psycopg2
 import structlog
@@ -12,8 +12,6 @@ from django.db import connections
 from controlplane.clusters.channels import OPERATION_CHANNEL
 
 log = structlog.get_logger(__name__)
-
-MOST_WAITERS: Final = 200
 
 
 class Listener:
@@ -28,10 +26,6 @@ class Listener:
         # Kept, because a lost connection does not know its own any more.
         self._socket = -1
         self._connecting = asyncio.Lock()
-
-    @property
-    def is_full(self) -> bool:
-        return sum(map(len, self._waiters.values())) >= MOST_WAITERS
 
     @contextmanager
     def watch(self, operation: str) -> Iterator[asyncio.Event]:

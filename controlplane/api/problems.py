@@ -1,14 +1,15 @@
 """RFC 9457 problem documents: the one shape of every refusal and failure."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.request import Request
 
 from controlplane.api.authentication import request_id_of
+from controlplane.api.refusals import MEDIA_TYPE, document
 
-MEDIA_TYPE: Final = "application/problem+json"
+__all__ = ["MEDIA_TYPE", "as_response", "problem"]
 
 
 def problem(
@@ -21,17 +22,9 @@ def problem(
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """reason: UPPER_SNAKE, stable. detail: a sentence. extra: further members, such as errors or levels."""
-    return {
-        "type": f"/problems/{reason.lower().replace('_', '-')}",
-        "title": title,
-        "status": status,
-        "reason": reason,
-        "detail": detail,
-        "request_id": request_id_of(request),
-        **(extra or {}),
-    }
+    return document(status, reason, title, detail) | {"request_id": request_id_of(request), **(extra or {})}
 
 
-def as_response(document: Mapping[str, Any]) -> HttpResponse:
+def as_response(found: Mapping[str, Any]) -> HttpResponse:
     """For what fails before or outside of the REST framework."""
-    return JsonResponse(document, status=document["status"], content_type=MEDIA_TYPE)
+    return JsonResponse(found, status=found["status"], content_type=MEDIA_TYPE)

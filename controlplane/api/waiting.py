@@ -15,6 +15,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from controlplane.api.listening import Listener
+from controlplane.api.places import Place, Places, address_of, asker_of
+from controlplane.api.refusals import in_front
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -23,6 +25,10 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 LONGEST: Final = 60
+MOST: Final = 500
+MOST_A_USER: Final = 100
+MOST_AN_ADDRESS: Final = 400
+RETRY_SECONDS: Final = 10
 # Should a notice be missed, it is noticed this many seconds later.
 LOOK_AGAIN_SECONDS: Final = 10.0
 
@@ -53,10 +59,11 @@ class Waiting:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._listener: Listener | None = None
+        self._places = Places(MOST, MOST_A_USER, MOST_AN_ADDRESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, wish: Wish) -> None:
         listener = self._listener = self._listener or Listener()
-        if listener.is_full or not await listener.listen():
+        if self._places.is_full or not await listener.listen():
             await self._application(scope, receive, send)
             return
         with listener.watch(wish.operation) as changed:
@@ -69,27 +76,39 @@ class Waiting:
     ) -> list[Message]:
         deadline = time.monotonic() + wish.seconds
         gone = asyncio.create_task(_disconnected(receive))
+        place: Place | None = None
         try:
             while True:
                 changed.clear()
-                answer = await self._ask(scope)
+                answer, asker = await self._ask(scope)
                 left = deadline - time.monotonic()
                 if gone.done() or left <= 0 or not _is_live(answer):
                     return answer
+                place = place or self._places.take(asker, address_of(scope))
+                if place is None:
+                    return _too_many()
                 await _first(changed, gone, min(left, LOOK_AGAIN_SECONDS))
                 await listener.listen()
         finally:
             gone.cancel()
+            if place:
+                place.give_back()
 
-    async def _ask(self, scope: Scope) -> list[Message]:
-        """The application's whole answer."""
+    async def _ask(self, scope: Scope) -> tuple[list[Message], str]:
+        """The application's whole answer, and who asked."""
         messages: list[Message] = []
 
         async def keep(message: Message) -> None:
             messages.append(message)
 
-        await self._application(dict(scope), _no_body, keep)
-        return messages
+        mine = dict(scope)
+        await self._application(mine, _no_body, keep)
+        return messages, asker_of(mine)
+
+
+def _too_many() -> list[Message]:
+    detail = f"You wait for {MOST_A_USER} operations already. Ask without wait, or a little later."
+    return list(in_front(429, "TOO_MANY_REQUESTS", "Too many requests", detail, retry_after=RETRY_SECONDS))
 
 
 async def _no_body() -> Message:

@@ -12,7 +12,9 @@ from django.utils.module_loading import import_string
 
 from controlplane.standalone.command import end_with_parent
 from controlplane.standalone.lock import pass_gate
+from controlplane.standalone.server import raise_file_limit
 
 end_with_parent(signal.SIGKILL)
+raise_file_limit()
 application = import_string(settings.ASGI_APPLICATION)
 pass_gate(Path(settings.DATA_DIR))

@@ -13,18 +13,19 @@ import httpx
 from django.conf import settings
 from django.db import connection
 
-from controlplane.standalone.server import web_command
+from controlplane.standalone.server import HEADER_SECONDS, raise_file_limit, web_command
 
 SECONDS = 60.0
 
 
 @contextmanager
-def served(log: Path | None = None) -> Iterator[str]:
+def served(log: Path | None = None, *, header_seconds: int = HEADER_SECONDS) -> Iterator[str]:
     """The address of a server that stops in the end. log: where it writes all that it logs."""
+    raise_file_limit()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = web_command(port, application="controlplane.asgi:application")
+    command = web_command(port, application="controlplane.asgi:application", header_seconds=header_seconds)
     environment = os.environ | _environment() | ({"SLIPWAY_LOG_LEVEL": "INFO"} if log else {})
     with (log or Path(os.devnull)).open("wb") as output:
         errors = output if log else None

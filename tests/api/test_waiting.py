@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from threading import Thread
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from controlplane.api import following
 from controlplane.api import waiting as waiting_module
+from controlplane.api.v1 import logs
 from controlplane.api.waiting import LOOK_AGAIN_SECONDS, wish_of
 from controlplane.clusters.models import Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import operation_end
-from tenants.models import Membership
-from tests.api.api import ACME
+from tenants.models import ApiToken, Membership, Role, User
+from tests.api.api import ACME, a_token
 from tests.api.asgi import Request, drive, listener, until, waiters
 from tests.api.conftest import World
 
@@ -150,6 +153,74 @@ def test_a_client_that_leaves_is_not_waited_for(outside: World) -> None:
         request.leave()
         await task
         assert not is_waiting()
+
+    drive(scenario)
+
+
+def log_of_one(token: str) -> Request:
+    return Request(token, f"{ACME}/clusters/one/nodes/hand-0/logs?follow=true")
+
+
+def test_a_followed_log_ends_when_the_right_to_read_it_does(
+    outside: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "CHECK_SECONDS", 0.05)
+    outside.ready("one")
+    losses = {
+        "member removed": lambda: Membership.objects.filter(user=outside.people.bob).delete(),
+        "made a viewer": lambda: Membership.objects.filter(user=outside.people.bob).update(role=Role.VIEWER),
+        "token revoked": lambda: ApiToken.objects.filter(user=outside.people.bob).delete(),
+        "user disabled": lambda: User.objects.filter(pk=outside.people.bob.pk).update(is_active=False),
+    }
+
+    async def scenario(loss: Any) -> None:
+        token = await asyncio.to_thread(fresh_token, outside)
+        request = log_of_one(token)
+        task = request.send_off()
+        await until(lambda: b"wrote this" in request.text)
+        elsewhere(loss)
+        await task
+        assert request.status == 200
+
+    for loss in losses.values():
+        drive(partial(scenario, loss))
+
+
+def fresh_token(world: World) -> str:
+    """Bob's, with all his rights."""
+    try:
+        User.objects.filter(pk=world.people.bob.pk).update(is_active=True)
+        Membership.objects.update_or_create(
+            tenant=world.people.acme, user=world.people.bob, defaults={"role": Role.MEMBER}
+        )
+        return a_token(world.people.bob)
+    finally:
+        connection.close()
+
+
+def test_one_user_follows_some_logs_and_leaves_places_to_others(outside: World) -> None:
+    outside.ready("one")
+
+    async def scenario() -> None:
+        bobs = [log_of_one(outside.bob.token) for _ in range(following.MOST_A_USER + 2)]
+        tasks = [request.send_off() for request in bobs]
+        await until(lambda: all(request.messages for request in bobs))
+        refused = [request for request in bobs if request.status == 429]
+        await until(lambda: all(request.text for request in refused))
+        assert len(refused) == 2
+        assert refused[0].body["reason"] == "TOO_MANY_REQUESTS"
+        alices = log_of_one(outside.alice.token)
+        tasks.append(alices.send_off())
+        await until(lambda: b"wrote this" in alices.text)
+        for request in (*bobs, alices):
+            request.leave()
+        await asyncio.gather(*tasks)
+        # Who has left has given the place back.
+        again = log_of_one(outside.bob.token)
+        task = again.send_off()
+        await until(lambda: b"wrote this" in again.text)
+        again.leave()
+        await task
 
     drive(scenario)
 

@@ -1,23 +1,33 @@
 """What a node wrote, as text: the end of it, or from now on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from threading import Event
 from typing import Any, Final
 
-from django.db import connection
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
+from controlplane.api.authentication import BearerAuthentication, actor_of
 from controlplane.api.endpoint import Call, Endpoint, operation
 from controlplane.api.fields import Flag, Whole
-from controlplane.api.following import gone_of, is_full
+from controlplane.api.following import reader_of
 from controlplane.api.shapes import Query
 from controlplane.clusters.access import cluster_for, read_logs
+from controlplane.clusters.models import Cluster
 from controlplane.reconciler import logs
-from tenants.errors import TooBusy
+from tenants.errors import Refused
+
+log = structlog.get_logger(__name__)
 
 LONGEST_SECONDS: Final = 3600
+# How long somebody who has lost the right reads on.
+CHECK_SECONDS: Final = 3.0
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -42,25 +52,57 @@ class Logs(Endpoint):
     @operation("node.logs", "What a node wrote", {200: {"type": "string"}}, query=LogQuery)
     def get(self, call: Call, tenant: str, cluster: str, node: str) -> HttpResponseBase:
         """The end of it; of a node that is gone what was kept, for seven days."""
-        access = call.enter(tenant)
-        found = cluster_for(access, cluster)
-        read_logs(access, found)
-        written = logs.tail(found, node, call.query["tail"])
+        found = _readable(call, tenant, cluster)
         if not call.query["follow"]:
-            return HttpResponse(written, content_type=_TEXT)
-        if is_full(call.request._request):
-            raise TooBusy("Too many read along with logs at the moment.")
-        pieces = _following(written, logs.follow(found, node), gone_of(call.request._request))
+            return HttpResponse(logs.tail(found, node, call.query["tail"]), content_type=_TEXT)
+        reader = reader_of(call.request._request)
+        reader.admit(call.actor.user_id)
+        written = logs.tail(found, node, call.query["tail"])
+
+        def may_read() -> bool:
+            authenticated = Request(call.request._request)
+            BearerAuthentication().authenticate(authenticated)
+            return _readable(replace(call, actor=actor_of(authenticated)), tenant, cluster).pk == found.pk
+
+        pieces = _following(written, logs.follow(found, node), reader.gone, may_read)
         return StreamingHttpResponse(pieces, content_type=_TEXT)
 
 
-def _following(written: bytes, more: Iterator[bytes], gone: Event) -> Iterator[bytes]:
+def _readable(call: Call, tenant: str, cluster: str) -> Cluster:
+    access = call.enter(tenant)
+    found = cluster_for(access, cluster)
+    read_logs(access, found)
+    return found
+
+
+def _following(
+    written: bytes, more: Iterator[bytes], gone: Event, may_read: Callable[[], bool]
+) -> Iterator[bytes]:
     # Whoever reads along for hours holds no connection to the database.
     connection.close()
-    until = time.monotonic() + LONGEST_SECONDS
+    now = time.monotonic()
+    until, look = now + LONGEST_SECONDS, now + CHECK_SECONDS
     yield written
     for piece in more:
-        if gone.is_set() or time.monotonic() > until:
+        now = time.monotonic()
+        if gone.is_set() or now > until:
             return
+        if now > look:
+            if not _still(may_read):
+                return
+            look = time.monotonic() + CHECK_SECONDS
         if piece:
             yield piece
+
+
+def _still(may_read: Callable[[], bool]) -> bool:
+    """Whether the reader has kept the right; no while it cannot be looked up."""
+    try:
+        return may_read()
+    except (Refused, AuthenticationFailed):
+        return False
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("follower_not_checked", error=str(error).strip()[:200])
+        return False
+    finally:
+        connection.close()

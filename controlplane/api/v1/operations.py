@@ -6,6 +6,7 @@ from rest_framework.response import Response
 from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
 from controlplane.api.fields import Choice, Text, Tree, Whole
 from controlplane.api.pagination import Order, page
+from controlplane.api.places import tell_asker
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery, Query
 from controlplane.api.v1.common import ReasonOut, id_of, reason_of, rfc3339
@@ -118,6 +119,7 @@ class OneOperation(Endpoint):
     @operation("operation.read", "An operation", {200: OperationOut}, query=WaitQuery)
     def get(self, call: Call, tenant: str, operation: str) -> Response:
         """With its steps. The waiting itself is done in front of this: see controlplane.api.waiting."""
+        tell_asker(call.request._request, call.actor.user_id)
         access = call.enter(tenant)
         allow(access, "cluster.read")
         return answer(operation_json(_one(access, operation)))
