@@ -20,6 +20,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
+from tenants.installation import key_check
 from tenants.models import AuditEvent, AuditSeal
 
 VERSION: Final = 1
@@ -71,10 +72,14 @@ def unsealed() -> bool:
 
 
 def seal() -> int:
-    """Seals up to BATCH committed rows; returns how many. 0 also when another process is at it."""
+    """Seals up to BATCH committed rows; returns how many. 0 also when another process is at it.
+
+    Raises WrongKey: a seal under another key would break the chain for good.
+    """
     with transaction.atomic():
         if not _alone():
             return 0
+        key_check()
         events = _take()
         if not events:
             return 0
@@ -109,6 +114,15 @@ def verify(*, expected_head: str | None = None) -> Report:
         head=f"{newest.seq}:{newest.digest}" if newest else "",
         problems=problems[:_MOST_PROBLEMS],
     )
+
+
+def newest_fits() -> bool:
+    """Whether the newest seal was made with our key; True when nothing is sealed yet."""
+    newest = AuditSeal.objects.order_by("-seq").first()
+    if newest is None:
+        return True
+    events = AuditEvent.objects.filter(position__range=(newest.first, newest.last)).order_by("position")
+    return hmac.compare_digest(newest.digest, _digest(newest, list(events)))
 
 
 def _alone() -> bool:

@@ -1,15 +1,18 @@
 """What a new installation begins with: sites, the shipped apps and templates, an admin, a tenant to try."""
 
+import os
 import secrets
 from pathlib import Path
 
 from django.db import transaction
 
 from controlplane.clusters.models import Site
+from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.services.sites import site_put
 from controlplane.standalone import kubernetes
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.files import write_private
+from controlplane.standalone.production import CHECKED, local_site_wanted
 from templates.services import catalog_register, defaults_publish
 from tenants.access import tenant_for
 from tenants.actors import actor_for, system_actor
@@ -32,13 +35,25 @@ def bootstrap(folder: Path) -> None:
     An installation that has a site admin is left as its people arranged it. The password and the token of a
     new admin are written below `folder` before they are valid, so that none is ever valid and unknown.
     """
-    site_put(name="local", kind="local")
+    if local_site_wanted():
+        site_put(name="local", kind=SiteKind.LOCAL)
+    elif os.environ.get(CHECKED):
+        _refuse_local_sites()
     _kubernetes()
     catalog_register()
     defaults_publish()
     with transaction.atomic():
         if not User.objects.filter(is_superuser=True).exists():
             _first_admin(folder)
+
+
+def _refuse_local_sites() -> None:
+    """One of earlier days stays when no new one is wanted."""
+    if site := Site.objects.filter(kind=SiteKind.LOCAL).first():
+        raise ExpectedError(
+            f"Not fit for production: on the local site {site.name} the code of every tenant runs as the owner of the "
+            f"keys and the database. Delete its clusters, then: manage.py site remove {site.name}"
+        )
 
 
 def _kubernetes() -> None:

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+REFUSED = 78
+"""The exit code of a child whose last line is an ExpectedError."""
+
 
 class ExpectedError(Exception):
     """A failure that needs no stack trace: its text is a sentence that says what to do."""

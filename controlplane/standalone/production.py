@@ -1,9 +1,12 @@
 """What must not be left as it is where others than oneself come to work."""
 
 import os
+from pathlib import Path
 
 from controlplane.standalone.errors import ExpectedError
 
+CHECKED = "SLIPWAY_PRODUCTION_CHECK"
+"""Set in the environment of the child that sets up the database, which knows the sites there are."""
 TRUE = {"1", "true", "yes", "on"}
 SHORTEST_KEY = 32
 
@@ -37,9 +40,19 @@ def insecure_settings() -> list[str]:
             "SLIPWAY_ALLOWED_HOSTS has 0.0.0.0, which is no name of this service: take it out.",
         ),
         (_on("SLIPWAY_FAKE_SITE"), "The clusters of SLIPWAY_FAKE_SITE are not real: unset it."),
+        (
+            local_site_wanted(),
+            "On the local site the code of every tenant runs as the owner of the keys and the database: "
+            "set SLIPWAY_LOCAL_SITE=0 and run clusters on Kubernetes.",
+        ),
         (os.geteuid() == 0, "It runs as root, and so do local clusters: run it as a user of its own."),
     )
     return [sentence for insecure, sentence in verdicts if insecure]
+
+
+def local_site_wanted() -> bool:
+    """Whether `up` makes the local site where there is none yet."""
+    return os.environ.get("SLIPWAY_LOCAL_SITE", "1").lower() in TRUE
 
 
 def _on(name: str) -> bool:
@@ -47,5 +60,10 @@ def _on(name: str) -> bool:
 
 
 def _short(name: str) -> bool:
-    """A key that was given, not made by us, and is too short."""
+    """A key that was given, by value or by file, and is too short."""
+    if file := os.environ.get(f"{name}_FILE"):
+        try:
+            return len(Path(file).read_text().strip()) < SHORTEST_KEY
+        except (OSError, ValueError) as error:
+            raise ExpectedError(f"{name}_FILE names {file}, which cannot be read: {error}.") from error
     return 0 < len(os.environ.get(name, "")) < SHORTEST_KEY

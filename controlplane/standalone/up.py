@@ -16,7 +16,7 @@ from controlplane.standalone.child import Child, Service
 from controlplane.standalone.command import Command
 from controlplane.standalone.datadir import DataDir, open_data_dir
 from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
-from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.errors import REFUSED, ExpectedError
 from controlplane.standalone.heartbeat import HEARTBEAT, Heartbeat
 from controlplane.standalone.keys import key_files
 from controlplane.standalone.leftovers import (
@@ -114,13 +114,14 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     with gate_closed(data):
         # Half of its start is loading code, for which it needs no database.
         web = supervisor.start(run("web", web_command(options.port), probe=partial(_answers, options.port)))
-        _set_up(supervisor, environment)
+        checked = {production.CHECKED: "1"} if options.production_check else {}
+        _set_up(supervisor, environment | checked)
     beats = Heartbeat(data.run / HEARTBEAT)
     supervisor.start(run("worker", python("manage.py", "worker"), probe=beats.heard))
     if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
         raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")
     _greet(data, options, first=_content(data.admin_token) != before)
-    if os.environ.get("SLIPWAY_FETCH_RUNTIMES", "1") != "0":
+    if os.environ.get("SLIPWAY_FETCH_RUNTIMES", "1") != "0" and production.local_site_wanted():
         supervisor.start(_runtimes(environment))
 
 
@@ -153,6 +154,8 @@ def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
         raise ExpectedError(
             f"The database is not up to date after {SETUP_SECONDS:.0f} s: see {child.log.path}."
         )
+    if child.exit_code == REFUSED:
+        raise ExpectedError(child.log.last_lines(1))
     if child.exit_code:
         raise ExpectedError(
             f"The database could not be brought up to date ({ending(child.exit_code)}); the last lines of "

@@ -1,6 +1,7 @@
 """Who may use how much, and what was done: the tables of the bottom layer."""
 
 from tenants.models.audit import AuditEvent, AuditSeal, Outcome
+from tenants.models.installation import InstallationKey
 from tenants.models.ledger import Claim, HasAmounts, Holding, Limit
 from tenants.models.tenant import Membership, Role, Tenant, TenantState
 from tenants.models.token import ApiToken
@@ -14,6 +15,7 @@ __all__ = [
     "Claim",
     "HasAmounts",
     "Holding",
+    "InstallationKey",
     "Limit",
     "Membership",
     "Outcome",

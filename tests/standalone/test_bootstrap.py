@@ -7,6 +7,7 @@ from knox.auth import TokenAuthentication
 from controlplane.clusters.models import Site
 from controlplane.standalone import kubernetes
 from controlplane.standalone.bootstrap import bootstrap
+from controlplane.standalone.errors import ExpectedError
 from templates.models import Template
 from tenants.actors import system_actor
 from tenants.models import ApiToken, AuditEvent, Limit, Membership, Tenant, User
@@ -129,3 +130,21 @@ def test_up_says_which_kubernetes_it_uses_and_that_one_account_does_all(
     monkeypatch.setenv("KUBECONFIG", _kubeconfig(tmp_path, "two"))
     assert kubernetes.greeting().startswith("site k8s is context two")
     assert "one account does all" in kubernetes.greeting()
+
+
+def test_without_a_local_site_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_LOCAL_SITE", "0")
+    monkeypatch.setenv("SLIPWAY_PRODUCTION_CHECK", "1")
+    bootstrap(tmp_path)
+    assert not Site.objects.exists()
+
+
+def test_a_local_site_of_earlier_days_is_not_fit_for_production(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap(tmp_path)
+    monkeypatch.setenv("SLIPWAY_LOCAL_SITE", "0")
+    bootstrap(tmp_path)
+    monkeypatch.setenv("SLIPWAY_PRODUCTION_CHECK", "1")
+    with pytest.raises(ExpectedError, match="manage.py site remove local"):
+        bootstrap(tmp_path)

@@ -20,8 +20,8 @@ PACKAGES = ("django", "psycopg2", "granian")
 PIP = Path("controlplane/provisioners/local/pip.py")
 MODULES = (
     PIP,
-    *(folder / "__init__.py" for folder in PIP.parents[:3]),
-    "controlplane/standalone/__init__.py",
+    *(PIP.parents[level] / "__init__.py" for level in range(3)),
+    Path("controlplane/standalone/__init__.py"),
 )
 ATTACH = """
 import contextlib

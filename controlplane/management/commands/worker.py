@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError, connection
 from prometheus_client import start_http_server
 
 from controlplane.api import idempotency
@@ -15,6 +16,7 @@ from controlplane.reconciler.worker import Chore, Worker
 from controlplane.standalone import pids
 from controlplane.standalone.heartbeat import HEARTBEAT, beating
 from controlplane.work.loop import THREADS
+from tenants.installation import WrongKey, key_check
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +35,14 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default="127.0.0.1", help="(%(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            key_check()
+        except WrongKey as error:
+            raise CommandError(str(error)) from error
+        except (DatabaseError, InterfaceError):
+            # The loop waits for it. The seal checks the key again.
+            connection.close()
+            log.warning("key_not_checked")
         chores = [Chore("drop old idempotency keys", 300.0, idempotency.purge)]
         worker = Worker(
             threads=options["threads"], observe=not options["no_observe"], chores=chores, beat=_beat()

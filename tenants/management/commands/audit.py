@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from tenants.installation import WrongKey, key_check
 from tenants.seal import Report, verify
 
 
@@ -16,6 +17,10 @@ class Command(BaseCommand):
         parser.add_argument("--head", help='a "seq:digest" from the log, which must be part of the chain')
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            key_check()
+        except WrongKey as error:
+            raise CommandError(str(error)) from error
         report = verify(expected_head=options["head"])
         if not report.ok:
             raise CommandError("\n".join(["The audit's chain is broken.", *report.problems]))
