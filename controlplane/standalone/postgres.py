@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ TUNING = {
 FIRST_STATEMENTS = f"CREATE ROLE {ROLE} LOGIN CREATEDB;\nCREATE DATABASE {DATABASE} OWNER {ROLE};\n"
 # The eighth line of postmaster.pid says how far the server is.
 STATUS_LINE = 7
+STRAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def prepare_postgres(
             home, owner, program_folder(major, owner), _socket_folder(home, owner), settings or {}
         )
         _write_access_rules(server)
+        _end_strays(server)
         for leftover in home.glob("unfinished-*"):
             shutil.rmtree(leftover)
         if not server.data.exists():
@@ -243,19 +246,34 @@ def clear_way(server: Postgres) -> None:
 
     The caller holds the data directory, and no server of ours runs on it.
     """
-    for process in Path("/proc").glob("[0-9]*"):
-        if _works_in(process.name, server.data) and _runs(process, server.programs / "postgres"):
-            # A stopped one does not notice that its postmaster is gone, and keeps the shared memory.
-            with suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
+    _end_strays(server)
     _forget_foreign_pid(server)
 
 
-def _runs(process: Path, program: Path) -> bool:
+def _end_strays(server: Postgres) -> None:
+    """End every PostgreSQL process that works below our folder, and wait until they are gone.
+
+    A backend that is stopped does not notice that its postmaster is gone, and keeps the shared memory. The bootstrap
+    of a killed initdb goes on writing.
+    """
+    deadline = time.monotonic() + STRAY_SECONDS
+    while strays := [process for process in Path("/proc").glob("[0-9]*") if _is_stray(process, server)]:
+        if time.monotonic() > deadline:
+            raise ExpectedError(f"Processes of an earlier PostgreSQL in {server.home} do not end: {strays}.")
+        for process in strays:
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _is_stray(process: Path, server: Postgres) -> bool:
     try:
-        return Path(os.readlink(process / "exe")) == program.resolve()
+        program, folder = os.readlink(process / "exe"), Path(os.readlink(process / "cwd"))
     except OSError:
+        # It is gone, maybe just now, or another user's.
         return False
+    ours = {str((server.programs / name).resolve()) for name in ("postgres", "initdb")}
+    return program in ours and folder.is_relative_to(server.home.resolve())
 
 
 def _forget_foreign_pid(server: Postgres) -> None:

@@ -42,8 +42,7 @@ def insecure_settings() -> list[str]:
         (_on("SLIPWAY_FAKE_SITE"), "The clusters of SLIPWAY_FAKE_SITE are not real: unset it."),
         (
             local_site_wanted(),
-            "On the local site the code of every tenant runs as the owner of the keys and the database: "
-            "set SLIPWAY_LOCAL_SITE=0 and run clusters on Kubernetes.",
+            "The local site runs every tenant's code as the owner of keys and database: set SLIPWAY_LOCAL_SITE=0.",
         ),
         (os.geteuid() == 0, "It runs as root, and so do local clusters: run it as a user of its own."),
     )
