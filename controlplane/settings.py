@@ -40,6 +40,10 @@ CSRF_TRUSTED_ORIGINS = env_list("SLIPWAY_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("SLIPWAY_SECURE_COOKIES")
 SESSION_COOKIE_NAME = "slipway_session"
 SESSION_COOKIE_SAMESITE = "Lax"
+# A session ends after so long without a page that was asked for, and after so long in any case.
+SESSION_IDLE_HOURS = float(env("SLIPWAY_SESSION_IDLE_HOURS", "12"))
+SESSION_HOURS = float(env("SLIPWAY_SESSION_HOURS", "168"))
+SESSION_COOKIE_AGE = int(SESSION_HOURS * 3600)
 CSRF_FAILURE_VIEW = "controlplane.console.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from tenants.access import known_tenants, require_site_admin
 from tenants.actors import Actor
@@ -26,6 +26,15 @@ class Usage:
 
     limits: list[dict[str, Any]]
     holders: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """is_last_admin: nobody else is admin of the tenant."""
+
+    tenant: Tenant
+    role: Role
+    is_last_admin: bool
 
 
 def tenants_of(actor: Actor) -> "QuerySet[KnownTenant]":
@@ -99,12 +108,14 @@ def user(actor: Actor, username: str) -> User:
     return found
 
 
-def memberships_of(user: User) -> QuerySet[Membership]:
-    """With their tenants, by name; each with `is_last_admin`: nobody else is admin there."""
+def belongings_of(user: User) -> list[Belonging]:
+    """The user's memberships, by the name of the tenant."""
     others = Membership.objects.filter(tenant=OuterRef("tenant"), role=Role.ADMIN).exclude(user=user)
     found = Membership.objects.filter(user=user).exclude(tenant__state=TenantState.DELETED)
-    last = Case(When(role=Role.ADMIN, then=~Exists(others)), default=Value(False))
-    return found.annotate(is_last_admin=last).select_related("tenant").order_by("tenant__name")
+    rows = found.annotate(is_shared=Exists(others)).select_related("tenant").order_by("tenant__name")
+    return [
+        Belonging(row.tenant, Role(row.role), row.role == Role.ADMIN and not row.is_shared) for row in rows
+    ]
 
 
 def held_by(user: User) -> QuerySet[Claim]:

@@ -111,7 +111,8 @@ class AutoSchema(Spectacular):
         takes_password = self.method == "POST" and self.view.authentication_classes == [
             PasswordAuthentication
         ]
-        return [{"bearer": []}, *([{"password": []}] if takes_password else [])]
+        ways: list[dict[str, list[str]]] = [{"bearer": []}]
+        return [*ways, {"password": []}] if takes_password else ways
 
     def get_request_serializer(self) -> Any:
         return self.described.body if self.described.body is not In and self.method not in _READING else None

@@ -13,12 +13,13 @@ BEARER: Final = '-H "Authorization: Bearer $SLIPWAY_TOKEN"'
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """path: below /api/v1. body: None sends none."""
+    """path: below /api/v1. body: None sends none. user: whose password curl asks for, instead of a token."""
 
     title: str
     path: str
     method: str = "GET"
     body: Mapping[str, Any] | None = field(default=None)
+    user: str = ""
 
 
 def curl_lines(request: HttpRequest, calls: Iterable[Call]) -> list[dict[str, str]]:
@@ -29,7 +30,7 @@ def curl_lines(request: HttpRequest, calls: Iterable[Call]) -> list[dict[str, st
 
 def _line(root: str, call: Call) -> str:
     parts = ["curl"] if call.method == "GET" else ["curl", "-X", call.method]
-    parts.append(BEARER)
+    parts.append(f"-u {shlex.quote(call.user)}" if call.user else BEARER)
     if call.body is not None:
         body = json.dumps(call.body, ensure_ascii=False)
         parts += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(body)]

@@ -7,12 +7,14 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from controlplane.console import sessions
 from controlplane.console.calls import Call, curl_lines
 from controlplane.console.errors import error_page, refusal_page
 from controlplane.console.security import secured
@@ -28,8 +30,10 @@ READ: Final = ("GET", "HEAD")
 SWITCHER: Final = 12
 MOST_NAMED: Final = 5
 # Where the navigation stands on each page.
-NAV: Final = {"home": "home", "tenants": "tenants"} | dict.fromkeys(
-    ("clusters", "cluster", "resize", "delete", "log"), "clusters"
+NAV: Final = (
+    {"home": "home", "tenants": "tenants"}
+    | dict.fromkeys(("clusters", "cluster", "resize", "delete", "log"), "clusters")
+    | dict.fromkeys(("users", "user", "user_new", "user_delete"), "users")
 )
 
 View = Callable[..., HttpResponse]
@@ -43,9 +47,21 @@ class ConsoleRequest(HttpRequest):
     actor: Actor
 
 
-def site_view(view: View) -> View:
-    """A page that belongs to no tenant: view(request, **from the URL). Read only."""
-    return _guarded(view, READ, lambda request, kwargs: view(request, **kwargs))
+def site_view(*, methods: Iterable[str] = READ, for_temporary: bool = False) -> Callable[[View], View]:
+    """A page that belongs to no tenant: view(request, **from the URL).
+
+    for_temporary: also for those whose password is temporary, who see nothing else before they changed it.
+    """
+
+    def decorate(view: View) -> View:
+        return _guarded(
+            view,
+            tuple(methods),
+            lambda request, kwargs: view(request, **kwargs),
+            for_temporary=for_temporary,
+        )
+
+    return decorate
 
 
 def tenant_view(*, methods: Iterable[str] = READ, back: str = "", verb: str = "") -> Callable[[View], View]:
@@ -103,7 +119,11 @@ def see_other(to: str, **kwargs: object) -> HttpResponse:
 
 
 def _guarded(
-    view: View, methods: tuple[str, ...], run: Callable[[ConsoleRequest, dict[str, Any]], HttpResponse]
+    view: View,
+    methods: tuple[str, ...],
+    run: Callable[[ConsoleRequest, dict[str, Any]], HttpResponse],
+    *,
+    for_temporary: bool = False,
 ) -> View:
     @wraps(view)
     def wrapped(plain: HttpRequest, **kwargs: Any) -> HttpResponse:
@@ -114,6 +134,11 @@ def _guarded(
             return response
         if not request.user.is_authenticated:
             return _to_sign_in(request)
+        if sessions.is_over(request, by_hand=not request.htmx):
+            logout(request)
+            return _to_sign_in(request)
+        if request.user.password_temporary_until is not None and not for_temporary:
+            return see_other("console:account")
         request.actor = actor_for(request.user, request_id=getattr(request, "request_id", ""))
         try:
             return run(request, kwargs)

@@ -21,7 +21,7 @@ MOST_CARDS: Final = 12
 MOST_NAMED: Final = 5
 
 
-@site_view
+@site_view()
 def start(request: ConsoleRequest) -> HttpResponse:
     """To the tenant of last time, else to the first; whoever has none is told whom to ask."""
     known = [tenant for tenant in tenants_of(request.actor)[:200] if tenant.asker_role is not None]

@@ -1,21 +1,22 @@
-"""Signing in and out, and an end to guessing passwords."""
+"""Signing in and out."""
 
-from hashlib import sha256
 from typing import Any, Final
 
-from django.contrib.auth.forms import AuthenticationForm
+from django.conf import settings
+from django.contrib.auth import login
 from django.contrib.auth.views import LoginView, LogoutView
-from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
+from controlplane.console import sessions
 from controlplane.console.security import secure
+from tenants.errors import TooManyAttempts, WrongPassword
+from tenants.models import User
+from tenants.services import device_cookie, sign_in, sign_out
+from tenants.services.sign_in import DEVICE_DAYS
 
-# Wrong passwords in a row: for one name from one address, and from one address for all names. Counted by each
-# process for itself, and forgotten after the window; the address is the peer's, so behind a proxy it is the proxy's.
-WINDOW_SECONDS: Final = 300
-MOST_FOR_NAME: Final = 10
-MOST_FOR_ADDRESS: Final = 100
+# Says that this browser signed in before, and as whom; it opens nothing.
+DEVICE_COOKIE: Final = "slipway_device"
 
 
 class SignIn(LoginView):
@@ -26,20 +27,37 @@ class SignIn(LoginView):
         return secure(super().dispatch(request, *args, **kwargs))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if is_barred(request):
-            context = self.get_context_data(form=AuthenticationForm(request), barred=True)
-            response = self.render_to_response(context, status=429)
-            response.headers["Retry-After"] = str(WINDOW_SECONDS)
-            return response
-        return super().post(request, *args, **kwargs)
+        try:
+            user = sign_in(
+                username=request.POST.get("username", ""),
+                password=request.POST.get("password", ""),
+                address=address_of(request),
+                via="session",
+                device=request.COOKIES.get(DEVICE_COOKIE, ""),
+                request_id=getattr(request, "request_id", ""),
+            )
+        except (TooManyAttempts, WrongPassword) as refusal:
+            return self._refused(refusal)
+        login(request, user)
+        sessions.begin(request)
+        response = HttpResponseRedirect(self.get_success_url())
+        response.set_cookie(
+            DEVICE_COOKIE,
+            device_cookie(user),
+            max_age=DEVICE_DAYS * 24 * 3600,
+            path="/login",
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
 
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        _count(self.request)
-        return self.render_to_response(self.get_context_data(form=form), status=401)
-
-    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        cache.delete(_keys(self.request)[0])
-        return super().form_valid(form)
+    def _refused(self, refusal: TooManyAttempts | WrongPassword) -> HttpResponse:
+        context = self.get_context_data(refusal=refusal, username=self.request.POST.get("username", ""))
+        response = self.render_to_response(context, status=refusal.status)
+        if "retry_after" in refusal.extra:
+            response.headers["Retry-After"] = str(refusal.extra["retry_after"])
+        return response
 
 
 class SignOut(LogoutView):
@@ -48,28 +66,15 @@ class SignOut(LogoutView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return secure(super().dispatch(request, *args, **kwargs))
 
-
-def is_barred(request: HttpRequest) -> bool:
-    name, address = _keys(request)
-    found = cache.get_many([name, address])
-    return bool(found.get(name, 0) >= MOST_FOR_NAME or found.get(address, 0) >= MOST_FOR_ADDRESS)
-
-
-def _count(request: HttpRequest) -> None:
-    for key in _keys(request):
-        if not cache.add(key, 1, WINDOW_SECONDS):
-            _increase(key)
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if isinstance(request.user, User):
+            sign_out(
+                user=request.user,
+                address=address_of(request),
+                request_id=getattr(request, "request_id", ""),
+            )
+        return super().post(request, *args, **kwargs)
 
 
-def _increase(key: str) -> None:
-    try:
-        cache.incr(key)
-    except ValueError:  # it ran out between the two calls
-        cache.add(key, 1, WINDOW_SECONDS)
-
-
-def _keys(request: HttpRequest) -> tuple[str, str]:
-    address = request.META.get("REMOTE_ADDR", "")
-    name = request.POST.get("username", "")
-    digest = sha256(f"{address} {name}".encode("utf-8", "replace")).hexdigest()
-    return f"sign-in:name:{digest}", f"sign-in:address:{address}"
+def address_of(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))

@@ -17,7 +17,7 @@ PAGE: Final = 50
 SHOWN: Final = ("clusters", "cpu", "memory")
 
 
-@site_view
+@site_view()
 def tenants(request: ConsoleRequest) -> HttpResponse:
     require_site_admin(request.actor, "tenants:read")
     after = request.GET.get("after", "")

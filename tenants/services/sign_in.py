@@ -14,6 +14,7 @@ from tenants.attempts import ADDRESS, DEVICE, NAME, Counted, of_address
 from tenants.errors import WrongPassword
 from tenants.models import Outcome, User
 from tenants.names import USERNAME_PATTERN
+from tenants.services.passwords import LONGEST
 
 VERB: Final = "user.sign_in"
 DEVICE_DAYS: Final = 90
@@ -32,7 +33,8 @@ def sign_in(
     known = _device(device, username)
     counted = [Counted(DEVICE, known)] if known else [Counted(NAME, username), of_address(ADDRESS, address)]
     attempts.take(*counted)
-    user = authenticate(username=username, password=password) if "\0" not in username + password else None
+    sane = "\0" not in username + password and len(password) <= LONGEST
+    user = authenticate(username=username, password=password) if sane else None
     detail = {"address": address}
     if not isinstance(user, User) or user.is_service:
         # What is no name of a user may be a password in the wrong field.

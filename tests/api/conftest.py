@@ -10,7 +10,7 @@ from tenants.models import Role
 from tests import launchable
 from tests.api.api import Api, as_user
 from tests.api.things import Things, things_of
-from tests.cast import Cast, a_member, a_user, cast
+from tests.cast import QUICK_HASHERS, Cast, a_member, a_user, cast
 from tests.reconciler.settling import fresh_fake, settle
 
 
@@ -39,6 +39,7 @@ class World:
 @pytest.fixture
 def world(db: None, settings: object) -> Iterator[World]:
     settings.FAKE_SITE = True  # type: ignore[attr-defined]
+    settings.PASSWORD_HASHERS = QUICK_HASHERS  # type: ignore[attr-defined]
     settings.STATIC_ROOT = None  # type: ignore[attr-defined]
     with fresh_fake():
         people = cast()

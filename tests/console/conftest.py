@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from django.core.cache import cache
 from django.test import Client, override_settings
 
 from controlplane.clusters.models import Cluster
@@ -10,7 +9,7 @@ from tenants.access import Access, tenant_for
 from tenants.actors import actor_for
 from tenants.models import User
 from tests import launchable
-from tests.cast import Cast, cast
+from tests.cast import QUICK_HASHERS, Cast, cast
 from tests.reconciler.settling import fresh_fake
 
 SignIn = Callable[[str], Client]
@@ -41,7 +40,7 @@ def nothing_collected() -> Iterator[None]:
 def world(db: None, settings: object) -> Iterator[World]:
     """acme with its people, a template of the tiny engine, and the fake site."""
     settings.FAKE_SITE = True  # type: ignore[attr-defined]
-    cache.clear()
+    settings.PASSWORD_HASHERS = QUICK_HASHERS  # type: ignore[attr-defined]
     with fresh_fake():
         people = cast()
         alice = tenant_for(actor_for(people.alice), "acme")

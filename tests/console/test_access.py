@@ -29,9 +29,16 @@ ROUTES = {
     "log": ("GET", "/t/acme/clusters/one/nodes/head-0/log", OPERATES),
     "start": ("GET", "/", EVERYBODY),
     "tenants": ("GET", "/tenants", {"root"}),
+    "account": ("GET", "/account", EVERYBODY),
+    "sign_out_everywhere": ("POST", "/account/sign-out-everywhere", EVERYBODY),
+    "tokens": ("GET", "/account/tokens", EVERYBODY),
+    "users": ("GET", "/users", {"root"}),
+    "user_new": ("GET", "/users/new", {"root"}),
+    "user": ("GET", "/users/u/bob", {"root"}),
+    "user_delete": ("GET", "/users/u/bob/delete", {"root"}),
 }
-# These ask nobody who they are.
-OPEN = {"login", "logout", None}
+# The first ask nobody who they are; the others need a token to name, see test_account and test_users.
+OPEN = {"login", "logout", None, "token_end", "user_token_end"}
 
 
 def patterns() -> Iterable[URLPattern]:

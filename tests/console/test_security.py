@@ -9,6 +9,8 @@ from django.test import Client, RequestFactory, override_settings
 from controlplane import console
 from controlplane.clusters.models import Cluster
 from controlplane.console import errors
+from tenants.models import ApiToken, User
+from tests.cast import a_user
 from tests.console.conftest import SignIn, World
 from tests.console.reading import Reader, read
 from tests.reconciler.settling import settle, site
@@ -26,7 +28,11 @@ PAGES = (
     "/t/acme/clusters/one/delete",
     "/t/acme/clusters/one/nodes/head-0/log",
     "/t/acme/clusters/nothing",
+    "/account",
+    "/account/tokens",
 )
+# Only a site admin gets these.
+SITE_PAGES = ("/users", "/users/new", "/users/u/bob", "/users/u/robot", "/users/u/bob/delete")
 
 
 @pytest.fixture
@@ -37,8 +43,13 @@ def pages(sign_in: SignIn, world: World) -> dict[str, object]:
     site(two).unready = {"hand-0"}
     settle(two)
     Cluster.objects.filter(id=two.id).update(conditions=[{"type": "Degraded", "message": "worse"}])
-    client = sign_in("alice")
-    return {path: (Client() if path == "/login" else client).get(path) for path in PAGES}
+    robot = a_user("robot")
+    User.objects.filter(pk=robot.pk).update(is_service=True)
+    for owner in (robot, world.people.alice):
+        ApiToken.objects.create(user=owner, name="ci")  # type: ignore[no-untyped-call]
+    client, root = sign_in("alice"), sign_in("root")
+    found: dict[str, object] = {path: (Client() if path == "/login" else client).get(path) for path in PAGES}
+    return found | {path: root.get(path) for path in SITE_PAGES}
 
 
 def test_every_page_forbids_what_is_not_ours(pages: dict[str, object]) -> None:

@@ -1,9 +1,11 @@
 """Signing in, and what happens to whoever is not."""
 
 import pytest
+from django.db.models import F
 from django.test import Client
 
-from controlplane.console.sign_in import MOST_FOR_NAME
+from tenants.attempts import ADDRESS, NAME
+from tenants.models import Attempt, AuditEvent
 from tests.console.conftest import SignIn, World
 
 PASSWORD = "correct horse battery"
@@ -35,19 +37,112 @@ def test_a_wrong_password_says_so_in_the_form(bob: World) -> None:
     assert "do not belong together" in answer.content.decode()
 
 
-def test_guessing_is_stopped_even_for_the_right_password(bob: World) -> None:
-    client = Client()
-    tries = [attempt(client, "wrong")[0] for _ in range(MOST_FOR_NAME)]
-    assert tries == [401] * MOST_FOR_NAME
-    assert attempt(client, PASSWORD)[0] == 429
-    assert attempt(client, "wrong", name="alice")[0] == 401
+def from_address(number: int) -> Client:
+    return Client(REMOTE_ADDR=f"192.0.2.{number}")
+
+
+def test_guessing_a_name_is_held_up_from_whatever_address(bob: World) -> None:
+    tries = [attempt(from_address(number), "wrong")[0] for number in range(20)]
+    assert set(tries) == {401, 429}
+    assert tries.count(401) < 12
+    assert attempt(Client(), PASSWORD)[0] == 429
+    assert attempt(Client(), "wrong", name="alice")[0] == 401
+
+
+def test_a_delay_says_how_long_it_lasts_and_then_ends(bob: World) -> None:
+    while attempt(Client(), "wrong")[0] != 429:
+        pass
+    answer = Client().post("/login", {"username": "bob", "password": PASSWORD})
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "Try again in" in answer.content.decode()
+    Attempt.objects.update(blocked_until=F("at"))
+    assert attempt(Client(), PASSWORD)[0] == 302
+
+
+def test_a_browser_that_signed_in_before_is_not_held_up_by_guesses_from_elsewhere(bob: World) -> None:
+    browser = Client()
+    assert attempt(browser, PASSWORD)[0] == 302
+    browser.post("/logout")
+    for number in range(20):
+        attempt(from_address(number), "wrong")
+    assert attempt(Client(), PASSWORD)[0] == 429
+    assert attempt(browser, PASSWORD)[0] == 302
+
+
+def test_a_browser_that_signed_in_before_has_no_endless_guesses_itself(bob: World) -> None:
+    browser = Client()
+    attempt(browser, PASSWORD)
+    browser.post("/logout")
+    assert 429 in [attempt(browser, "wrong")[0] for _ in range(20)]
+
+
+def test_wrong_names_from_one_address_hold_up_no_other_address(bob: World) -> None:
+    assert attempt(from_address(1), "wrong", name="user1")[0] == 401
+    Attempt.objects.update(level=ADDRESS.top)
+    tries = [attempt(from_address(1), "wrong", name=f"user{number}")[0] for number in (2, 3)]
+    assert tries == [401, 429]
+    assert attempt(from_address(2), PASSWORD)[0] == 302
 
 
 def test_a_good_sign_in_starts_the_count_anew(bob: World) -> None:
-    for _ in range(MOST_FOR_NAME - 1):
-        attempt(Client(), "wrong")
+    for _ in range(NAME.free):
+        assert attempt(Client(), "wrong")[0] == 401
     assert attempt(Client(), PASSWORD)[0] == 302
     assert attempt(Client(), "wrong")[0] == 401
+
+
+def test_signing_in_and_out_is_in_the_audit(bob: World) -> None:
+    client = from_address(7)
+    attempt(client, "wrong")
+    attempt(client, "wrong")
+    attempt(client, "my password by mistake", name="hunter2!")
+    attempt(client, PASSWORD)
+    client.post("/logout")
+    events = AuditEvent.objects.filter(verb__startswith="user.").order_by("id")
+    rows = events.values_list("actor_name", "verb", "target", "outcome", "count")
+    assert list(rows) == [
+        ("anonymous", "user.sign_in", "user/bob", "denied", 2),
+        ("anonymous", "user.sign_in", "user/?", "denied", 1),
+        ("bob", "user.sign_in", "user/bob", "allowed", 1),
+        ("bob", "user.sign_out", "user/bob", "allowed", 1),
+    ]
+    assert events[0].detail == {"address": "192.0.2.7"}
+
+
+def aged(client: Client, **hours: float) -> None:
+    """Makes its session older."""
+    session = client.session
+    for name, amount in hours.items():
+        session[name] -= amount * 3600
+    session.save()
+
+
+def test_a_session_that_is_used_lasts_and_an_idle_one_ends(bob: World) -> None:
+    client = Client()
+    attempt(client, PASSWORD)
+    aged(client, seen=11)
+    assert client.get("/t/acme/").status_code == 200
+    aged(client, seen=11)
+    assert client.get("/t/acme/").status_code == 200
+    aged(client, seen=13)
+    assert client.get("/t/acme/").headers["Location"].startswith("/login")
+    assert client.get("/login").status_code == 200
+
+
+def test_no_session_outlives_a_week_however_much_it_is_used(bob: World) -> None:
+    client = Client()
+    attempt(client, PASSWORD)
+    aged(client, began=7 * 24 + 1)
+    assert client.get("/t/acme/").headers["Location"].startswith("/login")
+
+
+def test_a_page_that_refreshes_itself_keeps_no_session(bob: World) -> None:
+    client = Client()
+    attempt(client, PASSWORD)
+    aged(client, seen=11)
+    before = client.session["seen"]
+    client.get("/t/acme/", headers={"HX-Request": "true"})
+    assert client.session["seen"] == before
 
 
 def test_a_locked_user_cannot_sign_in(bob: World) -> None:

@@ -114,7 +114,7 @@ class AllMemberLimits(Endpoint):
             limits(access.tenant).exclude(user=None),
             call.query,
             order=Order("user__username", str, newest_first=False),
-            to_json=lambda rows: [_limits_json(row) | {"user": row.user.username} for row in rows],
+            to_json=lambda rows: [_limits_json(row) | {"user": _name_of(row)} for row in rows],
         )
         return answer(found)
 
@@ -137,6 +137,10 @@ class MemberLimits(Endpoint):
     def put(self, call: Call, tenant: str, user: str) -> Response:
         """For admins of the tenant. A member never holds more than the tenant may in all."""
         return _put(call, tenant, user)
+
+
+def _name_of(row: Limit) -> str:
+    return "" if row.user is None else row.user.username
 
 
 def _limits_json(row: Limit) -> dict[str, Any]:

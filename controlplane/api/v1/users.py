@@ -13,7 +13,7 @@ from controlplane.api.v1.common import ROOT, as_user_admin, rfc3339
 from controlplane.api.v1.tokens import NewTokenOut, TokenIn, TokenOut, token_json, without_secret
 from tenants.errors import Invalid
 from tenants.models import ApiToken, Role, User
-from tenants.selectors import held_by, memberships_of, user, users
+from tenants.selectors import belongings_of, held_by, user, users
 from tenants.services import (
     password_reset,
     service_create,
@@ -109,7 +109,7 @@ def _one_json(found: User) -> dict[str, Any]:
     return user_json(found) | {
         "tenants": [
             {"name": one.tenant.name, "role": one.role, "last_admin": one.is_last_admin}
-            for one in memberships_of(found)
+            for one in belongings_of(found)
         ],
         "clusters": [{"tenant": claim.tenant.name, "cluster": claim.label} for claim in held_by(found)],
         "tokens": ApiToken.objects.filter(user=found).count(),

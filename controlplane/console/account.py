@@ -1,0 +1,126 @@
+"""One's own account: password, sessions and API tokens."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.http import HttpResponse
+
+from controlplane.console.calls import Call
+from controlplane.console.frame import READ, ConsoleRequest, refusal_text, see_other, show, site_view
+from tenants.actors import SCOPES
+from tenants.errors import Conflict, Invalid, Refused, TooManyAttempts
+from tenants.selectors import roles_of, tokens_of
+from tenants.services import password_change, password_confirm, sessions_end, token_create, token_revoke
+
+BOTH: Final = (*READ, "POST")
+# What a page shows beside its form; everything else has a page of its own.
+SHOWN: Final = (Invalid, Conflict, TooManyAttempts)
+DAYS: Final = (7, 30, 90, 365)
+MOST_TOKENS: Final = 200
+
+
+@site_view(methods=BOTH, for_temporary=True)
+def account(request: ConsoleRequest) -> HttpResponse:
+    """A POST changes the password; this session goes on, all others and all tokens end."""
+    error = None
+    if request.method == "POST":
+        try:
+            _change(request)
+        except SHOWN as refusal:
+            error = refusal
+        else:
+            messages.success(
+                request, "Your password is changed. Other sessions and all API tokens have ended."
+            )
+            return see_other("console:account")
+    context = {
+        "is_temporary": request.user.password_temporary_until is not None,
+        "roles": roles_of(request.actor),
+        "tokens": tokens_of(request.actor).count(),
+    }
+    return answer(request, "account", context, error)
+
+
+@site_view(methods=("POST",))
+def sign_out_everywhere(request: ConsoleRequest) -> HttpResponse:
+    update_session_auth_hash(request, sessions_end(actor=request.actor))
+    messages.success(
+        request, "All other sessions have ended. API tokens stay; revoke those that you do not know."
+    )
+    return see_other("console:account")
+
+
+@site_view(methods=BOTH)
+def tokens(request: ConsoleRequest) -> HttpResponse:
+    """A POST makes a token. Its secret is in that answer and nowhere else."""
+    error = made = None
+    if request.method == "POST":
+        try:
+            password_confirm(actor=request.actor, password=request.POST.get("password", ""))
+            made = token_create(actor=request.actor, **token_form(request))
+        except SHOWN as refusal:
+            error = refusal
+    context = {
+        "rows": list(tokens_of(request.actor).order_by("-id")[:MOST_TOKENS]),
+        "made": made,
+        "tenants": roles_of(request.actor),
+        **token_choices(request),
+    }
+    calls = [
+        Call("My tokens", "/tokens"),
+        Call(
+            "A new token, with your password",
+            "/tokens",
+            method="POST",
+            body={"name": "laptop", "expires_in_days": 90},
+            user=request.actor.username,
+        ),
+    ]
+    return answer(request, "tokens", context, error, calls=calls, status=201 if made else 200)
+
+
+@site_view(methods=("POST",))
+def token_end(request: ConsoleRequest, token: UUID) -> HttpResponse:
+    token_revoke(actor=request.actor, token_id=token)
+    messages.success(request, "The token is revoked.")
+    return see_other("console:tokens")
+
+
+def token_form(request: ConsoleRequest) -> dict[str, Any]:
+    """What the form of a new token says, as arguments of the service."""
+    given = request.POST
+    days = given.get("days", "")
+    return {
+        "name": given.get("name", ""),
+        "tenant": given.get("tenant") or None,
+        "scopes": given.getlist("scopes") if given.get("reach") == "some" else None,
+        "expires_in_days": int(days) if days in map(str, DAYS) else 90,
+    }
+
+
+def token_choices(request: ConsoleRequest) -> dict[str, Any]:
+    return {"days": DAYS, "scopes": SCOPES, "chosen": request.POST.getlist("scopes"), "form": request.POST}
+
+
+def answer(
+    request: ConsoleRequest,
+    name: str,
+    context: dict[str, Any],
+    error: Refused | None,
+    *,
+    calls: list[Call] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page, with what its form was refused for."""
+    shown = {**context, "error": refusal_text(error) if error else ""}
+    return show(request, name, shown, calls=calls or [], status=error.status if error else status)
+
+
+def _change(request: ConsoleRequest) -> None:
+    new = request.POST.get("new", "")
+    if new != request.POST.get("again", ""):
+        raise Invalid.at("/again", "The new password was typed in two different ways.")
+    user = password_change(actor=request.actor, current=request.POST.get("current", ""), new=new)
+    update_session_auth_hash(request, user)

@@ -1,0 +1,178 @@
+"""Users, for site admins. Every change asks for the admin's own password again."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+
+from controlplane.console.account import BOTH, SHOWN, answer, token_choices, token_form
+from controlplane.console.calls import Call
+from controlplane.console.frame import ConsoleRequest, see_other, show, site_view
+from tenants.errors import Invalid
+from tenants.models import ApiToken, User
+from tenants.selectors import belongings_of, held_by, user, users
+from tenants.services import (
+    password_confirm,
+    password_reset,
+    service_create,
+    service_token_create,
+    token_revoke,
+    user_delete,
+    user_disable,
+    user_enable,
+    user_invite,
+    user_update,
+)
+
+PAGE: Final = 50
+Act = Callable[[ConsoleRequest, str], str]
+
+
+def _promote(request: ConsoleRequest, name: str) -> str:
+    user_update(actor=request.actor, username=name, site_admin=True)
+    return f"{name} is a site admin."
+
+
+def _demote(request: ConsoleRequest, name: str) -> str:
+    user_update(actor=request.actor, username=name, site_admin=False)
+    return f"{name} is no site admin any more."
+
+
+def _disable(request: ConsoleRequest, name: str) -> str:
+    user_disable(actor=request.actor, username=name)
+    return f"{name} is disabled. Sessions and tokens have ended."
+
+
+def _enable(request: ConsoleRequest, name: str) -> str:
+    user_enable(actor=request.actor, username=name)
+    return f"{name} can sign in again."
+
+
+ACTS: Final[dict[str, Act]] = {
+    "promote": _promote,
+    "demote": _demote,
+    "disable": _disable,
+    "enable": _enable,
+}
+
+
+@site_view()
+def all_users(request: ConsoleRequest) -> HttpResponse:
+    found, after = users(request.actor), request.GET.get("after", "")
+    if after.isprintable() and after:
+        found = found.filter(username__gt=after)
+    page = list(found[: PAGE + 1])
+    context = {
+        "rows": page[:PAGE],
+        "first": bool(after),
+        "next": f"?{urlencode({'after': page[PAGE - 1].username})}" if len(page) > PAGE else "",
+    }
+    return show(request, "users", context, calls=[Call("This list", "/users")])
+
+
+@site_view(methods=BOTH)
+def new_user(request: ConsoleRequest) -> HttpResponse:
+    users(request.actor)  # refuses those who are no site admins
+    error = made = temporary = None
+    if request.method == "POST":
+        try:
+            _confirm(request)
+            made, temporary = _create(request)
+        except SHOWN as refusal:
+            error = refusal
+    calls = [
+        Call("A new person", "/users", method="POST", body={"username": "bob"}),
+        Call("A new service account", "/users", method="POST", body={"username": "ci", "kind": "service"}),
+    ]
+    context = {"made": made, "temporary": temporary, "form": request.POST}
+    return answer(request, "user_new", context, error, calls=calls, status=201 if made else 200)
+
+
+@site_view(methods=BOTH)
+def one_user(request: ConsoleRequest, name: str) -> HttpResponse:
+    """A POST does what its button is named after."""
+    found = user(request.actor, name)
+    error = temporary = made = None
+    if request.method == "POST":
+        act = request.POST.get("act", "")
+        try:
+            _confirm(request)
+            if act == "reset":
+                found, temporary = password_reset(actor=request.actor, username=name)
+            elif act == "token":
+                made = service_token_create(actor=request.actor, username=name, **token_form(request))
+            elif act in ACTS:
+                messages.success(request, ACTS[act](request, name))
+                return see_other("console:user", name=name)
+            else:
+                raise Invalid("Press one of the buttons of the page.")
+        except SHOWN as refusal:
+            error = refusal
+    context = {"temporary": temporary, "made": made, **_facts(found), **token_choices(request)}
+    return answer(request, "user", context, error, calls=_calls(name), status=201 if made else 200)
+
+
+@site_view(methods=BOTH)
+def delete_user(request: ConsoleRequest, name: str) -> HttpResponse:
+    found = user(request.actor, name)
+    error = None
+    if request.method == "POST":
+        try:
+            if request.POST.get("name", "").strip() != name:
+                raise Invalid.at("/name", f"This is not the name. To delete the user, type {name}")
+            _confirm(request)
+            user_delete(actor=request.actor, username=name)
+        except SHOWN as refusal:
+            error = refusal
+        else:
+            messages.success(request, f"{name} is deleted.")
+            return see_other("console:users")
+    calls = [Call("Delete the user", f"/users/{name}", method="DELETE")]
+    return answer(request, "user_delete", _facts(found), error, calls=calls)
+
+
+@site_view(methods=("POST",))
+def end_token(request: ConsoleRequest, name: str, token: UUID) -> HttpResponse:
+    user(request.actor, name)
+    token_revoke(actor=request.actor, token_id=token)
+    messages.success(request, "The token is revoked.")
+    return see_other("console:user", name=name)
+
+
+def _confirm(request: ConsoleRequest) -> None:
+    password_confirm(actor=request.actor, password=request.POST.get("password", ""))
+
+
+def _create(request: ConsoleRequest) -> tuple[User, str | None]:
+    given: dict[str, Any] = {
+        "actor": request.actor,
+        "username": request.POST.get("username", "").strip(),
+        "email": request.POST.get("email", "").strip(),
+        "site_admin": request.POST.get("site_admin") == "yes",
+    }
+    return (service_create(**given), None) if request.POST.get("kind") == "service" else user_invite(**given)
+
+
+def _facts(found: User) -> dict[str, Any]:
+    memberships = belongings_of(found)
+    return {
+        "found": found,
+        "memberships": memberships,
+        "tenants": [{"name": one.tenant.name} for one in memberships],
+        "left_alone": [one.tenant.name for one in memberships if one.is_last_admin],
+        "clusters": list(held_by(found)),
+        "tokens": list(ApiToken.objects.filter(user=found).select_related("tenant").order_by("-id")),
+    }
+
+
+def _calls(name: str) -> list[Call]:
+    path = f"/users/{name}"
+    return [
+        Call("This user", path),
+        Call("A temporary password", f"{path}:reset-password", method="POST", body={}),
+        Call("Disable", f"{path}:disable", method="POST", body={}),
+        Call("Enable", f"{path}:enable", method="POST", body={}),
+    ]

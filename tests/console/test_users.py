@@ -1,0 +1,105 @@
+"""Users, as a site admin manages them in the console."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tenants.models import ApiToken, User
+from tests.api.api import ROOT, Api
+from tests.console.conftest import SignIn, World
+from tests.console.reading import read
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def root(world: World, sign_in: SignIn) -> Client:
+    world.people.root.set_password(PASSWORD)
+    world.people.root.save()
+    return sign_in("root")
+
+
+def act(client: Client, user: str, act: str, **form: Any) -> Any:
+    return client.post(f"/users/u/{user}", {"act": act, "password": PASSWORD} | form)
+
+
+def shown(answer: Any, ident: str) -> str:
+    found = re.search(f'id="{ident}">([^<]+)<', answer.content.decode())
+    return found.group(1) if found else ""
+
+
+def test_a_new_person_signs_in_with_the_password_that_is_shown(root: Client) -> None:
+    answer = root.post("/users/new", {"username": "dora", "kind": "person", "password": PASSWORD})
+    assert answer.status_code == 201
+    signed_in = Client().post("/login", {"username": "dora", "password": shown(answer, "temporary")})
+    assert signed_in.status_code == 302
+
+
+def test_a_service_account_gets_its_token_on_its_page(root: Client) -> None:
+    root.post("/users/new", {"username": "ci", "kind": "service", "password": PASSWORD})
+    answer = act(root, "ci", "token", name="nightly", days="30")
+    secret = shown(answer, "secret")
+    assert Api(secret).get(f"{ROOT}/me").body["user"] == "ci"
+    token = ApiToken.objects.get()
+    assert root.post(f"/users/u/ci/tokens/{token.id}/revoke").status_code == 303
+    assert Api(secret).get(f"{ROOT}/me").status == 401
+
+
+def test_a_user_is_disabled_and_enabled(root: Client, sign_in: SignIn) -> None:
+    bob = sign_in("bob")
+    assert act(root, "bob", "disable").status_code == 303
+    assert bob.get("/account").status_code == 302
+    act(root, "bob", "enable")
+    assert User.objects.get(username="bob").is_active
+
+
+def test_a_site_admin_is_made_and_unmade_and_the_last_one_stays(root: Client) -> None:
+    act(root, "bob", "promote")
+    assert User.objects.get(username="bob").is_superuser
+    act(root, "bob", "demote")
+    answer = act(root, "root", "demote")
+    assert answer.status_code == 409
+    assert "last site admin" in answer.content.decode()
+
+
+def test_a_lost_password_is_replaced_by_a_temporary_one(root: Client) -> None:
+    temporary = shown(act(root, "bob", "reset"), "temporary")
+    assert Client().post("/login", {"username": "bob", "password": temporary}).status_code == 302
+
+
+def test_nothing_is_changed_without_the_password_of_the_admin(root: Client) -> None:
+    for name in ("disable", "reset", "promote"):
+        assert act(root, "bob", name, password="wrong").status_code == 400
+    bob = User.objects.get(username="bob")
+    assert (bob.is_active, bob.is_superuser, bob.password_temporary_until) == (True, False, None)
+
+
+def test_what_a_user_leaves_behind_is_said_before_the_deletion(root: Client, world: World) -> None:
+    cluster = world.launch("one")
+    page = root.get("/users/u/bob/delete")
+    assert f"/t/acme/clusters/{cluster.pk}" in read(page).links
+    assert "run on" in page.content.decode()
+    assert "will have no admin" in root.get("/users/u/alice/delete").content.decode()
+
+
+def test_a_user_is_deleted_by_typing_the_name(root: Client) -> None:
+    wrong = root.post("/users/u/bob/delete", {"name": "alice", "password": PASSWORD})
+    assert wrong.status_code == 400
+    done = root.post("/users/u/bob/delete", {"name": "bob", "password": PASSWORD})
+    assert done.headers["Location"] == "/users"
+    assert root.get("/users/u/bob").status_code == 404
+
+
+def test_the_list_is_for_site_admins_and_paged(
+    root: Client, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.console.users.PAGE", 2)
+    assert "?after=bob" in read(root.get("/users")).links
+    assert sign_in("alice").get("/users").status_code == 403
+
+
+def test_a_forged_page_of_another_users_token_is_refused_to_others(sign_in: SignIn, world: World) -> None:
+    token = ApiToken.objects.create(user=world.people.bob, name="ci")[0]  # type: ignore[no-untyped-call]
+    assert sign_in("alice").post(f"/users/u/bob/tokens/{token.id}/revoke").status_code == 403
