@@ -39,7 +39,7 @@ def _statement(model: type[Model], count: int) -> str:
 def _columns(model: type[Model]) -> "Sequence[Field[Any, Any]]":
     """All but those that the database fills in."""
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
-    given = [field.name for field in fields if field.has_db_default()]
+    given = [field.name for field in fields if field.has_db_default() and not field.has_default()]
     if given:
         raise TypeError(f"{model.__name__} has defaults of the database: {', '.join(given)}")
     return fields
