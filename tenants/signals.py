@@ -11,3 +11,8 @@ tenant_changed = Signal()
 # of the change; a receiver that raises undoes it.
 # Arguments: user_id (UUID), tenant_id (UUID, or None: in every tenant).
 rights_lost = Signal()
+
+# All sessions of a user were ended, because somebody else may have had them. Sent inside the transaction of the change;
+# a receiver that raises undoes it.
+# Arguments: user_id (UUID).
+sessions_ended = Signal()

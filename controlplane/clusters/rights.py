@@ -23,7 +23,7 @@ from tenants.models import Membership, Role, User
 # No link opens anything: nothing runs, or the site has no gateway and no link was ever given out (see decision 15).
 _CLOSED = Q(phase__in=[Phase.STOPPED, Phase.DELETED]) | Q(site__kind=SiteKind.KUBERNETES)
 REPLACED = (
-    "All links to its pages were replaced, because somebody who could open them may not any more. "
+    "All links to its pages were replaced, because somebody who could open them lost that right or ended all sessions. "
     "Open the page from here again; kernels and terminals go on. "
     "Restart its node to end what they may have left running there."
 )

@@ -8,7 +8,7 @@ from django.db import connection
 from controlplane.clusters import rights
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake, waking
-from tenants.signals import rights_lost, tenant_changed
+from tenants.signals import rights_lost, sessions_ended, tenant_changed
 
 _WAKE_ALL = waking("""
 SELECT %s, id, tenant_id, clock_timestamp()
@@ -19,10 +19,15 @@ SELECT %s, id, tenant_id, clock_timestamp()
 def connect() -> None:
     tenant_changed.connect(_on_change, dispatch_uid="clusters")
     rights_lost.connect(_on_loss, dispatch_uid="clusters")
+    sessions_ended.connect(_on_sessions_ended, dispatch_uid="clusters")
 
 
 def _on_loss(sender: object, *, user_id: UUID, tenant_id: UUID | None, **_: Any) -> None:
     rights.user_rights_lost(user_id, tenant_id)
+
+
+def _on_sessions_ended(sender: object, *, user_id: UUID, **_: Any) -> None:
+    rights.links_replace(rights.opened_by(user_id))
 
 
 def _on_change(sender: object, *, tenant_id: UUID, change: str, **_: Any) -> None:

@@ -18,6 +18,7 @@ from tenants.attempts import AGAIN, NAME, Counted
 from tenants.errors import Conflict, FieldError, Invalid, NotFound
 from tenants.models import ApiToken, User
 from tenants.services.accounts import account_lock
+from tenants.signals import sessions_ended
 
 LONGEST: Final = 1000
 TEMPORARY: Final = timedelta(hours=72)
@@ -59,6 +60,7 @@ def password_change(*, actor: Actor, current: str, new: str, keep: UUID | None =
             target=f"user/{user.username}",
             detail={"tokens_ended": ended},
         )
+        sessions_ended.send(sender=User, user_id=user.pk)
     return user
 
 
@@ -84,6 +86,7 @@ def password_reset(*, actor: Actor, username: str) -> tuple[User, str]:
             target=f"user/{username}",
             detail={"tokens_ended": ended},
         )
+        sessions_ended.send(sender=User, user_id=user.pk)
     return user, password
 
 
@@ -95,6 +98,7 @@ def sessions_end(*, actor: Actor) -> User:
         if not changed:
             raise NotFound
         audit.record(actor=actor, verb="user.end_sessions", target=f"user/{actor.username}")
+        sessions_ended.send(sender=User, user_id=actor.user_id)
     return User.objects.get(pk=actor.user_id)
 
 

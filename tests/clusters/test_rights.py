@@ -13,8 +13,14 @@ from tenants.access import Access, tenant_for
 from tenants.actors import actor_for
 from tenants.errors import Conflict
 from tenants.models import User
-from tenants.services import member_put, member_remove
-from tenants.signals import rights_lost
+from tenants.services import (
+    member_put,
+    member_remove,
+    password_reset,
+    sessions_end,
+    user_delete,
+    user_disable,
+)
 from tests.launchable import an_app
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle, site
@@ -29,20 +35,18 @@ def link(cluster: Cluster) -> str:
     return page_secret(cluster, "page")
 
 
-def disabled(world: World) -> None:
-    User.objects.filter(pk=world.people.bob.pk).update(is_active=False)
-    rights_lost.send(sender=User, user_id=world.people.bob.pk, tenant_id=None)
-
-
 LOSSES: dict[str, Callable[[World], object]] = {
     "removed": lambda world: member_remove(access=world.alice, username="bob"),
     "made a viewer": lambda world: member_put(access=world.alice, username="bob", role="viewer"),
-    "disabled": disabled,
+    "disabled": lambda world: user_disable(actor=actor_for(world.people.root), username="bob"),
+    "deleted": lambda world: user_delete(actor=actor_for(world.people.root), username="bob"),
+    "password reset": lambda world: password_reset(actor=actor_for(world.people.root), username="bob"),
+    "sessions ended": lambda world: sessions_end(actor=actor_for(world.people.bob)),
 }
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_whoever_loses_the_right_to_use_clusters_loses_their_links(
+def test_what_ends_the_right_to_a_page_replaces_its_links(
     world: World, loss: Callable[[World], object]
 ) -> None:
     cluster = settle(world.launch())

@@ -1,7 +1,5 @@
 """Rights that are lost while their holder is in the middle of using them."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,17 +11,11 @@ import pytest
 import websocket
 
 from tests.journeys.kernel import Kernel, page
-from tests.journeys.service import ROOT, Slipway, wait_for
+from tests.journeys.service import Slipway, wait_for
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("journeys")]
 
 SECONDS = 5
-TOKEN = """
-from tenants.actors import actor_for
-from tenants.models import User
-from tenants.services import token_create
-print(token_create(actor=actor_for(User.objects.get(username={name!r})), name="own")[1])
-"""
 
 
 @dataclass
@@ -48,20 +40,10 @@ class Person:
         return self.cluster(name)
 
 
-def run_inside(service: Slipway, code: str) -> str:
-    """What Python code prints in a process of the installation."""
-    words = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
-    done = subprocess.run(
-        words, cwd=ROOT, env=service.database_environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[-1]
-
-
 def a_member(service: Slipway, name: str) -> Person:
-    service.post("/users", {"username": name, "password": f"long enough for {name}"})
+    service.post("/users", {"username": name, "kind": "service"})
     assert service.call("PUT", f"/tenants/demo/members/{name}", {"role": "member"}).status_code == 200
-    return Person(service, name, run_inside(service, TOKEN.format(name=name)))
+    return Person(service, name, service.post(f"/users/{name}/tokens", {"name": "own"})["token"])
 
 
 class Visit:
@@ -117,15 +99,23 @@ def test_a_share_that_is_taken_back_opens_nothing(slipway: Slipway) -> None:
     slipway.delete("shared")
 
 
-@pytest.mark.parametrize("loss", ["removed", "viewer"])
-def test_a_member_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
-    person = a_member(slipway, f"mara-{loss}")
-    name, member = f"mine-{loss}", f"/tenants/demo/members/{person.name}"
-    method, body = ("DELETE", None) if loss == "removed" else ("PUT", {"role": "viewer"})
+LOSSES = {
+    "removed": ("DELETE", "/tenants/demo/members/{}", None),
+    "viewer": ("PUT", "/tenants/demo/members/{}", {"role": "viewer"}),
+    "disabled": ("POST", "/users/{}:disable", {}),
+    "deleted": ("DELETE", "/users/{}", None),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
+    person, name = a_member(slipway, f"mara-{loss}"), f"mine-{loss}"
+    method, path, body = LOSSES[loss]
     with visit(page(person.launch(name), "notebook")) as seen:
-        assert closes(slipway.call("DELETE", f"{member}?validate_only=true")) == [name]
+        plan = f"/tenants/demo/members/{person.name}?validate_only=true"
+        assert closes(slipway.call("DELETE", plan)) == [name]
         assert not seen.is_shut()
-        assert slipway.call(method, member, body).status_code < 300
+        assert slipway.call(method, path.format(person.name), body).status_code < 300
         wait_for("shut door", seen.is_shut, seconds=SECONDS)
     found = slipway.cluster(name)
     assert (found["phase"], found["owner"]) == ("ready", person.name)
