@@ -26,6 +26,7 @@ _ANYWHERE: Final = frozenset(
         "node",
         "cluster",
         "index",
+        "restart",
         "address",
         "memory_mib",
         "heap_mib",
@@ -175,7 +176,7 @@ def _file(value: Value, around: Surroundings) -> File:
 
 
 def _service(name: str, value: Value, ports: Mapping[str, int], around: Surroundings) -> Service:
-    fields = value.fields("port", "scheme", "path", "dashboard", "token", "metrics")
+    fields = value.fields("port", "scheme", "path", "dashboard", "token", "metrics", "on_demand")
     token = fields.get("token", "")
     return Service(
         name=name,
@@ -185,6 +186,7 @@ def _service(name: str, value: Value, ports: Mapping[str, int], around: Surround
         dashboard=fields.get("dashboard", False).boolean(),
         token="" if token.raw == "" else token.one_of(around.secrets, "secret"),
         metrics=tuple(_url_path(item) for item in fields.get("metrics", []).items(most=20)),
+        on_demand=fields.get("on_demand", False).boolean(),
     )
 
 

@@ -6,6 +6,7 @@ once, at the door; from there on they are trusted.
 Placeholders, the only substitution there is, may stand in commands, environment values and file contents:
 
     {node} {cluster} {index}          names of this node and its cluster; the node's number in its group
+    {restart}                         changes with each restart of the whole cluster, and with no other
     {address} {port.NAME}             where this node listens
     {dir.home}                        kept from start to start: a person's notebooks and data
     {dir.work}                        scratch of this incarnation
@@ -48,7 +49,7 @@ class Service:
     """Something a role offers on one of its ports.
 
     scheme: http or tcp. token: the name of the secret that opens the page, or "". metrics: paths that
-    Prometheus may scrape.
+    Prometheus may scrape. on_demand: its port is open only at times, so it is listed only while it answers.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Service:
     dashboard: bool = False
     token: str = ""
     metrics: tuple[str, ...] = ()
+    on_demand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

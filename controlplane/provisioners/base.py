@@ -137,6 +137,7 @@ class Desired:
     has_data: the cluster was ready once, so its volumes must be there: Permanent STORAGE_LOST when they are not.
     used: nodes that were ready once, where the whole cluster was not; for theirs it is the same.
     mend: something that the run needs beside its nodes is not as it was written: it is written again.
+    restart: the generation of the last restart of the whole cluster; 0 without one.
     """
 
     cluster: ClusterRef
@@ -148,6 +149,7 @@ class Desired:
     has_data: bool = False
     used: frozenset[str] = frozenset()
     mend: bool = False
+    restart: int = 0
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     link_version: int = 0
 

@@ -113,6 +113,7 @@ def _values(desired: Desired, node: DesiredNode, around: Surroundings) -> dict[s
         "node": node.name,
         "cluster": desired.cluster.name,
         "index": str(node.index),
+        "restart": str(desired.restart),
         "address": around.addresses[node.name],
         "dir.home": around.home,
         "dir.work": around.work,

@@ -65,6 +65,7 @@ def desired(scope: Scope, step: Step) -> Desired:
         has_data=scope.cluster.ready_at is not None,
         mend=bool(scope.view.amiss),
         used=_used(scope, step),
+        restart=scope.view.restart_generation,
         secrets=keys_of(scope.cluster, scope.launch.app),
         link_version=scope.cluster.link_version,
     )

@@ -69,6 +69,14 @@ class Running:
         self.wish = replace(self.wish, secrets=self.keys, link_version=self.wish.link_version + 1)
         self.site.apply(self.wish)
 
+    def restart_all(self) -> None:
+        """A restart of the whole cluster: new births in the same run."""
+        nodes = tuple(replace(node, birth=node.birth + 1) for node in self.wish.nodes)
+        generation = self.wish.generation + 1
+        self.wish = replace(self.wish, nodes=nodes, generation=generation, restart=generation)
+        until(lambda: all(self._born(node.name, node.birth) for node in nodes), 60)
+        until(self._all_ready, 120)
+
     def kill(self, name: str) -> None:
         for pid in self.here.processes(self._folder(name)):
             with suppress(ProcessLookupError):

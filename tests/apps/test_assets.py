@@ -26,17 +26,39 @@ def asset(app: str, path: str) -> Asset:
     return next(asset for asset in shipped(app).assets if asset.path == path)
 
 
-@pytest.fixture
-def submit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """spark-submit's functions."""
-    path = catalog.FOLDER / "spark" / "bin" / "spark-submit"
-    loader = SourceFileLoader("spark_submit", str(path))
+def functions_of(path: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    name = path.replace("/", "_").replace("-", "_")
+    loader = SourceFileLoader(name, str(catalog.FOLDER / "spark" / path))
     monkeypatch.setattr("sys.dont_write_bytecode", True)
-    spec = importlib.util.spec_from_loader("spark_submit", loader)
+    spec = importlib.util.spec_from_loader(name, loader)
     assert spec
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def submit(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """spark-submit's functions."""
+    return functions_of("bin/spark-submit", monkeypatch)
+
+
+@pytest.fixture
+def prepare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """Those of the last step of an installation into `tmp_path`."""
+    monkeypatch.setenv("RUNTIME_HOME", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    return functions_of("prepare", monkeypatch)
+
+
+def test_an_archive_that_could_not_be_made_is_told_of_until_it_is(prepare: ModuleType, tmp_path: Path):
+    def fail() -> None:
+        raise RuntimeError("train.py ended with 1: Connection refused")
+
+    assert prepare.attempt(fail) == 1
+    assert (
+        "without its class-data archive: it could not be made (train.py" in (tmp_path / ".notice").read_text()
+    )
 
 
 def test_spark_a_notebook_and_dask_ship():
@@ -46,6 +68,14 @@ def test_spark_a_notebook_and_dask_ship():
 @pytest.mark.parametrize(("app", "script"), SCRIPTS, ids=lambda value: getattr(value, "path", value))
 def test_every_python_script_can_be_read_by_the_oldest_python(app: str, script: Asset):
     ast.parse(script.content, script.path, feature_version=(3, 11))
+
+
+@pytest.mark.parametrize(("app", "script"), SCRIPTS, ids=lambda value: getattr(value, "path", value))
+def test_no_script_lets_a_proxy_between_nodes(app: str, script: Asset):
+    openers = script.content.count("build_opener(")
+    assert "urlopen(" not in script.content
+    assert openers == script.content.count("build_opener(urllib.request.ProxyHandler({}))")
+    assert ("grpc.enable_http_proxy" in script.content) == ("insecure_channel(" in script.content)
 
 
 @pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
@@ -100,6 +130,29 @@ def test_an_amount_that_is_none_is_a_sentence(submit: ModuleType):
 )
 def test_the_heap_is_as_asked_for(submit: ModuleType, words: list[str]):
     assert submit.heap_mib([*words, "job.py"]) == 700
+
+
+def test_the_heap_may_come_from_a_properties_file(submit: ModuleType, tmp_path: Path):
+    (tmp_path / "job.conf").write_text(
+        "# spark.driver.memory 1g\nspark.driver.memory = 700m\nspark.ui.port: 1\n"
+    )
+    assert submit.heap_mib(["--properties-file", str(tmp_path / "job.conf"), "job.py"]) == 700
+    assert (
+        submit.heap_mib([f"--properties-file={tmp_path}/job.conf", "--driver-memory", "1g", "job.py"]) == 1024
+    )
+
+
+def test_a_collector_of_the_users_choice_has_no_second_beside_it(submit: ModuleType):
+    own = ["--conf", "spark.executor.extraJavaOptions=-XX:+UseParallelGC", "job.py"]
+    assert "-XX:+UseSerialGC" in submit.executor_options(900, ["job.py"])
+    assert not [option for option in submit.executor_options(900, own) if option.endswith("GC")]
+
+
+def test_an_executor_needs_one_worker_with_its_memory_and_its_cores(submit: ModuleType):
+    workers = [{"memory": 4096, "cores": 1}, {"memory": 1024, "cores": 4}]
+    submit.refuse_what_no_worker_holds(4096, 1, workers)
+    with pytest.raises(SystemExit, match="no worker can hold an executor of 4096 MiB and 2 cores"):
+        submit.refuse_what_no_worker_holds(4096, 2, workers)
 
 
 def test_two_sessions_fit_into_a_node(submit: ModuleType, monkeypatch: pytest.MonkeyPatch):

@@ -203,6 +203,13 @@ def test_a_killed_master_comes_back_with_its_workers_and_sessions(spark: Running
     assert int(kernel.run(SUM).split()[-1]) == TOTAL
 
 
+def test_a_restart_of_all_nodes_waits_for_nothing_that_it_has_ended(tmp_path: Path):
+    with running(tmp_path, "spark", {"master": 1, "worker": 1}, notebook=False) as small:
+        small.restart_all()
+        assert "New state: ALIVE" in small.here.output(small._folder("master-0"))
+        assert alive_workers(small) == 1
+
+
 def test_the_next_start_waits_for_nothing_of_the_last(tmp_path: Path):
     with running(tmp_path, "spark", {"master": 1, "worker": 1}, notebook=False) as small:
         small.restart()

@@ -26,7 +26,7 @@ class Kernel:
         return response
 
     def run(self, code: str, *, seconds: float = 120) -> str:
-        """What the code printed. Raises AssertionError with the traceback if it failed."""
+        """What the code printed. Raises AssertionError with that and the traceback if it failed."""
         url = f"{self._base.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels?token={self._token}"
         socket = websocket.create_connection(url, timeout=seconds)
         try:
@@ -40,11 +40,14 @@ class Kernel:
                 content, kind = message["content"], message["msg_type"]
                 if kind == "stream":
                     printed += content["text"]
-                assert kind != "error", "\n".join(content["traceback"])
+                assert kind != "error", "\n".join([printed, *content["traceback"]])
                 if kind == "status" and content["execution_state"] == "idle":
                     return printed
         finally:
             socket.close()
+
+    def end(self) -> None:
+        self.api("DELETE", f"/api/kernels/{self.id}")
 
     def save(self, path: str, source: str) -> None:
         """A notebook with one cell."""
@@ -75,7 +78,7 @@ def _request(code: str) -> dict[str, Any]:
         "silent": False,
         "store_history": True,
         "allow_stdin": False,
-        "stop_on_error": True,
+        "stop_on_error": False,
     }
     header |= {"version": "5.3", "date": ""}
     return {

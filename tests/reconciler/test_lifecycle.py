@@ -65,6 +65,23 @@ def test_restart_replaces_every_node_and_no_other(world: World) -> None:
     assert site(cluster).made == {"head-0": 2, "hand-0": 2, "hand-1": 2}
 
 
+def test_a_site_is_told_of_restarts_of_the_whole_cluster_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = settle(world.launch())
+    told: list[int] = []
+    apply = site(cluster).apply
+    monkeypatch.setattr(site(cluster), "apply", lambda wish: (told.append(wish.restart), apply(wish)))
+    cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
+    settle(cluster)
+    assert set(told) == {0}
+    cluster_restart(access=world.bob, cluster="one")
+    restarted = settle(cluster).generation
+    cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
+    settle(cluster)
+    assert told[-1] == restarted
+
+
 def test_one_node_is_replaced_on_request(world: World) -> None:
     cluster = settle(world.launch())
     cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ for argument do
     shift
     [ "$argument" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$argument"
 done
-exec "{java}" "$@"
+exec {java} "$@"
 """
 
 
@@ -46,7 +47,7 @@ def install_wrapper(packages: Path, home: Path) -> None:
         if program.name != "java":
             (home / "bin" / program.name).symlink_to(program)
     wrapper = home / "bin" / "java"
-    wrapper.write_text(_WRAPPER.format(java=packaged / "bin" / "java"))
+    wrapper.write_text(_WRAPPER.format(java=shlex.quote(str(packaged / "bin" / "java"))))
     wrapper.chmod(0o755)
 
 

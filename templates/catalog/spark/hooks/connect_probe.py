@@ -21,7 +21,7 @@ def main(host: str, port: str) -> None:
     with open(os.path.join(os.environ["SLIPWAY_DIR_CONF"], "connect-token"), encoding="utf-8") as file:
         token = [("authorization", f"Bearer {file.read().strip()}")]
     session = b"\n$" + str(uuid.uuid4()).encode() + USER
-    with grpc.insecure_channel(f"{host}:{port}") as channel:
+    with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             answer = channel.unary_unary(f"{SERVICE}AnalyzePlan")(
                 session + VERSION, metadata=token, timeout=ANSWER_SECONDS

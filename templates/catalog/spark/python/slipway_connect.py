@@ -19,7 +19,8 @@ class TokenChannel(ChannelBuilder):
     """A channel without TLS whose every call carries the token."""
 
     def __init__(self, endpoint: str, token: str) -> None:
-        super().__init__()
+        # A proxy does not lead to a cluster's own addresses.
+        super().__init__(channelOptions=[("grpc.enable_http_proxy", 0)])
         self._endpoint, self._token = endpoint, token
 
     @property

@@ -29,12 +29,12 @@ def session() -> SparkSession:
         "spark.dynamicAllocation.initialExecutors": "1",
         "spark.executor.memory": "512m",
         "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": f"file://{SCRATCH}/events",
+        "spark.eventLog.dir": (SCRATCH / "events").as_uri(),
         "spark.ui.port": "0",
         "spark.connect.grpc.binding.port": "0",
         "spark.metrics.conf.*.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
         "spark.metrics.conf.*.sink.prometheusServlet.path": "/metrics/prometheus",
-        "spark.executor.extraJavaOptions": f"-XX:DumpLoadedClassList={SCRATCH}/executor-%p.classes",
+        "spark.executor.extraJavaOptions": f'"-XX:DumpLoadedClassList={SCRATCH}/executor-%p.classes"',
         "spark.sql.warehouse.dir": str(SCRATCH / "warehouse"),
     }
     builder = SparkSession.builder.master("local-cluster[1,1,512]").appName("train")
@@ -74,8 +74,10 @@ def files(spark: SparkSession, people: DataFrame) -> None:
 
 def pages(spark: SparkSession) -> None:
     context = spark.sparkContext
+    # Whatever proxy this machine has, it does not lead back here.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for path in ("/jobs/", "/executors/", "/metrics/prometheus/", "/api/v1/applications"):
-        with urllib.request.urlopen(f"{context.uiWebUrl}{path}", timeout=20) as page:
+        with direct.open(f"{context.uiWebUrl}{path}", timeout=20) as page:
             page.read()
 
 
