@@ -20,7 +20,11 @@ from rich.table import Table
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes import finding
 from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
+from controlplane.provisioners.local.files import read_text
+from controlplane.provisioners.local.install import PACKAGES_MARKER
 from controlplane.provisioners.local.java import find_java
+from controlplane.provisioners.local.layout import Layout
+from controlplane.provisioners.local.runtimes import NOTICE
 from controlplane.standalone.binaries import MAJOR, program_folder
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.lock import Running, running_in
@@ -64,6 +68,7 @@ def examine(data_dir: Path, port: int | None = None) -> list[Part]:
         _python,
         _postgres,
         _java,
+        lambda: _runtimes(data_dir),
         lambda: _disk(data_dir),
         lambda: _data_directory(data_dir),
         lambda: _installation(data_dir, running),
@@ -151,6 +156,18 @@ def _java() -> Part:
         advice = "nothing: one comes with the packages of Spark (or install Java 17 and set JAVA_HOME)"
         return Part("Java", "missing", f"none of {OLDEST_JAVA} or newer", advice, needed=False)
     return Part("Java", "ok", f"{java.version} ({java.home})")
+
+
+def _runtimes(data_dir: Path) -> Part:
+    """What apps run in on this machine, and what their own last steps could not do."""
+    found = sorted(Layout(data_dir / "sites" / "local").runtimes.glob(f"*/{PACKAGES_MARKER}"))
+    notices = [
+        f"{path.parent.name}: {told}" for path in found if (told := read_text(str(path.with_name(NOTICE))))
+    ]
+    if notices:
+        advice = "wait for it, or see why and run: python3 manage.py runtimes fetch"
+        return Part("runtimes", "missing", "; ".join(notices), advice, needed=False)
+    return Part("runtimes", "ok", f"{len(found)} installed")
 
 
 def _disk(data_dir: Path) -> Part:

@@ -34,8 +34,18 @@ def test_it_knows_only_apps_of_the_catalogue():
 def test_it_fetches_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runtimes, "load", lambda: [prepared(f"echo once >> {tmp_path}/count")])
     assert "tiny 1: finishing tiny 1\n" in run("fetch")
-    assert "tiny 1: installed at " in run("fetch", "tiny")
+    assert "tiny 1: installed at " in run("list", "tiny")
     assert (tmp_path / "count").read_text() == "once\n"
+
+
+def test_fetching_again_makes_again_what_was_lost(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runtimes, "load", lambda: [prepared('echo "no archive" > "$RUNTIME_HOME/.notice"')])
+    said = run("fetch")
+    assert "tiny 1: no archive\n" in said
+    home = Path(said.rpartition("installed at ")[2].splitlines()[0])
+    (home / ".notice").unlink()
+    assert "no archive" not in run("list")
+    assert "tiny 1: no archive\n" in run("fetch")
 
 
 def test_it_says_why_one_could_not_be_fetched(monkeypatch: pytest.MonkeyPatch):

@@ -44,9 +44,21 @@ def _part(name: str, data: DataDir, port: int) -> Part:
 
 def test_it_names_every_part(data: DataDir, port: int) -> None:
     names = [part.name for part in examine(data.root, port)]
-    of_the_machine = ["Python", "PostgreSQL", "Java", "disk"]
+    of_the_machine = ["Python", "PostgreSQL", "Java", "runtimes", "disk"]
     of_the_installation = ["data directory", "installation", "port"]
     assert names == [*of_the_machine, *of_the_installation, "Kubernetes", "Vault"]
+
+
+def test_it_tells_what_is_amiss_with_a_runtime(
+    data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SLIPWAY_RUNTIME_CACHE", str(tmp_path))
+    (tmp_path / "tiny-1-abc").mkdir()
+    (tmp_path / "tiny-1-abc" / ".packages").touch()
+    assert _part("runtimes", data, port).detail == "1 installed"
+    (tmp_path / "tiny-1-abc" / ".notice").write_text("no archive")
+    part = _part("runtimes", data, port)
+    assert (part.detail, part.hinders) == ("tiny-1-abc: no archive", False)
 
 
 def test_what_is_not_ok_says_what_to_do(data: DataDir, port: int, capsys: pytest.CaptureFixture[str]) -> None:

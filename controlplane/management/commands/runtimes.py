@@ -13,9 +13,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.provisioners.local import assets, locks
-from controlplane.provisioners.local.install import InstallFailed, install_locked
+from controlplane.provisioners.local.install import InstallFailed, install_locked, prepare
 from controlplane.provisioners.local.layout import Layout
-from controlplane.provisioners.local.runtimes import LocalRuntime, describe
+from controlplane.provisioners.local.runtimes import LocalRuntime, describe, install_environment
 from templates.catalog import load
 from templates.schema import App
 
@@ -38,7 +38,9 @@ class Command(BaseCommand):
         for app, runtime in _runtimes(layout, _named(options["apps"])):
             name = f"{app.name} {app.version}"
             if runtime.installed:
-                self.stdout.write(f"{name}: installed at {runtime.home}")
+                if options["action"] == "fetch":
+                    failed += not self._prepare_again(app, runtime)
+                self._tell_installed(app, runtime)
             elif options["action"] == "list":
                 self.stdout.write(f"{name}: not installed")
             else:
@@ -58,8 +60,27 @@ class Command(BaseCommand):
             return False
         finally:
             os.close(held)
-        self._tell(app, f"installed at {runtime.home}")
+        self._tell_installed(app, runtime)
         return True
+
+    def _prepare_again(self, app: App, runtime: LocalRuntime) -> bool:
+        """Its last step makes again what was lost, and changes nothing else."""
+        if not runtime.request.get("prepare"):
+            return True
+        held = self._wait_for_lock(app, str(runtime.beside("lock")))
+        try:
+            prepare(runtime.home, runtime.request, install_environment())
+        except InstallFailed as error:
+            self.stderr.write(f"{app.name} {app.version}: {error}")
+            return False
+        finally:
+            os.close(held)
+        return True
+
+    def _tell_installed(self, app: App, runtime: LocalRuntime) -> None:
+        self._tell(app, f"installed at {runtime.home}")
+        if notice := runtime.notice:
+            self._tell(app, notice)
 
     def _wait_for_lock(self, app: App, lock: str) -> int:
         if (held := locks.take(lock)) is not None:

@@ -57,7 +57,7 @@ def install(request: Mapping[str, Any], environment: Mapping[str, str], tell: Te
             files.write(str(home / PACKAGES_MARKER), sealing.protect(home).encode(), durable=True)
         if request["prepare"]:
             tell(f"finishing {request['title']}")
-            _prepare(home, request, environment)
+            prepare(home, request, environment)
         files.write(request["marker"], b"", durable=True)
     except OSError as error:
         raise InstallFailed(f"{error.strerror or error}: {error.filename or home}") from error
@@ -102,7 +102,7 @@ def _install_packages(
     _run([python, "-m", "pip", "check"], environment, lambda text: None)
 
 
-def _prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+def prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Run the app's own last step, as its nodes would be run."""
     java_home = str(home / "java") if request["java"] == "own" else request["java"]
     path = ":".join(

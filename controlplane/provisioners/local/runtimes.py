@@ -23,6 +23,8 @@ from templates.schema import App, Runtime
 
 log = structlog.get_logger(__name__)
 
+# Left in a runtime by its last step, `prepare`, while that is not all done.
+NOTICE = ".notice"
 _CODE = Path(__file__).resolve().parents[3]
 # What an installation may know of our environment: where it runs and how to reach packages.
 _PASSED = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "NETRC"}
@@ -64,6 +66,11 @@ class LocalRuntime:
                 Path(self.request["marker"]).unlink()
         finally:
             os.close(held)
+
+    @property
+    def notice(self) -> str:
+        """What is amiss with it, as its own last step says in one line; "" when nothing is."""
+        return files.read_text(str(self.home / NOTICE)).strip()
 
     def beside(self, suffix: str) -> Path:
         """A file about this runtime, next to its folder."""
