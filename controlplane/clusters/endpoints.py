@@ -1,6 +1,8 @@
 """Where the services of a cluster are reached."""
 
+import socket
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from controlplane.clusters.listing import ListedCluster
@@ -10,6 +12,9 @@ from controlplane.clusters.secrets import page_secret
 from controlplane.clusters.selectors import ReadyNodes
 from templates.schema import Launch, Role, Service
 
+# On a loopback address a closed port refuses at once; only a process that hangs lets this pass.
+ASK_SECONDS = 0.2
+
 
 def endpoints(
     cluster: Cluster | ListedCluster, launch: Launch, ready: Mapping[str, ReadyNodes], *, open_pages: bool
@@ -18,6 +23,7 @@ def endpoints(
 
     ready: by group, as `ready_nodes` reads them.
     Null where no node is ready, where the site has no gateway, or (url) where the asker may not open pages.
+    A url is null, too, while a service that is there on demand is not there: then "idle" is true.
     """
     return [
         _http(cluster, role, service, address, open_pages) | {"group": group.name}
@@ -41,4 +47,26 @@ def _http(
     url = f"http://{_at(role, service, address)}{service.path}" if shown else None
     if url and service.token:
         url += f"?token={page_secret(cluster, service.token)}"
-    return {"name": service.name, "url": url, "dashboard": service.dashboard}
+    idle = url is not None and not is_there(cluster, role, service, address)
+    return {
+        "name": service.name,
+        "url": None if idle else url,
+        "dashboard": service.dashboard,
+        "idle": idle,
+    }
+
+
+def is_there(cluster: Cluster | ListedCluster, role: Role, service: Service, address: str | None) -> bool:
+    """Whether a service of a node that is ready answers. One that is there on demand is asked.
+
+    Where its port cannot be reached from here it counts as not there.
+    """
+    if not service.on_demand:
+        return True
+    if address is None or cluster.site.kind != SiteKind.LOCAL:
+        return False
+    try:
+        with closing(socket.create_connection((address, role.ports[service.port]), timeout=ASK_SECONDS)):
+            return True
+    except OSError:
+        return False

@@ -107,6 +107,8 @@ def _services(access: Access, found: Cluster, launch: Any) -> list[dict[str, Any
 def _why_closed(found: Cluster, service: Mapping[str, Any], may_open: bool) -> str:
     if service.get("url") or service.get("address"):
         return ""
+    if service.get("idle"):
+        return "Not in use now."
     if "url" in service and not may_open:
         return "Opens only for the owner and those it is shared with."
     if "url" in service and found.site.kind != SiteKind.LOCAL:

@@ -3,7 +3,9 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.journeys.kernel import Kernel, page
@@ -36,6 +38,30 @@ def test_a_notebook_computes_on_its_own_spark_cluster_and_keeps_its_files(slipwa
     again = Kernel(page(slipway.wait("nb", "ready"), "notebook"))
     assert again.read("work.ipynb") == "spark.range(3).count()"
     slipway.delete("nb")
+
+
+def test_the_page_of_a_session_is_listed_while_there_is_a_session(slipway: Slipway) -> None:
+    path = "/tenants/demo/clusters/jobs"
+    kernel = Kernel(page(slipway.launch("jobs", "spark-notebook"), "notebook"))
+    assert jobs_page(slipway, path) == (None, True)
+    assert "spark-jobs" not in scraped(slipway, "jobs")
+    kernel.run(SUM)
+    url, idle = jobs_page(slipway, path)
+    assert not idle
+    assert httpx.get(url, timeout=60, follow_redirects=True).status_code == 200
+    assert "spark-jobs" in scraped(slipway, "jobs")
+    slipway.delete("jobs")
+
+
+def jobs_page(slipway: Slipway, path: str) -> tuple[Any, bool]:
+    [found] = [one for one in slipway.get(path)["services"] if one["name"] == "spark-jobs"]
+    return found["url"], found["idle"]
+
+
+def scraped(slipway: Slipway, cluster: str) -> set[str]:
+    """The services of a cluster that Prometheus is sent to."""
+    labels = [target["labels"] for target in slipway.call("GET", "/tenants/demo/targets").json()]
+    return {label["slipway_service"] for label in labels if label["slipway_cluster"] == cluster}
 
 
 def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:

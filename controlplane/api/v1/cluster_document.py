@@ -28,9 +28,13 @@ _SERVICE = {
         "group": {"type": "string"},
         "url": _URL | {"description": "Of a page; null where it cannot be opened, or not by the asker."},
         "dashboard": {"type": "boolean", "description": "Of a page: made for people."},
+        "idle": {
+            "type": "boolean",
+            "description": "Of a page: it is there only at times, such as a Spark session's, and not now.",
+        },
         "address": {"type": ["string", "null"], "description": "host:port of what is not a page."},
     },
-    "oneOf": [{"required": ["url", "dashboard"]}, {"required": ["address"]}],
+    "oneOf": [{"required": ["url", "dashboard", "idle"]}, {"required": ["address"]}],
 }
 
 

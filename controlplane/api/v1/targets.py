@@ -6,6 +6,7 @@ from rest_framework.response import Response
 from controlplane.api.endpoint import Call, Endpoint, answer, operation
 from controlplane.api.v1.outline import outlines_of
 from controlplane.clusters.access import clusters_of
+from controlplane.clusters.endpoints import is_there
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.selectors import observations_of
@@ -30,11 +31,12 @@ _TARGETS = {
 class Targets(Endpoint):
     @operation("target.list", "Metrics endpoints of the tenant's clusters", {200: _TARGETS})
     def get(self, call: Call, tenant: str) -> Response:
-        """As Prometheus's HTTP service discovery wants it. Those of nodes that are ready."""
+        """As Prometheus's HTTP service discovery wants it. Those of nodes that are ready and answer now."""
         access = call.enter(tenant)
         clusters = list(
             clusters_of(access)
             .filter(phase__in=_RUNNING)
+            .select_related("site")
             .defer("effective", "requested")
             .prefetch_related("nodes")
         )
@@ -55,6 +57,8 @@ def _targets(
             continue
         role = launch.app.role(node.role)
         for service in role.services:
+            if not is_there(cluster, role, service, sight.address):
+                continue
             for path in service.metrics:
                 labels = {
                     "__metrics_path__": path,
