@@ -236,14 +236,18 @@ def _kubernetes() -> Part:
             "Kubernetes", "missing", "none", "for Kubernetes sites only: set KUBECONFIG", needed=False
         )
     try:
-        exposed = [path for path in file.split(os.pathsep) if path and Path(path).stat().st_mode & 0o077]
         reached = finding.by_kubeconfig(file)
-    except OSError as error:
-        return Part("Kubernetes", "missing", f"{error.filename}: {error.strerror}", "correct KUBECONFIG")
+        named = [Path(path) for path in file.split(os.pathsep) if path]
+        exposed = [path for path in named if path.exists() and path.stat().st_mode & 0o077]
     except SettingsInvalid as error:
         return Part("Kubernetes", "missing", str(error), "correct KUBECONFIG")
     if exposed:
-        return Part("Kubernetes", "unsafe", f"others may read {exposed[0]}", f"chmod 600 {' '.join(exposed)}")
+        return Part(
+            "Kubernetes",
+            "unsafe",
+            f"others may read {exposed[0]}",
+            f"chmod 600 {' '.join(map(str, exposed))}",
+        )
     return _api_server(reached)
 
 

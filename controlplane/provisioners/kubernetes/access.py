@@ -1,11 +1,16 @@
-"""How one account gets through to an API server: address, TLS, token. Nothing here knows what is asked there."""
+"""One way to an API server: address, TLS, credentials, proxy. Every connection of ours is opened here."""
 
+import base64
+import os
 import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from urllib3 import HTTPHeaderDict
 
 CONNECT_SECONDS = 2.0
+MOST_PROXY_ANSWER = 16 * 1024
 
 # A peer that vanished without a word is noticed after some 40 seconds, on connections that wait for news.
 _KEEPALIVE = (
@@ -17,44 +22,92 @@ _KEEPALIVE = (
 SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_KEEPALIVE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Access:
-    """prefix: path before every path of the API. tls None: plain HTTP. token: a fresh Authorization header, or ""."""
+    """prefix: path before every path of the API. tls None: plain HTTP. proxy: http://… or "".
+
+    sent: headers of every call that say who asks. certified: TLS says it too.
+    """
 
     host: str
     port: int
     prefix: str
     tls: ssl.SSLContext | None
     server_name: str
-    agent: str
-    token: Callable[[], str] = field(repr=False)
+    sent: tuple[tuple[str, str], ...] = field(repr=False)
+    proxy: str = field(default="", repr=False)
+    certified: bool = False
+    agent: str = "slipway"
 
-    def headers(self) -> dict[str, str]:
-        """Raises OSError when the token cannot be read."""
-        token = self.token()
-        named = {"User-Agent": self.agent, "Accept": "application/json"}
-        return {**named, "Authorization": token} if token else named
+    def headers(self) -> HTTPHeaderDict:
+        """One name may have several values."""
+        headers = HTTPHeaderDict({"User-Agent": self.agent, "Accept": "application/json"})
+        for name, value in self.sent:
+            headers.add(name, value)
+        return headers
 
-    def connect(self, seconds: float = CONNECT_SECONDS) -> socket.socket:
-        """A connection of its own, outside the pool; its reads time out after `seconds` until told otherwise."""
-        plain = socket.create_connection((self.host, self.port), timeout=seconds)
+    def dial(self, seconds: float = CONNECT_SECONDS) -> socket.socket:
+        """A connection as far as TLS begins; its reads time out after `seconds` until told otherwise."""
+        way = urlsplit(self.proxy)
+        where = (way.hostname, way.port or 80) if self.proxy else (self.host, self.port)
+        plain = socket.create_connection(where, timeout=seconds)
         try:
             for option in SOCKET_OPTIONS:
                 plain.setsockopt(*option)
+            if self.proxy:
+                self._ask_proxy(plain)
+        except BaseException:
+            plain.close()
+            raise
+        return plain
+
+    def connect(self, seconds: float = CONNECT_SECONDS) -> socket.socket:
+        """A connection of its own, outside the pool."""
+        plain = self.dial(seconds)
+        try:
             return self.tls.wrap_socket(plain, server_hostname=self.server_name) if self.tls else plain
         except BaseException:
             plain.close()
             raise
 
+    def _ask_proxy(self, plain: socket.socket) -> None:
+        """Raises OSError when it does not let us through."""
+        way, target = (
+            urlsplit(self.proxy),
+            f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}",
+        )
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+        if way.username is not None:
+            known = f"{unquote(way.username)}:{unquote(way.password or '')}".encode()
+            lines.append(f"Proxy-Authorization: Basic {base64.b64encode(known).decode()}")
+        plain.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        answer = b""
+        # One byte at a time: what follows the answer belongs to TLS.
+        while not answer.endswith(b"\r\n\r\n"):
+            piece = plain.recv(1)
+            if not piece or len(answer) > MOST_PROXY_ANSWER:
+                raise OSError(f"the proxy {way.hostname}:{way.port or 80} gave no answer")
+            answer += piece
+        status = answer.split(b"\r\n", 1)[0].decode("latin-1")
+        if status.split(" ")[1:2] != ["200"]:
+            raise OSError(f"the proxy {way.hostname}:{way.port or 80} refused: {status[:100]}")
 
-def tls_context(ca_file: str, cert_file: str, key_file: str, *, verify: bool) -> ssl.SSLContext:
-    """Raises OSError, ssl.SSLError. ca_file "" trusts what the machine trusts."""
-    context = ssl.create_default_context(cafile=ca_file or None)
+
+def tls_context(ca: bytes, certificate: bytes, key: bytes, *, verify: bool) -> ssl.SSLContext:
+    """Raises OSError, ssl.SSLError, ValueError. All in PEM; ca b"" trusts what the machine trusts."""
+    context = ssl.create_default_context(cadata=ca.decode("ascii", "ignore") if ca else None)
     # Authorities of clusters are often made without the extensions that newer Pythons ask for.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if cert_file:
-        context.load_cert_chain(cert_file, key_file or None)
+    if certificate:
+        # It is read from a file alone; this one is in memory, and gone when it was read.
+        held = os.memfd_create("client-certificate")
+        try:
+            os.write(held, certificate.rstrip() + b"\n" + key.rstrip() + b"\n")
+            # A key with a password would ask for it at the terminal.
+            context.load_cert_chain(f"/proc/self/fd/{held}", password=lambda: b"")
+        finally:
+            os.close(held)
     return context

@@ -1,11 +1,11 @@
 """The accounts of a site, each with a client of its own: no part of ours can do more than its account may."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controlplane.provisioners.kubernetes import exec as executing
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client import Client, Vouch
 from controlplane.provisioners.kubernetes.exec import Ran
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
@@ -21,7 +21,7 @@ class Accounts(Protocol):
 class Clients:
     """Made when they are first needed. vouch: by account, see Client."""
 
-    def __init__(self, settings: SiteSettings, vouch: Mapping[str, Callable[[], None]] | None = None) -> None:
+    def __init__(self, settings: SiteSettings, vouch: Mapping[str, Vouch] | None = None) -> None:
         self._settings, self._vouch = settings, vouch or {}
         self._made: dict[str, Client] = {}
         self._lock = threading.Lock()

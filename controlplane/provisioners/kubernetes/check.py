@@ -64,7 +64,7 @@ def _check(settings: SiteSettings) -> SiteVerdict:
 def _identity(settings: SiteSettings) -> str:
     """Of where the files lead now, and not of where they led when this process first read them."""
     account = client(settings.reach("namespaces"))
-    account.renew(account.access())
+    account.reconnect()
     return identity_from(account)
 
 

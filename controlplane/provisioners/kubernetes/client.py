@@ -3,36 +3,30 @@
 Thread-safe; one client per account of a site. Objects are plain dicts, as the API gives them.
 """
 
+import http.client
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 import urllib3
-import yaml
-from kubernetes import config
-from kubernetes.client import Configuration
 
-from controlplane.provisioners.base import Temporary
-from controlplane.provisioners.kubernetes import together, wire
-from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access, tls_context
+from controlplane.provisioners.kubernetes import credentials, together, wire
+from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access
 from controlplane.provisioners.kubernetes.errors import (
     AlreadyExists,
     Body,
     Expired,
     Refusal,
-    cut,
+    Unauthenticated,
     unreachable,
-    unusable,
 )
-from controlplane.provisioners.kubernetes.pool import Opened, pool
+from controlplane.provisioners.kubernetes.pool import pool
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.streams import Stream
 
@@ -46,6 +40,7 @@ _PIECE = 256 * 1024
 WATCH_SILENCE = 90.0
 FOLLOW_SILENCE = 3600.0
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+IDENTITY = "identity"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -58,28 +53,39 @@ class Listing:
     resource_version: str
 
 
-@dataclass(frozen=True, slots=True)
+T = TypeVar("T")
+Ask = Callable[[str], Body | None]
+
+
+class Vouch(Protocol):
+    """Makes sure of where a connection leads, before it carries its first call."""
+
+    @property
+    def reach(self) -> Reach:
+        """The account that may ask."""
+
+    def __call__(self, ask: Ask) -> None:
+        """ask: GET of an object, None when it is not there. What this raises, the call raises."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Door:
+    """held: the credentials' own; access: the same, with our user agent."""
+
+    held: Access
     access: Access
     pool: urllib3.HTTPConnectionPool
-    opened: Opened
 
 
 class Client:
     """Raises Temporary, Permanent and their kin in `errors`; nothing else for whatever the API server does."""
 
-    def __init__(self, reach: Reach, *, purpose: str, vouch: Callable[[], None] | None = None) -> None:
-        """purpose: goes into the user agent, so that an audit log tells our processes apart.
-
-        vouch: makes sure of where the account leads, before the first call and whenever connections were opened since;
-        what it raises is what the call raises.
-        """
-        self._reach, self._agent = reach, f"slipway-{purpose}/{_version()}"
+    def __init__(self, reach: Reach, *, purpose: str, vouch: Vouch | None = None) -> None:
+        """purpose: goes into the user agent, so that an audit log tells our processes apart."""
+        self._credentials, self._agent = credentials.of(reach), _agent(purpose)
         self._vouch = vouch
-        self._lock, self._vouching = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._opened: _Door | None = None
-        # The door, and how many of its connections were opened when it was last made sure of.
-        self._vouched: tuple[_Door | None, int] = (None, 0)
 
     def get(self, path: str) -> Body | None:
         """None: the API says that it is not there."""
@@ -171,16 +177,22 @@ class Client:
 
     def stream(self, path: str, **query: str) -> Stream:
         """What is written there from now on. Connects when it is first read; has a `close`."""
-        return Stream(self.access(), wire.target(path, query), silence=FOLLOW_SILENCE)
+        return Stream(self.known, wire.target(path, query), silence=FOLLOW_SILENCE)
+
+    def known(self, call: Callable[[Access], T]) -> T:
+        """Make a call; once more with renewed credentials when the API server does not know ours.
+
+        call: raises Unauthenticated, and has done nothing then.
+        """
+        return self._at_the_door(lambda door: call(door.access))
 
     def access(self) -> Access:
         return self._door().access
 
-    def renew(self, access: Access) -> None:
-        """The API server refused this account: read anew from the files how it gets through."""
+    def reconnect(self) -> None:
+        """Use no connection again that is open now: an address may lead elsewhere meanwhile."""
         with self._lock:
-            if self._opened and self._opened.access is access:
-                self._opened = None
+            self._opened = None
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -221,15 +233,15 @@ class Client:
                 return
 
     def _stream(self, path: str, *, silence: float, lines: bool) -> Stream:
-        """Begun. Like every call, once more with what the files say now when the account was refused."""
-        access = self.access()
+        return Stream(self.known, path, silence=silence, lines=lines).open()
+
+    def _at_the_door(self, call: Callable[[_Door], T]) -> T:
+        door = self._door()
         try:
-            return Stream(access, path, silence=silence, lines=lines).open()
-        except Temporary as error:
-            if error.reason != "SITE_REFUSES_US":
-                raise
-        self.renew(access)
-        return Stream(self.access(), path, silence=silence, lines=lines).open()
+            return call(door)
+        except Unauthenticated:
+            self._credentials.refused(door.held)
+        return call(self._door())
 
     def _call(
         self,
@@ -241,22 +253,14 @@ class Client:
         accept: str = "",
     ) -> "tuple[int, Mapping[str, str], bytes]":
         data = orjson.dumps(body) if body is not None else None
-        door = self._door()
-        answer = self._send(door, method, path, data, kind, accept)
-        if answer[0] == 401:
-            # Tokens and certificates expire and are renewed on disk; a refused call has done nothing.
-            self.renew(door.access)
-            answer = self._send(self._door(), method, path, data, kind, accept)
-        return answer
+        return self._at_the_door(lambda door: self._send(door, method, path, data, kind, accept))
 
     def _send(
         self, door: _Door, method: str, path: str, data: bytes | None, kind: str, accept: str
     ) -> "tuple[int, Mapping[str, str], bytes]":
+        """Raises Unauthenticated, which no answer of ours is."""
         until = together.until(READ_SECONDS)
-        try:
-            headers = door.access.headers()
-        except (OSError, config.ConfigException) as error:
-            raise unusable(error) from error
+        headers = door.access.headers()
         if data is not None:
             headers["Content-Type"] = kind
         if accept:
@@ -273,41 +277,33 @@ class Client:
                 preload_content=False,
             )
             answer = response.status, response.headers, _read(response, until)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
-                self.renew(door.access)
+                # A certificate may have been renewed on either side.
+                self._credentials.refused(door.held)
             raise unreachable(error) from error
-        self._make_sure(door, door.opened.count)
+        if answer[0] in (401, 403) and (refusal := Refusal.read(*answer)).is_unauthenticated():
+            raise refusal.error()
         return answer
 
     def _door(self) -> _Door:
+        held = self._credentials.access()
         with self._lock:
-            if self._opened is None:
-                self._opened = _open(self._reach, self._agent)
-            door = self._opened
-        # The first connection is opened at once then.
-        self._make_sure(door, 1)
-        return door
+            if self._opened is None or self._opened.held is not held:
+                access = replace(held, agent=self._agent)
+                self._opened = _Door(held, access, pool(access, partial(self._check, held)))
+            return self._opened
 
-    def _make_sure(self, door: _Door, connections: int) -> None:
-        """connections: so many of its ones are to be vouched for. An address may lead elsewhere for the next."""
-        if self._vouch is None or self._is_vouched(door, connections):
+    def _check(self, held: Access, connection: Any) -> None:
+        """Before its first call, a new connection is asked where it leads."""
+        if self._vouch is None:
             return
-        with self._vouching:
-            if self._is_vouched(door, connections):
-                return
-            opened = max(connections, door.opened.count)
-            try:
-                self._vouch()
-            except BaseException:
-                # What it was opened by may be mended meanwhile.
-                self.renew(door.access)
-                raise
-            self._vouched = (door, opened)
-
-    def _is_vouched(self, door: _Door, connections: int) -> bool:
-        known, opened = self._vouched
-        return known is door and connections <= opened
+        asking = credentials.of(self._vouch.reach).access()
+        if asking is not held and (asking.certified or held.certified):
+            # TLS says who this connection is, and who may ask needs one of its own.
+            self._vouch(Client(self._vouch.reach, purpose=IDENTITY).get)
+        else:
+            self._vouch(partial(_ask, connection, replace(asking, agent=_agent(IDENTITY))))
 
 
 def create_missing(client: Client, path: str, body: Body) -> bool:
@@ -338,65 +334,11 @@ class Events(Iterator[tuple[str, Body]]):
         self._stream.close()
 
 
-# -- getting through ----------------------------------------------------------------------------------------------
+# -- one call -----------------------------------------------------------------------------------------------------
 
 
-def _open(reach: Reach, agent: str) -> _Door:
-    """Raises Temporary SITE_SETTINGS: files may be mounted, renewed or mended while we run."""
-    try:
-        told = _configuration(reach)
-        url = urlsplit(told.host)
-        secure = url.scheme == "https"
-        verify = bool(told.verify_ssl)
-        tls = (
-            tls_context(str(told.ssl_ca_cert or ""), told.cert_file or "", told.key_file or "", verify=verify)
-            if secure
-            else None
-        )
-        host, port = url.hostname or "", url.port or (443 if secure else 80)
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise unusable(error) from error
-    if url.scheme not in ("http", "https") or not host:
-        raise unusable(f"{cut(str(told.host), 100)} is no address of an API server")
-    name = told.tls_server_name or host
-    access = Access(host, port, url.path.rstrip("/"), tls, name, agent, _token_of(told))
-    opened = Opened()
-    return _Door(access, pool(access, opened), opened)
-
-
-def _configuration(reach: Reach) -> Any:
-    told: Any = Configuration()
-    load: Any = config
-    if reach.in_cluster:
-        load.load_incluster_config(client_configuration=told)
-    elif reach.kubeconfig:
-        load.load_kube_config(
-            reach.kubeconfig, context=reach.context or None, client_configuration=told, persist_config=False
-        )
-    else:
-        told.host = reach.server.rstrip("/")
-        told.ssl_ca_cert = reach.ca_file or None
-        told.refresh_api_key_hook = lambda told: _take_token(told, reach.token_file)
-        _take_token(told, reach.token_file)
-    return told
-
-
-def _take_token(told: Any, file: str) -> None:
-    token = Path(file).read_text().strip()
-    if not token:
-        raise OSError(f"{file} is empty")
-    told.api_key["BearerToken"] = f"Bearer {token}"
-
-
-def _token_of(told: Any) -> Callable[[], str]:
-    lock = threading.Lock()
-
-    def token() -> str:
-        with lock:
-            # A token read from a file ends with its line.
-            return (told.get_api_key_with_prefix("BearerToken") or "").strip()
-
-    return token
+def _agent(purpose: str) -> str:
+    return f"slipway-{purpose}/{_version()}"
 
 
 @cache
@@ -407,7 +349,18 @@ def _version() -> str:
         return "dev"
 
 
-# -- one call -----------------------------------------------------------------------------------------------------
+def _ask(connection: Any, access: Access, path: str) -> Body | None:
+    """GET of an object by this very connection."""
+    until = together.until(READ_SECONDS)
+    connection.request("GET", access.prefix + path, headers=access.headers(), preload_content=False)
+    response = connection.getresponse()
+    status, headers, data = response.status, response.headers, _read(response, until)
+    if status == 200:
+        return wire.parsed(data)
+    refusal = Refusal.read(status, headers, data)
+    if refusal.is_missing(wire.named(path)):
+        return None
+    raise refusal.error()
 
 
 def _left(until: float) -> float:

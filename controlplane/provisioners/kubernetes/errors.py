@@ -15,6 +15,8 @@ SLOW_DELAY = 5.0
 FORBIDDEN_DELAY = 30.0
 # Whoever waits for somebody to mend a file or an account need not ask every two seconds.
 SETTINGS_DELAY = 30.0
+CREDENTIALS_DELAY = 10.0
+ANONYMOUS = "system:anonymous"
 
 _QUOTA_WORDS = ("exceeded quota", "failed quota", "status unknown for quota")
 
@@ -49,6 +51,17 @@ def unusable(why: BaseException | str) -> SiteUnknown:
     return SiteUnknown("SITE_SETTINGS", cut(said), delay=SETTINGS_DELAY)
 
 
+def no_credentials(why: str, *, delay: float = CREDENTIALS_DELAY) -> SiteUnknown:
+    return SiteUnknown("SITE_CREDENTIALS", cut(why), delay=delay)
+
+
+class Unauthenticated(SiteUnknown):
+    """The API server does not know our credentials, or takes us for nobody."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("SITE_REFUSES_US", message, delay=SLOW_DELAY)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer that is no success. said: the API's own Status object; {} when something else answered."""
@@ -81,6 +94,10 @@ class Refusal:
         """The API itself says that there is no object `name`. A stranger's 404 proves nothing."""
         return self.status == 404 and self.reason == "NotFound" and self.details.get("name") == name
 
+    def is_unauthenticated(self) -> bool:
+        """A refusal as nobody is one of our credentials, not of what was asked."""
+        return self.status == 401 or (self.status == 403 and f'User "{ANONYMOUS}"' in self.message)
+
     def is_other_uid(self) -> bool:
         """A delete that was meant for an object which had the name before."""
         return self.status == 409 and "precondition" in self.message.casefold()
@@ -89,6 +106,8 @@ class Refusal:
         """Never final but for what the API calls invalid."""
         if not self.said and self.status in (400, 403, 404, 409, 410, 413, 422):
             return unreachable(f"something that is not a Kubernetes API answered {self.status}")
+        if self.is_unauthenticated():
+            return Unauthenticated(f"the API server does not know our credentials: {self.message}")
         known = _BY_STATUS.get(self.status)
         return known(self) if known else self._unknown()
 
@@ -135,7 +154,6 @@ _BY_STATUS: dict[int, Callable[[Refusal], Temporary | Permanent]] = {
     # A log of a pod that has no machine yet.
     204: lambda refusal: NotYet("NOTHING_YET", "there is nothing to be read yet", delay=1.0),
     400: _rejected,
-    401: lambda refusal: SiteUnknown("SITE_REFUSES_US", refusal.message, delay=SLOW_DELAY),
     403: _forbidden,
     404: _missing,
     409: _conflict,

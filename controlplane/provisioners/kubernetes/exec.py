@@ -57,7 +57,7 @@ def run(
     query += [("stdout", "1"), ("stderr", "1"), *([("stdin", "1")] if stdin else [])]
     path = f"{paths.pod_exec(namespace, pod)}?{urlencode(query)}"
     try:
-        talk = _call(client, path, until, again=True)
+        talk = client.known(lambda access: _connect(access, path, until))
     except websocket.WebSocketBadStatusException as refused:
         raise _why(_refusal(refused)) from None
     except (OSError, websocket.WebSocketException) as error:
@@ -73,17 +73,6 @@ def run(
         _hang_up(talk)
 
 
-def _call(client: Client, path: str, until: float, *, again: bool) -> websocket.WebSocket:
-    access = client.access()
-    try:
-        return _connect(access, path, until)
-    except websocket.WebSocketBadStatusException as refused:
-        if refused.status_code != 401 or not again:
-            raise
-    client.renew(access)
-    return _call(client, path, until, again=False)
-
-
 def _connect(access: Access, path: str, until: float) -> websocket.WebSocket:
     host = f"[{access.host}]" if ":" in access.host else access.host
     connected = access.connect(min(_left(until), CONNECT_SECONDS))
@@ -96,12 +85,17 @@ def _connect(access: Access, path: str, until: float) -> websocket.WebSocket:
             f"ws://{host}:{access.port}{access.prefix}{path}",
             timeout=min(_left(until), CONNECT_SECONDS),
             socket=connected,
-            header=access.headers(),
+            header=[f"{name}: {value}" for name, value in access.headers().items()],
             subprotocols=[NEWER, OLDER],
             suppress_origin=True,
             skip_utf8_validation=True,
             http_no_proxy=["*"],
         )
+    except websocket.WebSocketBadStatusException as refused:
+        connected.close()
+        if (refusal := _refusal(refused)).is_unauthenticated():
+            raise refusal.error() from None
+        raise
     except BaseException:
         connected.close()
         raise

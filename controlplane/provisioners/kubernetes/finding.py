@@ -4,18 +4,15 @@ Every function returns the settings of one account, as `Reach` reads them, or ra
 """
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
+from controlplane.provisioners.kubernetes.kubeconfig import SERVICE_ACCOUNT, Config, of_context
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 
 Reached = dict[str, Any]
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 INSIDE = "https://kubernetes.default.svc"
 
 
@@ -28,18 +25,10 @@ def by_kubeconfig(files: str, context: str = "") -> Reached:
     """files: one, or several as in KUBECONFIG. The context is written down by name: a site never moves because
     somebody chose another current one.
     """
-    paths = [Path(file).absolute() for file in files.split(os.pathsep) if file]
-    configs = [_read_config(path) for path in paths]
-    known = [entry.get("name") for config in configs for entry in _entries(config)]
-    chosen = context or next(
-        (config["current-context"] for config in configs if config.get("current-context")), ""
-    )
-    where = ", ".join(str(path) for path in paths)
-    if not chosen:
-        raise SettingsInvalid(f"{where} has no current context: name one of {_listed(known)}.")
-    if chosen not in known:
-        raise SettingsInvalid(f"{where} has no context {chosen}; there is: {_listed(known)}.")
-    return {"kubeconfig": os.pathsep.join(str(path) for path in paths), "context": chosen}
+    found = Config.read(files)
+    chosen = context or found.current
+    of_context(files, chosen)
+    return {"kubeconfig": os.pathsep.join(found.files), "context": chosen}
 
 
 def by_address(server: str, token_file: str, ca_file: str = "") -> Reached:
@@ -70,22 +59,3 @@ def readable(file: str) -> str:
     except OSError as error:
         raise SettingsInvalid(f"{path}: {error.strerror}.") from error
     return str(path)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(Path(readable(str(path))).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"{path} is no kubeconfig.") from error
-    if not isinstance(found, dict):
-        raise SettingsInvalid(f"{path} is no kubeconfig.")
-    return found
-
-
-def _entries(config: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    found = config.get("contexts") or []
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
-
-
-def _listed(known: Iterable[Any]) -> str:
-    return ", ".join(str(name) for name in known) or "none"

@@ -4,14 +4,14 @@ How a site is reached may come to mean another Kubernetes: a context is pointed 
 What is not there is then not gone, and what would be made there is made twice.
 """
 
-from functools import partial
+from dataclasses import dataclass
 
 from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, SiteUnknown
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.accounts import Clients
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client import IDENTITY, Ask, Client
 from controlplane.provisioners.kubernetes.errors import Body, cut
-from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 
 # It cannot be deleted, so this is one Kubernetes for as long as its state is.
 OLDEST_NAMESPACE = "kube-system"
@@ -25,11 +25,15 @@ VOUCHED = ("provision", "namespaces")
 
 def identity_of(settings: SiteSettings) -> str:
     """Of the Kubernetes that the files of the account `namespaces` lead to now. Raises Temporary, Permanent."""
-    return identity_from(Client(settings.reach("namespaces"), purpose="identity"))
+    return identity_from(Client(settings.reach("namespaces"), purpose=IDENTITY))
 
 
 def identity_from(account: Client) -> str:
-    found = account.get(paths.namespaces(OLDEST_NAMESPACE)) or {}
+    return _identity(account.get)
+
+
+def _identity(ask: Ask) -> str:
+    found = ask(paths.namespaces(OLDEST_NAMESPACE)) or {}
     uid = str(found.get("metadata", {}).get("uid") or "")
     if not uid:
         raise SiteUnknown("SITE_UNREACHABLE", f"what answers has no namespace {OLDEST_NAMESPACE}")
@@ -46,12 +50,6 @@ def site_changed(was: str, found: str) -> SiteUnknown:
     )
 
 
-def owner(account: Client) -> str | None:
-    """The installation whose Kubernetes this is by its claim; None: nobody has claimed it."""
-    found = account.get(paths.namespaces(CLAIM))
-    return owner_of(found) if found else None
-
-
 def owner_of(claim: Body) -> str:
     return cut(str((claim["metadata"].get("labels") or {}).get(names.INSTALLATION)), 40)
 
@@ -63,19 +61,33 @@ def belongs_to(other: str, settings: SiteSettings) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Vouches for connections to the Kubernetes that is expected, as far as it is known, and that is not another's."""
+
+    settings: SiteSettings
+
+    @property
+    def reach(self) -> Reach:
+        return self.settings.reach("namespaces")
+
+    def __call__(self, ask: Ask) -> None:
+        """Raises SiteUnknown SITE_CHANGED, SITE_BELONGS_TO_ANOTHER."""
+        known, ours = self.settings.identity, self.settings.installation
+        found = _identity(ask) if known else ""
+        if found != known:
+            raise site_changed(known, found)
+        claim = ask(paths.namespaces(CLAIM))
+        if claim and (other := owner_of(claim)) != ours:
+            raise SiteUnknown("SITE_BELONGS_TO_ANOTHER", belongs_to(other, self.settings), delay=CHANGED_DELAY)
+
+
 def require(settings: SiteSettings) -> None:
-    """Raises SiteUnknown SITE_CHANGED unless it is the one that is expected, as far as that is known, and
-    SITE_BELONGS_TO_ANOTHER when another installation has claimed it.
-    """
-    account = Client(settings.reach("namespaces"), purpose="identity")
-    found = identity_from(account) if settings.identity else ""
-    if found != settings.identity:
-        raise site_changed(settings.identity, found)
-    other = owner(account)
-    if other not in {None, settings.installation}:
-        raise SiteUnknown("SITE_BELONGS_TO_ANOTHER", belongs_to(str(other), settings), delay=CHANGED_DELAY)
+    """Raises as Expected does."""
+    expected = Expected(settings)
+    expected(Client(expected.reach, purpose=IDENTITY).get)
 
 
 def vouched(settings: SiteSettings) -> Clients:
     """Accounts that speak to the expected Kubernetes or to none."""
-    return Clients(settings, dict.fromkeys(VOUCHED, partial(require, settings)))
+    return Clients(settings, dict.fromkeys(VOUCHED, Expected(settings)))

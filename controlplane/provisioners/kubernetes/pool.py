@@ -1,43 +1,43 @@
-"""Connections to one API server, counted as they are opened: also those in place of one that was dropped."""
+"""Pooled connections to one API server: each is dialled by `Access`, and checked before its first call."""
 
-import threading
+from collections.abc import Callable
 from typing import Any
 
 import urllib3
 
 from controlplane.provisioners.kubernetes import together
-from controlplane.provisioners.kubernetes.access import SOCKET_OPTIONS, Access
+from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access
 
 
-class Opened:
-    """How many so far."""
+def pool(access: Access, check: Callable[[Any], None]) -> urllib3.HTTPConnectionPool:
+    """check: is given every connection that was opened, also in place of another. What it raises, the call raises."""
+    options: dict[str, Any] = {"maxsize": 2 * together.AT_ONCE}
+    kind: Any = urllib3.HTTPConnectionPool
+    if access.tls is not None:
+        kind = urllib3.HTTPSConnectionPool
+        options |= {"ssl_context": access.tls, "server_hostname": access.server_name}
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.count = 0
+    class Pool(kind):  # type: ignore[misc]
+        ConnectionCls = _dialled(kind.ConnectionCls, access)
 
-    def add(self) -> None:
-        with self._lock:
-            self.count += 1
+        def _validate_conn(self, connection: Any) -> None:
+            is_new = connection.is_closed
+            if is_new:
+                connection.connect()
+            super()._validate_conn(connection)
+            if is_new:
+                check(connection)
 
-
-def pool(access: Access, opened: Opened) -> urllib3.HTTPConnectionPool:
-    options: dict[str, Any] = {"maxsize": 2 * together.AT_ONCE, "socket_options": SOCKET_OPTIONS}
-    made = (
-        urllib3.HTTPConnectionPool(access.host, access.port, **options)
-        if access.tls is None
-        else urllib3.HTTPSConnectionPool(
-            access.host, access.port, ssl_context=access.tls, server_hostname=access.server_name, **options
-        )
-    )
-    made.ConnectionCls = _counted(made.ConnectionCls, opened)
+    made: urllib3.HTTPConnectionPool = Pool(access.host, access.port, **options)
     return made
 
 
-def _counted(kind: Any, opened: Opened) -> Any:
-    class Counted(kind):  # type: ignore[misc]
-        def connect(self) -> None:
-            super().connect()
-            opened.add()
+def _dialled(kind: Any, access: Access) -> Any:
+    class Dialled(kind):  # type: ignore[misc]
+        # One that was closed is never opened again in the middle of a call, unchecked.
+        auto_open = 0
 
-    return Counted
+        def _new_conn(self) -> Any:
+            return access.dial(self.timeout or CONNECT_SECONDS)
+
+    return Dialled

@@ -3,7 +3,8 @@
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
 from controlplane.provisioners.base import SiteUnknown
 from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access
@@ -12,6 +13,13 @@ from controlplane.provisioners.kubernetes.errors import MOST_WORDS, Refusal, unr
 # One object of the API is at most 1.5 MiB (etcd's bound); its event is a little more.
 MOST_LINE = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
+T = TypeVar("T")
+
+
+class Known(Protocol):
+    """Makes a call, see Client.known."""
+
+    def __call__(self, call: Callable[[Access], T]) -> T: ...
 
 
 class Stream(Iterator[bytes]):
@@ -20,8 +28,8 @@ class Stream(Iterator[bytes]):
     silence: seconds that nothing may come. `close` may be called from any thread: a read that waits ends.
     """
 
-    def __init__(self, access: Access, path: str, *, silence: float, lines: bool = False) -> None:
-        self._access, self._path, self._silence, self._lines = access, access.prefix + path, silence, lines
+    def __init__(self, known: Known, path: str, *, silence: float, lines: bool = False) -> None:
+        self._known, self._path, self._silence, self._lines = known, path, silence, lines
         self._socket: socket.socket | None = None
         self._answer: http.client.HTTPResponse | None = None
         self._closed = threading.Event()
@@ -30,7 +38,7 @@ class Stream(Iterator[bytes]):
         """Returns once the API server has begun to answer; a log that is silent begins with its first byte."""
         if self._answer is None:
             try:
-                self._open()
+                self._known(self._open)
             except (OSError, http.client.HTTPException) as error:
                 self._fail(error)
         return self
@@ -57,19 +65,20 @@ class Stream(Iterator[bytes]):
                 self._answer.close()
             self._socket.close()
 
-    def _open(self) -> None:
-        connected = self._access.connect(CONNECT_SECONDS)
+    def _open(self, access: Access) -> None:
+        """Raises Unauthenticated; may be called again then."""
+        connected = access.connect(CONNECT_SECONDS)
         self._socket = connected
         if self._closed.is_set():
             return self.close()
         connected.settimeout(self._silence)
-        connection = http.client.HTTPConnection(self._access.host, self._access.port)
+        connection = http.client.HTTPConnection(access.host, access.port)
         connection.sock = connected
-        connection.request("GET", self._path, headers=self._access.headers())
+        connection.request("GET", access.prefix + self._path, headers=access.headers())
         answer = connection.getresponse()
         if answer.status != 200:
             refusal = Refusal.read(answer.status, dict(answer.headers), answer.read(MOST_WORDS * 8))
-            self.close()
+            connected.close()
             raise refusal.error()
         self._answer = answer
         return None

@@ -34,6 +34,8 @@ class ApiServer(ThreadingHTTPServer):
         self.version = 100
         self.calls: list[str] = []
         self.agents: set[str] = set()
+        # User and groups that calls were made as.
+        self.impersonated: set[tuple[str, tuple[str, ...]]] = set()
         self.troubles: deque[Trouble] = deque()
         self.news: deque[list[Body]] = deque()
         self.silent = False
@@ -152,6 +154,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.api.lock:
             self.api.calls.append(f"{self.command} {self.path}")
             self.api.agents.add(self.headers["User-Agent"])
+            if whom := self.headers["Impersonate-User"]:
+                self.api.impersonated.add((whom, tuple(self.headers.get_all("Impersonate-Group", ()))))
             trouble = self.api.troubles.popleft() if self.api.troubles else None
         try:
             if trouble:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes.errors import AlreadyExists, Expired, Refusal
+from controlplane.provisioners.kubernetes.errors import AlreadyExists, Expired, Refusal, Unauthenticated
 
 QUOTA = 'pods "x" is forbidden: exceeded quota: tenant, requested: requests.cpu=1, used: requests.cpu=8'
 UNCOUNTED = 'pods "x" is forbidden: status unknown for quota: tenant, resources: requests.cpu'
@@ -13,7 +13,6 @@ POD_SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest":
 
 CASES = [
     (400, "BadRequest", "no", "SITE_REJECTS", None),
-    (401, "Unauthorized", "Unauthorized", "SITE_REFUSES_US", 5.0),
     (403, "Forbidden", QUOTA, "SITE_QUOTA", 5.0),
     (403, "Forbidden", UNCOUNTED, "SITE_QUOTA", 5.0),
     (403, "Forbidden", POD_SECURITY, "SITE_FORBIDS", 30.0),
@@ -32,6 +31,17 @@ CASES = [
 def refusal(status: int, reason: str = "", message: str = "no", **details: object) -> Refusal:
     said = {"kind": "Status", "reason": reason, "message": message, "details": details}
     return Refusal.read(status, {}, json.dumps(said).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, "Unauthorized"), (403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')],
+)
+def test_credentials_that_are_not_known_are_told(status: int, message: str):
+    error = refusal(status, "Forbidden", message).error()
+    assert isinstance(error, Unauthenticated)
+    assert (error.reason, error.delay) == ("SITE_REFUSES_US", 5.0)
+    assert error.message == f"the API server does not know our credentials: {message}"
 
 
 @pytest.mark.parametrize(("status", "reason", "message", "ours", "delay"), CASES)

@@ -11,9 +11,12 @@ from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
 
 
 def kubeconfig(path: Path, current: str, *contexts: str) -> str:
-    path.write_text(
-        json.dumps({"current-context": current, "contexts": [{"name": name} for name in contexts]})
-    )
+    named = {
+        "contexts": [{"name": name, "context": {"cluster": "one", "user": "one"}} for name in contexts],
+        "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "one", "user": {"token": "x"}}],
+    }
+    path.write_text(json.dumps({"current-context": current, **named}))
     return str(path)
 
 
@@ -40,7 +43,20 @@ def test_a_kubeconfig_without_a_current_context_asks_for_one(tmp_path: Path):
         finding.by_kubeconfig(kubeconfig(tmp_path / "a", "", "one", "two"))
 
 
-@pytest.mark.parametrize("content", ["", "- 1", "a: [", "\0"])
+def test_a_file_that_is_missing_among_several_is_passed_over(tmp_path: Path):
+    """As kubectl does."""
+    files = [str(tmp_path / "missing"), kubeconfig(tmp_path / "b", "two", "two")]
+    found = finding.by_kubeconfig(os.pathsep.join(files))
+    assert found == {"kubeconfig": os.pathsep.join(files), "context": "two"}
+
+
+def test_files_that_are_all_missing_are_named(tmp_path: Path):
+    files = [str(tmp_path / "a"), str(tmp_path / "b")]
+    with pytest.raises(SettingsInvalid, match=f"{files[0]} and {files[1]}: there is no such file"):
+        finding.by_kubeconfig(os.pathsep.join(files))
+
+
+@pytest.mark.parametrize("content", ["- 1", "a: [", "\0"])
 def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, content: str):
     (tmp_path / "a").write_text(content)
     with pytest.raises(SettingsInvalid, match="is no kubeconfig"):

@@ -1,7 +1,7 @@
 """A site that leads to another Kubernetes than before is asked nothing but who it is."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes import check, identity, names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.identity import identity_of, vouched
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
-from tests.provisioners.kubernetes.api_server import ApiServer, api_server, away, says
+from tests.provisioners.kubernetes.api_server import ApiServer, Handler, api_server, away, says
 
 INSTALLATION = "0" * 16
 WHO = "GET /api/v1/namespaces/kube-system"
@@ -103,7 +103,7 @@ def test_a_site_that_is_not_known_yet_is_whichever_is_found(settings: SiteSettin
     provision = vouched(replace(settings, identity="")).client("provision")
     assert provision.get(ROOT) is None
     claimed(home, by="f" * 16)
-    provision.renew(provision.access())
+    provision.reconnect()
     with pytest.raises(Temporary, match="SITE_BELONGS_TO_ANOTHER"):
         provision.get(ROOT)
 
@@ -149,6 +149,23 @@ def test_an_address_that_leads_elsewhere_from_the_next_connection_on_is_not_beli
     named(home, "foreign")
     with pytest.raises(Temporary, match="SITE_CHANGED"):
         provision.get(ROOT)
+
+
+def test_a_write_does_not_reach_another_one_by_a_new_connection(provision: Client, home: ApiServer):
+    assert provision.get(ROOT) is None
+    # The connection is closed while it rests, and the address leads elsewhere by the time of the next one.
+    home.fail(closes)
+    assert provision.get(ROOT) is None
+    named(home, "foreign")
+    with pytest.raises(Temporary, match="SITE_CHANGED"):
+        provision.create(paths.config_maps("slipway-a"), {"metadata": {"name": "one"}})
+    assert ROOT not in home.objects
+    assert not [call for call in home.calls if call.startswith("POST")]
+
+
+def closes(handler: Handler, do: Callable[[], None]) -> None:
+    do()
+    handler.close_connection = True
 
 
 def test_a_renewed_token_changes_nothing(provision: Client, config: Path, home: ApiServer):
