@@ -19,6 +19,8 @@ from templates.schema import Launch
 from tenants.amounts import Amounts
 
 CALL_SECONDS = 5
+# A write that a call began may take effect this much later: no API server lets one go on for longer than a minute.
+WRITE_SECONDS = 65
 
 Limits = Mapping[str, int | None]
 

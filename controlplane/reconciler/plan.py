@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from controlplane.clusters.phases import Goal, Phase
-from controlplane.provisioners.base import CALL_SECONDS, NodeState
+from controlplane.provisioners.base import WRITE_SECONDS, NodeState
 from controlplane.reconciler import places as on
 from controlplane.reconciler.view import Act, Step, Trouble, View
 from controlplane.work.claim import LEASE_SECONDS
@@ -16,7 +16,7 @@ from controlplane.work.claim import LEASE_SECONDS
 # How long an act that was carried out is given to show, before its site is asked and told again.
 REPEAT_SECONDS = 10
 # After the last act a paused worker may still be about to write: only a look later than this is the last word.
-QUIET = timedelta(seconds=LEASE_SECONDS + CALL_SECONDS)
+QUIET = timedelta(seconds=LEASE_SECONDS + WRITE_SECONDS)
 # Every site is listed this often. Whoever waits for that gives the listing itself a minute besides.
 LIST_SECONDS = 180
 LISTING_WAIT = timedelta(seconds=LIST_SECONDS + 60)

@@ -51,7 +51,7 @@ def stopped(world: World) -> Cluster:
 
 def at_rest(cluster: Cluster) -> Cluster:
     settle(cluster)
-    later(300)
+    later(400)
     return settle(cluster)
 
 
@@ -123,7 +123,7 @@ def play(
     for _ in range(5):
         with suppress(Killed):
             settle(cluster)
-        later(80)
+        later(120)
     settle(cluster)
     assert ledger_differences() == []
     return end_of(cluster), fake

@@ -197,7 +197,7 @@ def test_a_failed_cluster_can_be_started_again(world: World) -> None:
 
 def test_at_rest_nothing_is_due_and_nothing_is_called(world: World) -> None:
     cluster = settle(world.launch())
-    later(300)
+    later(400)
     settle(cluster)
     before = dict(site(cluster).calls)
     later(3600)

@@ -22,7 +22,7 @@ from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
 # Later than any late write, sooner than a look of one's own; and later than that.
-QUIET, OVERDUE = 60, 300
+QUIET, OVERDUE = 100, 400
 
 
 def listed(cluster: Cluster) -> int:

@@ -265,14 +265,14 @@ def test_what_was_looked_at_after_any_late_write_rests() -> None:
     resting = base(acted_at=ago(1000), looked_at=ago(900))
     assert (plan(resting).act, plan(resting).next_in) == (None, None)
     waiting = plan(base(acted_at=ago(1000), looked_at=ago(990), now=ago(900)))
-    assert (waiting.act, waiting.next_in) == (None, 175)
+    assert (waiting.act, waiting.next_in) == (None, 235)
     assert plan(base(acted_at=ago(1000), looked_at=ago(990))).act is Act.LOOK
 
 
 def test_what_is_doubted_is_looked_at_at_once_and_does_not_rest_too_soon() -> None:
     doubted = base(acted_at=ago(1), looked_at=None)
     assert plan(doubted).act is Act.LOOK
-    assert plan(replace(doubted, fresh=True, looked_at=NOW)).next_in == 274
+    assert plan(replace(doubted, fresh=True, looked_at=NOW)).next_in == 334
 
 
 def test_new_links_are_given_to_the_nodes_in_every_phase_that_has_some():

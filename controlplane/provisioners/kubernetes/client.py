@@ -7,7 +7,7 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,9 +16,11 @@ from typing import Any, Final, Protocol, TypeVar
 import orjson
 import urllib3
 
+from controlplane.provisioners.base import WRITE_SECONDS, Temporary
 from controlplane.provisioners.kubernetes import credentials, together, wire
 from controlplane.provisioners.kubernetes.access import CONNECT_SECONDS, Access
 from controlplane.provisioners.kubernetes.errors import (
+    AdmissionSlow,
     AlreadyExists,
     Body,
     Expired,
@@ -29,8 +31,13 @@ from controlplane.provisioners.kubernetes.errors import (
 from controlplane.provisioners.kubernetes.pool import pool
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.streams import Stream
+from controlplane.provisioners.kubernetes.writes import Answer, Writes, Written
 
 READ_SECONDS = 4.0
+# Of the time of a write, kept to see whether the API server answers at all.
+PROBE_PART = 0.15
+VERSION = "/version"
+VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 PAGE = 500
 # A listing whose next page is forgotten begins anew, not for ever.
 LISTINGS = 3
@@ -39,12 +46,10 @@ _PIECE = 256 * 1024
 # Even when nothing happens, a bookmark comes every 60 to 61 seconds.
 WATCH_SILENCE = 90.0
 FOLLOW_SILENCE = 3600.0
+JSON: Final = "application/json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 IDENTITY = "identity"
 MERGE_PATCH: Final = "application/merge-patch+json"
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +88,35 @@ class Client:
     def __init__(self, reach: Reach, *, purpose: str, vouch: Vouch | None = None) -> None:
         """purpose: goes into the user agent, so that an audit log tells our processes apart."""
         self._credentials, self._agent = credentials.of(reach), _agent(purpose)
-        self._vouch = vouch
+        self._vouch, self._writes = vouch, Writes()
         self._lock = threading.Lock()
         self._opened: _Door | None = None
 
     def get(self, path: str) -> Body | None:
         """None: the API says that it is not there."""
-        return self._object("GET", path)
+        return _object(path, self._call("GET", path))
 
     def create(self, path: str, body: Body) -> Body:
         """Raises AlreadyExists. An answer that is lost on its way is Temporary: the object may be there."""
-        status, headers, data = self._call("POST", path, body=body)
-        if status in (200, 201, 202):
-            return wire.parsed(data)
-        raise Refusal.read(status, headers, data).error()
+        name, given = wire.about(body)
+        # One without a name is a question, and is asked each time.
+        key = ("POST", path, name, given) if name else object()
+        written = self._write("POST", path, body, key=key)
+        status, headers, data = written.answer
+        if status not in (200, 201, 202):
+            raise Refusal.read(status, headers, data).error()
+        if not written.by_us:
+            raise AlreadyExists(f"{name} was made by an earlier try")
+        return wire.parsed(data)
 
     def patch(self, path: str, body: Body) -> Body | None:
         """A JSON merge patch. None: it is not there."""
-        return self._object("PATCH", path, body, MERGE_PATCH)
+        return _object(path, self._write("PATCH", path, body, MERGE_PATCH).answer)
 
     def delete(self, path: str, *, uid: str = "", grace: int | None = None) -> bool:
         """What it owns goes after it. False: it is not there, or another one has its name by now."""
         body = wire.deletion(grace) | ({"preconditions": {"uid": uid}} if uid else {})
-        status, headers, data = self._call("DELETE", path, body=body)
+        status, headers, data = self._write("DELETE", path, body).answer
         if status in (200, 202):
             return True
         refusal = Refusal.read(status, headers, data)
@@ -117,9 +128,8 @@ class Client:
         """Everything that has all these labels, at once."""
         if not labels:
             raise ValueError("a collection is never deleted whole")
-        status, headers, data = self._call(
-            "DELETE", wire.target(path, wire.selected(labels)), body=wire.deletion(grace)
-        )
+        target = wire.target(path, wire.selected(labels))
+        status, headers, data = self._write("DELETE", target, wire.deletion(grace)).answer
         if status not in (200, 202):
             raise Refusal.read(status, headers, data).error()
 
@@ -196,19 +206,8 @@ class Client:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _object(
-        self, method: str, path: str, body: Body | None = None, kind: str = "application/json"
-    ) -> Body | None:
-        status, headers, data = self._call(method, path, body=body, kind=kind)
-        if status == 200:
-            return wire.parsed(data)
-        refusal = Refusal.read(status, headers, data)
-        if refusal.is_missing(wire.named(path)):
-            return None
-        raise refusal.error()
-
     def _get(self, path: str, *, bare: bool = False) -> Body:
-        status, headers, data = self._call("GET", path, accept=METADATA_ONLY if bare else "")
+        status, headers, data = self._call("GET", path, accept=METADATA_ONLY if bare else JSON)
         if status == 200:
             return wire.parsed(data)
         raise Refusal.read(status, headers, data).error()
@@ -243,34 +242,63 @@ class Client:
             self._credentials.refused(door.held)
         return call(self._door())
 
+    def _write(
+        self, method: str, path: str, body: Body, kind: str = JSON, *, key: Hashable = None
+    ) -> Written:
+        """Raises AdmissionSlow when the caller's time is over and the write goes on."""
+        data = orjson.dumps(body)
+        key = key or (method, path, data)
+        seconds = (together.until(READ_SECONDS) - time.monotonic()) * (1 - PROBE_PART)
+        try:
+            return self._writes.make(
+                key,
+                lambda: self._call(method, path, data, kind=kind, seconds=WRITE_SECONDS),
+                seconds,
+                keep=method == "POST",
+            )
+        except TimeoutError:
+            slow = AdmissionSlow(f"{VERBS[method]} {wire.resource(path)[1]}", wire.resource(path), seconds)
+        try:
+            # Whether it is only this write that takes long.
+            self._call("GET", VERSION)
+        except Temporary:
+            self._writes.forget(key)
+            raise
+        raise slow
+
     def _call(
         self,
         method: str,
         path: str,
+        data: bytes | None = None,
         *,
-        body: Body | None = None,
-        kind: str = "application/json",
-        accept: str = "",
-    ) -> "tuple[int, Mapping[str, str], bytes]":
-        data = orjson.dumps(body) if body is not None else None
-        return self._at_the_door(lambda door: self._send(door, method, path, data, kind, accept))
+        kind: str = JSON,
+        accept: str = JSON,
+        seconds: float | None = None,
+    ) -> Answer:
+        most = READ_SECONDS if seconds is None else seconds
+        headers = {"Accept": accept} | ({} if data is None else {"Content-Type": kind})
+        return self._at_the_door(lambda door: self._send(door, method, path, data, headers, most))
 
     def _send(
-        self, door: _Door, method: str, path: str, data: bytes | None, kind: str, accept: str
-    ) -> "tuple[int, Mapping[str, str], bytes]":
+        self,
+        door: _Door,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> Answer:
         """Raises Unauthenticated, which no answer of ours is."""
-        until = together.until(READ_SECONDS)
-        headers = door.access.headers()
-        if data is not None:
-            headers["Content-Type"] = kind
-        if accept:
-            headers["Accept"] = accept
+        until = together.until(seconds)
+        whole = door.access.headers()
+        whole.update(headers)
         try:
             response = door.pool.urlopen(
                 method,
                 door.access.prefix + path,
                 body=data,
-                headers=headers,
+                headers=whole,
                 retries=False,
                 redirect=False,
                 timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, _left(until)), read=_left(until)),
@@ -349,18 +377,22 @@ def _version() -> str:
         return "dev"
 
 
+def _object(path: str, answer: Answer) -> Body | None:
+    """None: the API says that it is not there."""
+    if answer[0] == 200:
+        return wire.parsed(answer[2])
+    refusal = Refusal.read(*answer)
+    if refusal.is_missing(wire.named(path)):
+        return None
+    raise refusal.error()
+
+
 def _ask(connection: Any, access: Access, path: str) -> Body | None:
     """GET of an object by this very connection."""
     until = together.until(READ_SECONDS)
     connection.request("GET", access.prefix + path, headers=access.headers(), preload_content=False)
     response = connection.getresponse()
-    status, headers, data = response.status, response.headers, _read(response, until)
-    if status == 200:
-        return wire.parsed(data)
-    refusal = Refusal.read(status, headers, data)
-    if refusal.is_missing(wire.named(path)):
-        return None
-    raise refusal.error()
+    return _object(path, (response.status, response.headers, _read(response, until)))
 
 
 def _left(until: float) -> float:

@@ -55,6 +55,27 @@ def no_credentials(why: str, *, delay: float = CREDENTIALS_DELAY) -> SiteUnknown
     return SiteUnknown("SITE_CREDENTIALS", cut(why), delay=delay)
 
 
+def busy(why: str) -> SiteUnknown:
+    return SiteUnknown("SITE_BUSY", why)
+
+
+class AdmissionSlow(NotYet):
+    """The API server answers, but has not yet answered this write: what it asks before keeps it waiting.
+
+    It goes on, and the next try takes it over.
+    """
+
+    def __init__(self, what: str, resource: tuple[str, str], seconds: float, webhooks: str = "") -> None:
+        """what: "create configmaps". resource: (API group, plural)."""
+        asked = f" It asks {webhooks} first." if webhooks else ""
+        super().__init__(
+            "ADMISSION_SLOW",
+            f"The API server has not answered after {seconds:.0f} s: {what}. Its admission webhooks are slow.{asked}",
+            delay=SOONEST_SECONDS,
+        )
+        self.what, self.resource, self.seconds = what, resource, seconds
+
+
 class Unauthenticated(SiteUnknown):
     """The API server does not know our credentials, or takes us for nobody."""
 

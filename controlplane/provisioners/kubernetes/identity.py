@@ -79,7 +79,9 @@ class Expected:
             raise site_changed(known, found)
         claim = ask(paths.namespaces(CLAIM))
         if claim and (other := owner_of(claim)) != ours:
-            raise SiteUnknown("SITE_BELONGS_TO_ANOTHER", belongs_to(other, self.settings), delay=CHANGED_DELAY)
+            raise SiteUnknown(
+                "SITE_BELONGS_TO_ANOTHER", belongs_to(other, self.settings), delay=CHANGED_DELAY
+            )
 
 
 def require(settings: SiteSettings) -> None:

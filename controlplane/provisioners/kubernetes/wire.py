@@ -43,3 +43,17 @@ def target(path: str, query: Mapping[str, str]) -> str:
 
 def named(path: str) -> str:
     return path.partition("?")[0].rpartition("/")[2]
+
+
+def about(body: Body) -> tuple[str, bytes]:
+    """(name, labels and owners): what tells an object that is to be made from an earlier one of its name."""
+    about = body.get("metadata") or {}
+    whose = [about.get("labels") or {}, about.get("ownerReferences") or []]
+    return str(about.get("name") or ""), orjson.dumps(whose, option=orjson.OPT_SORT_KEYS)
+
+
+def resource(path: str) -> tuple[str, str]:
+    """(API group, plural) of what a path leads to, subresources left away."""
+    parts = path.partition("?")[0].strip("/").split("/")
+    group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
+    return group, rest[2] if rest[0] == "namespaces" and len(rest) > 2 else rest[0]

@@ -188,6 +188,8 @@ FAILURES: list[tuple[Trouble, str]] = [
     (fails.overloaded, "SITE_UNREACHABLE"),
     (fails.busy, "SITE_BUSY"),
 ]
+# What is still asked for while the API server answers others.
+PATIENT = {fails.slow, fails.dribbling}
 VERBS: dict[str, Callable[[Client], object]] = {
     "get": lambda client: client.get(PATH),
     "create": lambda client: client.create(paths.config_maps("acme"), config_map("one")),
@@ -209,6 +211,8 @@ def test_a_failed_call_says_nothing_about_what_is_there(
     api: ApiServer, client: Client, verb: str, trouble: Trouble, reason: str
 ):
     api.fail(trouble)
+    if trouble in PATIENT and verb in {"create", "patch"}:
+        reason = "ADMISSION_SLOW"
     assert reason_of(lambda: VERBS[verb](client)) == reason
 
 
@@ -217,9 +221,19 @@ def test_a_failed_call_says_nothing_about_what_is_there(
     ("trouble", "reason"), [item for item in FAILURES if item[0] is not fails.polite_stranger]
 )
 def test_a_failed_delete_is_not_taken_for_done(api: ApiServer, client: Client, trouble: Trouble, reason: str):
-    api.fail(trouble, trouble)
-    assert reason_of(lambda: client.delete(PATH)) == reason
-    assert reason_of(lambda: client.delete_collection(paths.pods("acme"), labels={"run": "1"})) == reason
+    for call in (
+        lambda: client.delete(PATH),
+        lambda: client.delete_collection(paths.pods("acme"), labels={"run": "1"}),
+    ):
+        api.fail(trouble)
+        assert reason_of(call) == ("ADMISSION_SLOW" if trouble in PATIENT else reason)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_server_that_answers_nothing_is_not_called_slow(api: ApiServer, client: Client):
+    api.fail(fails.slow, fails.slow)
+    assert reason_of(lambda: VERBS["create"](client)) == "SITE_UNREACHABLE"
+    assert VERBS["create"](client)
 
 
 def test_nobody_listens_there(token_file: Path):
