@@ -7,6 +7,7 @@ import re
 import signal
 from dataclasses import dataclass
 
+from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body, cut
 
 
@@ -53,10 +54,62 @@ def waiting(pod: Body, container: Body) -> Why:
     reason, said = state.get("reason") or "", state.get("message") or ""
     if reason in _IMAGE:
         # Between two attempts the kubelet says the same with a word about its pause.
-        return Why("IMAGE_PULL", cut(f"the image {_image(pod)} is not to be had: {_PAUSE.sub('', said)}"))
+        image = _spec(pod, names.CONTAINER).get("image", "")
+        return Why("IMAGE_PULL", cut(f"the image {image} is not to be had: {_PAUSE.sub('', said)}"))
     if reason in _CREATE:
         return Why("CREATE_ERROR", cut(f"its container cannot be made: {said}"))
-    return NOTHING
+    return next((why for status in _blocking(pod) if (why := _of_another(pod, status)).reason), NOTHING)
+
+
+def beside(pod: Body) -> Why:
+    """Why a pod is not ready whose node is: a container that is not Slipway's, a readiness gate, or its machine."""
+    others = pod["status"].get("containerStatuses") or []
+    late = [each for each in others if each.get("name") != names.CONTAINER and not each.get("ready")]
+    for status in [*_blocking(pod), *late]:
+        if (why := _of_another(pod, status)).reason:
+            return why
+    return _gate(pod) or Why("MACHINE_SILENT", f"its machine{_machine(pod)} does not answer")
+
+
+def _blocking(pod: Body) -> list[Body]:
+    """The init containers that are not done, and sidecars among them that are not ready. None of them is ours."""
+    return [each for each in pod["status"].get("initContainerStatuses") or [] if not each.get("ready")]
+
+
+def _of_another(pod: Body, status: Body) -> Why:
+    """What is to be said of a container that somebody else, a webhook most often, added to the pod."""
+    name, state = str(status.get("name")), status.get("state") or {}
+    whose = f"the container {name}, which Slipway did not add,"
+    waiting = state.get("waiting") or {}
+    reason, said = waiting.get("reason") or "", waiting.get("message") or ""
+    if reason in _IMAGE:
+        image = _spec(pod, name).get("image", "")
+        return Why("IMAGE_PULL", cut(f"{whose} has no image: cannot pull {image}: {_PAUSE.sub('', said)}"))
+    if reason in _CREATE:
+        return Why("CREATE_ERROR", cut(f"{whose} cannot be made: {said}"))
+    before = state.get("terminated") or (status.get("lastState") or {}).get("terminated")
+    if before and "running" not in state:
+        told = _exit(pod, before, status.get("restartCount") or 0, name)
+        return Why("SIDECAR_ENDED", cut(f"{whose} does not stay up: {told.message}"))
+    return Why("SIDECAR_UNREADY", f"{whose} is not ready") if "running" in state else NOTHING
+
+
+def _gate(pod: Body) -> Why | None:
+    """The first readiness gate that is not true."""
+    told = {each["type"]: each for each in pod["status"].get("conditions") or []}
+    for gate in pod["spec"].get("readinessGates") or []:
+        condition = told.get(gate["conditionType"]) or {}
+        if condition.get("status") != "True":
+            why = condition.get("message") or condition.get("reason") or "nobody has set it yet"
+            return Why(
+                "READINESS_GATE", cut(f"its readiness gate {gate['conditionType']} is not true: {why}")
+            )
+    return None
+
+
+def _machine(pod: Body) -> str:
+    name = pod["spec"].get("nodeName")
+    return f" {name}" if name else ""
 
 
 def ended(pod: Body, exited: Body, restarts: int) -> Why:
@@ -80,6 +133,8 @@ def restarting(pod: Body, exited: Body) -> Why:
 
 def ending(pod: Body) -> Why:
     """Of a pod that was told to go and is still there."""
+    if finalizers := pod["metadata"].get("finalizers"):
+        return Why("HELD", cut(f"it is being ended, and held by the finalizer {', '.join(finalizers)}"))
     for disruption in _disruptions(pod):
         return Why(
             "ENDING", cut(f"it is being put out: {disruption.get('message') or disruption.get('reason')}")
@@ -87,18 +142,14 @@ def ending(pod: Body) -> Why:
     return Why("ENDING", "it is being ended")
 
 
-def out_of_touch() -> Why:
-    return Why("MACHINE_SILENT", "its machine does not answer")
-
-
-def _exit(pod: Body, exited: Body, restarts: int) -> Why:
+def _exit(pod: Body, exited: Body, restarts: int, name: str = names.CONTAINER) -> Why:
     code, reason = exited.get("exitCode"), exited.get("reason") or ""
     again = f", after {restarts} restarts" if restarts > 1 else ""
     if reason in _CANNOT_START:
         # Not the node's words but those of the container runtime.
         return Why("START_FAILED", cut(f"could not be started: {exited.get('message') or reason}"))
     if reason == "OOMKilled":
-        return Why("OOM_KILLED", f"used more memory than its {_limit(pod)}{again}")
+        return Why("OOM_KILLED", f"used more memory than its {_limit(pod, name)}{again}")
     if code is None:
         return Why("ENDED", "ended, and nobody knows how")
     return Why("CRASHED" if code else "EXITED", f"{_how(code)}{again}")
@@ -149,22 +200,28 @@ def _plain(message: str) -> str:
 
 
 def _wanted(pod: Body) -> str:
-    asked = _resources(pod).get("requests") or {}
-    names = [f"{_RESOURCES.get(name, name)} {amount}" for name, amount in sorted(asked.items())]
-    return ", ".join(names) or "it"
+    """What the node asks for, and beside it what each container asks for that somebody else added."""
+    ours = _requests(_spec(pod, names.CONTAINER)) or "it"
+    others = [each for each in pod["spec"]["containers"] if each.get("name") != names.CONTAINER]
+    beside = [f"{asked} of the container {each['name']}" for each in others if (asked := _requests(each))]
+    return " and ".join([ours, *beside])
 
 
-def _limit(pod: Body) -> str:
-    memory = (_resources(pod).get("limits") or {}).get("memory")
+def _requests(container: Body) -> str:
+    asked = (container.get("resources") or {}).get("requests") or {}
+    return ", ".join(f"{_RESOURCES.get(name, name)} {amount}" for name, amount in sorted(asked.items()))
+
+
+def _limit(pod: Body, name: str) -> str:
+    memory = ((_spec(pod, name).get("resources") or {}).get("limits") or {}).get("memory")
     return f"limit of {memory}" if memory else "machine has"
 
 
-def _resources(pod: Body) -> Body:
-    return next((item.get("resources") or {} for item in pod["spec"]["containers"]), {})
-
-
-def _image(pod: Body) -> str:
-    return next((str(item.get("image")) for item in pod["spec"]["containers"]), "")
+def _spec(pod: Body, name: str) -> Body:
+    """Of one container, whatever its kind."""
+    spec = pod["spec"]
+    every = [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
+    return next((each for each in every if each.get("name") == name), {})
 
 
 def _disruptions(pod: Body) -> list[Body]:

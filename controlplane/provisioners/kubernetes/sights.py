@@ -101,8 +101,10 @@ def _running(pod: Body, container: Body) -> tuple[NodeState, Why]:
     if _is_true(pod, "Ready"):
         return NodeState.READY, NOTHING
     if container.get("ready"):
-        # The kubelet last said that it is; somebody else says that the kubelet is not heard any more.
-        return NodeState.UNREADY, reasons.out_of_touch()
+        # The node is; something beside it is not, or its machine is not heard any more.
+        state = NodeState.UNREADY if _was_ready(pod, container) else NodeState.STARTING
+        why = reasons.beside(pod)
+        return (NodeState.UNREADY if why.reason == "MACHINE_SILENT" else state), why
     if container.get("started") and _was_ready(pod, container):
         return NodeState.UNREADY, NOTHING
     return NodeState.STARTING, NOTHING

@@ -287,3 +287,93 @@ def test_another_container_says_nothing_about_the_node():
 def test_a_pod_says_whose_it_is_by_its_labels():
     assert whose(pod("ready")) == (CLUSTER, TENANT)
     assert whose({"metadata": {"name": "x"}}) is None
+
+
+# -- containers that are not Slipway's ----------------------------------------------------------------------------
+
+PROXY = "proxy"
+SMALL = {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "8Mi"}}
+WEBHOOK = "the container proxy, which Slipway did not add,"
+BESIDE: dict[str, tuple[Body, str, str]] = {
+    "is not ready": ({"running": {}}, "SIDECAR_UNREADY", f"{WEBHOOK} is not ready"),
+    "has no image": (
+        {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
+        "IMAGE_PULL",
+        f"{WEBHOOK} has no image: cannot pull proxy:1: not found",
+    ),
+    "crashed": (
+        {"terminated": {"exitCode": 3, "reason": "Error"}},
+        "SIDECAR_ENDED",
+        f"{WEBHOOK} does not stay up: exited with code 3",
+    ),
+    "used too much memory": (
+        {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+        "SIDECAR_ENDED",
+        f"{WEBHOOK} does not stay up: used more memory than its limit of 8Mi",
+    ),
+}
+
+
+def with_proxy(name: str, state: Body, *, init: bool = False) -> Body:
+    """The pod with a container that a webhook put first."""
+    body = pod(name)
+    kinds = ("initContainers", "initContainerStatuses") if init else ("containers", "containerStatuses")
+    spec: Body = {"name": PROXY, "image": "proxy:1", "resources": SMALL}
+    body["spec"][kinds[0]] = [spec, *body["spec"].get(kinds[0], [])]
+    told = body["status"].get(kinds[1]) or []
+    body["status"][kinds[1]] = [{"name": PROXY, "ready": False, "state": state}, *told]
+    return body
+
+
+def not_ready(body: Body) -> Body:
+    for condition in body["status"]["conditions"]:
+        if condition["type"] in {"Ready", "ContainersReady"}:
+            condition["status"] = "False"
+    return body
+
+
+@pytest.mark.parametrize("case", BESIDE)
+@pytest.mark.parametrize("init", [False, True], ids=["beside", "init"])
+def test_a_container_of_somebody_else_is_named_as_the_reason(case: str, init: bool):
+    state, reason, message = BESIDE[case]
+    found = seen(not_ready(with_proxy("ready", state, init=init)))
+    assert (found.reason, found.message) == (reason, message)
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_an_init_container_of_somebody_else_is_why_a_node_does_not_start(case: str):
+    state, reason, message = BESIDE[case]
+    found = seen(with_proxy("scheduled", state, init=True))
+    assert (found.state, found.reason, found.message) == (NodeState.WAITING, reason, message)
+
+
+@pytest.mark.parametrize("name", ["out_of_memory", "image_missing", "image_never"])
+def test_figures_are_of_the_node_and_not_of_the_container_that_comes_first(name: str):
+    assert seen(with_proxy(name, {"running": {}})).message == seen(pod(name)).message
+
+
+def test_room_is_told_for_the_node_and_for_what_was_added():
+    message = seen(with_proxy("unschedulable", {})).message
+    assert message.startswith(
+        "no machine has room for cpu 900, memory 900Gi and cpu 10m, memory 8Mi of the container proxy: "
+    )
+
+
+def test_a_readiness_gate_is_named_as_the_reason():
+    body = not_ready(pod("ready"))
+    body["spec"]["readinessGates"] = [{"conditionType": "example.com/target"}]
+    found = seen(body)
+    assert (found.reason, found.message) == (
+        "READINESS_GATE",
+        "its readiness gate example.com/target is not true: nobody has set it yet",
+    )
+
+
+def test_a_finalizer_that_holds_a_node_is_named():
+    body = pod("ending")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    found = seen(body)
+    assert (found.reason, found.message) == (
+        "HELD",
+        "it is being ended, and held by the finalizer example.com/hold",
+    )
