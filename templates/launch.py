@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from templates.parameters import checked, default_of
-from templates.reading import Fields, Value
+from templates.reading import Faults, Fields, Value
 from templates.roles import SIZES
 from templates.schema import (
     NODES_AT_MOST,
@@ -26,9 +26,12 @@ _GROUPS: Final = 100
 
 def expand(revision: RevisionSpec, request: LaunchRequest) -> Launch:
     """The launch that `request` asks for. Raises Invalid with pointers into the request."""
-    preset = _preset(revision, request)
-    settings = _settings(revision, preset, Value(request.parameters, "/parameters"))
-    groups = _expand_groups(revision, preset, settings, Value(request.groups, "/groups"))
+    faults, preset = Faults(), LaunchRequest()
+    with faults.noted():
+        preset = _preset(revision, request)
+    settings = _settings(revision, preset, Value(request.parameters, "/parameters"), faults)
+    groups = _expand_groups(revision, preset, settings, Value(request.groups, "/groups"), faults)
+    faults.settle()
     launch = Launch(app=revision.app, groups=groups, settings=settings)
     check_counts(launch, Value(request.groups, "/groups"))
     return launch
@@ -73,27 +76,43 @@ def _preset(revision: RevisionSpec, request: LaunchRequest) -> LaunchRequest:
     return revision.presets[Value(request.preset, "/preset").one_of(revision.presets, "preset")]
 
 
-def _settings(revision: RevisionSpec, preset: LaunchRequest, parameters: Value) -> dict[str, Any]:
+def _settings(
+    revision: RevisionSpec, preset: LaunchRequest, parameters: Value, faults: Faults
+) -> dict[str, Any]:
     settings = {name: default_of(schema) for name, schema in revision.parameters.items()} | dict(
         preset.parameters
     )
-    for name, value in parameters.entries(most=_GROUPS):
-        known = Value(name, value.pointer).one_of(revision.parameters, "parameter")
-        settings[known] = checked(revision.parameters[known], value)
+    for name, value in _entries(parameters, faults).items():
+        with faults.noted():
+            known = Value(name, value.pointer).one_of(revision.parameters, "parameter")
+            settings[known] = checked(revision.parameters[known], value)
     return settings
 
 
+def _entries(value: Value, faults: Faults) -> dict[str, Value]:
+    with faults.noted():
+        return dict(value.entries(most=_GROUPS))
+    return {}
+
+
 def _expand_groups(
-    revision: RevisionSpec, preset: LaunchRequest, settings: Mapping[str, Any], asked: Value
+    revision: RevisionSpec,
+    preset: LaunchRequest,
+    settings: Mapping[str, Any],
+    asked: Value,
+    faults: Faults,
 ) -> tuple[Group, ...]:
     specs = {spec.name: spec for spec in _specs(revision, settings)}
-    entries = dict(asked.entries(most=_GROUPS))
+    entries = _entries(asked, faults)
     for name, entry in entries.items():
-        _check_known(name, entry, specs, revision)
-    return tuple(
-        _group(spec, preset.groups.get(spec.name, {}), entries.get(spec.name, asked.at(spec.name, {})))
-        for spec in specs.values()
-    )
+        with faults.noted():
+            _check_known(name, entry, specs, revision)
+    groups: list[Group] = []
+    for spec in specs.values():
+        with faults.noted():
+            chosen = entries.get(spec.name, asked.at(spec.name, {}))
+            groups.append(_group(spec, preset.groups.get(spec.name, {}), chosen, faults))
+    return tuple(groups)
 
 
 def _specs(revision: RevisionSpec, settings: Mapping[str, Any]) -> Iterable[GroupSpec]:
@@ -132,15 +151,17 @@ def _check_known(name: str, entry: Value, specs: Mapping[str, GroupSpec], revisi
     Value(name, entry.pointer).one_of(specs, "group")
 
 
-def _group(spec: GroupSpec, preset: Mapping[str, Any], asked: Value) -> Group:
+def _group(spec: GroupSpec, preset: Mapping[str, Any], asked: Value, faults: Faults) -> Group:
     fields = asked.fields("count", *SIZES)
     chosen = Fields(asked, {**preset, **fields.raw})
     group = Group(spec.name, spec.role, spec.count, spec.each, spec.min_count, spec.max_count)
-    return replace(
-        group,
-        count=_count(chosen["count"], group) if "count" in chosen else spec.count,
-        each=Amounts(**{resource: _amount(chosen, resource, spec) for resource in SIZES}),
-    )
+    count, each = spec.count, {}
+    with faults.noted():
+        count = _count(chosen["count"], group) if "count" in chosen else spec.count
+    for resource in SIZES:
+        with faults.noted():
+            each[resource] = _amount(chosen, resource, spec)
+    return replace(group, count=count, each=Amounts(**each))
 
 
 def _count(value: Value, group: Group) -> int:

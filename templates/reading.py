@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from tenants.amounts import parse
-from tenants.errors import Invalid
+from tenants.errors import FieldError, Invalid
 from tenants.names import validate_name
 
 WORD_PATTERN = "[a-z][a-z0-9_-]{0,62}"
@@ -147,6 +148,26 @@ class Fields:
 
     def get(self, name: str, default: object) -> Value:
         return self.whole.at(name, self.raw.get(name, default))
+
+
+class Faults:
+    """Gathers refusals, so that one answer names them all."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """What is refused inside is kept for `settle`."""
+        try:
+            yield
+        except Invalid as refusal:
+            self._errors.extend(refusal.errors)
+
+    def settle(self) -> None:
+        """Raises Invalid with everything that was refused."""
+        if self._errors:
+            raise Invalid(errors=self._errors)
 
 
 def _token(key: str | int) -> str:

@@ -27,6 +27,9 @@ SELECT r.id, r.template_id, r.number, r.app_id, t.state,
 """
 
 
+_ONCE_PUBLISHED: Final = [TemplateState.PUBLISHED, TemplateState.DEPRECATED]
+
+
 def apps() -> QuerySet[App]:
     """The catalogue without what was withdrawn, newest version of an app first."""
     return App.objects.filter(withdrawn_at=None).order_by("name", "-registered_at", "-id")
@@ -78,7 +81,8 @@ def launchable_revision(access: Access, name_or_id: str | UUID) -> TemplateRevis
     *columns, state, withdrawn_at = _find_launchable(access, name_or_id)
     if state == TemplateState.DEPRECATED:
         raise Conflict(
-            "TEMPLATE_DEPRECATED", "This template is deprecated. Choose another one, or publish it."
+            "TEMPLATE_DEPRECATED",
+            "This template is deprecated. Choose another one, or have an admin of the tenant publish it again.",
         )
     _check_withdrawn(withdrawn_at)
     return TemplateRevision.from_db("default", _LAUNCHED, columns)
@@ -128,9 +132,10 @@ def _find(access: Access, name_or_id: str | UUID) -> Template:
 
 
 def _find_launchable(access: Access, name_or_id: str | UUID) -> tuple[Any, ...]:
-    """What `_find` would, as columns. Raises NotFound as it does."""
+    """Like `_find`, but as columns and with what is deprecated. Raises NotFound."""
     named = _key(name_or_id)
-    states = list(TemplateState) if access.may("cluster.launch_unpublished") else [TemplateState.PUBLISHED]
+    # One that is deprecated was published once, so every member may know of it; of a draft they may not.
+    states = list(TemplateState) if access.may("cluster.launch_unpublished") else _ONCE_PUBLISHED
     row = None
     if named is not None:
         column, value = named

@@ -28,13 +28,14 @@ def owners_to_stop(
 
     levels: with numbers. asker_is_member: the member scope is the asker's own, so that stopping helps there
     too.
-    [{"owner": id, "cluster": label, "frees": {"cpu": "3"}}]
+    [{"owner": user name, "cluster": label, "cluster_id", "frees": {"cpu": "3"}}]
     """
     need = _need(levels, asker_is_member=asker_is_member)
     if need is None:
         return []
     running = Q(cpu__gt=0) | Q(memory__gt=0) | Q(gpu__gt=0)
     claims = Claim.objects.filter(running, tenant_id=tenant_id, user_id=asker_id).exclude(owner_id=owner_id)
+    claims = claims.select_related("user")
     most_needed = next(resource for resource in COMPUTE if need[resource])
     candidates = list(claims.order_by(f"-{most_needed}", "owner_id")[:_CANDIDATES])
     return [_named(claim) for claim in smallest_set(candidates, need)]
@@ -97,4 +98,9 @@ def _named(claim: Claim) -> dict[str, Any]:
         for resource in COMPUTE
         if claim.amounts[resource]
     }
-    return {"owner": str(claim.owner_id), "cluster": claim.label, "frees": frees}
+    return {
+        "owner": claim.user.username,
+        "cluster": claim.label,
+        "cluster_id": str(claim.owner_id),
+        "frees": frees,
+    }

@@ -179,7 +179,8 @@ def _scaled(value: object, suffixes: Mapping[str, int]) -> Fraction | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return Fraction(value) * suffixes[""]
+        # As it is written: the float 0.1 is not a tenth, but it stands for one.
+        return Fraction(str(value)) * suffixes[""]
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
     found = _NUMBER.fullmatch(value)

@@ -136,8 +136,8 @@ class QuotaExceeded(Refused):
     """It does not fit.
 
     extra: levels [{"scope", "resource", "limit", "held", "wanted", "short_by"}] in JSON quantities,
-    would_fit_if_stopped [{"owner", "cluster", "frees"}]: the asker's own, which stopped together would make
-    room.
+    would_fit_if_stopped [{"owner", "cluster", "cluster_id", "frees"}]: the asker's own, which stopped together would
+    make room.
     """
 
     title = "Quota exceeded"

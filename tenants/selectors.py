@@ -20,7 +20,7 @@ MOST_HOLDERS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """limits: rows as in quota.limit_json. holders: [{"owner", "cluster", "user", "site", "holds"}], at most
+    """limits: rows as in quota.limit_json. holders: [{"owner", "cluster", "cluster_id", "site", "holds"}], at most
     500.
     """
 
@@ -152,9 +152,9 @@ def audit_events_everywhere(actor: Actor) -> QuerySet[AuditEvent]:
 
 def _holder(claim: Claim) -> dict[str, Any]:
     return {
-        "owner": str(claim.owner_id),
+        "owner": claim.user.username,
         "cluster": claim.label,
-        "user": claim.user.username,
+        "cluster_id": str(claim.owner_id),
         "site": claim.site,
         "holds": claim.amounts.to_json(),
     }

@@ -33,6 +33,8 @@ def openapi_document() -> dict[str, Any]:
         "scheme": "basic",
         "description": "Name and password, for POST /api/v1/tokens alone: `curl -u alice`.",
     }
+    # Paths stand below the address that the document was read from.
+    document["servers"] = [{"url": "/"}]
     return document
 
 

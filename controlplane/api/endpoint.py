@@ -150,7 +150,7 @@ def _accepts(header: str, media_type: str) -> bool:
 
 
 class Endpoint(APIView):
-    http_method_names = ["get", "head", "post", "put", "delete"]
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     content_negotiation_class = Negotiation
 
     def operation_of(self, method: str | None) -> Operation | None:

@@ -32,7 +32,7 @@ QUANTITIES: Final[dict[str, Schema]] = {
         "description": "CPU cores as a Kubernetes quantity.",
         "anyOf": [
             {"type": "string", "pattern": _CPU, "examples": ["500m", "2"]},
-            {"type": "integer", "minimum": 0, "maximum": 1_000_000},
+            {"type": "number", "minimum": 0, "maximum": 1_000_000, "multipleOf": 0.001},
         ],
     },
     "memory": {

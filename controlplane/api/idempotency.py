@@ -12,6 +12,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
+from django.db.models import Count
 from django.db.models.functions import Now
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,6 +23,8 @@ from tenants.errors import Conflict, Invalid, KeyReused
 
 HEADER: Final = "Idempotency-Key"
 KEPT: Final = timedelta(hours=24)
+# Of one user, whatever their age: one request every four seconds for a whole day.
+MOST_KEPT: Final = 20_000
 KEY_PATTERN: Final = "[!-~]{1,255}"
 
 _STORED_HEADERS: Final = ("Location", "ETag")
@@ -66,9 +69,23 @@ def once(
 
 
 def purge() -> bool:
-    """Remove keys older than a day, a bounded number. Returns whether more are left."""
+    """Remove keys older than a day, and each user's oldest above the cap, a bounded number. Returns whether more are
+    left.
+    """
     old = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).order_by("created_at").values("pk")
-    return IdempotencyKey.objects.filter(pk__in=old[:_PURGED_AT_ONCE]).delete()[0] == _PURGED_AT_ONCE
+    gone = IdempotencyKey.objects.filter(pk__in=old[:_PURGED_AT_ONCE]).delete()[0]
+    return gone + _purge_excess() >= _PURGED_AT_ONCE
+
+
+def _purge_excess() -> int:
+    """A key costs its user nothing, not even quota where the request changed nothing: so their number is bounded."""
+    many = IdempotencyKey.objects.values("user").annotate(keys=Count("pk")).filter(keys__gt=MOST_KEPT)
+    gone = 0
+    for user, keys in many.values_list("user", "keys"):
+        oldest = IdempotencyKey.objects.filter(user=user).order_by("pk").values("pk")
+        excess = min(keys - MOST_KEPT, _PURGED_AT_ONCE)
+        gone += IdempotencyKey.objects.filter(pk__in=oldest[:excess]).delete()[0]
+    return gone
 
 
 def _fingerprint(request: Request) -> str:

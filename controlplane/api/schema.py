@@ -9,7 +9,7 @@ from rest_framework import serializers
 from controlplane.api.authentication import PasswordAuthentication
 from controlplane.api.converters import IDENT
 from controlplane.api.endpoint import Operation
-from controlplane.api.idempotency import HEADER, KEY_PATTERN
+from controlplane.api.idempotency import HEADER, KEY_PATTERN, MOST_KEPT
 from controlplane.api.problems import MEDIA_TYPE
 from controlplane.api.shapes import In, Out
 
@@ -66,6 +66,7 @@ _PROBLEM: Final = {
         "levels": {"type": "array", "items": {"type": "object"}},
         "would_fit_if_stopped": {"type": "array", "items": {"type": "object"}},
         "operation": {"type": "object"},
+        "used_by": {"type": "array", "items": {"type": "object"}},
         "role": _TEXT,
         "scope": _TEXT,
         "granted_by": _TEXT,
@@ -155,22 +156,23 @@ class AutoSchema(Spectacular):
 
     def _with_default(self, field: Any) -> dict[str, Any]:
         schema = dict(self._map_serializer_field(field, "request"))  # type: ignore[no-untyped-call]
-        if field.default not in (serializers.empty, ""):
+        if field.default in (serializers.empty, ""):
+            # Leaving the parameter out says the same, and an enum has no empty value.
+            schema.pop("default", None)
+        else:
             schema["default"] = field.default
         return schema
 
     def _header_parameters(self) -> list[dict[str, Any]]:
         found = []
         if self.described.if_match:
-            tag = {
-                "anyOf": [{"type": "string", "pattern": '^"[0-9]{1,18}"$'}, {"const": "*"}],
-                "examples": ['"3"'],
-            }
+            tag = {"type": "string", "pattern": '^("[0-9]{1,18}"|[*])$', "examples": ['"3"']}
             found.append(_header("If-Match", "Act only on this generation, as the ETag named it.", tag))
         if self.method not in _READING:
             key = {"type": "string", "pattern": f"^{KEY_PATTERN}$"}
             text = (
-                "Sent twice with the same key within 24 hours, the request acts once and is answered alike."
+                "Sent twice with the same key within 24 hours, the request acts once and is answered alike. "
+                f"The last {MOST_KEPT} keys of a user are kept."
             )
             found.append(_header(HEADER, text, key))
         return found

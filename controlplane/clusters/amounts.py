@@ -7,7 +7,7 @@ from controlplane.clusters.phases import Phase, Verb
 from templates.schema import Launch
 from tenants.amounts import Amounts
 
-__all__ = ["Amounts", "ceiling", "needed", "with_stored"]
+__all__ = ["Amounts", "ceiling", "held_after", "needed", "with_stored"]
 
 
 def ceiling(one: Launch, other: Launch) -> Amounts:
@@ -21,6 +21,15 @@ def needed(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> Amoun
     """What has to be held before the verb may begin."""
     resting = verb is Verb.RESIZE and cluster.phase == Phase.STOPPED
     return with_stored(after.keeps if resting else ceiling(before, after), cluster)
+
+
+def held_after(cluster: Cluster, verb: Verb, after: Launch) -> Amounts:
+    """What is held once the verb is done: the volumes of nodes that left are gone by then, unless it is stopped."""
+    if verb is Verb.DELETE:
+        return Amounts()
+    if verb is Verb.STOP or (verb in {Verb.RESIZE, Verb.CONFIGURE} and cluster.phase == Phase.STOPPED):
+        return with_stored(after.keeps, cluster)
+    return after.takes
 
 
 def with_stored(amounts: Amounts, cluster: Cluster) -> Amounts:

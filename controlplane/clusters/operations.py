@@ -30,6 +30,7 @@ STEPS: dict[Verb, tuple[str, ...]] = {
     Verb.START: ("admitted", *_START),
     Verb.RESTART: ("admitted", "ended", *_GROW),
     Verb.RESIZE: ("admitted",),
+    Verb.CONFIGURE: ("admitted",),
     Verb.STOP: ("admitted", "ended"),
     Verb.DELETE: ("admitted", "ended"),
 }

@@ -54,6 +54,7 @@ class Verb(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     RESIZE = "resize"
+    CONFIGURE = "configure"
     DELETE = "delete"
 
 
@@ -63,6 +64,7 @@ FITS: dict[Verb, frozenset[Phase]] = {
     Verb.STOP: frozenset(set(Phase) - {Phase.STOPPED, Phase.DELETING, Phase.DELETED}),
     Verb.RESTART: frozenset({Phase.READY}),
     Verb.RESIZE: frozenset({Phase.READY, Phase.STOPPED}),
+    Verb.CONFIGURE: frozenset({Phase.STOPPED}),
     Verb.DELETE: frozenset(set(Phase) - {Phase.DELETED}),
 }
 
@@ -72,6 +74,7 @@ SUPERSEDES: dict[Verb, frozenset[Verb]] = {
     Verb.STOP: frozenset({Verb.CREATE, Verb.START, Verb.RESTART, Verb.RESIZE}),
     Verb.RESTART: frozenset(),
     Verb.RESIZE: frozenset(),
+    Verb.CONFIGURE: frozenset(),
     Verb.DELETE: frozenset(set(Verb) - {Verb.DELETE}),
 }
 

@@ -1,5 +1,6 @@
 """What a change would do, before it is done."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,14 +22,20 @@ def describe(
     before: Launch | None,
     after: Launch | None,
     claims: Amounts,
+    peak: Amounts,
     template_id: UUID,
     site: Site,
 ) -> dict[str, Any]:
     """{"plan": adds, removes, takes, quota before and after, fits, expected_seconds}. Reads only.
 
-    before, after: what runs then and now; None = nothing runs. claims: what would be held.
+    before, after: what runs then and now; None = nothing runs. claims: what is held once the change is done. peak:
+    what has to be held while it is made, and so has to fit.
     """
-    held = quota.preview(tenant_id=access.tenant.id, user_id=user_id, owner_id=owner_id, amounts=claims)
+    preview = partial(quota.preview, tenant_id=access.tenant.id, user_id=user_id, owner_id=owner_id)
+    held = [
+        {**done, "short_by": during["short_by"]}
+        for done, during in zip(preview(amounts=claims), preview(amounts=peak), strict=True)
+    ]
     return {
         "plan": {
             "verb": str(verb),
@@ -38,7 +45,9 @@ def describe(
             "takes": claims.to_json(),
             "quota": held,
             "fits": all(level["short_by"] in {0, "0"} for level in held),
-            "expected_seconds": selectors.usual_seconds([template_id], verb).get(template_id),
+            "expected_seconds": selectors.usual_seconds(access.tenant.id, [template_id], verb).get(
+                template_id
+            ),
         }
     }
 

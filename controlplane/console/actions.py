@@ -50,7 +50,7 @@ class Action:
 
 def actions(access: Access, cluster: Cluster, live: Operation | None) -> list[Action]:
     """In the order of a cluster's life. URLs go by id: by the time of the click the name may be another cluster's."""
-    return [_action(access, cluster, live, verb) for verb in Verb if verb is not Verb.CREATE] + [
+    return [_action(access, cluster, live, verb) for verb in Verb if verb in NOTES] + [
         _cancel(access, cluster, live)
     ]
 

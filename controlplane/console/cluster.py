@@ -1,5 +1,6 @@
 """One cluster: what it is, how far it is, what it offers and what can be done with it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -49,6 +50,8 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "cluster": found,
         "template": dict(zip(("name", "number"), revision_name(found.template_revision_id), strict=True)),
         "launch": launch,
+        "settings": [(name, _plain(value)) for name, value in sorted(launch.settings.items())],
+        "requested": _requested(found),
         "now": now,
         "is_live": moves(found, live is not None),
         "part_url": reverse("console:cluster", kwargs={"tenant": access.tenant.name, "cluster": found.id}),
@@ -67,6 +70,17 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "replace_url": next((act.url for act in can if act.name == Verb.RESTART and not act.reason), ""),
         "takes": (launch.keeps if found.phase == Phase.STOPPED else launch.takes).to_json(),
     }
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _requested(found: Cluster) -> list[tuple[str, str]]:
+    """What was asked for beside the template's own defaults: "worker count" and "4", for example."""
+    groups = found.requested["groups"].items()
+    sizes = [(f"{group} {name}", _plain(value)) for group, chosen in groups for name, value in chosen.items()]
+    return [*sizes, *((name, _plain(value)) for name, value in found.requested["parameters"].items())]
 
 
 def _said(found: Cluster, progress: Progress | None) -> tuple[str, str]:
@@ -125,5 +139,6 @@ def _calls(access: Access, found: Cluster) -> list[Call]:
         Call("Its events", f"{path}/events"),
         Call("Stop it", f"{path}:stop", method="POST", body={}),
         Call("Start it", f"{path}:start", method="POST", body={}),
+        Call("Configure it while it is stopped", path, method="PATCH", body={"parameters": {}, "groups": {}}),
         Call("Delete it", path, method="DELETE"),
     ]

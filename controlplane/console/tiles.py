@@ -65,7 +65,7 @@ def tiles(access: Access) -> list[Tile]:
     """The published templates that are meant for one click, by name."""
     published = templates_for(access).filter(state=TemplateState.PUBLISHED)
     found = list(published.filter(current__body__quick_launch=True)[:MOST_TILES])
-    usual = usual_seconds(template.pk for template in found)
+    usual = usual_seconds(access.tenant.pk, [template.pk for template in found])
     limits = limit_rows(tenant_id=access.tenant.pk, user_id=access.actor.user_id)
     refused = _refused_all(access)
     return [_tile(access, template, usual.get(template.pk), refused, limits) for template in found]

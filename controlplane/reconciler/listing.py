@@ -35,7 +35,7 @@ SELECT DISTINCT c.id, c.tenant_id FROM clusters_observation o JOIN clusters_clus
 """
 # Who waits for this to rest, and who waits for something to happen there. Whom somebody holds is left out.
 _LOOKED_AT = """
-UPDATE clusters_cluster SET looked_at = %(at)s WHERE id IN (
+UPDATE clusters_cluster SET looked_at = %(at)s, revision = revision + 1 WHERE id IN (
     SELECT id FROM clusters_cluster
      WHERE site_id = %(site)s AND looked_at < %(at)s
        AND (acted_at + %(quiet)s::interval BETWEEN looked_at AND %(at)s OR phase = ANY(%(transient)s))

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from controlplane.clusters.phases import Phase
 from controlplane.provisioners.base import STAGES
-from controlplane.reconciler.places import outdated
+from controlplane.reconciler.places import outdated, surplus
 from controlplane.reconciler.view import Place, Step, View
 
 
@@ -24,7 +24,9 @@ def progress(name: str, view: View, step: Step) -> Progress:
     if name in STAGES:
         return _stage(name, view, staying) if step.isolated else Progress(None)
     if name == "drained":
-        return _when(not any(place.leaving and not place.ending for place in step.places), view)
+        return _when(
+            _all_chosen(view, step) and not any(p.leaving and not p.ending for p in step.places), view
+        )
     if name == "ended":
         return _when(_ended(view, step), view)
     return _when(condition=True, view=view)
@@ -36,9 +38,14 @@ def _ended(view: View, step: Step) -> bool:
         return True
     if step.phase in {Phase.STOPPING, Phase.DELETING}:
         return False
-    return not any(
+    return _all_chosen(view, step) and not any(
         place.leaving or place.ending or outdated(place, view.restart_generation) for place in step.places
     )
+
+
+def _all_chosen(view: View, step: Step) -> bool:
+    """Whether every node that has to leave is marked: before that, no node is leaving because none was asked."""
+    return not surplus(view.groups, step.places)
 
 
 def _stage(name: str, view: View, places: tuple[Place, ...]) -> Progress:

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver
 from controlplane.api.endpoint import Endpoint
 from controlplane.api.urls import urlpatterns
 
-METHODS = ("get", "post", "put", "delete")
+METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def routes() -> list[str]:

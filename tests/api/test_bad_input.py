@@ -112,11 +112,6 @@ def test_a_withdrawn_app_version_cannot_be_launched(world: World) -> None:
     assert world.bob.post("clusters", ONE).reason == "APP_WITHDRAWN"
 
 
-def test_a_deprecated_template_cannot_be_launched(world: World) -> None:
-    world.alice.post("templates/pair:deprecate")
-    assert world.bob.post("clusters", ONE).status in {404, 409}
-
-
 def test_a_name_in_use_is_refused_until_the_cluster_is_gone(world: World) -> None:
     world.launch("one")
     assert world.bob.post("clusters", ONE).reason == "NAME_TAKEN"

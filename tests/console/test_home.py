@@ -69,7 +69,7 @@ def test_a_tile_says_what_one_gets_and_what_it_takes(sign_in: SignIn) -> None:
     tile = tile_of(sign_in("bob").get("/t/acme/"), "pair")
     assert "Head, 2 \N{MULTIPLICATION SIGN} Hand" in tile
     assert "2.5 CPU · 5Gi memory · 1Gi storage" in tile.replace("\N{NO-BREAK SPACE}", " ")
-    assert "nobody launched it yet" in tile
+    assert "not launched in this tenant yet" in tile
 
 
 def test_a_tile_says_how_long_it_usually_takes(sign_in: SignIn, world: World) -> None:

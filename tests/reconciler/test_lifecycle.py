@@ -11,6 +11,7 @@ from controlplane.clusters.services import (
     cluster_stop,
     operation_cancel,
 )
+from controlplane.provisioners.base import Load
 from tenants.amounts import Amounts
 from tenants.errors import Conflict, Invalid
 from tenants.models import Claim
@@ -203,3 +204,22 @@ def test_at_rest_nothing_is_due_and_nothing_is_called(world: World) -> None:
     later(3600)
     settle(cluster)
     assert dict(site(cluster).calls) == before
+
+
+def test_the_step_of_a_drain_lasts_as_long_as_the_drain(world: World) -> None:
+    cluster = settle(world.launch(hand=3))
+    fake = site(cluster)
+    fake.loads = {f"hand-{index}": Load(busy=False) for index in range(3)}
+    during: list[tuple[str, bool]] = []
+
+    def watched(name: str) -> None:
+        steps = {step.name: step for step in last(cluster).steps.all()}
+        if "drained" in steps:
+            during.append((name, steps["drained"].ended_at is None))
+
+    fake.before_call = watched
+    cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
+    settle(cluster)
+    assert [open_then for name, open_then in during if name in {"load", "begin_drain"}] == [True, True]
+    steps = {step.name: step for step in last(cluster).steps.all()}
+    assert steps["ended"].started_at == steps["drained"].ended_at

@@ -209,3 +209,13 @@ def test_news_that_came_while_it_was_listed_stays(world: World) -> None:
     left = set(Observation.objects.filter(cluster_id=cluster.id).values_list("name", flat=True))
     assert "hand-1" in left
     assert "hand-0" not in left
+
+
+def test_every_write_of_a_listing_makes_a_new_revision(world: World) -> None:
+    cluster = settle(world.launch())
+    later(60)
+    before = reload(cluster.id)
+    compare(cluster.site, site(cluster))
+    after = reload(cluster.id)
+    assert after.looked_at != before.looked_at
+    assert after.revision == before.revision + 1

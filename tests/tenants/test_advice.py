@@ -102,4 +102,5 @@ def test_the_set_is_sufficient_minimal_and_found_whenever_there_is_one(held: lis
     assert bool(found) == bool(enough)
     if found:
         assert need.fits_within(sum((claim.amounts for claim in found), ZERO))
-        assert len(found) == min(enough) or len(found) > 3
+        # Up to three are tried in full; a larger set is gathered greedily and may be larger than the smallest.
+        assert len(found) == min(enough) if min(enough) <= 3 else len(found) >= min(enough)

@@ -84,7 +84,6 @@ def test_refused_for_every_resource(resource: str, value: object):
     ("resource", "value"),
     [
         ("cpu", "0.0001"),
-        ("cpu", 0.1),
         ("cpu", "1k"),
         ("cpu", "1000001"),
         ("memory", "0.5"),

@@ -67,7 +67,7 @@ def test_usage_says_limit_held_and_free_per_scope(people: Cast):
         {"resource": "cpu", "scope": "member", "limit": "1", "held": "2", "free": "0"},
     ]
     (holder,) = usage.holders
-    assert (holder["cluster"], holder["user"], holder["holds"]["cpu"]) == ("etl-1", "bob", "2")
+    assert (holder["cluster"], holder["owner"], holder["holds"]["cpu"]) == ("etl-1", "bob", "2")
     assert usage.limits[1] == {
         "resource": "memory",
         "scope": "tenant",

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from controlplane.api.fields import NAME_SCHEMA, Choice, Tree
 from controlplane.api.shapes import Out
-from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339
+from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339, rfc3339_of
 from controlplane.api.v1.outline import Outline, outlines_of
 from controlplane.clusters.access import opens_pages
 from controlplane.clusters.endpoints import endpoints
@@ -41,6 +41,17 @@ _SERVICE = {
 class TemplateRefOut(Out):
     name = serializers.CharField()
     revision = serializers.IntegerField()
+
+
+class ClusterAppOut(Out):
+    name = serializers.CharField()
+    version = serializers.CharField()
+
+
+class RequestedOut(Out):
+    groups = Tree(schema={"type": "object"})
+    parameters = Tree(schema={"type": "object"})
+    preset = serializers.CharField(allow_null=True)
 
 
 class GroupOut(Out):
@@ -84,6 +95,12 @@ class ClusterOut(Out):
     owner = serializers.CharField()
     site = serializers.CharField()
     template = TemplateRefOut()
+    app = ClusterAppOut()
+    preset = serializers.CharField(allow_null=True)
+    parameters = Tree(schema={"type": "object"}, help_text="All of them, as they hold.")
+    requested = RequestedOut(
+        help_text="What was asked for; the template, its preset and defaults do the rest."
+    )
     goal = Choice([str(goal) for goal in Goal])
     phase = Choice([str(phase) for phase in Phase])
     generation = serializers.IntegerField(help_text="Grows with every change that was asked for; the ETag.")
@@ -128,6 +145,10 @@ def _document(
         "owner": row.owner_name,
         "site": row.site.name,
         "template": {"name": template, "revision": number},
+        "app": {"name": outline.launch.app.name, "version": outline.launch.app.version},
+        "preset": outline.requested["preset"],
+        "parameters": dict(outline.launch.settings),
+        "requested": outline.requested,
         "goal": row.goal,
         "phase": row.phase,
         "generation": row.generation,
@@ -136,7 +157,7 @@ def _document(
         "message": row.message or None,
         "groups": _groups(outline, ready),
         "services": endpoints(row, outline.launch, ready, open_pages=may_open),
-        "conditions": row.conditions,
+        "conditions": [{**one, "at": rfc3339_of(one["at"])} for one in row.conditions],
         "takes": outline.takes,
         "created_at": rfc3339(row.created_at),
         "ready_at": rfc3339(row.ready_at),

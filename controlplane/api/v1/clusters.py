@@ -15,7 +15,13 @@ from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.listing import Chosen, clusters_page
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import Phase, Verb
-from controlplane.clusters.services import cluster_create, cluster_create_plan, cluster_verb_plan
+from controlplane.clusters.services import (
+    cluster_configure,
+    cluster_configure_plan,
+    cluster_create,
+    cluster_create_plan,
+    cluster_verb_plan,
+)
 from controlplane.clusters.services.create import LaunchRequest
 from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
 from tenants.access import Access, allow
@@ -53,6 +59,16 @@ class ResizeIn(In):
     )
 
 
+class ConfigureIn(In):
+    """By the rules of a JSON merge patch: what is not named stays, null takes back what was asked for."""
+
+    not_empty = True
+    groups = Tree(required=False, schema=shapes.CHANGED_GROUPS)
+    parameters = Tree(required=False, schema=shapes.CHANGED_PARAMETERS)
+    preset = Text(most=40, required=False)
+    revision = Whole(least=1, most=2**31 - 1, required=False, help_text="Of the cluster's template.")
+
+
 class RestartIn(In):
     nodes = Tree(list, default=list, schema=_NODES, help_text="Their names; none means all.")
 
@@ -64,10 +80,17 @@ class ChangeOut(Out):
     each = AmountsOut()
 
 
+_VALUE: Final = {"type": ["string", "number", "boolean", "null"]}
 _LEVEL: Final = {
     "type": "object",
     "required": ["scope", "resource", "limit", "held", "after", "short_by"],
 }
+
+
+class DifferenceOut(Out):
+    pointer = serializers.CharField()
+    before = Tree(schema=_VALUE)
+    after = Tree(schema=_VALUE)
 
 
 class PlanBodyOut(Out):
@@ -79,6 +102,7 @@ class PlanBodyOut(Out):
     quota = Tree(list, schema={"type": "array", "items": _LEVEL})
     fits = serializers.BooleanField()
     expected_seconds = Tree(schema={"type": ["object", "null"]})
+    changes = DifferenceOut(many=True, required=False, help_text="Of a PATCH: what would not be as before.")
 
 
 class PlanOut(Out):
@@ -153,6 +177,27 @@ class OneCluster(Endpoint):
         access = call.enter(tenant)
         found = cluster_for(access, cluster)
         return answer(_document(access, found), generation=found.generation)
+
+    @operation(
+        "cluster.configure",
+        "Configure a stopped cluster",
+        {202: ClusterOut, 200: PlanOut},
+        body=ConfigureIn,
+        query=PlanQuery,
+        if_match=True,
+        etag=True,
+        recheck=_may_operate,
+        redact=without_pages,
+        skip_key=_is_plan,
+    )
+    def patch(self, call: Call, tenant: str, cluster: str) -> Response:
+        """Sizes, parameters, preset, revision of its template; applied at its next start."""
+        access = call.enter(tenant)
+        change: dict[str, Any] = {"cluster": cluster, "changes": call.body, "if_match": call.if_match}
+        if _is_plan(call):
+            return answer(cluster_configure_plan(access=access, **change))
+        done = cluster_configure(access=access, **change)
+        return answer(_document(access, done), status=202, generation=done.generation)
 
     @operation(
         "cluster.delete",

@@ -43,6 +43,11 @@ def rfc3339(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def rfc3339_of(stored: str | None) -> str | None:
+    """A moment that a JSON column holds, spelled like all others."""
+    return None if stored is None else rfc3339(datetime.fromisoformat(stored))
+
+
 def id_of(text: str) -> UUID:
     """Raises NotFound for what is no id."""
     found = parse_id(text)

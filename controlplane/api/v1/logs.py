@@ -1,6 +1,7 @@
 """What a node wrote, as text: the end of it, or from now on."""
 
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Event
@@ -54,7 +55,8 @@ class Logs(Endpoint):
         """The end of it; of a node that is gone what was kept, for seven days."""
         found = _readable(call, tenant, cluster)
         if not call.query["follow"]:
-            return HttpResponse(logs.tail(found, node, call.query["tail"]), content_type=_TEXT)
+            written = logs.tail(found, node, call.query["tail"])
+            return HttpResponse(written.decode(errors="replace"), content_type=_TEXT)
         reader = reader_of(call.request._request)
         reader.admit(call.actor.user_id)
         written = logs.tail(found, node, call.query["tail"])
@@ -82,7 +84,9 @@ def _following(
     connection.close()
     now = time.monotonic()
     until, look = now + LONGEST_SECONDS, now + CHECK_SECONDS
-    yield written
+    # A character may come in two pieces; what is no UTF-8 is replaced, so that all of it is.
+    text = getincrementaldecoder("utf-8")("replace")
+    yield text.decode(written).encode()
     for piece in more:
         now = time.monotonic()
         if gone.is_set() or now > until:
@@ -92,7 +96,7 @@ def _following(
                 return
             look = time.monotonic() + CHECK_SECONDS
         if piece:
-            yield piece
+            yield text.decode(piece).encode()
 
 
 def _still(may_read: Callable[[], bool]) -> bool:

@@ -8,6 +8,7 @@ from controlplane.api.fields import Choice
 from controlplane.api.pagination import page_of
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
+from controlplane.api.v1.common import rfc3339_of
 from controlplane.clusters.access import cluster_for
 from controlplane.clusters.models import Node, Observation
 from controlplane.clusters.selectors import nodes_of, observations_of
@@ -40,7 +41,7 @@ def node_json(node: Node, seen: Observation | None) -> dict[str, Any]:
         "incarnation": (seen.incarnation or None) if seen else None,
         "birth": node.birth,
         "address": (seen.address or None) if seen else None,
-        "ready_at": seen.stages.get("ready") if seen else None,
+        "ready_at": rfc3339_of(seen.stages.get("ready")) if seen else None,
         "reason": (seen.reason or None) if seen else None,
         "message": (seen.message or None) if seen else None,
     }

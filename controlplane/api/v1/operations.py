@@ -17,10 +17,25 @@ from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Verb
 from controlplane.clusters.selectors import KnownOperation
 from controlplane.clusters.services import operation_cancel
+from controlplane.provisioners.base import Outcome
 from tenants.access import Access, allow
 from tenants.errors import NotFound
 
 LONGEST_WAIT = 60
+
+
+_COUNT = {"type": ["integer", "null"], "description": "null: unknown."}
+_REPORT = {
+    "type": "object",
+    "required": ["node", "outcome", "seconds"],
+    "properties": {
+        "node": {"type": "string"},
+        "outcome": {"type": "string", "enum": [str(outcome) for outcome in Outcome]},
+        "seconds": {"type": "number"},
+        **dict.fromkeys(("tasks_start", "tasks_end", "executors_start", "executors_end"), _COUNT),
+        "blocks_moved": _COUNT,
+    },
+}
 
 
 class OperationsQuery(PageQuery):
@@ -59,7 +74,7 @@ class OperationOut(Out):
     steps = StepOut(many=True)
     report = Tree(
         list,
-        schema={"type": "array"},
+        schema={"type": "array", "items": _REPORT},
         help_text="What was done to each node.",
     )
 

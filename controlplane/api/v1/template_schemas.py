@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from controlplane.api.fields import NAME_SCHEMA, QUANTITIES
+from controlplane.api.fields import NAME_SCHEMA, QUANTITIES, nullable
 from templates.parameters import TYPES
 from templates.roles import SIZES
 
@@ -47,6 +47,18 @@ CHOSEN_GROUPS: Final[Schema] = {
     },
 }
 CHOSEN_PARAMETERS: Final[Schema] = {"type": "object", "maxProperties": 100, "additionalProperties": _SCALAR}
+# Where null takes a choice back.
+CHANGED_GROUPS: Final[Schema] = {
+    **CHOSEN_GROUPS,
+    "additionalProperties": nullable(
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: nullable(schema) for name, schema in {"count": _COUNT, **_SIZES}.items()},
+        }
+    ),
+}
+CHANGED_PARAMETERS: Final[Schema] = {**CHOSEN_PARAMETERS, "additionalProperties": nullable(_SCALAR)}
 COUNTS: Final[Schema] = {
     "type": "object",
     "minProperties": 1,

@@ -1,5 +1,8 @@
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from django.db import transaction
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -9,12 +12,14 @@ from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
-from controlplane.api.v1.common import ROOT, AmountsOut, in_tenant, rfc3339
-from controlplane.clusters.selectors import usual_seconds
+from controlplane.api.v1.common import ROOT, AmountsOut, PlanQuery, in_tenant, rfc3339
+from controlplane.clusters.phases import Phase
+from controlplane.clusters.selectors import template_users, usual_seconds
 from templates import selectors, services
 from templates.models import Template, TemplateRevision, TemplateState
 from templates.selectors import current_revision
-from tenants.access import allow
+from tenants.access import Access, allow
+from tenants.errors import Conflict
 
 _writing: Final = in_tenant("templates.write")
 
@@ -79,6 +84,29 @@ class RollbackIn(In):
     revision = Whole(least=1, most=2**31 - 1)
 
 
+class DeleteIn(In):
+    in_use = Flag(default=False, help_text="Also while clusters of it exist.")
+
+
+class TemplateUserOut(Out):
+    cluster = serializers.CharField()
+    owner = serializers.CharField()
+    phase = Choice([str(phase) for phase in Phase])
+
+
+class TemplateUsersOut(Out):
+    """The clusters that were launched from it; at most 100."""
+
+    used_by = TemplateUserOut(many=True)
+
+
+def _is_trial(call: Call) -> bool:
+    return bool(call.query["validate_only"])
+
+
+_CHANGES: Final[dict[str, Any]] = {"query": PlanQuery, "recheck": _writing, "skip_key": _is_trial}
+
+
 def template_json(template: Template, usual: dict[str, Any] | None) -> dict[str, Any]:
     revision = current_revision(template)
     body = revision.body
@@ -109,48 +137,64 @@ def revision_json(revision: TemplateRevision, current: int) -> dict[str, Any]:
     }
 
 
-def _documents(rows: list[Template]) -> list[dict[str, Any]]:
-    usual = usual_seconds([row.pk for row in rows])
+def _documents(access: Access, rows: list[Template]) -> list[dict[str, Any]]:
+    usual = usual_seconds(access.tenant.pk, [row.pk for row in rows])
     return [template_json(row, usual.get(row.pk)) for row in rows]
 
 
 def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Response:
     """As it is read, whoever changed it."""
     ident = template.pk if isinstance(template, Template) else template
-    found = selectors.template_for(call.enter(tenant), ident)
-    [document] = _documents([found])
+    access = call.enter(tenant)
+    [document] = _documents(access, [selectors.template_for(access, ident)])
     return answer(document, **more)
+
+
+def _changed(
+    call: Call, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
+) -> Response:
+    """The template as the service leaves it. Where only the outcome is asked for, the change is undone."""
+    with transaction.atomic():
+        changed = service(access=call.enter(tenant), **given)
+        shown = _shown(call, tenant, changed, status=200 if _is_trial(call) else status)
+        if _is_trial(call):
+            transaction.set_rollback(True)
+        elif status == 201:
+            shown["Location"] = f"{ROOT}/tenants/{changed.tenant.name}/templates/{changed.pk}"
+    return shown
+
+
+def _in_use(used_by: list[dict[str, Any]]) -> Conflict:
+    names = ", ".join(f"{one['cluster']} of {one['owner']}" for one in used_by[:5])
+    return Conflict(
+        "IN_USE",
+        f"Launched from this template: {names}{' and others' if len(used_by) > 5 else ''}. They would keep what they "
+        'have. Delete them first, or confirm with {"in_use": true}.',
+        used_by=used_by,
+    )
 
 
 class Templates(Endpoint):
     @operation("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
     def get(self, call: Call, tenant: str) -> Response:
         """Those that ship and the tenant's own. Drafts are shown to whoever may write templates."""
-        found = page(
-            selectors.templates_for(call.enter(tenant)), call.query, order=Order(), to_json=_documents
-        )
-        return answer(found)
+        access = call.enter(tenant)
+        found = selectors.templates_for(access)
+        return answer(page(found, call.query, order=Order(), to_json=partial(_documents, access)))
 
     @operation(
         "template.create",
         "Make a template",
-        {201: TemplateOut},
+        {201: TemplateOut, 200: TemplateOut},
         body=TemplateIn,
         location=True,
-        recheck=_writing,
+        **_CHANGES,
     )
     def post(self, call: Call, tenant: str) -> Response:
         """A draft: publish it, and every member may launch it."""
-        access = call.enter(tenant)
         body = dict(call.body)
-        made = services.template_create(access=access, name=body.pop("name"), body=body)
-        return _shown(
-            call,
-            tenant,
-            made,
-            status=201,
-            location=f"{ROOT}/tenants/{access.tenant.name}/templates/{made.pk}",
-        )
+        name = body.pop("name")
+        return _changed(call, tenant, services.template_create, status=201, name=name, body=body)
 
 
 class OneTemplate(Endpoint):
@@ -158,18 +202,26 @@ class OneTemplate(Endpoint):
     def get(self, call: Call, tenant: str, template: str) -> Response:
         return _shown(call, tenant, template)
 
-    @operation(
-        "template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, recheck=_writing
-    )
+    @operation("template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, **_CHANGES)
     def put(self, call: Call, tenant: str, template: str) -> Response:
         """Adds a revision and makes it current; clusters that exist keep theirs."""
-        done = services.template_update(access=call.enter(tenant), template=template, body=call.body)
-        return _shown(call, tenant, done)
+        return _changed(call, tenant, services.template_update, template=template, body=call.body)
 
-    @operation("template.delete", "Delete a template", {204: None}, recheck=_writing)
+    @operation(
+        "template.delete", "Delete a template", {204: None, 200: TemplateUsersOut}, body=DeleteIn, **_CHANGES
+    )
     def delete(self, call: Call, tenant: str, template: str) -> Response:
-        """Clusters that exist keep what they were launched with."""
-        services.template_delete(access=call.enter(tenant), template=template)
+        """Refused while clusters of it exist, unless that is confirmed; they keep what they were launched with."""
+        access = call.enter(tenant)
+        allow(access, "templates.write")
+        with transaction.atomic():
+            used_by = template_users(access, template)
+            services.template_delete(access=access, template=template)
+            if _is_trial(call):
+                transaction.set_rollback(True)
+                return answer({"used_by": used_by})
+            if used_by and not call.body["in_use"]:
+                raise _in_use(used_by)
         return answer(status=204)
 
 
@@ -179,20 +231,18 @@ class TemplateRollback(Endpoint):
         "Make another revision current",
         {200: TemplateOut},
         body=RollbackIn,
-        recheck=_writing,
+        **_CHANGES,
     )
     def post(self, call: Call, tenant: str, template: str) -> Response:
         """Back or forward; no revision is lost."""
-        done = services.template_rollback(
-            access=call.enter(tenant), template=template, revision=call.body["revision"]
-        )
-        return _shown(call, tenant, done)
+        revision = call.body["revision"]
+        return _changed(call, tenant, services.template_rollback, template=template, revision=revision)
 
 
 class TemplatePublish(Endpoint):
-    @operation("template.publish", "Publish a template", {200: TemplateOut}, recheck=_writing)
+    @operation("template.publish", "Publish a template", {200: TemplateOut}, **_CHANGES)
     def post(self, call: Call, tenant: str, template: str) -> Response:
-        return _shown(call, tenant, services.template_publish(access=call.enter(tenant), template=template))
+        return _changed(call, tenant, services.template_publish, template=template)
 
 
 class TemplateDeprecate(Endpoint):
@@ -200,10 +250,10 @@ class TemplateDeprecate(Endpoint):
         "template.deprecate",
         "Let nothing new be launched of a template",
         {200: TemplateOut},
-        recheck=_writing,
+        **_CHANGES,
     )
     def post(self, call: Call, tenant: str, template: str) -> Response:
-        return _shown(call, tenant, services.template_deprecate(access=call.enter(tenant), template=template))
+        return _changed(call, tenant, services.template_deprecate, template=template)
 
 
 class Revisions(Endpoint):

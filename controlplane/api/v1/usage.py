@@ -12,9 +12,9 @@ from tenants.selectors import usage
 
 
 class HolderOut(Out):
-    owner = serializers.UUIDField()
+    owner = serializers.CharField(help_text="User name.")
     cluster = serializers.CharField()
-    user = serializers.CharField()
+    cluster_id = serializers.UUIDField()
     site = serializers.CharField()
     holds = AmountsOut()
 

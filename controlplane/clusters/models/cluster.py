@@ -22,7 +22,8 @@ class Cluster(models.Model):
     The first group of columns is written by services, the second by the reconciler alone. `revision` grows with
     every write of either, and every write says which one it saw.
 
-    requested: the request as sent. effective: the Launch of this generation, its App by digest.
+    requested: the request as sent, with what was changed since. effective: the Launch of this generation, its App by
+    digest.
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
     spent: the last birth of each name of this run that no node has now; a birth is never used twice.
     parted: the names whose last node was to leave: what they stored is the last that a new run takes up.

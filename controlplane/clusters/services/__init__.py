@@ -1,4 +1,5 @@
 from controlplane.clusters.services.cancel import operation_cancel
+from controlplane.clusters.services.configure import cluster_configure, cluster_configure_plan
 from controlplane.clusters.services.create import cluster_create, cluster_create_plan
 from controlplane.clusters.services.shares import cluster_share, cluster_unshare
 from controlplane.clusters.services.sites import site_put
@@ -12,6 +13,8 @@ from controlplane.clusters.services.verbs import (
 )
 
 __all__ = [
+    "cluster_configure",
+    "cluster_configure_plan",
     "cluster_create",
     "cluster_create_plan",
     "cluster_delete",

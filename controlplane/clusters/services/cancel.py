@@ -7,7 +7,7 @@ from controlplane.clusters.models import Cluster, Operation
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.operations import operation_begin, operation_end
 from controlplane.clusters.phases import Goal, Verb
-from controlplane.clusters.services.verbs import resized
+from controlplane.clusters.services.verbs import resized, with_counts
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates.stored import launch_from_json, launch_to_json
@@ -51,10 +51,13 @@ def _move_on(access: Access, cluster: Cluster, cancelled: Operation) -> None:
     cluster.generation += 1
     cluster.revision += 1
     if cancelled.kind == Verb.RESIZE:
-        cluster.effective = launch_to_json(resized(launch_from_json(cluster.effective), _counts(cluster)))
+        current = launch_from_json(cluster.effective)
+        kept = resized(current, _counts(cluster))
+        cluster.requested = with_counts(cluster.requested, current, kept)
+        cluster.effective = launch_to_json(kept)
     else:
         cluster.goal = Goal.STOPPED
-    cluster.save(update_fields=["generation", "revision", "effective", "goal"])
+    cluster.save(update_fields=["generation", "revision", "requested", "effective", "goal"])
     if cancelled.kind != Verb.RESIZE:
         operation_begin(cluster, verb=Verb.STOP, actor=access.actor.username)
     audit.record(

@@ -11,11 +11,12 @@ from controlplane.clusters.admission import admit
 from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.operations import operation_rows
-from controlplane.clusters.phases import Verb
+from controlplane.clusters.phases import Phase, Verb
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates import launch
 from templates.models import TemplateRevision
+from templates.reading import Faults
 from templates.schema import Launch
 from templates.selectors import launchable_revision
 from templates.stored import launch_to_json
@@ -36,6 +37,11 @@ class LaunchRequest:
     parameters: Mapping[str, Any]
     preset: str = ""
     site: str = ""
+
+    @property
+    def choices(self) -> launch.LaunchRequest:
+        """What the template reads of it."""
+        return launch.LaunchRequest(groups=self.groups, parameters=self.parameters, preset=self.preset)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -60,13 +66,16 @@ def cluster_create(*, access: Access, name: str, request: LaunchRequest) -> Clus
     except IntegrityError as error:
         if "cluster_name_is_taken_once" not in str(error):
             raise
-        raise name_taken() from error
+        raise name_taken(access, name) from error
 
 
-def name_taken() -> Conflict:
-    return Conflict(
-        "NAME_TAKEN", "A cluster of this name exists in the tenant. Choose another name, or delete that one."
-    )
+def name_taken(access: Access, name: str) -> Conflict:
+    leaving = Cluster.objects.filter(tenant=access.tenant, name=name, phase=Phase.DELETING).exists()
+    if leaving:
+        advice = "A cluster of this name is being deleted. Wait until it is gone, or choose another name."
+    else:
+        advice = "A cluster of this name exists in the tenant. Choose another name, or delete that one."
+    return Conflict("NAME_TAKEN", advice)
 
 
 def _expand(
@@ -76,11 +85,13 @@ def _expand(
     validate_name(name, "/name")
     access.require_active()
     revision = launchable_revision(access, request.template)
-    expanded = launch.expand(
-        revision.spec,
-        launch.LaunchRequest(groups=request.groups, parameters=request.parameters, preset=request.preset),
-    )
-    return revision, sites.site_for(request.site, access.tenant.id, lock=lock), expanded
+    faults = Faults()
+    with faults.noted():
+        site = sites.site_for(request.site, access.tenant.id, lock=lock)
+    with faults.noted():
+        expanded = launch.expand(revision.spec, request.choices)
+    faults.settle()
+    return revision, site, expanded
 
 
 def _insert(
@@ -117,8 +128,8 @@ def _insert(
 def cluster_create_plan(*, access: Access, name: str, request: LaunchRequest) -> dict[str, Any]:
     """What cluster_create would do: the same refusals but for quota, which the plan shows. Changes nothing."""
     revision, site, expanded = _expand(access, name, request)
-    if Cluster.objects.filter(tenant=access.tenant, name=name).exclude(phase="deleted").exists():
-        raise name_taken()
+    if Cluster.objects.filter(tenant=access.tenant, name=name).exclude(phase=Phase.DELETED).exists():
+        raise name_taken(access, name)
     return plans.describe(
         access=access,
         verb=Verb.CREATE,
@@ -127,6 +138,7 @@ def cluster_create_plan(*, access: Access, name: str, request: LaunchRequest) ->
         before=None,
         after=expanded,
         claims=expanded.takes,
+        peak=expanded.takes,
         template_id=revision.template_id,
         site=site,
     )

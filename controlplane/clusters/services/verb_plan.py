@@ -41,7 +41,8 @@ def cluster_verb_plan(*, access: Access, cluster: str, request: VerbRequest) -> 
         user_id=found.owner_id,
         before=before,
         after=after,
-        claims=_claims(found, request.verb, target),
+        claims=amounts.held_after(found, request.verb, target),
+        peak=_peak(found, request.verb, target),
         template_id=found.template_revision.template_id,
         site=found.site,
     )
@@ -57,9 +58,7 @@ def _before_and_after(cluster: Cluster, verb: Verb, target: Launch) -> tuple[Lau
     return before, target
 
 
-def _claims(cluster: Cluster, verb: Verb, target: Launch) -> Amounts:
-    if verb is Verb.DELETE:
-        return Amounts()
-    if verb is Verb.STOP:
-        return amounts.with_stored(target.keeps, cluster)
+def _peak(cluster: Cluster, verb: Verb, target: Launch) -> Amounts:
+    if verb in {Verb.DELETE, Verb.STOP}:
+        return amounts.held_after(cluster, verb, target)
     return amounts.needed(cluster, verb, launch_from_json(cluster.effective), target)

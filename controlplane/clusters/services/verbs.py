@@ -30,7 +30,7 @@ from tenants.access import Access
 from tenants.errors import Conflict, Invalid, PreconditionFailed
 
 # These need a tenant that is not suspended; stopping and deleting do not.
-NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE})
+NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE, Verb.CONFIGURE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +180,14 @@ def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launc
     cluster.generation += 1
     cluster.revision += 1
     cluster.force = request.force
+    cluster.requested = with_counts(cluster.requested, before, target)
     cluster.effective = launch_to_json(target)
     cluster.drain_seconds = request.drain_seconds
     if request.verb is Verb.RESTART and not request.nodes:
         cluster.restart_generation = cluster.generation
     cluster.save(
         update_fields=[
-            "goal", "generation", "revision", "force", "effective", "drain_seconds", "restart_generation"
+            "goal", "generation", "revision", "force", "requested", "effective", "drain_seconds", "restart_generation"
         ]
     )  # fmt: skip
     if request.nodes:
@@ -224,6 +225,16 @@ def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple
         grows=any(group.count > counts[group.name] for group in after.groups),
         shrinks=any(group.count < counts[group.name] for group in after.groups),
     )
+
+
+def with_counts(requested: Mapping[str, Any], before: Launch, after: Launch) -> dict[str, Any]:
+    """The request with the counts that a resize changed, so that the next configuration keeps them."""
+    groups = {name: dict(group) for name, group in requested["groups"].items()}
+    counts = {group.name: group.count for group in before.groups}
+    for group in after.groups:
+        if group.count != counts[group.name]:
+            groups.setdefault(group.name, {})["count"] = group.count
+    return {**requested, "groups": groups}
 
 
 def resized(current: Launch, counts: Mapping[str, int]) -> Launch:

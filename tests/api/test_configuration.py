@@ -1,0 +1,65 @@
+"""How a cluster is configured, as it is shown and as it is changed."""
+
+import jsonschema
+from jsonschema import Draft202012Validator
+
+from controlplane.clusters.models import Cluster
+from tests.api.conftest import World
+from tests.api.test_described import schema_of
+from tests.reconciler.settling import settle
+
+ROUTE = "PATCH tenants/{tenant}/clusters/{cluster}"
+CHANGE = {"groups": {"hand": {"cpu": "2", "count": None}}}
+
+
+def stopped(world: World) -> str:
+    """The ETag."""
+    world.ready("one", hand=3)
+    world.bob.post("clusters/one:stop", {"force": True})
+    settle(Cluster.objects.get())
+    return str(world.bob.get("clusters/one").headers["ETag"])
+
+
+def test_what_was_asked_for_and_what_holds_are_shown(world: World) -> None:
+    world.launch("one", hand=3)
+    for shown in (world.bob.get("clusters/one").body, world.bob.get("clusters").body["items"][0]):
+        assert shown["requested"] == {"groups": {"hand": {"count": 3}}, "parameters": {}, "preset": None}
+        assert (shown["parameters"], shown["preset"]) == ({}, None)
+        assert shown["app"] == {"name": "engine", "version": "1.0"}
+
+
+def test_a_stopped_cluster_is_configured(world: World) -> None:
+    tag = stopped(world)
+    done = world.bob.call("PATCH", "clusters/one", CHANGE, If_Match=tag)
+    assert done.status == 202
+    assert done.headers["ETag"] != tag
+    assert {group["name"]: (group["cpu"], group["wanted"]) for group in done.body["groups"]} == {
+        "head": ("500m", 1),
+        "hand": ("2", 2),
+    }
+    assert done.body["operation"]["kind"] == "configure"
+    jsonschema.validate(done.body, schema_of(ROUTE, 202), Draft202012Validator)
+    assert world.bob.call("PATCH", "clusters/one", CHANGE, If_Match=tag).status == 412
+
+
+def test_its_plan_looks_as_described(world: World) -> None:
+    stopped(world)
+    plan = world.bob.call("PATCH", "clusters/one?validate_only=true", CHANGE)
+    assert {one["pointer"] for one in plan.body["plan"]["changes"]} == {
+        "/groups/hand/count",
+        "/groups/hand/cpu",
+    }
+    jsonschema.validate(plan.body, schema_of(ROUTE, 200), Draft202012Validator)
+
+
+def test_sent_twice_with_one_key_it_acts_once(world: World) -> None:
+    stopped(world)
+    first, again = (world.bob.call("PATCH", "clusters/one", CHANGE, Idempotency_Key="k") for _ in range(2))
+    assert first.headers["ETag"] == again.headers["ETag"]
+
+
+def test_a_cluster_that_runs_is_not_configured(world: World) -> None:
+    world.ready("one")
+    assert world.bob.call("PATCH", "clusters/one", CHANGE).reason == "WRONG_PHASE"
+    assert world.bob.call("PATCH", "clusters/one", {}).status == 400
+    assert world.bob.call("PATCH", "clusters/one", {"owner": "eve"}).status == 400
