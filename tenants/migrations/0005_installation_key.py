@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0003_change_claim'),
+        ('tenants', '0004_accounts'),
     ]
 
     operations = [

@@ -146,5 +146,5 @@ def test_a_local_site_of_earlier_days_is_not_fit_for_production(
     monkeypatch.setenv("SLIPWAY_LOCAL_SITE", "0")
     bootstrap(tmp_path)
     monkeypatch.setenv("SLIPWAY_PRODUCTION_CHECK", "1")
-    with pytest.raises(ExpectedError, match="manage.py site remove local"):
+    with pytest.raises(ExpectedError, match="manage\\.py site remove local"):
         bootstrap(tmp_path)
