@@ -28,5 +28,5 @@ def test_the_documentation_is_drawn_and_nothing_inline_runs(tmp_path: Path) -> N
         )
         assert driver.execute_script("return window.ran") is None
         # The one refusal is that of the script above.
-        refused = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+        refused = page.complaints()
         assert len(refused) == 1, refused

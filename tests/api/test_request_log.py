@@ -62,7 +62,7 @@ def test_what_a_caller_writes_is_cut(world: World) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_no_log_of_the_web_process_has_queries_or_tokens(world: World, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
-    authorization = {"Authorization": f"Bearer {world.bob.token}"}
+    bearer = f"Bearer {world.bob.token}"
     secret = "?token=hush-hush"
     with served(log) as address:
         for path in (
@@ -73,10 +73,10 @@ def test_no_log_of_the_web_process_has_queries_or_tokens(world: World, tmp_path:
             "/nothing",
             "/static/nothing",
         ):
-            send(address, request("GET", path + secret, **authorization))
-            send(address, request("POST", path + secret, b"{", Referer=path + secret, **authorization))
-            send_part(address, request("POST", path + secret, b"{}", **authorization)[:-1])
-        send(address, request("GET", f"{ROOT}/me{secret}", Host="elsewhere", **authorization))
+            send(address, request("GET", path + secret, Authorization=bearer))
+            send(address, request("POST", path + secret, b"{", Referer=path + secret, Authorization=bearer))
+            send_part(address, request("POST", path + secret, b"{}", Authorization=bearer)[:-1])
+        send(address, request("GET", f"{ROOT}/me{secret}", Host="elsewhere", Authorization=bearer))
         send(address, request("GET", f"{ROOT}/me{secret}", Authorization="Bearer hush-hush"))
     logged = log.read_text()
     assert logged.count('"event": "request"') >= 10

@@ -11,7 +11,7 @@ from controlplane.clusters.services import (
     cluster_stop,
     operation_cancel,
 )
-from controlplane.provisioners.base import Load
+from controlplane.provisioners.base import Desired, Load
 from tenants.amounts import Amounts
 from tenants.errors import Conflict, Invalid
 from tenants.models import Claim
@@ -72,7 +72,12 @@ def test_a_site_is_told_of_restarts_of_the_whole_cluster_alone(
     cluster = settle(world.launch())
     told: list[int] = []
     apply = site(cluster).apply
-    monkeypatch.setattr(site(cluster), "apply", lambda wish: (told.append(wish.restart), apply(wish)))
+
+    def note(wish: Desired) -> None:
+        told.append(wish.restart)
+        apply(wish)
+
+    monkeypatch.setattr(site(cluster), "apply", note)
     cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
     settle(cluster)
     assert set(told) == {0}

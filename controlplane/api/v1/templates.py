@@ -155,12 +155,13 @@ def _changed(
 ) -> Response:
     """The template as the service leaves it. Where only the outcome is asked for, the change is undone."""
     with transaction.atomic():
-        changed = service(access=call.enter(tenant), **given)
+        access = call.enter(tenant)
+        changed = service(access=access, **given)
         shown = _shown(call, tenant, changed, status=200 if _is_trial(call) else status)
         if _is_trial(call):
             transaction.set_rollback(True)
         elif status == 201:
-            shown["Location"] = f"{ROOT}/tenants/{changed.tenant.name}/templates/{changed.pk}"
+            shown["Location"] = f"{ROOT}/tenants/{access.tenant.name}/templates/{changed.pk}"
     return shown
 
 
