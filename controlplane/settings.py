@@ -48,6 +48,8 @@ CSRF_FAILURE_VIEW = "controlplane.console.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 
 DATA_DIR = Path(env("SLIPWAY_DATA_DIR") or BASE_DIR / "data")
+# Where /healthz, /readyz and /metrics answer beside the web server; 0: any free port, written to run/health.
+HEALTH_PORT = int(env("SLIPWAY_HEALTH_PORT", "0"))
 VAULT_ADDR = env("VAULT_ADDR")
 KUBECONFIG = env("KUBECONFIG")
 # Adds the site "fake", whose clusters are rows and nothing else: for tests and load, never for users.

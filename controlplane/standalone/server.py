@@ -29,7 +29,7 @@ def web_command(
         "--loop": "asyncio",
         "--backlog": "1024",
         # Counts connections, not requests: at the limit no more are accepted.
-        "--backpressure": str(_connections()),
+        "--backpressure": str(connections()),
         "--http1-header-read-timeout": str(header_seconds * 1000),
         "--workers-kill-timeout": "5",
         "--log-level": "warning",
@@ -47,8 +47,8 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
-def _connections() -> int:
-    """Fewer than CONNECTIONS where the hard limit on open files is low."""
+def connections() -> int:
+    """How many may be open: fewer than CONNECTIONS where the hard limit on open files is low."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return CONNECTIONS

@@ -12,9 +12,16 @@ from django.utils.module_loading import import_string
 
 from controlplane.standalone.command import end_with_parent
 from controlplane.standalone.lock import pass_gate
+from controlplane.standalone.probes import offer_probes
 from controlplane.standalone.server import raise_file_limit
 
 end_with_parent(signal.SIGKILL)
 raise_file_limit()
 application = import_string(settings.ASGI_APPLICATION)
-pass_gate(Path(settings.DATA_DIR))
+data_dir = Path(settings.DATA_DIR)
+offer_probes(
+    import_string(settings.WSGI_APPLICATION),
+    port=settings.HEALTH_PORT,
+    address_file=data_dir / "run" / "health",
+)
+pass_gate(data_dir)

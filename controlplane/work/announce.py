@@ -3,6 +3,8 @@
 Only a hint: what is due stands in the table, and every worker finds it there within seconds.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ TASK = "slipway.there_is_work"
 QUEUE = "slipway"
 # A hint that nobody took in this time is of no use any more.
 EXPIRES_SECONDS = 30
-# Without time-outs, and with kombu's endless retries, a broker that went away would hang whoever sends.
+# Without time-outs, and with kombu's endless retries, a broker that went away would hang the sender.
 _TRANSPORT: dict[str, dict[str, float]] = {
     "redis": {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0},
     "filesystem": {"polling_interval": 0.1},
@@ -48,15 +50,28 @@ def broker() -> "Celery":
 
 
 def announce() -> None:
-    """When the caller's transaction commits, and never if it does not."""
+    """When the caller's transaction commits, and never if it does not. Never waits for the broker."""
     if settings.CELERY_BROKER_URL:
-        transaction.on_commit(_send, robust=True)
+        transaction.on_commit(_hand_over, robust=True)
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
 
+# Ends with the process, after the hint that it is sending.
+_sender = ThreadPoolExecutor(1, thread_name_prefix="hints")
+_handed_over = threading.Event()
+
+
+def _hand_over() -> None:
+    """One hint is as good as many: there is at most one that is not being sent yet."""
+    if not _handed_over.is_set():
+        _handed_over.set()
+        _sender.submit(_send)
+
+
 def _send() -> None:
+    _handed_over.clear()
     try:
         broker().send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  each transport has errors of its own; the sweep finds the work

@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from controlplane.standalone import pids
 from controlplane.standalone.ports import HOST
+from controlplane.standalone.server import connections, raise_file_limit
 from tests.standalone.conftest import eventually
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
@@ -156,6 +158,34 @@ def test_a_second_one_on_the_same_port_is_told_so(run: Run) -> None:
     refused = _up("--data-dir", str(run.data.parent / "other"), "--port", str(run.port))
     assert refused.returncode == 1
     assert refused.stderr == f"Port {run.port} is taken by another program: choose another with --port.\n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/console/console.css",
+        "/static/console/console.js",
+        "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js",
+        "/api/v1/docs",
+        "/api/v1/docs?script=",
+    ],
+)
+def test_pages_have_their_styles_and_scripts(run: Run, path: str) -> None:
+    status, content = run.get(path)
+    assert status == 200
+    assert content.strip()
+
+
+def test_probes_answer_while_every_connection_is_taken(run: Run) -> None:
+    raise_file_limit()
+    address = (run.data / "run" / "health").read_text().strip()
+    with contextlib.ExitStack() as idle:
+        for _ in range(connections()):
+            idle.enter_context(socket.create_connection((HOST, run.port), timeout=SECONDS))
+        for path in ("/healthz", "/readyz"):
+            with urlopen(address + path, timeout=20) as answer:  # noqa: S310  http, as written there
+                assert answer.status == 200
+    assert eventually(run.answers, SECONDS)
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "postgres"])

@@ -4,7 +4,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,16 +111,16 @@ def test_a_rolled_back_request_sends_no_hint(folder: Path, bob: Access) -> None:
         transaction.set_rollback(True)
     assert not list(queue.iterdir())
     launchable.a_cluster(bob, "one")
-    assert list(queue.iterdir())
+    assert eventually(lambda: list(queue.iterdir()))
 
 
-def test_a_broker_that_does_not_answer_holds_a_request_up_for_seconds_at_most(
-    settings: Settings,
-) -> None:
+@pytest.mark.timeout(60)
+def test_a_broker_that_does_not_answer_holds_nobody_up(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         announce.broker.cache_clear()
-        began = time.monotonic()
-        announce.announce()
-        assert time.monotonic() - began < 10
+        # Each that waited would wait two seconds: together for longer than the test may take.
+        for _ in range(50):
+            announce.announce()
+        silent.accept()[0].close()
     announce.broker.cache_clear()
