@@ -12,7 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from controlplane.api import problems
+from controlplane.api import disk, problems
 from controlplane.api.authentication import actor_of
 from controlplane.api.parsers import TooLarge
 from controlplane.provisioners.base import Temporary
@@ -49,6 +49,7 @@ _NOUNS: Final = {
 }
 # Waited too long for a lock, was cancelled, or lost to another transaction: nothing happened, try again.
 _PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
+_DISK_FULL: Final = "53100"
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -109,6 +110,8 @@ def _as_busy(error: Exception) -> TooBusy | None:
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error).strip()[:200])
         connection.close()
+        if getattr(error.__cause__, "pgcode", None) == _DISK_FULL or disk.is_full():
+            return TooBusy(disk.SENTENCE, reason="DISK_FULL", retry_after=30)
         return TooBusy(
             "The database cannot be reached at the moment.", reason="DATABASE_UNAVAILABLE", retry_after=2
         )

@@ -7,6 +7,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from controlplane.api import disk
 from controlplane.clusters.models import Site
 from controlplane.clusters.models.site import SiteKind
 
@@ -23,12 +24,14 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """503 only without the database: sites and workers may be away while this still answers."""
+    """503 only without a database that takes writes: sites and workers may be away while this still answers."""
     try:
         found = {"database": "ok", "sites": _sites(), "sweep_lag_seconds": _lag()}
     except (DatabaseError, InterfaceError):
         connection.close()
         found = {"database": "unreachable", "sites": {}, "sweep_lag_seconds": None}
+    if found["database"] == "ok" and disk.is_full():
+        found["database"] = "disk full"
     status = 200 if found["database"] == "ok" else 503
     return JsonResponse(found | {"vault": "not configured"}, status=status)
 

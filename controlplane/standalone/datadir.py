@@ -71,6 +71,7 @@ def open_data_dir(root: Path) -> DataDir:
     PostgreSQL's user has to reach its own folder.
     """
     root = root.absolute()
+    _require_usable(root)
     with plain_file_errors(root):
         marker = root / ".slipway"
         if root.exists() and not root.is_dir():
@@ -85,6 +86,16 @@ def open_data_dir(root: Path) -> DataDir:
         for folder in (opened.keys, opened.logs, opened.run, root / "static"):
             folder.mkdir(mode=0o700, exist_ok=True)
     return opened
+
+
+def _require_usable(root: Path) -> None:
+    """Programs of the apps lie below it: their search paths end at a colon, and their files hold text lines."""
+    path = str(root)
+    if os.pathsep in path or not path.isprintable():
+        raise ExpectedError(
+            f"{path if path.isprintable() else ascii(path)} cannot be a data directory: there is a colon or an "
+            "unprintable character in its path. Choose another with --data-dir."
+        )
 
 
 def _claim(root: Path, marker: Path) -> None:

@@ -206,7 +206,8 @@ def _answers(port: int) -> bool:
 
 def _greet(data: DataDir, options: Options, *, first: bool) -> None:
     say(f"Slipway runs at {options.url}  (Ctrl-C stops it)")
-    if first:
+    # Elsewhere, in a journal or a log file, others may read them for years.
+    if first and sys.stdout.isatty():
         say(f"  user      admin\n  password  {_content(data.admin_password)}")
         say(f"  token     {_content(data.admin_token)}   (valid for a year)")
     for file in (data.admin_password, data.admin_token):

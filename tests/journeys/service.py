@@ -50,6 +50,7 @@ class Slipway:
         root: Path = ROOT,
         python: str = sys.executable,
         umask: int = -1,
+        output: Path | None = None,
     ) -> None:
         """environment: added to that of the tests. root: the checkout. python: the interpreter of manage.py."""
         self.folder, self.port = folder, free_port()
@@ -57,7 +58,7 @@ class Slipway:
         self._given = environment or {}
         self._python, self._umask = python, umask
         self._process: subprocess.Popen[bytes] | None = None
-        self._output = folder.with_suffix(".out")
+        self._output = output or folder.with_suffix(".out")
 
     def up(self, *, seconds: float = 90) -> "Slipway":
         where = ["--data-dir", str(self.folder), "--port", str(self.port)]
@@ -72,7 +73,7 @@ class Slipway:
                 start_new_session=True,
                 umask=self._umask,
             )
-        wait_for("answer", self._answers, seconds=seconds)
+        wait_for("answer", self.is_ready, seconds=seconds)
         return self
 
     @property
@@ -94,7 +95,7 @@ class Slipway:
     def leave(self) -> None:
         """Delete its clusters, and stop."""
         if self._process and self._process.poll() is None:
-            if self._answers():
+            if self.is_ready():
                 for cluster in self.get("/tenants/demo/clusters")["items"]:
                     self.delete(cluster["name"])
             self.down()
@@ -106,7 +107,7 @@ class Slipway:
 
     def kill(self, *parts: str) -> None:
         for part in parts:
-            os.kill(self._pid(part), signal.SIGKILL)
+            os.kill(self.pid(part), signal.SIGKILL)
 
     @contextmanager
     def another_worker(self) -> Iterator[None]:
@@ -125,14 +126,14 @@ class Slipway:
     @contextmanager
     def paused(self, part: str) -> Iterator[None]:
         """It does nothing, and is not dead either."""
-        pid = self._pid(part)
+        pid = self.pid(part)
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def _pid(self, part: str) -> int:
+    def pid(self, part: str) -> int:
         return int((self.folder / "run" / f"{part}.pid").read_text())
 
     def processes(self) -> list[str]:
@@ -217,13 +218,21 @@ class Slipway:
             timeout=300,
         )
 
+    def run(self, *words: str) -> str:
+        """What any program prints in our environment."""
+        done = subprocess.run(
+            words, env=self.environment(), capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def database_environment(self) -> dict[str, str]:
         """What one of its own processes has in its environment."""
         pid = (self.folder / "run" / "worker.pid").read_text().strip()
         pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
-    def _answers(self) -> bool:
+    def is_ready(self) -> bool:
         assert self._process
         assert self._process.poll() is None, self._output.read_text()
         try:

@@ -146,5 +146,23 @@ def test_a_local_site_of_earlier_days_is_not_fit_for_production(
     monkeypatch.setenv("SLIPWAY_LOCAL_SITE", "0")
     bootstrap(tmp_path)
     monkeypatch.setenv("SLIPWAY_PRODUCTION_CHECK", "1")
-    with pytest.raises(ExpectedError, match="manage\\.py site remove local"):
+    with pytest.raises(ExpectedError, match=r"manage\.py site remove local"):
         bootstrap(tmp_path)
+
+
+def test_an_emptied_token_is_made_again(tmp_path: Path) -> None:
+    bootstrap(tmp_path)
+    first = (tmp_path / "admin-token").read_text()
+    (tmp_path / "admin-token").write_text("\n")
+    bootstrap(tmp_path)
+    second = (tmp_path / "admin-token").read_bytes().strip()
+    assert second.decode() != first.strip()
+    owner, _ = TokenAuthentication().authenticate_credentials(second)  # type: ignore[no-untyped-call]
+    assert owner.username == "admin"
+
+
+def test_a_removed_token_is_not_made_again(tmp_path: Path) -> None:
+    bootstrap(tmp_path)
+    (tmp_path / "admin-token").unlink()
+    bootstrap(tmp_path)
+    assert not (tmp_path / "admin-token").exists()

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -141,11 +142,38 @@ def run(place: Place) -> Run:
     return place.current
 
 
-def test_the_first_start_says_all_that_one_needs_to_begin(place: Place, run: Run) -> None:
+def test_the_first_start_says_where_all_is_that_one_needs_to_begin(place: Place, run: Run) -> None:
     assert f"http://127.0.0.1:{run.port}" in place.first_said
-    assert (run.data / "admin-password").read_text().strip() in place.first_said
-    assert run.token in place.first_said
+    for file in (run.data / "admin-password", run.data / "admin-token"):
+        assert str(file) in place.first_said
+        # It goes to a file here, not to a terminal.
+        assert file.read_text().strip() not in place.first_said
     assert json.loads(run.get("/api/v1/me")[1])["site_admin"] is True
+
+
+def test_a_terminal_is_shown_the_password_and_the_token(place: Place) -> None:
+    data = place.data.parent / "terminal"
+    ours, theirs = pty.openpty()
+    words = [
+        sys.executable,
+        "manage.py",
+        "up",
+        "--no-browser",
+        "--data-dir",
+        str(data),
+        "--port",
+        str(_free_port()),
+    ]
+    environment = os.environ | {"SLIPWAY_FETCH_RUNTIMES": "0"}
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while b"logs in" not in shown:
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+    os.close(ours)
+    assert (data / "admin-password").read_bytes().strip() in shown
+    assert (data / "admin-token").read_bytes().strip() in shown
 
 
 def test_a_second_one_on_the_same_directory_is_told_who_holds_it(run: Run) -> None:
