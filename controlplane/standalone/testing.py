@@ -27,6 +27,7 @@ CHECKS = {
     "types": ["-m", "mypy"],
     # The locks are installed without being resolved: nothing that a package needs may be missing from them.
     "lock": ["-m", "pip", "check"],
+    "dependencies": ["-m", "controlplane.standalone.dependencies"],
     "layers": ["-c", "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"],
     # It would like to ask a database too, and there is none.
     "migrations": [*QUIET, "manage.py", "makemigrations", "--check", "--dry-run"],

@@ -80,7 +80,7 @@ def revive(service: Slipway, parts: tuple[str, ...]) -> None:
     if "supervisor" in parts:
         service.ended()
         service.up()
-    wait_for("answer", service._answers, seconds=60)
+    wait_for("answer", service.is_ready, seconds=60)
 
 
 @pytest.mark.parametrize("who", VICTIMS)
