@@ -5,11 +5,21 @@ import subprocess
 
 import pytest
 
+from tests.journeys.kernel import Kernel, page
 from tests.journeys.service import Slipway, wait_for
 from tests.up.readme import block
 
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 TOTAL = 49999995000000
+FIRST_CELL = """
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.appName("first").config("spark.sql.shuffle.partitions", "7").getOrCreate()
+people = spark.createDataFrame([("ann", 1), ("bob", 2), ("eve", 3)], ["name", "age"])
+people.createOrReplaceTempView("people")
+print(people.count(), spark.sql("SELECT sum(age) FROM people").first()[0])
+print(spark.conf.get("spark.sql.shuffle.partitions"))
+"""
 UNDER_WAY = {"pending", "running"}
 
 
@@ -50,6 +60,11 @@ def test_the_data_directory_and_the_address_are_the_defaults() -> None:
 def test_the_job_prints_its_sum_and_two_workers(up: Slipway, etl: str) -> None:
     said = _shell(up, block("CLUSTER="))
     assert str(TOTAL) in said
+
+
+def test_the_first_cell_of_a_tutorial_runs_in_its_notebook(up: Slipway, etl: str) -> None:
+    kernel = Kernel(page(up.cluster(etl), "notebook"))
+    assert kernel.run(FIRST_CELL, seconds=300).split() == ["3", "6", "7"]
 
 
 def test_a_cluster_is_resized_stopped_started_and_deleted(up: Slipway, etl: str) -> None:
