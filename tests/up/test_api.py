@@ -18,7 +18,14 @@ def test_a_followed_log_comes_while_it_is_written(up: Slipway, notebook: str) ->
     assert "Jupyter" in first
 
 
-@pytest.mark.parametrize("name", ["console/console.css", "console/console.js", "django_htmx/htmx.min.js"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "console/console.css",
+        "console/console.js",
+        "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js",
+    ],
+)
 def test_static_files_are_served_whole(up: Slipway, name: str) -> None:
     answer = httpx.get(f"{up.url}/static/{name}")
     assert answer.status_code == 200

@@ -20,7 +20,7 @@ def odd(place: Path) -> Iterator[Slipway]:
     folder = place / "a clone, with ü"
     misleading = place / "misleading"
     misleading.mkdir()
-    for name in ("django", "yaml", "sitecustomize"):
+    for name in ("django", "yaml"):
         (misleading / f"{name}.py").write_text("raise SystemExit('a module of another project')\n")
     environment = {
         # The packages come from pip's cache or an index: by a proxy that is no proxy they would not.
