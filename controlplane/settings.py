@@ -5,6 +5,7 @@ Every secret NAME may come as NAME_FILE instead: the path of a file that holds i
 
 import json
 import os
+from ipaddress import ip_network
 from pathlib import Path
 
 import dj_database_url
@@ -35,6 +36,10 @@ DEBUG = env_bool("SLIPWAY_DEBUG")
 SECRET_KEY = secret("SLIPWAY_SECRET_KEY") or os.urandom(32).hex()
 # Run secrets of clusters and the audit seal derive from this key; it must outlive the database's backups.
 INSTALLATION_KEY = secret("SLIPWAY_INSTALLATION_KEY") or SECRET_KEY
+# What Prometheus sends as its bearer token; unset, only tokens of site admins open /metrics.
+METRICS_TOKEN = secret("SLIPWAY_METRICS_TOKEN")
+# Addresses and networks whose X-Forwarded-For is believed; the client is then the last address that is none of these.
+TRUSTED_PROXIES = [ip_network(item) for item in env_list("SLIPWAY_TRUSTED_PROXIES")]
 ALLOWED_HOSTS = env_list("SLIPWAY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("SLIPWAY_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("SLIPWAY_SECURE_COOKIES")
@@ -80,6 +85,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "controlplane.api.middleware.ClientAddressMiddleware",
     "controlplane.api.middleware.RequestIdMiddleware",
     "controlplane.api.middleware.RequestLogMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

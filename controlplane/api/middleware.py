@@ -4,9 +4,11 @@ import time
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
@@ -35,6 +37,34 @@ class RequestIdMiddleware:
         # Pages say themselves what they load; nothing else is a page.
         response.headers.setdefault("Content-Security-Policy", _NO_PAGE)
         return response
+
+
+class ClientAddressMiddleware:
+    """Makes REMOTE_ADDR the client's, where the connection comes from a proxy that the settings trust."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        while hops and _is_trusted(request.META.get("REMOTE_ADDR", "")):
+            hop = hops.pop().strip()
+            if _address(hop) is None:
+                break
+            request.META["REMOTE_ADDR"] = hop
+        return self._get_response(request)
+
+
+def _is_trusted(text: str) -> bool:
+    address = _address(text)
+    return address is not None and any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 class RequestLogMiddleware:

@@ -195,7 +195,16 @@ def _data_directory(data_dir: Path) -> Part:
 
 
 def _private_files(data_dir: Path) -> list[Path]:
-    names = ("keys", "keys/secret", "keys/installation", "admin-token", "admin-password", "logs", "run")
+    names = (
+        "keys",
+        "keys/secret",
+        "keys/installation",
+        "keys/metrics",
+        "admin-token",
+        "admin-password",
+        "logs",
+        "run",
+    )
     try:
         return [path for path in map(data_dir.joinpath, names) if path.exists()]
     except PermissionError:

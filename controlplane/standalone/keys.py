@@ -8,7 +8,11 @@ from controlplane.standalone.errors import ExpectedError, plain_file_errors
 from controlplane.standalone.files import write_private
 
 SHORTEST_KEY = 32
-ENVIRONMENT = {"secret": "SLIPWAY_SECRET_KEY", "installation": "SLIPWAY_INSTALLATION_KEY"}
+ENVIRONMENT = {
+    "secret": "SLIPWAY_SECRET_KEY",
+    "installation": "SLIPWAY_INSTALLATION_KEY",
+    "metrics": "SLIPWAY_METRICS_TOKEN",
+}
 
 
 def key_files(data: DataDir) -> dict[str, Path]:

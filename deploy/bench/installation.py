@@ -103,11 +103,12 @@ def _site_is_ready(port: int, token: str) -> bool:
     return any(site["name"] == "local" and site["ready"] for site in sites)
 
 
-def fetch(host: str, port: int, path: str, timeout: float = 5) -> tuple[int, bytes]:
+def fetch(host: str, port: int, path: str, timeout: float = 5, token: str = "") -> tuple[int, bytes]:
     """Status and body; (0, b"") when nobody answers."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException):

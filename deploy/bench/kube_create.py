@@ -174,7 +174,7 @@ class _Spent:
         rush.passes += self._passes() - passes
 
     def _passes(self) -> float:
-        _, metrics = fetch(HOST, self._running.port, "/metrics")
+        _, metrics = fetch(HOST, self._running.port, "/metrics", token=self._running.token)
         return sum(map(float, PASSES.findall(metrics.decode())))
 
     def _now(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A scrape, parsed: samples by name and labels."""
 
 from django.http import HttpResponse
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from controlplane.metrics.views import metrics
@@ -9,16 +9,18 @@ from controlplane.metrics.views import metrics
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def ask(remote: str = "127.0.0.1", **headers: str) -> HttpResponse:
-    """The page, as whoever is at this address gets it. headers: with _ for -."""
+TOKEN = "scraped-with-this"
+
+
+def ask(**headers: str) -> HttpResponse:
+    """The page. headers: with _ for -."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = RequestFactory().get("/metrics", headers=sent)
-    request.META["REMOTE_ADDR"] = remote
-    return metrics(request)
+    with override_settings(METRICS_TOKEN=TOKEN):
+        return metrics(RequestFactory().get("/metrics", headers=sent))
 
 
 def text() -> str:
-    return ask().content.decode()
+    return ask(Authorization=f"Bearer {TOKEN}").content.decode()
 
 
 def scrape() -> Samples:
