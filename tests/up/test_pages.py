@@ -10,8 +10,8 @@ from tests.console.browser import Page
 
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 # Forms post to these; none is a page.
-POSTED = {"logout", "launch", "verb"}
-NAMES = {"tenant": "demo", "cluster": "pages", "node": "notebook-0"}
+POSTED = {"logout", "launch", "verb", "sign_out_everywhere", "token_end", "user_token_end"}
+NAMES = {"tenant": "demo", "cluster": "pages", "node": "notebook-0", "name": "admin"}
 PAGES = sorted(
     str(found.pattern) for found in urlpatterns if isinstance(found, URLPattern) and found.name not in POSTED
 )
