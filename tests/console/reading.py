@@ -58,7 +58,7 @@ class Reader(HTMLParser):
             self._control(attrs)
 
     def _control(self, attrs: dict[str, str]) -> None:
-        if attrs.get("type") != "hidden":
+        if attrs.get("type") != "hidden" and "hidden" not in attrs:
             self.controls.append(attrs.get("id", ""))
         is_off = attrs.get("type") == "checkbox" and "checked" not in attrs
         if self._in_form and "name" in attrs and not is_off:
