@@ -1,7 +1,7 @@
 """Who opens a notebook: the holders of its present token, and what its log tells of any."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import httpx
 import pytest
@@ -45,12 +45,14 @@ def opened(lab: Running, *paths: str) -> Iterator[list[websocket.WebSocket]]:
 
 
 def is_closed(socket: websocket.WebSocket) -> bool:
-    try:
-        return not socket.recv()
-    except websocket.WebSocketTimeoutException:
-        return False
-    except (websocket.WebSocketException, ConnectionError):
-        return True
+    """After what was said before."""
+    with suppress(websocket.WebSocketConnectionClosedException, ConnectionError):
+        try:
+            while socket.recv():
+                pass
+        except websocket.WebSocketTimeoutException:
+            return False
+    return True
 
 
 def test_its_log_shows_no_token(lab: Running):

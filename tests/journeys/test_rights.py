@@ -1,7 +1,7 @@
 """Rights that are lost while their holder is in the middle of using them."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,12 +61,14 @@ class Visit:
         return httpx.get(url, timeout=5).status_code == 403 and self._is_cut_off()
 
     def _is_cut_off(self) -> bool:
-        try:
-            return not self.socket.recv()
-        except websocket.WebSocketTimeoutException:
-            return False
-        except (websocket.WebSocketException, ConnectionError):
-            return True
+        """After what the kernel had said before."""
+        with suppress(websocket.WebSocketConnectionClosedException, ConnectionError):
+            try:
+                while self.socket.recv():
+                    pass
+            except websocket.WebSocketTimeoutException:
+                return False
+        return True
 
 
 @contextmanager

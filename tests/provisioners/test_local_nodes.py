@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.provisioners.base import Desired, Load, NodeRef, NotYet, Outcome, Permanent, SiteUnknown
 from controlplane.provisioners.local import log
-from templates.schema import App, File, Group, Hooks, OnChange
+from templates.schema import App, File, Group, Hooks, OnChange, Service
 from tenants.amounts import Amounts
 from tests.provisioners.launching import (
     app,
@@ -262,6 +262,46 @@ def test_a_newer_rendering_of_the_same_generation_changes_nothing(here: Machine)
     here.site.apply(replace(changed(wish, "new"), generation=wish.generation))
     assert (here.folder(wish.cluster).conf / "f").read_text() == "old"
     assert states(here.site, wish.cluster) == {("worker-0", 1): "ready"}
+
+
+def opened_by_a_token(on_change: OnChange) -> Desired:
+    """With a page that a token opens, and another file."""
+    page = Service("page", "web", scheme="http", token="page")
+    token = File("token", "{secret.page}", on_change)
+    body = role(files=(token, File("f", "old", OnChange.RESTART)), ports={"web": 8080}, services=(page,))
+    return desired(cluster(), body=app(body, secrets=("page",)), secrets={"page": "first"})
+
+
+def with_new_links(wish: Desired) -> Desired:
+    """Rendered by a later release, too."""
+    worker = wish.launch.app.roles[0]
+    newer = replace(worker, files=(worker.files[0], replace(worker.files[1], content="new")))
+    launch = replace(wish.launch, app=replace(wish.launch.app, roles=(newer,)))
+    return replace(wish, launch=launch, secrets={"page": "second"}, link_version=1)
+
+
+def test_new_links_are_taken_up_in_place_and_change_nothing_else(here: Machine):
+    wish = opened_by_a_token(OnChange.REREAD)
+    make_ready(here.site, wish)
+    here.site.apply(with_new_links(wish))
+    conf = here.folder(wish.cluster).conf
+    assert [(conf / name).read_text() for name in ("token", "f")] == ["second", "old"]
+    assert states(here.site, wish.cluster) == {("worker-0", 1): "ready"}
+
+
+def test_a_node_that_reads_its_token_once_ends_for_new_links(here: Machine):
+    wish = opened_by_a_token(OnChange.IGNORE)
+    make_ready(here.site, wish)
+    here.site.apply(with_new_links(wish))
+    until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ended"})
+
+
+def test_whoever_slept_brings_no_old_links_back(here: Machine):
+    wish = opened_by_a_token(OnChange.REREAD)
+    make_ready(here.site, wish)
+    here.site.apply(with_new_links(wish))
+    here.site.apply(wish)
+    assert (here.folder(wish.cluster).conf / "token").read_text() == "second"
 
 
 # -- hooks --------------------------------------------------------------------------------------------------------

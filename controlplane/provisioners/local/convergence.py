@@ -20,7 +20,7 @@ from controlplane.provisioners.local.ledger import Ledger
 from controlplane.provisioners.local.rendering import Surroundings
 from controlplane.provisioners.local.status import Status
 from controlplane.provisioners.rendering import Rendered, peers, places, secrets_in
-from templates.schema import App, File, OnChange
+from templates.schema import OnChange
 
 
 def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired) -> None:
@@ -195,7 +195,8 @@ def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Sur
     if (spec.get("generation"), spec.get("link_version", 0)) == (desired.generation, desired.link_version):
         return
     given = rendering.rendered(desired, node, folder, around)
-    changed = _changed(desired, node, folder, given)
+    links_alone = spec.get("generation") == desired.generation
+    changed = _changed(desired, node, folder, given, links_alone=links_alone)
     if OnChange.RESTART in changed.values():
         births.tell(folder, STOP)
         return
@@ -206,16 +207,16 @@ def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Sur
         births.tell(folder, RELOAD)
 
 
-def _changed(desired: Desired, node: DesiredNode, folder: NodeFolder, given: Rendered) -> dict[str, OnChange]:
+def _changed(
+    desired: Desired, node: DesiredNode, folder: NodeFolder, given: Rendered, *, links_alone: bool
+) -> dict[str, OnChange]:
+    """links_alone: the generation is the same, so that a newer rendering changes nothing but what opens pages."""
     app = desired.launch.app
     return {
-        file.path: _taken_up(app, file)
+        file.path: OnChange.RESTART if opens and file.on_change is OnChange.IGNORE else file.on_change
         for file in app.role(node.role).files
-        if files.read_text(str(folder.conf / file.path)) != given.files[file.path]
+        # A secret that opens a page must not stay in memory where its file is read only once.
+        for opens in [not app.page_secrets.isdisjoint(secrets_in(file.content))]
+        if (opens or not links_alone)
+        and files.read_text(str(folder.conf / file.path)) != given.files[file.path]
     }
-
-
-def _taken_up(app: App, file: File) -> OnChange:
-    """A secret that opens a page must not stay in memory where its file is read only once."""
-    opens = app.page_secrets & secrets_in(file.content)
-    return OnChange.RESTART if opens and file.on_change is OnChange.IGNORE else file.on_change
