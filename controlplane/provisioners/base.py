@@ -51,6 +51,10 @@ class NotYet(Temporary):
     """The site answered and refuses for a known reason, which may pass: the clock of a deadline runs."""
 
 
+class UnderWay(NotYet):
+    """What was asked for is being done, and the next try takes it over: come back after `delay`, not ever later."""
+
+
 class TenantMissing(NotYet):
     """What `ensure_tenant` made is not there any more: it has to be made again before anything else."""
 

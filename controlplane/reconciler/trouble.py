@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Operation
-from controlplane.provisioners.base import NotYet, SiteUnknown, Temporary, TenantMissing
+from controlplane.provisioners.base import NotYet, SiteUnknown, Temporary, TenantMissing, UnderWay
 from controlplane.reconciler.scope import Scope
 from controlplane.work.claim import Claimed, require
 from controlplane.work.loop import Later, backoff
@@ -55,6 +55,8 @@ def wait_for_room(claimed: Claimed, scope: Scope, refusal: QuotaExceeded) -> flo
 
 def _delay(claimed: Claimed, scope: Scope, error: Temporary) -> float:
     log.info("site_unclear", cluster=str(scope.cluster.id), reason=error.reason, error=error.message[:200])
+    if isinstance(error, UnderWay):
+        return error.delay
     return max(error.delay, backoff(claimed.attempts) / 2)
 
 

@@ -1,11 +1,12 @@
 """What an API server's refusals mean to us: whether to try again, when, and what may be said about it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown, Temporary, TenantMissing
+from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown, Temporary, TenantMissing, UnderWay
 
 Body = dict[str, Any]
 
@@ -17,6 +18,10 @@ FORBIDDEN_DELAY = 30.0
 SETTINGS_DELAY = 30.0
 CREDENTIALS_DELAY = 10.0
 ANONYMOUS = "system:anonymous"
+
+# As an API server names an admission webhook, whatever status it answers with.
+_DENIED = re.compile(r'admission webhook "([^"]+)" denied the request')
+_FAILED = re.compile(r'failed calling webhook "([^"]+)"')
 
 _QUOTA_WORDS = ("exceeded quota", "failed quota", "status unknown for quota")
 
@@ -59,7 +64,7 @@ def busy(why: str) -> SiteUnknown:
     return SiteUnknown("SITE_BUSY", why)
 
 
-class AdmissionSlow(NotYet):
+class AdmissionSlow(UnderWay):
     """The API server answers, but has not yet answered this write: what it asks before keeps it waiting.
 
     It goes on, and the next try takes it over.
@@ -71,9 +76,14 @@ class AdmissionSlow(NotYet):
         super().__init__(
             "ADMISSION_SLOW",
             f"The API server has not answered after {seconds:.0f} s: {what}. Its admission webhooks are slow.{asked}",
-            delay=SOONEST_SECONDS,
+            delay=1.0,
         )
         self.what, self.resource, self.seconds = what, resource, seconds
+
+    @property
+    def operation(self) -> str:
+        """As a webhook's rules name it."""
+        return {"create": "CREATE", "patch": "UPDATE", "delete": "DELETE"}[self.what.partition(" ")[0]]
 
 
 class Unauthenticated(SiteUnknown):
@@ -129,6 +139,11 @@ class Refusal:
             return unreachable(f"something that is not a Kubernetes API answered {self.status}")
         if self.is_unauthenticated():
             return Unauthenticated(f"the API server does not know our credentials: {self.message}")
+        if denied := _DENIED.search(self.message):
+            reason, delay = "ADMISSION_DENIED", FORBIDDEN_DELAY
+            return NotYet(reason, f"webhook {denied[1]} refuses: {self.message}", delay=delay)
+        if failed := _FAILED.search(self.message):
+            return NotYet("ADMISSION_FAILED", f"webhook {failed[1]} failed: {self.message}", delay=SLOW_DELAY)
         known = _BY_STATUS.get(self.status)
         return known(self) if known else self._unknown()
 

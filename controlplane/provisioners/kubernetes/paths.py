@@ -5,11 +5,17 @@ from urllib.parse import quote
 CORE = "/api/v1"
 NETWORKING = "/apis/networking.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 COORDINATION = "/apis/coordination.k8s.io/v1"
 
 
 def namespaces(name: str = "") -> str:
     return _join(f"{CORE}/namespaces", name)
+
+
+def webhooks() -> tuple[str, str]:
+    """Of admission."""
+    return f"{ADMISSION}/mutatingwebhookconfigurations", f"{ADMISSION}/validatingwebhookconfigurations"
 
 
 def nodes(name: str = "") -> str:

@@ -28,6 +28,7 @@ from controlplane.provisioners.base import (
     TenantMissing,
 )
 from controlplane.provisioners.kubernetes import (
+    admission,
     check,
     convergence,
     draining,
@@ -44,11 +45,14 @@ from controlplane.provisioners.kubernetes import (
     watch,
 )
 from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
+from controlplane.provisioners.kubernetes.errors import AdmissionSlow
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving, survey
 from controlplane.provisioners.kubernetes.together import within
 
 ENSURED_SECONDS = 30.0
+# To find out which webhooks a slow write may wait for.
+NAMING_SECONDS = 1.0
 # A launch looks at the labels of its namespace once, although it is several calls.
 FENCED_SECONDS = 2.0
 
@@ -62,8 +66,13 @@ def _bounded(call: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(call)
     def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with within(CALL_SECONDS - 0.3):
-            return call(*args, **kwargs)
+        try:
+            with within(CALL_SECONDS - 0.3):
+                return call(*args, **kwargs)
+        except AdmissionSlow as slow:
+            site: Any = args[0]
+            with within(NAMING_SECONDS):
+                raise admission.named(site.accounts.client("namespaces"), slow) from None
 
     return bounded
 

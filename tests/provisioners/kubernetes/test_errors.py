@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.provisioners.base import NotYet, Permanent, Temporary
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Expired, Refusal, Unauthenticated
 
 QUOTA = 'pods "x" is forbidden: exceeded quota: tenant, requested: requests.cpu=1, used: requests.cpu=8'
@@ -31,6 +31,22 @@ CASES = [
 def refusal(status: int, reason: str = "", message: str = "no", **details: object) -> Refusal:
     said = {"kind": "Status", "reason": reason, "message": message, "details": details}
     return Refusal.read(status, {}, json.dumps(said).encode())
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 500, 503])
+def test_a_webhook_that_refuses_is_named_and_may_change_its_mind(status: int):
+    error = refusal(status, "", 'admission webhook "w.example" denied the request: no').error()
+    assert isinstance(error, NotYet)
+    assert error.reason == "ADMISSION_DENIED"
+    assert error.message.startswith("webhook w.example refuses: ")
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_webhook_that_failed_is_named_and_is_no_unreachable_site(status: int):
+    said = 'Internal error occurred: failed calling webhook "w.example": failed to call webhook: Post: EOF'
+    error = refusal(status, "InternalError", said).error()
+    assert isinstance(error, NotYet)
+    assert (error.reason, error.message) == ("ADMISSION_FAILED", f"webhook w.example failed: {said}")
 
 
 @pytest.mark.parametrize(
