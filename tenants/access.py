@@ -48,6 +48,7 @@ Permission = Literal[
     "cluster.logs_any",
     "cluster.open_own",
     "cluster.open_any",
+    "cluster.release",
 ]
 
 _NOBODY: Final[frozenset[Seat]] = frozenset()
@@ -80,6 +81,7 @@ PERMISSIONS: Final[dict[Permission, frozenset[Seat]]] = {
     "cluster.logs_any": _ADMINS,
     "cluster.open_own": _USERS,
     "cluster.open_any": _NOBODY,
+    "cluster.release": _ABOVE,
 }
 
 SCOPE_OF: Final[dict[Permission, str]] = {
@@ -104,6 +106,7 @@ SCOPE_OF: Final[dict[Permission, str]] = {
     "cluster.logs_any": "clusters:read",
     "cluster.open_own": "clusters:write",
     "cluster.open_any": "clusters:write",
+    "cluster.release": "clusters:write",
 }
 
 _SEAT_OF: Final[dict[Role, Seat]] = {Role.VIEWER: "viewer", Role.MEMBER: "member", Role.ADMIN: "admin"}

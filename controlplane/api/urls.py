@@ -28,6 +28,7 @@ _cluster: list[URLPattern | URLResolver] = [
     path("", clusters.OneCluster.as_view()),
     path(":start", clusters.ClusterStart.as_view()),
     path(":stop", clusters.ClusterStop.as_view()),
+    path(":release", clusters.ClusterRelease.as_view()),
     path(":restart", clusters.ClusterRestart.as_view()),
     path(":resize", clusters.ClusterResize.as_view()),
     path("/shares", shares.Shares.as_view()),

@@ -215,12 +215,14 @@ class Observed:
     """A fresh and complete answer about one cluster.
 
     exists: anything at all is left of it, volumes included. nodes: of every run, ended ones too. volumes: the nodes
-    that have one, there or not, and nobody removes it yet.
+    that have one, there or not, and nobody removes it yet. held: what was told to go and does not, each in a sentence
+    that says since when, what holds it and who can help.
     """
 
     exists: bool
     nodes: tuple[ObservedNode, ...] = ()
     volumes: frozenset[str] = frozenset()
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class FakeProvisioner:
         self.unready: set[str] = set()
         self.loads: dict[str, Load] = {}
         self.data_lost = False
+        # Clusters of which a part does not go, and why.
+        self.held: dict[UUID, str] = {}
         self.amiss: dict[UUID, tuple[Difference, ...]] = {}
         self.fence_differs: dict[UUID, tuple[Difference, ...]] = {}
         self._clusters: dict[UUID, _Cluster] = {}
@@ -116,6 +118,8 @@ class FakeProvisioner:
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
         with self._call("end_run"):
             self._ended[cluster.id] = max(self._ended.get(cluster.id, 0), run)
+            if cluster.id in self.held:
+                return
             if found := self._clusters.get(cluster.id):
                 for key in [key for key in found.nodes if key[0] <= run]:
                     self._drop(cluster.id, found, key)
@@ -123,6 +127,8 @@ class FakeProvisioner:
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
         with self._call("remove"):
             self._ended[cluster.id] = math.inf
+            if cluster.id in self.held:
+                return
             if found := self._clusters.pop(cluster.id, None):
                 for key in list(found.nodes):
                     self._drop(cluster.id, found, key)
@@ -209,7 +215,8 @@ class FakeProvisioner:
         found = self._clusters.get(cluster_id)
         if found is None:
             return Observed(exists=False)
-        return Observed(exists=True, nodes=tuple(found.nodes.values()), volumes=frozenset(found.volumes))
+        held = [self.held[cluster_id]] if cluster_id in self.held and cluster_id in self._ended else []
+        return Observed(True, tuple(found.nodes.values()), frozenset(found.volumes), tuple(held))
 
     def _make(self, cluster_id: UUID, cluster: _Cluster, key: Key, node: DesiredNode) -> None:
         older = [other for other in cluster.nodes if other[1] == node.name and other != key]

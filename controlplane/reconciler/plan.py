@@ -23,6 +23,9 @@ LISTING_WAIT = timedelta(seconds=LIST_SECONDS + 60)
 MAX_FAILURES = 5
 # Something that the nodes of a cluster need was changed or deleted by hand.
 DRIFTED = "DRIFTED"
+# Something was told to go and does not.
+HELD = "HELD"
+HELP = "A site admin can see to that, or release the cluster once it is being deleted."
 
 
 def plan(view: View) -> Step:
@@ -36,9 +39,9 @@ def plan(view: View) -> Step:
 def _plan(view: View) -> Step:
     match view.goal:
         case Goal.DELETED:
-            return _delete(view)
+            return _released(view, _delete(view)) if view.released else _held(view, _delete(view))
         case Goal.STOPPED:
-            return _stop(view)
+            return _held(view, _stop(view))
         case Goal.RUNNING:
             return _run(view)
 
@@ -77,6 +80,28 @@ def _stop(view: View) -> Step:
         # Also when no node is left: what nodes needed is the run's too, and ends with it.
         return _ask(view, step, Act.END_RUN, token)
     return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True, asked=token))
+
+
+def _held(view: View, step: Step) -> Step:
+    """Say what does not go, as the last look told it."""
+    if step.phase not in {Phase.STOPPING, Phase.DELETING}:
+        return step
+    if view.held:
+        return replace(step, reason=HELD, message=f"{'; '.join(view.held)}. {HELP}")
+    if not view.fresh and view.why.reason == HELD:
+        return replace(step, reason=view.why.reason, message=view.why.message)
+    return step
+
+
+def _released(view: View, step: Step) -> Step:
+    """Done whatever is left; that is removed and looked for as long as there is any, as often as its site is listed."""
+    told = Trouble(view.why.reason, view.why.message)
+    step = replace(step, reason=told.reason, message=told.message)
+    if view.phase is Phase.DELETING:
+        return replace(step, phase=Phase.DELETED, places=(), act=None, settled=True, next_in=0)
+    if view.phase is Phase.DELETED and view.told:
+        return replace(step, act=None, next_in=LIST_SECONDS)
+    return step
 
 
 # -- being there --------------------------------------------------------------------------------------------------

@@ -145,6 +145,8 @@ def _view(
         spent=cluster.spent,
         parted=frozenset(cluster.parted),
         amiss=tuple(cluster.amiss),
+        held=learned.observed.held if learned.observed else (),
+        released=cluster.released,
     )
 
 

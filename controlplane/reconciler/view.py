@@ -88,7 +88,8 @@ class View:
     token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed. why: the reason that was last
     written down. link_version: of the links that open its pages; link_version_given: what its nodes were last given.
     spent: the last birth of each name that no place has now. parted: names whose last node was to leave.
-    amiss: what this run needs beside its nodes and is not as it was written, in words.
+    amiss: what this run needs beside its nodes and is not as it was written, in words. held: what was told to go and
+    does not, in words, known only when fresh. released: a site admin has let go of what does not go.
     """
 
     now: datetime
@@ -122,6 +123,8 @@ class View:
     spent: Mapping[str, int] = field(default_factory=dict)
     parted: frozenset[str] = frozenset()
     amiss: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    released: bool = False
 
     @property
     def links_due(self) -> bool:

@@ -111,6 +111,7 @@ ROWS = {
     f"DELETE {C}": Row(BY_USERS.format(202), **VERB),
     f"POST {C}:start": Row(BY_USERS.format(409), **VERB),
     f"POST {C}:stop": Row(BY_USERS.format(202), **VERB),
+    f"POST {C}:release": Row(TENANT_BY_SITE.format(409), NOT_THERE, TENANT_BY_SITE.format(409)),
     f"POST {C}:restart": Row(BY_USERS.format(202), **VERB),
     f"POST {C}:resize": Row(BY_USERS.format(202), **VERB, body={"groups": {"hand": {"count": 3}}}),
     f"GET {C}/shares": Row(INSIDE, **READ),

@@ -20,6 +20,7 @@ from controlplane.clusters.services import (
     cluster_configure_plan,
     cluster_create,
     cluster_create_plan,
+    cluster_release,
     cluster_verb_plan,
 )
 from controlplane.clusters.services.create import LaunchRequest
@@ -247,6 +248,22 @@ class ClusterStop(Endpoint):
     def post(self, call: Call, tenant: str, cluster: str) -> Response:
         """Its volumes stay. What is under way is given up, unless it is a deletion."""
         return _act(call, tenant, cluster, VerbRequest(Verb.STOP, call.if_match, call.body["force"]))
+
+
+class ClusterRelease(Endpoint):
+    @operation(
+        "cluster.release",
+        "Release a cluster that cannot be removed",
+        {202: ClusterOut},
+        etag=True,
+        recheck=in_tenant("cluster.release"),
+        redact=without_pages,
+    )
+    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+        """By a site admin, while it is being deleted: its name and quota are free, and what is left is watched."""
+        access = call.enter(tenant)
+        done = cluster_release(access=access, cluster=cluster)
+        return answer(_document(access, done), status=202, generation=done.generation)
 
 
 class ClusterRestart(Endpoint):

@@ -27,6 +27,7 @@ class Cluster(models.Model):
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
     spent: the last birth of each name of this run that no node has now; a birth is never used twice.
     parted: the names whose last node was to leave: what they stored is the last that a new run takes up.
+    released: a site admin let go of it while something of it could not be removed; message says of what.
     amiss: what its run needs beside its nodes and was changed or deleted by hand, until it is written again.
     stored: bytes of all volumes that may be there; they go while the cluster is ready without them, and with it.
     link_version: how often the links to its pages were replaced. link_version_given: the version that its nodes have.
@@ -65,6 +66,7 @@ class Cluster(models.Model):
     isolated_run = models.IntegerField(default=0)
     spent = models.JSONField(default=dict)
     parted = models.JSONField(default=list)
+    released = models.BooleanField(default=False)
     amiss = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     stored = models.BigIntegerField(default=0)
     asked = models.CharField(max_length=100, blank=True)

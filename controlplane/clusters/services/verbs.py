@@ -148,7 +148,7 @@ def require_possible(access: Access, cluster: Cluster, live: Operation | None, v
     if live and live.kind not in SUPERSEDES[verb]:
         raise Conflict(
             "OPERATION_IN_PROGRESS",
-            f"A {live.kind} is under way. Wait for it, cancel it, or stop the cluster.",
+            _what_to_do(cluster, live),
             operation={"id": str(live.id), "kind": live.kind, "state": live.state},
         )
     if not live and cluster.phase not in FITS[verb]:
@@ -156,6 +156,14 @@ def require_possible(access: Access, cluster: Cluster, live: Operation | None, v
         raise Conflict("WRONG_PHASE", f"The cluster is {cluster.phase}; {verb} needs one of: {fitting}.")
     if verb in NEEDS_ACTIVE:
         access.require_active()
+
+
+def _what_to_do(cluster: Cluster, live: Operation) -> str:
+    """A stop and a deletion cannot be cancelled: what they wait for is said instead."""
+    if live.kind not in {Verb.STOP, Verb.DELETE}:
+        return f"A {live.kind} is under way. Wait for it, cancel it, or stop the cluster."
+    why = f" It waits: {cluster.message}" if cluster.message else ""
+    return f"A {live.kind} is under way and cannot be cancelled; try again once it is done.{why}"
 
 
 def require_room(cluster: Cluster, verb: Verb, target: Launch) -> None:

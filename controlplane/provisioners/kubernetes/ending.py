@@ -1,6 +1,7 @@
 """Ending runs and removing clusters: the mark first, then the pods, then what owns the rest."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ from controlplane.provisioners.base import ClusterRef
 from controlplane.provisioners.kubernetes import manifests, names, paths, roots
 from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import is_leaving, run_of, survey
+from controlplane.provisioners.kubernetes.survey import Survey, is_leaving, label, run_of, survey
 from controlplane.provisioners.kubernetes.together import all_of
 
 Body = dict[str, Any]
@@ -16,6 +17,10 @@ Path = Callable[[str, str], str]
 
 # What "at once" means to a pod: with 0 its name would be free while it still runs.
 FORCED_SECONDS = 1
+# A kubelet that answers confirms the end of a pod sooner after its grace.
+OVERDUE = timedelta(seconds=30)
+# These the controllers of Kubernetes itself take away.
+OF_KUBERNETES = frozenset({"kubernetes.io/pvc-protection", "foregroundDeletion", "orphan"})
 
 
 def end_run(client: Client, settings: SiteSettings, cluster: ClusterRef, run: int, *, force: bool) -> None:
@@ -64,3 +69,26 @@ def _end_pods(
 def _delete(client: Client, place: str, path: Path, bodies: Iterable[Body]) -> None:
     abouts = [body["metadata"] for body in bodies if not is_leaving(body)]
     all_of([partial(client.delete, path(place, about["name"]), uid=about["uid"]) for about in abouts])
+
+
+def held(found: Survey, now: datetime) -> tuple[str, ...]:
+    """What was told to go and is kept from it, with what keeps it, since when, and who can help."""
+    kinds = (("", found.pods), ("the volume of ", found.volumes))
+    named = [(f"{kind}{label(body, names.NODE)}", body) for kind, bodies in kinds for body in bodies]
+    named += [(f"ConfigMap {body['metadata']['name']}", body) for body in found.config_maps]
+    return tuple(words for name, body in named if is_leaving(body) and (words := _holds(name, body, now)))
+
+
+def _holds(name: str, body: Body, now: datetime) -> str:
+    about, spec = body["metadata"], body.get("spec") or {}
+    # The time at which its grace was over.
+    due = datetime.fromisoformat(about["deletionTimestamp"])
+    since = f"{name} was to be gone by {due:%Y-%m-%d %H:%M:%S} UTC"
+    if finalizers := sorted(set(about.get("finalizers") or ()) - OF_KUBERNETES):
+        return f"{since} and is held by the finalizer {', '.join(finalizers)}: its owner has to remove that"
+    if spec.get("nodeName") and now - due > OVERDUE:
+        return (
+            f"{since} and its machine {spec['nodeName']} has not confirmed that it ended: "
+            "bring the machine back, or remove it from the Kubernetes"
+        )
+    return ""

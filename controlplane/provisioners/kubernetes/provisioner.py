@@ -6,6 +6,7 @@ Nothing is remembered but what was read of drains, and for some seconds that a t
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -186,7 +187,8 @@ class KubernetesProvisioner:
                 found = survey(client, self.settings, cluster)
         except TenantMissing:
             return Observed(exists=False)
-        return Observed(found.exists, self._sights(found.pods), found.with_volume)
+        held = ending.held(found, datetime.now(UTC))
+        return Observed(found.exists, self._sights(found.pods), found.with_volume, held)
 
     def _sights(self, pods: Sequence[Body]) -> tuple[ObservedNode, ...]:
         domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)

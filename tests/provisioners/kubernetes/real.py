@@ -1,14 +1,16 @@
 """Single pods on a real Kubernetes, for tests that need one to speak to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from controlplane.provisioners.base import NodeState
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.manifests import of_installation
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.sights import sight
@@ -30,8 +32,8 @@ class Place:
     def namespace(self) -> str:
         return names.namespace(self.tenant_id)
 
-    def make(self, node: str, script: str) -> str:
-        """The name of a pod that runs `script`."""
+    def make(self, node: str, script: str, *, first: Sequence[Body] = (), **spec: Any) -> str:
+        """The name of a pod that runs `script`. first: containers that come before its own."""
         whose = {names.TENANT: str(self.tenant_id), names.CLUSTER: str(self.cluster_id)}
         labels = {**whose, names.NODE: node, names.RUN: "1", names.BIRTH: "1"}
         container = {"name": names.CONTAINER, "image": IMAGE, "command": ["sh", "-c", script]}
@@ -40,7 +42,7 @@ class Place:
                 "name": names.pod(self.cluster_id, node),
                 "labels": {**labels, **of_installation(self.installation)},
             },
-            "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [*first, container], **spec},
         }
         self.client.create(paths.pods(self.namespace), pod)
         return names.pod(self.cluster_id, node)
@@ -49,6 +51,12 @@ class Place:
         name = self.make(node, script)
         until(lambda: self.state(name) is NodeState.READY, 60)
         return name
+
+    def says(self, name: str) -> str:
+        """Why it is not ready, in words."""
+        pod = self.client.get(paths.pods(self.namespace, name))
+        seen = sight(pod) if pod else None
+        return seen.message if seen else ""
 
     def state(self, name: str) -> NodeState:
         pod = self.client.get(paths.pods(self.namespace, name))
