@@ -104,6 +104,12 @@ def preview(*, tenant_id: UUID, user_id: UUID, owner_id: UUID | None, amounts: A
     ]
 
 
+def held_by(owner_id: UUID) -> Amounts:
+    """What the owner holds now."""
+    claim = Claim.objects.filter(owner_id=owner_id).first()
+    return claim.amounts if claim else ZERO
+
+
 def limit_rows(*, tenant_id: UUID, user_id: UUID | None) -> list[Limit]:
     """The tenant's row, then the member's if `user_id` is given and has one."""
     rows = list(Limit.objects.filter(tenant_id=tenant_id, user__isnull=True))

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from controlplane.clusters import selectors
+from controlplane.clusters.capacity import Room, Verdict, room_for
 from controlplane.clusters.models import Site
 from controlplane.clusters.phases import Verb
 from templates.schema import Launch
@@ -36,6 +37,8 @@ def describe(
         {**done, "short_by": during["short_by"]}
         for done, during in zip(preview(amounts=claims), preview(amounts=peak), strict=True)
     ]
+    grows_by = (peak - quota.held_by(owner_id)).max(Amounts())
+    room = room_for(site, after, grows_by) if after else Room(Verdict.FITS)
     return {
         "plan": {
             "verb": str(verb),
@@ -44,7 +47,9 @@ def describe(
             "removes": _difference(before, after),
             "takes": claims.to_json(),
             "quota": held,
-            "fits": all(level["short_by"] in {0, "0"} for level in held),
+            "fits": room.verdict is not Verdict.NEVER
+            and all(level["short_by"] in {0, "0"} for level in held),
+            "room": room.to_json(),
             "expected_seconds": selectors.usual_seconds(access.tenant.id, [template_id], verb).get(
                 template_id
             ),

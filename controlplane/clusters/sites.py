@@ -1,5 +1,6 @@
 """Which sites there are for whom. A site that a tenant may not use is, for that tenant, not there."""
 
+import json
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from tenants.actors import Actor
 from tenants.errors import Conflict, Invalid
 
 # In the order of the model, as from_db wants them.
-_COLUMNS: Final = ("id", "name", "kind", "ready", "ready_at")
+_COLUMNS: Final = ("id", "name", "kind", "ready", "ready_at", "capacity")
 # What was removed is not there. Spelled out, as every launch asks it.
 _ALLOWED: Final = f"""
 SELECT {", ".join(_COLUMNS)} FROM clusters_site s
@@ -68,7 +69,8 @@ def _allowed(tenant_id: UUID, *, lock: bool) -> list[Site]:
     """By name, with the columns that a choice needs."""
     with connection.cursor() as cursor:
         cursor.execute(f"{_ALLOWED} FOR KEY SHARE" if lock else _ALLOWED, [tenant_id])
-        return [Site.from_db("default", _COLUMNS, row) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return [Site.from_db("default", _COLUMNS, (*row[:-1], json.loads(row[-1] or "null"))) for row in rows]
 
 
 def _default(sites: dict[str, Site]) -> Site:

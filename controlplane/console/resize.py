@@ -94,8 +94,7 @@ class Form:
 
     @property
     def fits(self) -> bool:
-        levels = self.plan["quota"] if self.plan else ()
-        return all(level["short_by"] in (0, "0") for level in levels)
+        return self.plan is None or bool(self.plan["fits"])
 
     def is_complete(self) -> bool:
         for field in self.fields:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from controlplane.clusters.capacity import Room, Verdict, room_for
+from controlplane.clusters.models import Site
 from controlplane.clusters.selectors import usual_seconds
 from controlplane.clusters.sites import site_for
 from controlplane.console import words
@@ -30,8 +32,8 @@ _LETTERS: Final = "bcdfghjkmnpqrstvwxz23456789"
 class Tile:
     """name: for the cluster; the form carries it, so that a click sent twice launches once.
 
-    usual: {"p50", "p95", "of"} or None. reason: why it cannot be launched now, "" if it can.
-    to_stop: [{"cluster", "frees"}] of the asker's own that would make room.
+    usual: {"p50", "p95", "of"} or None. reason: why it cannot be launched now, "" if it can. warning: why it
+    would wait. to_stop: [{"cluster", "frees"}] of the asker's own that would make room.
     """
 
     template: Template
@@ -41,6 +43,7 @@ class Tile:
     description: str
     usual: dict[str, Any] | None
     reason: str = ""
+    warning: str = ""
     to_stop: Sequence[dict[str, Any]] = ()
 
     @property
@@ -67,8 +70,8 @@ def tiles(access: Access) -> list[Tile]:
     found = list(published.filter(current__body__quick_launch=True)[:MOST_TILES])
     usual = usual_seconds(access.tenant.pk, [template.pk for template in found])
     limits = limit_rows(tenant_id=access.tenant.pk, user_id=access.actor.user_id)
-    refused = _refused_all(access)
-    return [_tile(access, template, usual.get(template.pk), refused, limits) for template in found]
+    site, refused = _site(access)
+    return [_tile(access, template, usual.get(template.pk), refused, limits, site) for template in found]
 
 
 def generated_name(template: str) -> str:
@@ -78,11 +81,18 @@ def generated_name(template: str) -> str:
 
 
 def _tile(
-    access: Access, template: Template, usual: dict[str, Any] | None, refused: str, limits: Sequence[Limit]
+    access: Access,
+    template: Template,
+    usual: dict[str, Any] | None,
+    refused: str,
+    limits: Sequence[Limit],
+    site: Site | None,
 ) -> Tile:
     revision = current_revision(template)
     launch = expand(revision.spec, LaunchRequest())
+    room = room_for(site, launch, launch.takes) if site else Room(Verdict.UNKNOWN)
     reason = refused or _refused(lambda: check_app(revision.app))
+    reason = reason or (room.message if room.verdict is Verdict.NEVER else "")
     short = [] if reason else short_levels(limits, launch.takes)
     return Tile(
         template=template,
@@ -92,6 +102,7 @@ def _tile(
         description=revision.spec.description,
         usual=usual,
         reason=reason or _does_not_fit(short),
+        warning=room.message if room.verdict is Verdict.NOT_NOW else "",
         to_stop=_to_stop(access, short) if short else (),
     )
 
@@ -129,13 +140,13 @@ def _to_stop(access: Access, short: Sequence[dict[str, Any]]) -> list[dict[str, 
     )
 
 
-def _refused_all(access: Access) -> str:
-    """What stands against launching anything at all."""
-    return (
-        _refused(lambda: allow(access, "cluster.launch"))
-        or _refused(access.require_active)
-        or _refused(lambda: site_for("", access.tenant.pk))
-    )
+def _site(access: Access) -> tuple[Site | None, str]:
+    """Where a click launches, and what stands against launching anything at all."""
+    refused = _refused(lambda: allow(access, "cluster.launch")) or _refused(access.require_active)
+    try:
+        return site_for("", access.tenant.pk), refused
+    except Refused as refusal:
+        return None, refused or refusal.detail
 
 
 def _refused(check: Any) -> str:

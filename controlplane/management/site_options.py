@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         given.add_argument(f"--{setting.replace('_', '-')}", default="", help=words)
     given.add_argument("--cpu-burst", type=int, help="CPU limit of a node over what it claims (4)")
     given.add_argument(
+        "--autoscaled",
+        action="store_true",
+        help="larger machines may come than are there: nothing is refused as too large for them",
+    )
+    given.add_argument(
         "--egress", action="append", default=[], metavar="CIDR", help="that nodes may speak to"
     )
     given.add_argument(
@@ -104,6 +109,8 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
         )
         if value
     }
+    if options["autoscaled"]:
+        settings["autoscaled"] = True
     if options["cpu_burst"] is not None:
         settings["cpu_burst"] = options["cpu_burst"]
     _hold_bounds(settings)

@@ -268,6 +268,22 @@ class SiteVerdict:
     identity: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """machines: those that no other one exceeds in everything. total: of all; None where it may be overcommitted."""
+
+    machines: tuple[Amounts, ...]
+    total: Amounts | None = None
+
+
+def capacity_of(machines: Sequence[Amounts], *, overcommitted: bool) -> Capacity:
+    largest = {
+        one for one in machines if not any(one != other and one.fits_within(other) for other in machines)
+    }
+    total = None if overcommitted else sum(machines, start=Amounts())
+    return Capacity(tuple(sorted(largest, key=Amounts.as_tuple)), total)
+
+
 # Why a site is asked nothing that leads elsewhere than its clusters are, and how soon that is looked at again.
 SITE_CHANGED, CHANGED_DELAY = "SITE_CHANGED", 30.0
 
@@ -276,6 +292,9 @@ class Provisioner(Protocol):
     """One site. Raises SiteUnknown, NotYet or Permanent, and nothing else on purpose."""
 
     def check(self) -> SiteVerdict: ...
+
+    def capacity(self) -> Mapping[str, Capacity]:
+        """What one node, and all together, may take at most, by app; "" for apps that have no entry. Empty: unknown."""
 
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
         """Make what all clusters of the tenant share, isolation first. Repairs what was changed or deleted since it was

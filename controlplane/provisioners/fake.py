@@ -15,6 +15,7 @@ from uuid import UUID
 
 from controlplane.provisioners.base import (
     STAGES,
+    Capacity,
     ClusterRef,
     Desired,
     DesiredNode,
@@ -31,7 +32,9 @@ from controlplane.provisioners.base import (
     Permanent,
     SiteVerdict,
     Suspect,
+    capacity_of,
 )
+from tenants.amounts import Amounts
 
 Key = tuple[int, str, int]
 
@@ -69,6 +72,7 @@ class FakeProvisioner:
         self.held: dict[UUID, str] = {}
         self.amiss: dict[UUID, tuple[Difference, ...]] = {}
         self.fence_differs: dict[UUID, tuple[Difference, ...]] = {}
+        self.machines: list[Amounts] = []
         self._clusters: dict[UUID, _Cluster] = {}
         self._ended: dict[UUID, float] = {}
         self._tenants: set[UUID] = set()
@@ -79,6 +83,10 @@ class FakeProvisioner:
 
     def check(self) -> SiteVerdict:
         return SiteVerdict(ready=True, isolation="none", message="Nothing really runs here.")
+
+    def capacity(self) -> Mapping[str, Capacity]:
+        with self._call("capacity"):
+            return {"": capacity_of(self.machines, overcommitted=False)} if self.machines else {}
 
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
         with self._call("ensure_tenant"):

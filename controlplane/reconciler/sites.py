@@ -1,6 +1,7 @@
 """Looking after sites: the last verdict, and the listing that makes up for lost news and lets clusters rest."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from django.utils import timezone
@@ -35,9 +36,11 @@ def reconcile_site(claimed: Claimed) -> float | None:
         # Somebody changed it meanwhile, or it leads elsewhere now and nobody minds: this verdict is of the one before.
         return 0
     troubled = _listing_trouble(site) if verdict.ready else ""
+    capacity = _capacity(site) if verdict.ready else None
     now = timezone.now()
     known: dict[str, Any] = {} if verdict.isolation == UNKNOWN else {"isolation": verdict.isolation}
     known |= {"ready_at": now} if verdict.ready else {}
+    known |= {} if capacity is None else {"capacity": capacity or None}
     message = (troubled or verdict.message)[:1000]
     as_checked = Site.objects.filter(id=site.id, settings=site.settings, identity=site.identity)
     as_checked.update(ready=verdict.ready, message=message, checked_at=now, **known)
@@ -54,6 +57,15 @@ def _listing_trouble(site: Site) -> str:
     except (Temporary, Permanent) as error:
         return f"{error.reason}: {error.message}"
     return ""
+
+
+def _capacity(site: Site) -> dict[str, Any] | None:
+    """As the row holds it; {} when it cannot be known, None when it could not be asked for now."""
+    try:
+        found = provisioner_of(site).capacity()
+    except (Temporary, Permanent):
+        return None
+    return {app: asdict(capacity) for app, capacity in found.items()}
 
 
 def _verdict(site: Site) -> SiteVerdict:

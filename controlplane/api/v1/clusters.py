@@ -12,6 +12,7 @@ from controlplane.api.v1 import template_schemas as shapes
 from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, without_pages
 from controlplane.api.v1.common import ROOT, AmountsOut, ForceIn, PlanQuery, in_tenant
 from controlplane.clusters.access import cluster_for, operate
+from controlplane.clusters.capacity import Verdict
 from controlplane.clusters.listing import Chosen, clusters_page
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import Phase, Verb
@@ -94,6 +95,12 @@ class DifferenceOut(Out):
     after = Tree(schema=_VALUE)
 
 
+class RoomOut(Out):
+    verdict = Choice([str(verdict) for verdict in Verdict])
+    message = serializers.CharField(allow_blank=True)
+    levels = Tree(list, schema={"type": "array", "items": {"type": "object"}})
+
+
 class PlanBodyOut(Out):
     verb = Choice([str(verb) for verb in Verb])
     site = serializers.CharField()
@@ -102,6 +109,7 @@ class PlanBodyOut(Out):
     takes = AmountsOut()
     quota = Tree(list, schema={"type": "array", "items": _LEVEL})
     fits = serializers.BooleanField()
+    room = RoomOut(help_text="At the site: fits, not_now (it would wait), never (it is refused) or unknown.")
     expected_seconds = Tree(schema={"type": ["object", "null"]})
     changes = DifferenceOut(many=True, required=False, help_text="Of a PATCH: what would not be as before.")
 

@@ -154,8 +154,8 @@ def _changed(
     call: Call, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
 ) -> Response:
     """The template as the service leaves it. Where only the outcome is asked for, the change is undone."""
+    access = call.enter(tenant)
     with transaction.atomic():
-        access = call.enter(tenant)
         changed = service(access=access, **given)
         shown = _shown(call, tenant, changed, status=200 if _is_trial(call) else status)
         if _is_trial(call):

@@ -25,6 +25,7 @@ class Site(models.Model):
     ran there; `objects` leaves it out.
     identity: which Kubernetes its clusters are on; "" is not known yet, or does not apply. changed: another one was
     found in its place, so nothing is asked of it. everyone: any tenant may launch there, or else `tenants` alone.
+    capacity: how large its machines were found to be, see `clusters.capacity`; null is unknown.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -42,6 +43,7 @@ class Site(models.Model):
     identity = models.CharField(max_length=64, blank=True)
     changed = models.BooleanField(default=False)
     everyone = models.BooleanField(default=True)
+    capacity = models.JSONField(null=True)
     tenants = models.ManyToManyField(Tenant, related_name="+")
 
     objects = _Registered()

@@ -9,6 +9,7 @@ from django.db import transaction
 from controlplane.clusters import amounts, plans
 from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.admission import admit
+from controlplane.clusters.capacity import require_room_ever
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.operations import live_operation, operation_begin
 from controlplane.clusters.phases import Verb
@@ -43,11 +44,12 @@ def cluster_configure(
     """Applied at the next start. changes: of `requested` by the rules of a JSON merge patch, and "revision".
 
     Changes that come to what it is already change nothing. Raises NotFound, NeedsRole, PreconditionFailed, Invalid,
-    Conflict WRONG_PHASE, OPERATION_IN_PROGRESS or APP_WITHDRAWN, QuotaExceeded.
+    Conflict WRONG_PHASE, OPERATION_IN_PROGRESS, APP_WITHDRAWN, KEEPS_DATA or NEVER_FITS, QuotaExceeded.
     """
     found, before, after = _read(access, cluster, changes, if_match, lock=True)
     if after == before:
         return found
+    require_room_ever(found.site, after.launch)
     found.generation += 1
     found.revision += 1
     found.template_revision = after.revision

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from controlplane.clusters import plans, sites
 from controlplane.clusters.admission import admit
+from controlplane.clusters.capacity import require_room_ever
 from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.operations import operation_rows
@@ -56,12 +57,14 @@ class LaunchRequest:
 def cluster_create(*, access: Access, name: str, request: LaunchRequest) -> Cluster:
     """A new cluster in phase pending, with its operation, admitted whole or not at all.
 
-    Raises Invalid, NeedsRole, NotFound (template or site), Conflict NAME_TAKEN or TENANT_SUSPENDED, QuotaExceeded.
+    Raises Invalid, NeedsRole, NotFound (template or site), Conflict NAME_TAKEN, TENANT_SUSPENDED or
+    NEVER_FITS, QuotaExceeded.
     """
     try:
         with transaction.atomic():
             # Until the cluster is there, its site stays: removing it waits, and then finds the cluster.
             revision, site, expanded = _expand(access, name, request, lock=True)
+            require_room_ever(site, expanded)
             return _insert(access, name, request, revision, site, expanded)
     except IntegrityError as error:
         if "cluster_name_is_taken_once" not in str(error):

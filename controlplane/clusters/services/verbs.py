@@ -9,6 +9,7 @@ from django.db import transaction
 from controlplane.clusters import amounts
 from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.admission import admit
+from controlplane.clusters.capacity import require_room_ever
 from controlplane.clusters.models import Cluster, Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import (
@@ -89,8 +90,8 @@ def cluster_resize(
 def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Cluster:
     """Ask for one change. Asking for what is already under way answers with that, and changes nothing.
 
-    Raises NotFound, NeedsRole, PreconditionFailed, Invalid, Conflict OPERATION_IN_PROGRESS, WRONG_PHASE or
-    TENANT_SUSPENDED, QuotaExceeded.
+    Raises NotFound, NeedsRole, PreconditionFailed, Invalid, Conflict OPERATION_IN_PROGRESS, WRONG_PHASE,
+    TENANT_SUSPENDED or NEVER_FITS, QuotaExceeded.
     """
     found = cluster_for(access, cluster, lock=True)
     operate(access, found)
@@ -104,6 +105,8 @@ def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Clust
         return found
     require_possible(access, found, live, request.verb)
     require_room(found, request.verb, target)
+    if request.verb is Verb.START or grows(found, target):
+        require_room_ever(found.site, target)
     if live:
         operation_end(live, State.CANCELLED, reason="SUPERSEDED", message=f"Superseded by {request.verb}.")
     _begin(access, found, request, target)
@@ -168,10 +171,13 @@ def _what_to_do(cluster: Cluster, live: Operation) -> str:
 
 def require_room(cluster: Cluster, verb: Verb, target: Launch) -> None:
     """Raises Conflict SITE_NOT_ALLOWED for whatever would run more on a site that was denied to the tenant."""
-    before = {group.name: group.count for group in launch_from_json(cluster.effective).groups}
-    grows = any(group.count > before.get(group.name, 0) for group in target.groups)
-    if verb is Verb.START or grows:
+    if verb is Verb.START or grows(cluster, target):
         require_allowed(cluster.site, cluster.tenant_id)
+
+
+def grows(cluster: Cluster, target: Launch) -> bool:
+    before = {group.name: group.count for group in launch_from_json(cluster.effective).groups}
+    return any(group.count > before.get(group.name, 0) for group in target.groups)
 
 
 def _press(cluster: Cluster, request: VerbRequest) -> None:

@@ -139,7 +139,8 @@ def missing(settings: SiteSettings, namespace: str) -> dict[str, list[Right]]:
 
 def _missing(settings: SiteSettings, account: str, namespace: str) -> list[Right]:
     rules = rules_of(settings.reach(account), namespace)
-    lacking = [right for right in permissions.rights(account) if not permissions.is_granted(right, rules)]
+    needed = permissions.rights(account, spare=False)
+    lacking = [right for right in needed if not permissions.is_granted(right, rules)]
     # Not every authorizer can list its rules; each can be asked.
     return [right for right in lacking if not _may(settings.reach(account), namespace, right)]
 

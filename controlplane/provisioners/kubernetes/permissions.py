@@ -20,12 +20,16 @@ RBAC = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """verbs on a resource ("pods", "pods/exec") of an API group. only: the names it is good for; empty: all."""
+    """verbs on a resource ("pods", "pods/exec") of an API group. only: the names it is good for; empty: all.
+
+    spare: a site is ready without it, and less is known about it.
+    """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
     only: tuple[str, ...] = ()
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,6 +85,8 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
     # One LIST per kind for the whole site. Never of Secrets.
     "observe": (
         Rule("", "pods", ("list", "watch")),
+        # How large machines are.
+        Rule("", "nodes", ("list",), spare=True),
         Rule("", "configmaps", ("list",)),
         Rule("", "persistentvolumeclaims", ("list",)),
         Rule("", "services", ("list",)),
@@ -95,8 +101,11 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
 }
 
 
-def rights(account: str) -> Iterator[Right]:
+def rights(account: str, *, spare: bool = True) -> Iterator[Right]:
+    """spare: also those that a site is ready without."""
     for rule in PERMISSIONS[account]:
+        if rule.spare and not spare:
+            continue
         for verb in rule.verbs:
             for name in rule.only or ("",):
                 yield Right(rule.group, rule.resource, verb, name)

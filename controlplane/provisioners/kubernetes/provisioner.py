@@ -13,6 +13,7 @@ from uuid import UUID
 
 from controlplane.provisioners.base import (
     CALL_SECONDS,
+    Capacity,
     ClusterRef,
     Desired,
     Difference,
@@ -38,6 +39,7 @@ from controlplane.provisioners.kubernetes import (
     listing,
     load,
     logs,
+    machines,
     mending,
     names,
     paths,
@@ -88,6 +90,10 @@ class KubernetesProvisioner:
 
     def check(self) -> SiteVerdict:
         return check.check(self.settings)
+
+    @_bounded
+    def capacity(self) -> Mapping[str, Capacity]:
+        return machines.capacity(self.accounts, self.settings)
 
     @_bounded
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:

@@ -57,6 +57,7 @@ class SiteSettings:
     before the name of every image. storage_class "" is the site's default one; shared_storage_class "" means that
     there is no folder shared within a tenant. cpu_burst: CPU limit over CPU request. egress: CIDRs that nodes may
     speak to beside their cluster and DNS. apps: app -> what takes the place of the placement of all others.
+    autoscaled: larger machines may come than are there, so nothing is called too large.
     """
 
     installation: str
@@ -74,6 +75,7 @@ class SiteSettings:
     egress: tuple[str, ...] = ()
     dns_cidrs: tuple[str, ...] = ()
     apps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    autoscaled: bool = False
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "SiteSettings":

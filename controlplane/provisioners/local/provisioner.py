@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from controlplane.provisioners.base import (
+    Capacity,
     ClusterRef,
     Desired,
     Difference,
@@ -25,6 +26,7 @@ from controlplane.provisioners.base import (
     SiteUnknown,
     SiteVerdict,
     Temporary,
+    capacity_of,
 )
 from controlplane.provisioners.local import (
     addresses,
@@ -39,6 +41,7 @@ from controlplane.provisioners.local import (
 )
 from controlplane.provisioners.local.launcher import DRAIN
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
+from tenants.amounts import Amounts
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +80,12 @@ class LocalProvisioner:
         if trouble := _trouble(self.layout.root):
             return SiteVerdict(ready=False, isolation="none", message=trouble)
         return SiteVerdict(ready=True, isolation="none")
+
+    def capacity(self) -> Mapping[str, Capacity]:
+        """Nodes share this machine and may together ask for more than it has; one alone may not."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = Amounts(cpu=len(os.sched_getaffinity(0)) * 1000, memory=memory)
+        return {"": capacity_of([machine], overcommitted=True)}
 
     @_told
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:

@@ -142,6 +142,7 @@ def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> 
     assert site.load(of, [first(wish)])
     site.begin_drain(of, [first(wish)], 10)
     assert of.id in {found.cluster_id for found in listed(site)}
+    assert site.capacity()
     fewer = desired(of, 1, generation=2)
     site.apply(fewer)
     until(lambda: set(states(site, of)) == {("worker-0", 1)})

@@ -1,0 +1,124 @@
+"""Whether a launch has room at a site, by what was last found there: never, not now, or as far as is known.
+
+What is known of a site is in `Site.capacity`: app -> machines and total, "" for apps that are placed like all others.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.db.models import Sum
+
+from controlplane.clusters.models import Site
+from templates.schema import Launch
+from tenants.amounts import COMPUTE, Amounts, quantity
+from tenants.errors import Conflict
+from tenants.models import Claim
+
+Level = dict[str, Any]
+
+
+class Verdict(StrEnum):
+    FITS = "fits"
+    NOT_NOW = "not_now"
+    NEVER = "never"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """levels: of what never fits, as in a refusal by quota, with scope "site" and the group where it is one node."""
+
+    verdict: Verdict
+    message: str = ""
+    levels: tuple[Level, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"verdict": str(self.verdict), "message": self.message, "levels": list(self.levels)}
+
+
+def room_for(site: Site, launch: Launch, grows_by: Amounts) -> Room:
+    """grows_by: what the site would have to give beyond what is held there already."""
+    known = _known(site, launch.app.name)
+    if known is None:
+        return Room(Verdict.UNKNOWN, f"How large the machines of {site.name} are is not known.")
+    levels = tuple(_too_large(known, launch))
+    if levels:
+        return Room(Verdict.NEVER, _never(site, levels), levels)
+    if known.total is not None and not _is_free(site, known.total, grows_by):
+        message = f"{site.name} has no room for this now: what does not fit waits until there is."
+        return Room(Verdict.NOT_NOW, message)
+    return Room(Verdict.FITS)
+
+
+def require_room_ever(site: Site, launch: Launch) -> None:
+    """Raises Conflict NEVER_FITS for what no machine of the site, or all of them together, can hold."""
+    known = _known(site, launch.app.name)
+    if known is not None and (levels := list(_too_large(known, launch))):
+        raise Conflict("NEVER_FITS", _never(site, levels), levels=levels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Capacity:
+    machines: tuple[Amounts, ...]
+    total: Amounts | None
+
+
+def _known(site: Site, app: str) -> _Capacity | None:
+    found = site.capacity or {}
+    body = found.get(app) or found.get("")
+    if not body or not body["machines"]:
+        return None
+    total = Amounts(**body["total"]) if body["total"] else None
+    return _Capacity(tuple(Amounts(**machine) for machine in body["machines"]), total)
+
+
+def _too_large(known: _Capacity, launch: Launch) -> Iterator[Level]:
+    for group in launch.groups:
+        wanted = group.each.compute()
+        if group.count and not any(wanted.fits_within(machine) for machine in known.machines):
+            yield from _levels(_nearest(known.machines, wanted), wanted, {"group": group.name})
+    if known.total is not None:
+        yield from _levels(known.total, launch.takes.compute(), {})
+
+
+def _nearest(machines: tuple[Amounts, ...], wanted: Amounts) -> Amounts:
+    """The machine that falls short in the fewest resources, and among equals by the least part of what is wanted."""
+
+    def missing(machine: Amounts) -> tuple[int, float]:
+        short = [1 - machine[name] / wanted[name] for name in COMPUTE if wanted[name] > machine[name]]
+        return len(short), sum(short)
+
+    return min(machines, key=missing)
+
+
+def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterator[Level]:
+    for resource in COMPUTE:
+        if wanted[resource] > limit[resource]:
+            amounts = {
+                "limit": limit[resource],
+                "wanted": wanted[resource],
+                "short_by": wanted[resource] - limit[resource],
+            }
+            texts = {name: quantity(resource, amount) for name, amount in amounts.items()}
+            yield {"scope": "site", "resource": resource, **texts, **more}
+
+
+def _never(site: Site, levels: tuple[Level, ...] | list[Level]) -> str:
+    first = levels[0]
+    noun = "CPU" if first["resource"] == "cpu" else first["resource"]
+    if "group" in first:
+        what = f"a node of {first['group']} needs {first['wanted']} {noun}, and the largest machine has"
+    else:
+        what = f"it needs {first['wanted']} {noun}, and all machines together have"
+    return (
+        f"This can never run at {site.name}: {what} {first['limit']}. Ask for less, or choose another site."
+    )
+
+
+def _is_free(site: Site, total: Amounts, grows_by: Amounts) -> bool:
+    """By the ledger: what others than Slipway run there is not known, so this is true too often, never too rarely."""
+    sums = {resource: Sum(resource, default=0) for resource in COMPUTE}
+    held = Amounts(**Claim.objects.filter(site=site.name).aggregate(**sums))
+    return (held + grows_by).compute().fits_within(total)
