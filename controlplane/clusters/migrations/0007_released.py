@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clusters', '0005_configure'),
+        ('clusters', '0006_capacity'),
     ]
 
     operations = [
