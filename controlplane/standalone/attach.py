@@ -46,6 +46,10 @@ def attached(argv: Sequence[str]) -> Iterator[list[str]]:
     arguments, named = _without_option(argv)
     command = arguments[1] if len(arguments) > 1 else "help"
     asks_nothing = command in WITHOUT_DATABASE or {"-h", "--help"} & set(arguments)
+    if MARK in os.environ:
+        # A child of the supervisor, which has given it all.
+        yield arguments
+        return
     root = named or meant()
     if asks_nothing:
         if root and _is_installation(root):
@@ -155,9 +159,12 @@ def _use(found: _Found) -> None:
 
 def _settled(environment: dict[str, str]) -> dict[str, str]:
     """Those that lead to an installation; a command has the rest from its caller."""
-    return {
+    found = {
         name: value for name, value in environment.items() if name.startswith(("SLIPWAY_", "DATABASE_URL"))
     }
+    # By this the supervisor knows its own children.
+    found.pop(MARK, None)
+    return found
 
 
 def _environment(data: DataDir, server: Postgres) -> dict[str, str]:

@@ -10,6 +10,7 @@ from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import key_files
 from controlplane.standalone.owner import database_owner
+from controlplane.standalone.pids import MARK
 from controlplane.standalone.postgres import prepare_postgres
 
 NAMED = ("SLIPWAY_INSTALLATION_KEY", "SLIPWAY_DATA_DIR", "DATABASE_URL", "DATABASE_URL_FILE")
@@ -69,3 +70,11 @@ def test_the_keys_of_an_up_with_a_named_database_are_used_beside_it(data: DataDi
     os.environ["DATABASE_URL"] = "postgresql://elsewhere.example/slipway"
     with attached(["manage.py", "audit", "verify", f"--data-dir={data.root}"]):
         assert os.environ["SLIPWAY_INSTALLATION_KEY_FILE"] == str(data.keys / "installation")
+        assert MARK not in os.environ
+
+
+def test_a_child_of_the_supervisor_is_left_as_it_is(folder: Path) -> None:
+    os.environ[MARK] = "an-id"
+    with attached(["manage.py", "worker"]) as arguments:
+        assert arguments == ["manage.py", "worker"]
+        assert "DATABASE_URL" not in os.environ
