@@ -50,17 +50,17 @@ def attached(argv: Sequence[str]) -> Iterator[list[str]]:
         # A child of the supervisor, which has given it all.
         yield arguments
         return
-    root = named or meant()
     if asks_nothing:
+        root = named or _unambiguous()
         if root and _is_installation(root):
             os.environ["SLIPWAY_DATA_DIR"] = str(root)
         yield arguments
     elif own_database_named():
-        _use_keys(root)
+        _use_keys(named or _unambiguous())
         yield arguments
     else:
-        with _database(root) as server:
-            _use(server)
+        with _database(named or meant()) as found:
+            _use(found)
             yield arguments
 
 
@@ -110,6 +110,14 @@ def meant() -> Path | None:
         listed = ", ".join(map(str, sorted(running)))
         raise ExpectedError(f"Several installations run: {listed}. Choose one with {OPTION}.")
     return running.pop()
+
+
+def _unambiguous() -> Path | None:
+    """The same, for a command that can do without: None where several run."""
+    try:
+        return meant()
+    except ExpectedError:
+        return None
 
 
 def running_installations() -> set[Path]:

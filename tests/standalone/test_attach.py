@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.standalone import attach
 from controlplane.standalone.attach import attached, environment_of_installation
 from controlplane.standalone.datadir import DataDir
 from controlplane.standalone.errors import ExpectedError
@@ -78,3 +79,11 @@ def test_a_child_of_the_supervisor_is_left_as_it_is(folder: Path) -> None:
     with attached(["manage.py", "worker"]) as arguments:
         assert arguments == ["manage.py", "worker"]
         assert "DATABASE_URL" not in os.environ
+
+
+def test_several_that_run_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach, "running_installations", lambda: {folder / "one", folder / "two"})
+    with pytest.raises(ExpectedError, match=f"Several installations run: {folder}/one, {folder}/two"):
+        attach.meant()
+    with attached(["manage.py", "check"]) as arguments:
+        assert arguments == ["manage.py", "check"]
