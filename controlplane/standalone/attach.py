@@ -12,9 +12,9 @@ from controlplane.standalone import pids
 from controlplane.standalone.datadir import DataDir, default_root, open_data_dir
 from controlplane.standalone.environment import (
     ROOT,
+    drop_libpq,
     own_database_named,
     service_environment,
-    without_libpq,
 )
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import key_files
@@ -160,9 +160,7 @@ def _use_keys(root: Path | None) -> None:
 
 
 def _use(found: _Found) -> None:
-    environment = without_libpq(os.environ) | _settled(_environment(found.data, found.server))
-    os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(_settled(_environment(found.data, found.server)))
 
 
 def _settled(environment: dict[str, str]) -> dict[str, str]:
@@ -197,6 +195,7 @@ def _database(root: Path | None) -> Iterator[_Found]:
     """The database of the installation, started here unless `up` runs it."""
     data = _installation(root)
     server = _server(data)
+    drop_libpq()
     with ExitStack() as stack:
         try:
             stack.enter_context(held(data, url=""))

@@ -85,6 +85,12 @@ def without_libpq(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(LIBPQ)}
 
 
+def drop_libpq() -> None:
+    """Take libpq's variables from this process, which asks the embedded database by libpq too."""
+    for name in [name for name in os.environ if name.startswith(LIBPQ)]:
+        del os.environ[name]
+
+
 def own_database_named() -> bool:
     """Whether the user names a PostgreSQL; then none is embedded."""
     return bool(os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))

@@ -15,7 +15,13 @@ from controlplane.standalone import kubernetes, pids, production
 from controlplane.standalone.child import Child, Service
 from controlplane.standalone.command import Command
 from controlplane.standalone.datadir import DataDir, open_data_dir
-from controlplane.standalone.environment import ROOT, own_database_named, python, service_environment
+from controlplane.standalone.environment import (
+    ROOT,
+    drop_libpq,
+    own_database_named,
+    python,
+    service_environment,
+)
 from controlplane.standalone.errors import REFUSED, ExpectedError
 from controlplane.standalone.heartbeat import HEARTBEAT, Heartbeat
 from controlplane.standalone.keys import key_files
@@ -126,6 +132,7 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
 
 
 def _start_database(supervisor: Supervisor, data: DataDir) -> str:
+    drop_libpq()
     owner = database_owner()
     server = prepare_postgres(data.database_home(owner), owner=owner)
     service = Service(

@@ -23,6 +23,8 @@ def odd(place: Path) -> Iterator[Slipway]:
     for name in ("django", "yaml"):
         (misleading / f"{name}.py").write_text("raise SystemExit('a module of another project')\n")
     environment = {
+        # So that a probe which cannot succeed is heard of while the job runs.
+        "SLIPWAY_PROBE_PATIENCE": "30",
         # The packages come from pip's cache or an index: by a proxy that is no proxy they would not.
         **dict.fromkeys(("http_proxy", "HTTP_PROXY", "ftp_proxy"), NOWHERE),
         "PIP_USER": "1",
@@ -67,6 +69,7 @@ def test_a_spark_job_runs_on_it(odd: Slipway) -> None:
     enter = odd.folder / "sites" / "local" / "clusters" / cluster["id"] / "enter" / "notebook-0"
     printed = odd.run(str(enter), "sh", "-c", 'spark-submit "$SLIPWAY_DIR_APP/examples/sum.py"')
     assert "sum 49999995000000" in printed
+    assert "has not answered" not in odd.said
 
 
 def test_a_colon_in_the_data_directory_is_refused_in_a_sentence(odd: Slipway, place: Path) -> None:
