@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 
 from controlplane.console.calls import Call
 from controlplane.console.frame import READ, ConsoleRequest, refusal_text, see_other, show, site_view
@@ -66,7 +66,7 @@ def tokens(request: ConsoleRequest) -> HttpResponse:
         "rows": list(tokens_of(request.actor).order_by("-id")[:MOST_TOKENS]),
         "made": made,
         "tenants": roles_of(request.actor),
-        **token_choices(request),
+        **token_choices(request, error),
     }
     calls = [
         Call("My tokens", "/tokens"),
@@ -100,8 +100,10 @@ def token_form(request: ConsoleRequest) -> dict[str, Any]:
     }
 
 
-def token_choices(request: ConsoleRequest) -> dict[str, Any]:
-    return {"days": DAYS, "scopes": SCOPES, "chosen": request.POST.getlist("scopes"), "form": request.POST}
+def token_choices(request: ConsoleRequest, error: Refused | None) -> dict[str, Any]:
+    """What the form offers, filled in as it was sent if it was refused."""
+    given = request.POST if error else QueryDict()
+    return {"days": DAYS, "scopes": SCOPES, "chosen": given.getlist("scopes"), "form": given}
 
 
 def answer(

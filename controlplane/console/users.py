@@ -111,7 +111,7 @@ def one_user(request: ConsoleRequest, name: str) -> HttpResponse:
                 raise Invalid("Press one of the buttons of the page.")
         except SHOWN as refusal:
             error = refusal
-    context = {"temporary": temporary, "made": made, **_facts(found), **token_choices(request)}
+    context = {"temporary": temporary, "made": made, **_facts(found), **token_choices(request, error)}
     return answer(request, "user", context, error, calls=_calls(name), status=201 if made else 200)
 
 
