@@ -23,7 +23,7 @@ from tenants.services import (
 )
 from tests.launchable import an_app
 from tests.reconciler.conftest import World
-from tests.reconciler.settling import settle, site
+from tests.reconciler.settling import later, settle, site
 
 
 def entered(user: User) -> Access:
@@ -89,6 +89,20 @@ def test_keys_inside_the_cluster_stay_when_links_are_replaced(world: World) -> N
     member_remove(access=world.alice, username="bob")
     cluster.refresh_from_db()
     assert run_secret(cluster, "spark") == before
+
+
+@pytest.mark.parametrize("seconds", [0, 3600], ids=["starting", "failed"])
+def test_what_is_not_ready_is_closed_too_and_stays_as_it_is(world: World, seconds: int) -> None:
+    cluster = world.launch()
+    site(cluster).unready = {"hand-1"}
+    settle(cluster)
+    later(seconds)
+    before = settle(cluster)
+    member_remove(access=world.alice, username="bob")
+    after = settle(cluster)
+    assert (after.phase, after.reason, after.link_version_given) == (before.phase, before.reason, 1)
+    assert site(after).secrets(after.id) == keys_of(after, an_app())
+    assert sorted(sight.name for sight in site(after).alive(after.id)) == ["hand-0", "hand-1", "head-0"]
 
 
 def test_a_stopped_cluster_has_no_links_to_replace(world: World) -> None:
