@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -153,6 +155,21 @@ def test_an_executor_needs_one_worker_with_its_memory_and_its_cores(submit: Modu
     submit.refuse_what_no_worker_holds(4096, 1, workers)
     with pytest.raises(SystemExit, match="no worker can hold an executor of 4096 MiB and 2 cores"):
         submit.refuse_what_no_worker_holds(4096, 2, workers)
+
+
+def test_the_master_is_asked_past_a_proxy(submit: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    class Master(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"workers": [{"cores": 3}]}')
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with HTTPServer(("127.0.0.1", 0), Master) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("SPARK_MASTER_UI", f"http://127.0.0.1:{server.server_port}")
+        assert submit.master_workers() == [{"cores": 3}]
 
 
 def test_two_sessions_fit_into_a_node(submit: ModuleType, monkeypatch: pytest.MonkeyPatch):
