@@ -2,10 +2,13 @@
 
 import argparse
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.registry import is_login
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SettingsInvalid
 from tenants.amounts import parse
 from tenants.errors import Invalid
@@ -27,9 +30,20 @@ PLACED = {
         "NAME",
         "of the volumes of nodes; without it the site's default one",
     ),
+    "--priority-class": ("priority_class", "NAME", "of the pods of nodes"),
+    "--runtime-class": ("runtime_class", "NAME", "of the pods of nodes, such as gvisor"),
+    "--pod-annotation": (
+        "pod_annotations",
+        "KEY=VALUE",
+        "of the pods of nodes, such as cluster-autoscaler.kubernetes.io/safe-to-evict=false",
+    ),
 }
 PULLS = ("Always", "IfNotPresent", "Never")
 MOST_BURST = 64
+ANNOTATION = re.compile(
+    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+)
+OURS = "slipway/"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +79,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     given.add_argument(
         "--dns", action="append", default=[], metavar="CIDR", help="of a DNS server on each node"
+    )
+    given.add_argument(
+        "--registry-auth",
+        metavar="FILE",
+        default="",
+        help="login to private registries, as docker writes it (config.json with auths); it stays there, and every run "
+        "is given a Secret made of it",
+    )
+    given.add_argument(
+        "--pull-secret",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of a Secret that somebody else keeps in every namespace of a tenant, beside or instead of that",
     )
     _add_placement(parser)
 
@@ -106,6 +134,8 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
             ("apps", {app: _placement(options["placed"], app) for app in options["app"]}),
             ("egress", _networks(options["egress"])),
             ("dns_cidrs", _networks(options["dns"])),
+            ("pull_secrets", options["pull_secret"]),
+            ("registry_auth", _login(options["registry_auth"])),
         )
         if value
     }
@@ -125,6 +155,9 @@ def _placement(placed: Iterable[tuple[str, str, str]], app: str) -> dict[str, An
             case "node_selector":
                 label, value = _pair(text, "--node-selector")
                 found.setdefault(setting, {})[label] = value
+            case "pod_annotations":
+                key, value = _pair(text, "--pod-annotation")
+                found.setdefault(setting, {})[_annotation(key)] = value
             case "tolerations":
                 found.setdefault(setting, []).append(_toleration(text))
             case _:
@@ -172,6 +205,26 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     if not name or not found or not value:
         raise SettingsInvalid(f"{option} {text}: write it as NAME=VALUE.")
     return name, value
+
+
+def _annotation(key: str) -> str:
+    if not ANNOTATION.fullmatch(key) or key.startswith(OURS):
+        raise SettingsInvalid(
+            f"--pod-annotation {key}: that is no key of an annotation, or one of Slipway's own."
+        )
+    return key
+
+
+def _login(file: str) -> str:
+    """Its absolute path; "" when there is none."""
+    if not file:
+        return ""
+    path = finding.readable(file)
+    if not is_login(Path(path).read_bytes()):
+        raise SettingsInvalid(
+            f"{path} is no login to a registry: it needs auths, as `docker login` writes them."
+        )
+    return path
 
 
 def _toleration(text: str) -> dict[str, str]:

@@ -31,7 +31,12 @@ from tests.reconciler.conftest import World
 from tests.reconciler.conftest import world as world
 
 pytestmark = pytest.mark.django_db
-CONFIG = {"current-context": "one", "contexts": [{"name": "one"}, {"name": "two"}]}
+CONFIG = {
+    "current-context": "one",
+    "contexts": [{"name": name, "context": {"cluster": "one", "user": "one"}} for name in ("one", "two")],
+    "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}],
+    "users": [{"name": "one", "user": {"token": "x"}}],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +126,31 @@ def test_what_clusters_get_is_written_down(config: str):
     }
 
 
+def test_what_every_pod_gets_is_written_down(config: str, tmp_path: Path):
+    login = tmp_path / "config.json"
+    login.write_text('{"auths": {"registry.example": {"auth": "eDp5"}}}')
+    found = added(
+        *("--kubeconfig", config, "--registry-auth", str(login), "--pull-secret", "theirs"),
+        *("--priority-class", "people", "--pod-annotation", "example.com/evict=false"),
+        *("--app", "spark", "--runtime-class", "gvisor"),
+    )
+    del found["accounts"]
+    assert found == {
+        "registry_auth": str(login),
+        "pull_secrets": ["theirs"],
+        "priority_class": "people",
+        "pod_annotations": {"example.com/evict": "false"},
+        "apps": {"spark": {"runtime_class": "gvisor"}},
+    }
+
+
+def test_what_no_pod_may_get_is_refused(config: str, token: str):
+    there = ("--kubeconfig", config)
+    assert "needs auths" in refusal(*there, "--registry-auth", token)
+    assert "one of Slipway's own" in refusal(*there, "--pod-annotation", "slipway/birth=2")
+    assert "no key of an annotation" in refusal(*there, "--pod-annotation", "-x=2")
+
+
 def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
     found = added(
         *("--kubeconfig", config, "--node-selector", "pool=a", "--storage-class", "slow"),
@@ -140,7 +170,7 @@ def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
 
 def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: str):
     there = ("--kubeconfig", config)
-    assert "No such file" in refusal("--kubeconfig", "/nonexistent")
+    assert "there is no such file" in refusal("--kubeconfig", "/nonexistent")
     assert "is no kubeconfig" in refusal("--kubeconfig", token)
     assert "there is: one, two" in refusal(*there, "--context", "three")
     assert "needs a --token-file" in refusal("--server", "https://10.0.0.1")

@@ -87,7 +87,12 @@ def test_no_admin_is_valid_whose_password_could_not_be_kept(tmp_path: Path) -> N
 
 def _kubeconfig(folder: Path, context: str) -> str:
     file = folder / "kubeconfig"
-    file.write_text(json.dumps({"current-context": context, "contexts": [{"name": "one"}, {"name": "two"}]}))
+    named = {
+        "contexts": [{"name": name, "context": {"cluster": "one", "user": "one"}} for name in ("one", "two")],
+        "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "one", "user": {"token": "x"}}],
+    }
+    file.write_text(json.dumps({"current-context": context, **named}))
     return str(file)
 
 

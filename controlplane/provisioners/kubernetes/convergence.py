@@ -11,6 +11,7 @@ from controlplane.provisioners.kubernetes import manifests, names, paths, pods, 
 from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.errors import AlreadyExists
 from controlplane.provisioners.kubernetes.payload import Payload
+from controlplane.provisioners.kubernetes.registry import Login
 from controlplane.provisioners.kubernetes.roots import ClusterRoot, RunRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import Survey, birth_of, is_leaving, label, run_of, survey
@@ -24,7 +25,7 @@ Call = Callable[[], object]
 def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
     """Raises Temporary when something could not be made now; all else is made before that."""
     given = pods.all_rendered(settings, desired)
-    mounted = Payload.of(desired, given.values())
+    mounted, login = Payload.of(desired, given.values()), Login.of(settings, desired)
     root = _root(client, settings, desired)
     if root.ended >= desired.run:
         # Silently, here and below: whoever asks for what is over has lost his lease, and cannot record that it was
@@ -37,7 +38,7 @@ def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
     if run.generation > desired.generation:
         # A later wish was here before us.
         return
-    making = _Making(client, settings, desired, given, mounted, root, run, found)
+    making = _Making(client, settings, desired, given, mounted, root, run, found, login)
     if late := making.first_wave():
         roots.withdraw(client, desired.cluster, *late)
     else:
@@ -93,6 +94,7 @@ class _Making:
     root: ClusterRoot
     run: RunRoot
     found: Survey
+    login: Login | None
 
     @property
     def place(self) -> str:
@@ -134,13 +136,15 @@ class _Making:
         mounted = self.mounted
         secret = manifests.secret(settings, desired, mounted.secret_name, mounted.secrets, owner)
         assets = manifests.config_map(settings, desired, mounted.assets_name, mounted.assets, owner)
-        bodies = {
-            paths.service_accounts: manifests.service_account(settings, desired, owner),
-            paths.services: manifests.service(settings, desired, owner),
-            paths.network_policies: manifests.network_policy(settings, desired, owner),
-            paths.config_maps: assets,
-            paths.secrets: secret,
-        }
+        bodies = [
+            (paths.service_accounts, manifests.service_account(settings, desired, owner)),
+            (paths.services, manifests.service(settings, desired, owner)),
+            (paths.network_policies, manifests.network_policy(settings, desired, owner)),
+            (paths.config_maps, assets),
+            (paths.secrets, secret),
+        ]
+        if self.login:
+            bodies.append((paths.secrets, self.login.secret(settings, desired, owner)))
         there = {label(body, names.NODE) for body in self.found.volumes}
         volumes = [
             partial(self._create_volume, node)
@@ -148,7 +152,7 @@ class _Making:
             if node.name not in there
         ]
         return [
-            *(partial(create_missing, self.client, path(self.place), body) for path, body in bodies.items()),
+            *(partial(create_missing, self.client, path(self.place), body) for path, body in bodies),
             *volumes,
         ]
 
@@ -188,7 +192,8 @@ class _Making:
 
     def _create_pod(self, node: DesiredNode) -> None:
         given, now = self.given[node.name], datetime.now(UTC)
-        body = pods.pod(self.settings, self.desired, node, given, self.mounted, self.run.body, now)
+        login = self.login.name if self.login else ""
+        body = pods.pod(self.settings, self.desired, node, given, self.mounted, self.run.body, now, login)
         create_missing(self.client, paths.pods(self.place), body)
 
     def _unlisted(self) -> list[Body]:

@@ -146,6 +146,8 @@ def of_context(files: str, context: str = "") -> Stated:
     whose = config.entry("contexts", name)
     about = _checked("context", name, whose)
     cluster_name, user_name = str(about.get("cluster") or ""), str(about.get("user") or "")
+    if not cluster_name:
+        raise SettingsInvalid(f"Context {name} of {config.where} names no cluster.")
     cluster = config.entry("clusters", cluster_name)
     cluster_fields = _checked("cluster", cluster_name, cluster)
     user = config.entry("users", user_name) if user_name else Entry({}, "")

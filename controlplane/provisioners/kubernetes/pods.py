@@ -81,15 +81,20 @@ def pod(
     mounted: Payload,
     owner: Body,
     at: datetime,
+    login: str = "",
 ) -> Body:
-    """owner: the run's root. at: when it is asked for."""
+    """owner: the run's root. at: when it is asked for. login: the run's own Secret with a login to registries."""
     role = desired.launch.app.role(node.role)
     placed = settings.placement(desired.launch.app.name)
+    pulls = [{"name": name} for name in (*settings.pull_secrets, *([login] if login else []))]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": _metadata(settings, desired, node, owner, at),
         "spec": {
+            **({"imagePullSecrets": pulls} if pulls else {}),
+            **({"priorityClassName": placed.priority_class} if placed.priority_class else {}),
+            **({"runtimeClassName": placed.runtime_class} if placed.runtime_class else {}),
             "restartPolicy": "Always",
             "hostname": node.name,
             "subdomain": names.run_root(desired.cluster.id, desired.run),
@@ -123,6 +128,7 @@ def _metadata(settings: SiteSettings, desired: Desired, node: DesiredNode, owner
         "name": names.pod(desired.cluster.id, node.name),
         "labels": labels(settings, desired, node),
         "annotations": {
+            **settings.placement(desired.launch.app.name).pod_annotations,
             names.GENERATION: str(desired.generation),
             names.APPLIED_AT: at.isoformat(),
             names.CLUSTER_NAME: desired.cluster.name,

@@ -31,8 +31,9 @@ def prepull(settings: SiteSettings, apps: Iterable[App]) -> list[Body]:
 
 
 def _machines(settings: SiteSettings, app: str) -> Placement:
-    """Without the StorageClass, which is nothing to images. app "": of all that nothing is said of."""
-    return replace(settings.placement(app), storage_class="")
+    """Without what is nothing to images. app "": of all that nothing is said of."""
+    placed = settings.placement(app)
+    return replace(placed, storage_class="", priority_class="", runtime_class="", pod_annotations={})
 
 
 def images(settings: SiteSettings, apps: Iterable[App]) -> list[str]:
@@ -64,7 +65,9 @@ def _daemon_set(settings: SiteSettings, placement: Placement, apps: list[App]) -
 
 def _spec(settings: SiteSettings, placement: Placement, apps: list[App]) -> Body:
     brought = images(settings, apps)
+    pulls = [{"name": name} for name in settings.pull_secrets]
     return {
+        **({"imagePullSecrets": pulls} if pulls else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,

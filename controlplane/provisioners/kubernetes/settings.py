@@ -41,11 +41,17 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which machines nodes may be on, and of which StorageClass their volumes are; "" is the site's default one."""
+    """Which machines nodes may be on, and of which StorageClass their volumes are; "" is the site's default one.
+
+    priority_class, runtime_class "": none is named. pod_annotations: of every pod, for the site's own controllers.
+    """
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
     storage_class: str = ""
+    priority_class: str = ""
+    runtime_class: str = ""
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class SiteSettings:
     there is no folder shared within a tenant. cpu_burst: CPU limit over CPU request. egress: CIDRs that nodes may
     speak to beside their cluster and DNS. apps: app -> what takes the place of the placement of all others.
     autoscaled: larger machines may come than are there, so nothing is called too large.
+    pull_secrets: names of Secrets that somebody keeps in every namespace of a tenant. registry_auth: file of a login to
+    registries, which every run is given as a Secret of its own.
     """
 
     installation: str
@@ -70,6 +78,11 @@ class SiteSettings:
     shared_storage_size: str = "10Gi"
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
+    priority_class: str = ""
+    runtime_class: str = ""
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
+    pull_secrets: tuple[str, ...] = ()
+    registry_auth: str = ""
     cluster_domain: str = "cluster.local"
     cpu_burst: int = 4
     egress: tuple[str, ...] = ()
@@ -92,7 +105,7 @@ class SiteSettings:
             raise SettingsInvalid(
                 f"There is no account {', '.join(sorted(strange))}; use {', '.join(ACCOUNTS)}."
             )
-        for name in ("tolerations", "egress", "dns_cidrs"):
+        for name in ("tolerations", "egress", "dns_cidrs", "pull_secrets"):
             values[name] = tuple(values.get(name, ()))
         for name, placement in values.get("apps", {}).items():
             if strange := set(placement) - set(Placement.__dataclass_fields__):
@@ -110,6 +123,9 @@ class SiteSettings:
             node_selector=own.get("node_selector", self.node_selector),
             tolerations=tuple(own.get("tolerations", self.tolerations)),
             storage_class=own.get("storage_class", self.storage_class),
+            priority_class=own.get("priority_class", self.priority_class),
+            runtime_class=own.get("runtime_class", self.runtime_class),
+            pod_annotations=own.get("pod_annotations", self.pod_annotations),
         )
 
     @property
