@@ -25,7 +25,9 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|status|load|kwok")
         verbs.add_parser("up", help="build what is missing and bring it up")
         down = verbs.add_parser("down", help="end it and leave no trace but its state")
-        down.add_argument("--wipe", action="store_true", help="forget its state too")
+        down.add_argument(
+            "--wipe", action="store_true", help="forget its state too, before another installation uses it"
+        )
         verbs.add_parser(
             "status", help="whether it runs, its versions, where things are; exit code 1 when not"
         )
@@ -49,6 +51,11 @@ class Command(BaseCommand):
 
     def _down(self, kube: Devkube, options: dict[str, Any]) -> None:
         lifecycle.down(kube, wipe=options["wipe"])
+        if kube.state.exists():
+            self._say(
+                f"{kube.state} keeps its state, with the namespaces of the installation that used it: another one "
+                "needs `devkube down --wipe` first"
+            )
 
     def _status(self, kube: Devkube, options: dict[str, Any]) -> None:
         running = lifecycle.is_up(kube)

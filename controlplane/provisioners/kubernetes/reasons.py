@@ -25,7 +25,10 @@ _IMAGE = frozenset(
 _CREATE = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
 _CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 _LOST = frozenset({"NodeLost", "DeletionByPodGC"})
-_EVICTED = frozenset({"Evicted", "EvictionByEvictionAPI", "DeletionByTaintManager", "PreemptionByScheduler"})
+_EVICTED = frozenset({"Evicted", "EvictionByEvictionAPI", "DeletionByTaintManager"})
+_PREEMPTED = frozenset({"PreemptionByScheduler", "Preempting"})
+# What kubelets say of a pod that they end, or do not take, because their machine is shut down.
+_SHUT_DOWN = frozenset({"Terminated", "Shutdown", "NodeShutdown"})
 
 _PAUSE = re.compile(r'Back-off pulling image "[^"]*"(?:: \w+)?(?:: )?')
 
@@ -119,6 +122,10 @@ def ended(pod: Body, exited: Body, restarts: int) -> Why:
     words = status.get("message") or next((item.get("message") for item in _disruptions(pod)), "")
     if told & _LOST:
         return Why("NODE_LOST", "its machine is gone")
+    if told & _PREEMPTED:
+        return Why("PREEMPTED", cut(f"it had to make room for a pod of higher priority: {words}"))
+    if told & _SHUT_DOWN:
+        return Why("MACHINE_SHUT_DOWN", cut(f"its machine{_machine(pod)} is being shut down: {words}"))
     if told & _EVICTED:
         return Why("EVICTED", cut(f"its machine put it out: {words}"))
     if status.get("phase") == "Failed" and status.get("reason"):

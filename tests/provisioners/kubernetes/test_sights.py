@@ -220,6 +220,30 @@ def test_what_its_machine_will_not_run_has_ended():
 
 
 @pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Terminated", "MACHINE_SHUT_DOWN"),
+        ("NodeShutdown", "MACHINE_SHUT_DOWN"),
+        ("Preempting", "PREEMPTED"),
+    ],
+)
+def test_a_shutdown_and_a_preemption_are_told_apart_from_a_refusal(said: str, reason: str):
+    body = pod("machine_gone")
+    body["status"].update(phase="Failed", reason=said, message="as its kubelet says", conditions=[])
+    found = seen(body)
+    assert (found.state, found.reason) == (NodeState.ENDED, reason)
+    assert found.message.endswith("as its kubelet says")
+
+
+def test_who_makes_room_for_another_is_preempted():
+    body = pod("machine_gone")
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    body["status"].update(phase="Failed", conditions=[{**target, "message": "preempted"}])
+    body["status"].pop("reason", None)
+    assert seen(body).reason == "PREEMPTED"
+
+
+@pytest.mark.parametrize(
     ("code", "words"), [(0, "exited with code 0"), (143, "killed by SIGTERM"), (255, "code 255")]
 )
 def test_how_it_ended_is_said(code: int, words: str):
