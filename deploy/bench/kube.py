@@ -62,7 +62,13 @@ def register(running: Running, kube: Devkube, *options: str) -> None:
     command = python("manage.py", "site", "add", SITE, "--data-dir", str(running.data), *options)
     subprocess.run([*command, "--kubeconfig", str(kube.kubeconfig)], cwd=ROOT, check=True)
     running.call("PUT", "/api/v1/tenants/demo/limits", LIMITS)
-    await_true(lambda: _ready(running), "the Kubernetes site does not get ready", seconds=60)
+    try:
+        await_true(lambda: _ready(running), "the Kubernetes site does not get ready", seconds=60)
+    except RuntimeError as error:
+        said = [
+            site["message"] for site in running.call("GET", "/api/v1/sites")["items"] if site["name"] == SITE
+        ]
+        raise RuntimeError(f"{error}: {' '.join(said)}") from error
 
 
 def _ready(running: Running) -> bool:

@@ -57,8 +57,8 @@ def owner_of(claim: Body) -> str:
 def belongs_to(other: str, settings: SiteSettings) -> str:
     return (
         f"Another installation of Slipway ({other}) works on this Kubernetes; this one is "
-        f"{settings.installation}. If that one is gone for good, delete the namespace {CLAIM}; a devkube forgets all of it "
-        "by `devkube down --wipe`."
+        f"{settings.installation}. If that one is gone for good, delete the namespace {CLAIM}; a devkube forgets "
+        "all of it by `devkube down --wipe`."
     )
 
 
