@@ -18,13 +18,15 @@ from controlplane.clusters.rows import parted, selected
 from templates.selectors import template_for
 from tenants.access import Access
 
-# How many of the last operations of a template the usual seconds are taken from, among how many clusters.
+# How many of the last operations of a template the usual seconds are taken from, among how many of the tenant's last
+# clusters, and of each how many at most.
 USUAL_OF = 200
 MOST_USERS = 100
-USUAL_AMONG = 2000
+USUAL_AMONG = 1000
+USUAL_OF_ONE = 3
 
 # The time in which images or packages came is left out: it is spent once, and says nothing of the next launch.
-_USUAL = """
+_USUAL = f"""
 SELECT template_id, count(*),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds), percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds)
   FROM (SELECT template_id, extract(epoch FROM took - coalesce(
@@ -35,11 +37,13 @@ SELECT template_id, count(*),
                   FROM (SELECT id, template_revision_id FROM clusters_cluster
                          WHERE tenant_id = %s ORDER BY id DESC LIMIT %s) c
                   JOIN templates_templaterevision r ON r.id = c.template_revision_id
-                  JOIN clusters_operation o ON o.cluster_id = c.id
-                 WHERE o.kind = %s AND o.state = %s AND r.template_id = ANY(%s)) last
+                  JOIN LATERAL (SELECT id, created_at, ended_at FROM clusters_operation
+                                 WHERE cluster_id = c.id AND kind = %s AND state = %s
+                                 ORDER BY id DESC LIMIT {USUAL_OF_ONE}) o ON true
+                 WHERE r.template_id = ANY(%s)) last
          WHERE nth <= %s) usual
  GROUP BY template_id
-"""
+"""  # noqa: S608
 
 _READY = """
 SELECT n.cluster_id::text, n."group", count(*) FILTER (WHERE NOT n.ending), (array_agg(o.address ORDER BY n.index))[1]

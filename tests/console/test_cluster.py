@@ -147,3 +147,19 @@ def test_the_drawer_has_the_call_for_this_cluster(sign_in: SignIn, world: World)
     world.launch()
     page = text(sign_in("bob"))
     assert "http://testserver/api/v1/tenants/acme/clusters/one:stop" in page
+
+
+def test_what_was_asked_for_and_what_holds_are_shown(sign_in: SignIn, starting: Cluster) -> None:
+    Cluster.objects.update(
+        requested={
+            "groups": {"hand": {"count": 3}},
+            "parameters": {"level": 4},
+            "preset": "fast",
+            "site": "",
+        },
+        effective={**starting.effective, "settings": {"level": 4, "tools": False}},
+    )
+    page = text(sign_in("bob"))
+    assert "<dt>Preset</dt><dd>fast</dd>" in page
+    assert "hand count&nbsp;<code>3</code>, level&nbsp;<code>4</code>" in page
+    assert "<dt>tools</dt><dd><code>false</code></dd>" in page

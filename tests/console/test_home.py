@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from controlplane.clusters.models import Cluster
+from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.services import cluster_share, cluster_stop
 from templates import services as templates
 from tenants.actors import system_actor
@@ -173,3 +173,21 @@ def test_a_second_site_changes_nothing_for_the_click(sign_in: SignIn, world: Wor
     a_site("other")
     sign_in("bob").post("/t/acme/launch", {"template": "pair", "name": "mine"})
     assert Cluster.objects.filter(name="mine").exists()
+
+
+def machines_of(cpu: int) -> None:
+    amounts = {"cpu": cpu, "memory": 2**40}
+    Site.objects.update(capacity={"": {"machines": [amounts], "total": amounts}})
+
+
+def test_a_tile_that_can_never_run_here_says_so(sign_in: SignIn) -> None:
+    machines_of(2000)
+    assert "all machines together have 2" in str(disabled(sign_in("bob").get("/t/acme/"), "Launch pair"))
+
+
+def test_a_tile_that_would_wait_for_room_says_so_and_can_be_clicked(sign_in: SignIn, world: World) -> None:
+    settle(world.launch("mine"))
+    machines_of(4000)
+    page = sign_in("bob").get("/t/acme/")
+    assert "no room for this now" in tile_of(page, "pair")
+    assert disabled(page, "Launch pair") is None

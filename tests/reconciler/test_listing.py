@@ -213,7 +213,7 @@ def test_news_that_came_while_it_was_listed_stays(world: World) -> None:
 
 def test_every_write_of_a_listing_makes_a_new_revision(world: World) -> None:
     cluster = settle(world.launch())
-    later(60)
+    later(QUIET)
     before = reload(cluster.id)
     compare(cluster.site, site(cluster))
     after = reload(cluster.id)
