@@ -1,5 +1,9 @@
 """What the supervisor's children get to see of the environment of its user."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from controlplane.standalone.datadir import DataDir
@@ -57,3 +61,17 @@ def test_the_embedded_database_is_not_led_elsewhere(data: DataDir, monkeypatch: 
     assert embedded["DJANGO_SETTINGS_MODULE"] == "controlplane.settings"
     assert embedded["PYTHONPATH"] == str(ROOT)
     assert service_environment(data, keys=keys, database_url="")["PGHOST"] == "elsewhere.example"
+
+
+def test_libpq_asks_the_embedded_database_and_no_other() -> None:
+    code = (
+        "import psycopg2\n"
+        "from controlplane.standalone.environment import drop_libpq\n"
+        "drop_libpq()\n"
+        "psycopg2.connect('host=/nowhere')\n"
+    )
+    misled = os.environ | {"PGSERVICE": "another", "PGHOST": "elsewhere.example"}
+    asked = subprocess.run(
+        [sys.executable, "-c", code], env=misled, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert 'connection to server on socket "/nowhere/.s.PGSQL.5432" failed' in asked.stderr
