@@ -144,12 +144,6 @@ def test_the_heap_may_come_from_a_properties_file(submit: ModuleType, tmp_path: 
     )
 
 
-def test_a_collector_of_the_users_choice_has_no_second_beside_it(submit: ModuleType):
-    own = ["--conf", "spark.executor.extraJavaOptions=-XX:+UseParallelGC", "job.py"]
-    assert "-XX:+UseSerialGC" in submit.executor_options(900, ["job.py"])
-    assert not [option for option in submit.executor_options(900, own) if option.endswith("GC")]
-
-
 def test_an_executor_needs_one_worker_with_its_memory_and_its_cores(submit: ModuleType):
     workers = [{"memory": 4096, "cores": 1}, {"memory": 1024, "cores": 4}]
     submit.refuse_what_no_worker_holds(4096, 1, workers)
