@@ -65,7 +65,7 @@ def webhook(
 def configuration(
     server: Webhook, installation: str, ca: bytes, *, limit: int, policy: str
 ) -> dict[str, Any]:
-    host, port = server.server_address[:2]
+    host, port = str(server.server_address[0]), server.server_address[1]
     rule = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
