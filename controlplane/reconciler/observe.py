@@ -4,9 +4,10 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import structlog
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from controlplane.clusters.models import Site
 from controlplane.provisioners.base import ObservedNode, Provisioner
@@ -28,6 +29,7 @@ class Watch:
     def __init__(self, site: Site, provisioner: Provisioner) -> None:
         self._site, self._provisioner = site, provisioner
         self._stopping = threading.Event()
+        self._listened = False
         self.thread = threading.Thread(target=self._run, name=f"watch-{site.name}", daemon=True)
 
     def start(self) -> None:
@@ -45,8 +47,16 @@ class Watch:
                     "watch_broken", site=self._site.name, error=f"{type(error).__name__}: {error}"[:200]
                 )
                 close_old_connections()
+                self._doubt_site()
                 self._stopping.wait(RETRY_SECONDS)
         connection.close()
+
+    def _doubt_site(self) -> None:
+        """A site that was listened to and broke off is checked at once: its last verdict may not hold any more."""
+        if self._listened:
+            self._listened = False
+            with suppress(DatabaseError, InterfaceError):
+                wake(Kind.SITE, self._site.id)
 
     def _take_in(self) -> None:
         listening = False
@@ -56,7 +66,7 @@ class Watch:
                     return
                 if not listening:
                     # From here on nothing is missed; the listing makes up for what was before.
-                    listening = True
+                    listening = self._listened = True
                     wake(Kind.SITE, self._site.id)
                     # The writer has one of its own, and this thread only listens from here on.
                     connection.close()

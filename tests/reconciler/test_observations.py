@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 
 from controlplane.clusters.models import Cluster, Event, Observation
-from controlplane.provisioners.base import NodeState, ObservedNode
+from controlplane.provisioners.base import NodeState, ObservedNode, Temporary
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import observe
 from controlplane.reconciler.observations import COALESCE_SECONDS, STARTING_SECONDS, notice
 from controlplane.reconciler.observe import Watch
-from controlplane.work.models import Work
+from controlplane.work.models import Kind, Work
 from tenants.ids import new_id
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle
@@ -134,3 +134,32 @@ def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: py
     watch.stop()
     watch.thread.join(10)
     assert not watch.thread.is_alive()
+
+
+def test_a_site_whose_watch_broke_off_is_checked_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BreaksOff(FakeProvisioner):
+        """Listens once, and never again."""
+
+        def events(self) -> Iterator[ObservedNode | None]:
+            if not woken:
+                yield None
+            raise Temporary("SITE_UNREACHABLE", "the connection was refused")
+
+    woken: list[tuple[object, ...]] = []
+    tried_again = threading.Event()
+
+    def broken(*_: object, **__: object) -> None:
+        tried_again.set() if len(woken) > 1 else None
+
+    monkeypatch.setattr(observe, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(observe, "wake", lambda *key: woken.append(key))
+    monkeypatch.setattr(observe, "close_old_connections", broken)
+    watch = Watch(cluster.site, BreaksOff())
+    watch.start()
+    assert tried_again.wait(10)
+    watch.stop()
+    watch.thread.join(10)
+    # Once because it listened, once because that broke off; not again for each time that it could not listen.
+    assert woken == [(Kind.SITE, cluster.site_id)] * 2

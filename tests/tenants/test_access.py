@@ -44,6 +44,7 @@ EXPECTED = {
     "cluster.logs_any": "as",
     "cluster.open_own": "ma",
     "cluster.open_any": "",
+    "cluster.release": "s",
 }
 
 

@@ -70,6 +70,10 @@ def role_bindings(namespace: str = "", name: str = "") -> str:
     return within(RBAC, namespace, "rolebindings", name)
 
 
+def events(namespace: str) -> str:
+    return within(CORE, namespace, "events")
+
+
 def leases(namespace: str = "", name: str = "") -> str:
     return within(COORDINATION, namespace, "leases", name)
 

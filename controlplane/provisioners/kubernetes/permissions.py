@@ -71,6 +71,8 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
         Rule("", "services", ("get", "create", "patch", "delete")),
         Rule("", "serviceaccounts", ("get", "create", "patch")),
         Rule("", "resourcequotas", ("get", "create", "patch")),
+        # Of pods that do not say why they wait.
+        Rule("", "events", ("list",)),
         Rule("", "limitranges", ("get", "create", "patch")),
         Rule("networking.k8s.io", "networkpolicies", ("get", "create", "patch")),
         Rule("coordination.k8s.io", "leases", ("get", "create", "delete")),

@@ -49,9 +49,11 @@ from controlplane.provisioners.kubernetes import (
 )
 from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
 from controlplane.provisioners.kubernetes.errors import AdmissionSlow
+from controlplane.provisioners.kubernetes.reasons import NOTHING, Why
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import is_leaving, survey
 from controlplane.provisioners.kubernetes.together import within
+from controlplane.provisioners.kubernetes.warnings import last_warnings
 
 ENSURED_SECONDS = 30.0
 # To find out which webhooks a slow write may wait for.
@@ -194,12 +196,21 @@ class KubernetesProvisioner:
         except TenantMissing:
             return Observed(exists=False)
         held = ending.held(found, datetime.now(UTC))
-        return Observed(found.exists, self._sights(found.pods), found.with_volume, held)
+        seen = self._sights(found.pods)
+        warned = last_warnings(client, found.pods, seen)
+        return Observed(
+            found.exists, self._sights(found.pods, warned) if warned else seen, found.with_volume, held
+        )
 
-    def _sights(self, pods: Sequence[Body]) -> tuple[ObservedNode, ...]:
+    def _sights(
+        self, pods: Sequence[Body], warned: Mapping[str, Why] | None = None
+    ) -> tuple[ObservedNode, ...]:
+        """warned: uid -> the last warning about a pod."""
+        told = warned or {}
         domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)
         seen = (
-            sights.sight(pod, drain=drain, domain=domain) for pod, drain in zip(pods, drains, strict=True)
+            sights.sight(pod, drain=drain, domain=domain, warning=told.get(pod["metadata"]["uid"], NOTHING))
+            for pod, drain in zip(pods, drains, strict=True)
         )
         return tuple(sight for sight in seen if sight is not None)
 

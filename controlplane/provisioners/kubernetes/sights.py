@@ -14,9 +14,11 @@ OVER = frozenset({"Failed", "Succeeded"})
 
 
 def sight(
-    pod: Body, *, drain: DrainReport | None = None, domain: str = "cluster.local"
+    pod: Body, *, drain: DrainReport | None = None, domain: str = "cluster.local", warning: Why = NOTHING
 ) -> ObservedNode | None:
-    """None: no node of ours. drain: what was read of its report; only a node that drains has one."""
+    """None: no node of ours. drain: what was read of its report; only a node that drains has one. warning: the last
+    that was written about the pod, told where the pod itself says nothing.
+    """
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
     try:
@@ -26,6 +28,8 @@ def sight(
         return None
     container = _container(pod)
     state, why = _state(pod, container)
+    warned = bool(warning.reason and not why.reason)
+    why = warning if warned else why
     report = drain if state is NodeState.DRAINING else None
     exited = _exited(container)
     return ObservedNode(
@@ -33,8 +37,8 @@ def sight(
         run=run,
         name=name,
         birth=birth,
-        # A report that could be read only later is news about the same pod.
-        version=2 * int(meta["resourceVersion"]) + (report is not None),
+        # A report or a warning that could be read only later is news about the same pod.
+        version=4 * int(meta["resourceVersion"]) + 2 * warned + (report is not None),
         state=NodeState.DRAINED if report else state,
         incarnation=container.get("containerID") or meta["uid"],
         address=_address(pod, domain),

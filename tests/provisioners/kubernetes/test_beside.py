@@ -1,11 +1,16 @@
 """Real pods into which a webhook put something of its own: what it is that keeps the node is said by name."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane.provisioners.base import ClusterRef
+from controlplane.provisioners.kubernetes import warnings
+from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from tests.provisioners.kubernetes.real import FOREVER, Place, place
 from tests.provisioners.launching import IMAGE, until
 
@@ -52,3 +57,22 @@ def test_what_a_webhook_added_is_named(here: Place, case: str):
     spec, message = CASES[case]
     name = here.make(f"worker-{list(CASES).index(case)}", FOREVER, **spec)
     until(lambda: here.says(name).startswith(message))
+
+
+def test_a_volume_that_cannot_be_mounted_is_told(
+    here: Place, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(warnings, "PATIENCE", timedelta())
+    settings = SiteSettings(here.installation, {"provision": Reach(kubeconfig=str(kubeconfig))})
+    site, of = KubernetesProvisioner(settings), ClusterRef(here.cluster_id, "one", here.tenant_id, "acme")
+    mounting = {**PROXY, "volumeMounts": [{"name": "conf", "mountPath": "/conf"}]}
+    volumes = [{"name": "conf", "configMap": {"name": "nothing"}}]
+    here.make("mounts-0", FOREVER, first=[mounting], volumes=volumes)
+
+    def told() -> str:
+        [node] = [node for node in site.look(of, ()).nodes if node.name == "mounts-0"]
+        return f"{node.reason}: {node.message}"
+
+    until(
+        lambda: told().startswith("FAILED_MOUNT: MountVolume.SetUp failed for volume") and "nothing" in told()
+    )

@@ -131,3 +131,17 @@ def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvi
     site.remove(of)
     with pytest.raises(TenantMissing):
         site.apply(desired(of, 2))
+
+
+def test_a_listing_takes_as_many_calls_for_many_tenants_as_for_one(
+    site: KubernetesProvisioner, api: MemoryApi
+):
+    counts = []
+    for more in (1, 20):
+        for _ in range(more):
+            launched(site)
+        before = len(api.calls)
+        list(site.list_all())
+        counts.append(len(api.calls) - before)
+        assert {verb for verb, _ in api.calls[before:]} == {"list"}
+    assert counts[0] == counts[1] < 20

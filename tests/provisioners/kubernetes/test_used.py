@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, ObservedNode
-from controlplane.provisioners.kubernetes import listing, permissions
+from controlplane.provisioners.kubernetes import listing, names, paths, permissions
 from controlplane.provisioners.kubernetes.client import Client, Events, Listing
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.exec import Ran, run
@@ -17,6 +17,7 @@ from controlplane.provisioners.kubernetes.permissions import Right
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
 from controlplane.provisioners.kubernetes.streams import Stream
+from controlplane.provisioners.kubernetes.warnings import last_warning
 from tests.provisioners.kubernetes.shipped import shipped
 from tests.provisioners.kubernetes.test_drift import FENCE, NEEDED, There
 from tests.provisioners.launching import (
@@ -136,6 +137,9 @@ def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> 
     wish = desired(of, 2)
     make_ready(site, wish)
     meddled_with(There(admin, site, wish))
+    pod = admin.get(paths.pods(names.namespace(of.tenant_id), names.pod(of.id, "worker-0")))
+    assert pod
+    last_warning(site.accounts.client("provision"), pod)
     assert next(watching) is not None
     assert site.logs(of, first(wish), tail_bytes=100)
     assert next(iter(site.follow(of, first(wish)))) is not None
