@@ -1,5 +1,6 @@
 """OpenAPI 3.1 from what the endpoints say of themselves, with every error of every operation."""
 
+from functools import cache
 from typing import Any, Final
 
 from drf_spectacular.openapi import AutoSchema as Spectacular
@@ -229,8 +230,9 @@ class AutoSchema(Spectacular):
         return False
 
 
+@cache
 def page_shape(name: str, row: type[Out]) -> type[Out]:
-    """The shape of a list of `row`."""
+    """The shape of a list of `row`; one class, however many endpoints answer with it."""
     fields = {"items": row(many=True), "next_page_token": serializers.CharField(allow_blank=True)}
     return type(f"{name}Page", (Out,), fields)
 

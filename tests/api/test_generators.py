@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from drf_spectacular.drainage import GENERATOR_STATS
 
 from controlplane.api.documents import openapi_document
 
@@ -53,3 +54,10 @@ def test_if_match_takes_what_it_says(world: Any, tag: str, status: int) -> None:
 
 def test_it_says_where_its_paths_begin() -> None:
     assert openapi_document()["servers"] == [{"url": "/"}]
+
+
+def test_no_two_shapes_have_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    GENERATOR_STATS.reset()
+    openapi_document.cache_clear()
+    openapi_document()
+    assert "identical names" not in capsys.readouterr().err
