@@ -39,7 +39,7 @@ class Command(BaseCommand):
             name = f"{app.name} {app.version}"
             if runtime.installed:
                 if options["action"] == "fetch":
-                    failed += not self._prepare_again(app, runtime)
+                    failed += not self._prepare_again(layout, app, runtime)
                 self._tell_installed(app, runtime)
             elif options["action"] == "list":
                 self.stdout.write(f"{name}: not installed")
@@ -63,10 +63,12 @@ class Command(BaseCommand):
         self._tell_installed(app, runtime)
         return True
 
-    def _prepare_again(self, app: App, runtime: LocalRuntime) -> bool:
+    def _prepare_again(self, layout: Layout, app: App, runtime: LocalRuntime) -> bool:
         """Its last step makes again what was lost, and changes nothing else."""
         if not runtime.request.get("prepare"):
             return True
+        # The runtime may be shared with another data directory, and the step be missing in this new one.
+        assets.write(layout, app)
         held = self._wait_for_lock(app, str(runtime.beside("lock")))
         try:
             prepare(runtime.home, runtime.request, install_environment())
