@@ -12,7 +12,7 @@ from tests.up.conftest import FIRST_START_SECONDS
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 # Where nothing listens: what used a proxy or another database would fail.
 NOWHERE = f"http://127.0.0.1:{free_port()}"
-DATA = "data ,'\"%20#?ü$HOME"
+DATA = "data with a space"
 
 
 @pytest.fixture(scope="module")
