@@ -13,6 +13,7 @@ from controlplane.standalone.owner import Owner
 # Databases of data directories that lie below folders closed to PostgreSQL's user.
 SEPARATE_DATABASES = Path("/var/lib/slipway/databases")
 LAYOUT = 1
+UNUSABLE = frozenset(":,\\[]{}*?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,15 @@ def open_data_dir(root: Path) -> DataDir:
 
 
 def _require_usable(root: Path) -> None:
-    """Programs of the apps lie below it: their search paths end at a colon, and their files hold text lines."""
+    """Programs of the apps lie below it: search paths are split at colons, Spark's lists of files at commas, and Hadoop
+    takes paths for patterns.
+    """
     path = str(root)
-    if os.pathsep in path or not path.isprintable():
+    found = next((letter for letter in path if letter in UNUSABLE or not letter.isprintable()), None)
+    if found is not None:
         raise ExpectedError(
-            f"{path if path.isprintable() else ascii(path)} cannot be a data directory: there is a colon or an "
-            "unprintable character in its path. Choose another with --data-dir."
+            f"{path if path.isprintable() else ascii(path)} cannot be a data directory: programs of the apps cannot "
+            f"use a path with {found if found.isprintable() else ascii(found)} in it. Choose another with --data-dir."
         )
 
 

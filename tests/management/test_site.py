@@ -148,7 +148,7 @@ def test_what_no_pod_may_get_is_refused(config: str, token: str):
     there = ("--kubeconfig", config)
     assert "needs auths" in refusal(*there, "--registry-auth", token)
     assert "one of Slipway's own" in refusal(*there, "--pod-annotation", "slipway/birth=2")
-    assert "no key of an annotation" in refusal(*there, "--pod-annotation", "-x=2")
+    assert "no key of an annotation" in refusal(*there, "--pod-annotation", "a b=2")
 
 
 def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
