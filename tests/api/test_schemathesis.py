@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 import schemathesis
+from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
@@ -106,6 +107,20 @@ def with_a_key_of_its_own(context: Any, case: Any, kwargs: Any) -> None:
         case.headers["Idempotency-Key"] = uuid4().hex
 
 
+def with_its_quotes(context: Any, case: Any, kwargs: Any) -> None:
+    """A tag that is made up to fit its pattern comes without the quotes of the pattern."""
+    tag = (case.headers or {}).get("If-Match", "")
+    if (
+        case.meta
+        and case.meta.generation.mode is GenerationMode.POSITIVE
+        and re.fullmatch("[0-9]{1,18}", tag)
+    ):
+        case.headers["If-Match"] = f'"{tag}"'
+
+
+CHANGES = (with_a_key_of_its_own, with_its_quotes)
+
+
 @pytest.fixture
 def schema(transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # It tries a wrong token at every operation, and takes a 429 for none that was refused.
@@ -123,9 +138,11 @@ def schema(transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch
             framed = FRAMING & {name.lower() for name in case.headers or ()}
             return not framed and not (revokes and case.path_parameters.get("token") == mine)
 
-        schemathesis.hook("before_call")(with_a_key_of_its_own)
+        for change in CHANGES:
+            schemathesis.hook("before_call")(change)
         yield found
-        schemathesis.hooks.unregister(with_a_key_of_its_own)
+        for change in CHANGES:
+            schemathesis.hooks.unregister(change)
 
 
 @pytest.mark.timeout(900)

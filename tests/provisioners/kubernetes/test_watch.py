@@ -178,7 +178,7 @@ def test_of_a_pod_that_is_being_asked_the_last_news_is_told(api: ApiServer, clie
         told(listening, 1)
         answer.set()
         [event] = told(listening, 1)
-    assert (event.drain, event.version // 2) == (REPORT, int(later["metadata"]["resourceVersion"]))
+    assert (event.drain, event.version // 4) == (REPORT, int(later["metadata"]["resourceVersion"]))
 
 
 def test_a_pod_that_is_gone_is_not_told_again(api: ApiServer, client: Client):
