@@ -142,3 +142,15 @@ def test_nothing_is_wider_than_a_phone(
             wide = "return [document.documentElement.scrollWidth, window.innerWidth]"
             content, window = driver.execute_script(wide)
             assert content <= window, path
+
+
+def test_a_button_in_a_table_keeps_its_word_whole_on_a_phone(page: Page, worker: None) -> None:
+    page.open("/")
+    page.press("Launch pair")
+    page.wait(lambda: "3 of 3 ready" in page.text, "all nodes ready")
+    page.as_phone()
+    lines = (
+        "const range = document.createRange(); range.selectNode(document.querySelector('#replace-head-0').firstChild);"
+        "return range.getClientRects().length"
+    )
+    page.wait(lambda: page.driver.execute_script(lines) == 1, "the button on one line")
