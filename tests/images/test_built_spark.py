@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from controlplane.standalone.images.inputs import SOURCES
+from templates import locks
 from tests.images.archives import Archive, certificates, public_authorities
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(1800)]
@@ -18,6 +18,7 @@ SHARED = [f"-XX:SharedArchiveFile={HOME}/spark.jsa", "-Xshare:on", "-Xlog:class+
 # As nodes have it.
 HERE = {
     "JAVA_HOME": "/opt/java",
+    "SLIPWAY_DIR_APP": "/app",
     "SPARK_HOME": HOME,
     "SPARK_LOCAL_IP": "127.0.0.1",
     "SPARK_LOCAL_HOSTNAME": "127.0.0.1",
@@ -44,7 +45,7 @@ def test_its_java_trusts_only_public_authorities(spark: Archive):
 
 
 def test_every_jar_for_s3_is_the_one_that_was_chosen(spark: Archive):
-    lines = [line.split() for line in (SOURCES / "locks" / "spark.jars").read_text().splitlines()]
+    lines = [line.split() for line in (locks.FOLDER / "spark.jars").read_text().splitlines()]
     for digest, name in lines:
         jar = spark.root / JARS / "{1}-{2}.jar".format(*name.split(":"))
         assert hashlib.sha256(jar.read_bytes()).hexdigest() == digest

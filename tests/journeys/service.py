@@ -137,9 +137,12 @@ class Slipway:
         return int((self.folder / "run" / f"{part}.pid").read_text())
 
     def processes(self) -> list[str]:
-        """What runs of this installation, by command line: all of it was told of its folder."""
+        """What runs of this installation, nodes left out, by command line: all of it was told of its folder."""
         mine = str(self.folder).encode()
-        entries = [entry for entry in Path("/proc").glob("[0-9]*") if mine in told_by(entry, "environ")]
+        told = ((entry, told_by(entry, "environ")) for entry in Path("/proc").glob("[0-9]*"))
+        entries = [
+            entry for entry, known in told if mine in known and b"\0SLIPWAY_NODE=" not in b"\0" + known
+        ]
         lines = [told_by(entry, "cmdline").replace(b"\0", b" ").decode(errors="replace") for entry in entries]
         return [line for line in lines if line]
 

@@ -62,7 +62,7 @@ def test_a_machine_that_falls_silent_is_told_of_and_nothing_of_it_is_given_up(
     with silent_machine(devkube):
         wait_for("word of it", lambda: on_pods.cluster("faithful")["reason"] == "MACHINE_SILENT", seconds=90)
         found = on_pods.cluster("faithful")
-        assert "its machine does not answer" in found["message"]
+        assert f"its machine {devkube.name} does not answer" in found["message"]
         assert found["phase"] in {"ready", "starting"}
         assert pods.containers(cluster) == before
     on_pods.wait("faithful", "ready", seconds=60)

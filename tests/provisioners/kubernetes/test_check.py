@@ -78,7 +78,8 @@ def test_an_account_that_lacks_something_is_named_with_what_it_lacks(site: Shipp
     accounts = {**site.settings.accounts, "observe": site.settings.reach("logs")}
     verdict = check.check(replace(site.settings, accounts=accounts))
     assert not verdict.ready
-    assert "observe may not list pods, watch pods" in verdict.message
+    assert verdict.message.startswith("Accounts lack permissions: observe may not list ")
+    assert "list pods, watch pods" in verdict.message
 
 
 def test_bindings_that_were_taken_away_are_made_again(site: Shipped):
