@@ -14,6 +14,13 @@ pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def stopped(up: Slipway) -> Iterator[Slipway]:
+    """After its worker has sealed the audit once, for only then is there a chain to verify."""
+    arguments, expected = ASKED["audit"]
+    wait_for(
+        "seal",
+        lambda: expected in up.command("audit", *arguments, "--data-dir", str(up.folder)).stdout,
+        every=1,
+    )
     up.down()
     yield up
     up.up()
