@@ -19,6 +19,7 @@ BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 FIGURES = (
     "first_page",
     "notebook",
+    "first_result",
     "spark_cluster",
     "admission",
     "listing",
