@@ -1,7 +1,7 @@
 """A worker that dies, loses an answer or pauses at some of its calls, on a real API server: a sample of test_crashes.
 
 Clusters of one tenant side by side, one for each moment: what is left of them in the end is what an undisturbed one
-leaves, as much of every kind was made, and nothing was deleted twice.
+leaves, as much of every kind was made, and no object was deleted twice.
 """
 
 import secrets
@@ -63,21 +63,42 @@ def start(site: KubernetesProvisioner, of: ClusterRef) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """started: before the call under test. runs: on a machine. end: what there is of the cluster then."""
+    """started: before the call under test. runs: on a machine. end: what there is of the cluster then.
+
+    gone: what a worker deletes at most, each object once. The garbage collector may delete some of it first, as soon
+    as their owner is gone.
+    """
 
     act: Callable[[KubernetesProvisioner, ClusterRef], object]
     started: bool
     runs: bool
     end: There
+    gone: Counter[str]
 
 
 CASES = {
     # First, while the machine has nothing else to do.
     "stop": Case(
-        lambda site, of: site.end_run(of, 1), True, True, Counter({**VOLUMES, ("configmaps", ""): 1})
+        act=lambda site, of: site.end_run(of, 1),
+        started=True,
+        runs=True,
+        end=Counter({**VOLUMES, ("configmaps", ""): 1}),
+        gone=Counter(pods=2, configmaps=1),
     ),
-    "start": Case(start, False, False, Counter({**RUNS, **PODS, **VOLUMES, ("configmaps", ""): 3})),
-    "remove": Case(lambda site, of: site.remove(of), True, False, Counter({("leases", ""): 1})),
+    "start": Case(
+        act=start,
+        started=False,
+        runs=False,
+        end=Counter({**RUNS, **PODS, **VOLUMES, ("configmaps", ""): 3}),
+        gone=Counter(),
+    ),
+    "remove": Case(
+        act=lambda site, of: site.remove(of),
+        started=True,
+        runs=False,
+        end=Counter({("leases", ""): 1}),
+        gone=Counter(pods=2, configmaps=2, persistentvolumeclaims=2),
+    ),
 }
 
 
@@ -154,7 +175,6 @@ class Undisturbed:
     case: str
     calls: int
     made: Counter[str]
-    gone: Counter[str]
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -167,7 +187,7 @@ def undisturbed(tenant: Tenant, case: str) -> Undisturbed:
     with tenant.prepared(case) as of:
         carry_out(case, worker, of)
     counted = counts(worker)
-    return Undisturbed(case, len(counted.calls), counted.made, counted.gone)
+    return Undisturbed(case, len(counted.calls), counted.made)
 
 
 def carry_out(case: str, worker: KubernetesProvisioner, of: ClusterRef) -> None:
@@ -210,8 +230,7 @@ def test_whatever_happens_at_a_call_the_end_is_the_same(tenant: Tenant, expected
     found = side_by_side([partial(disturbed, tenant, expected.case, *moment) for moment in moments])
     for moment, (made, gone) in zip(moments, found, strict=True):
         assert made == expected.made, moment
-        # Less, when the garbage collector was quicker than the worker that came after.
-        assert gone <= expected.gone, moment
+        assert gone <= CASES[expected.case].gone, moment
     print(f"{expected.case}: {len(moments)} moments in {expected.calls} calls")
 
 
@@ -220,7 +239,8 @@ def test_a_call_that_comes_twice_does_what_one_does(tenant: Tenant, expected: Un
     with tenant.prepared(expected.case) as of:
         carry_out(expected.case, worker, of)
         carry_out(expected.case, worker, of)
-    assert (counts(worker).made, counts(worker).gone) == (expected.made, expected.gone)
+    assert counts(worker).made == expected.made
+    assert counts(worker).gone <= CASES[expected.case].gone
 
 
 @pytest.mark.parametrize("end", ["stop", "remove"])
