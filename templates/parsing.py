@@ -17,7 +17,7 @@ from templates.reading import Value
 from templates.roles import (
     LONGEST_FILE,
     SIZES,
-    Surroundings,
+    ParseContext,
     check_paths,
     executable,
     parse_path,
@@ -41,7 +41,7 @@ def parse_app(body: Mapping[str, Any]) -> App:
     _check_format(fields.get("format", FORMAT))
     assets = _assets(fields.get("assets", []))
     runtimes = tuple(_runtime(*pair, assets) for pair in fields["runtimes"].named(most=20))
-    around = Surroundings(
+    around = ParseContext(
         assets=assets,
         runtimes=frozenset(runtime.name for runtime in runtimes),
         javas=frozenset(runtime.name for runtime in runtimes if runtime.java),

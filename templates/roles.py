@@ -41,7 +41,7 @@ _ANYWHERE: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ParseContext:
     """What the roles of one app may refer to. javas: the runtimes that have a Java."""
 
     assets: Mapping[str, Asset]
@@ -51,7 +51,7 @@ class Surroundings:
     settings: Mapping[str, Mapping[str, Any]]
 
 
-def parse_roles(value: Value, around: Surroundings) -> tuple[Role, ...]:
+def parse_roles(value: Value, around: ParseContext) -> tuple[Role, ...]:
     """All roles of an app. Raises Invalid with a JSON pointer."""
     pairs = value.named(most=20)
     if not pairs:
@@ -80,7 +80,7 @@ def check_paths(paths: Iterable[str], value: Value) -> None:
         seen.add(path)
 
 
-def _role(name: str, value: Value, around: Surroundings) -> Role:
+def _role(name: str, value: Value, around: ParseContext) -> Role:
     fields = value.fields(*_PROGRAM, *_COUNTS, *_AMOUNTS)
     ports = {
         Value(port, number.pointer).word(): number.integer(least=1024, most=65535)
@@ -107,7 +107,7 @@ def _role(name: str, value: Value, around: Surroundings) -> Role:
     )
 
 
-def _counts(fields: Fields, around: Surroundings) -> dict[str, Any]:
+def _counts(fields: Fields, around: ParseContext) -> dict[str, Any]:
     least = fields.get("min_count", 1).integer(least=0, most=NODES_AT_MOST)
     return {
         "min_count": least,
@@ -118,7 +118,7 @@ def _counts(fields: Fields, around: Surroundings) -> dict[str, Any]:
     }
 
 
-def _switch(fields: Fields, around: Surroundings) -> str:
+def _switch(fields: Fields, around: ParseContext) -> str:
     if fields.get("when", "").raw == "":
         return ""
     switches = [name for name, schema in around.settings.items() if schema["type"] == "boolean"]
@@ -154,13 +154,13 @@ def _env(value: Value) -> dict[str, str]:
     return {name: entry.text(longest=_LONGEST, shortest=0, lines=True) for name, entry in pairs}
 
 
-def _files(value: Value, around: Surroundings) -> tuple[File, ...]:
+def _files(value: Value, around: ParseContext) -> tuple[File, ...]:
     files = tuple(_file(item, around) for item in value.items(most=50))
     check_paths((file.path for file in files), value)
     return files
 
 
-def _file(value: Value, around: Surroundings) -> File:
+def _file(value: Value, around: ParseContext) -> File:
     fields = value.fields("path", "content", "source", "on_change")
     if ("content" in fields) == ("source" in fields):
         raise value.refused("A file has either content or source.")
@@ -175,7 +175,7 @@ def _file(value: Value, around: Surroundings) -> File:
     )
 
 
-def _service(name: str, value: Value, ports: Mapping[str, int], around: Surroundings) -> Service:
+def _service(name: str, value: Value, ports: Mapping[str, int], around: ParseContext) -> Service:
     fields = value.fields("port", "scheme", "path", "dashboard", "token", "metrics", "on_demand")
     token = fields.get("token", "")
     return Service(
@@ -197,7 +197,7 @@ def _url_path(value: Value) -> str:
     return path
 
 
-def _hooks(value: Value, around: Surroundings) -> Hooks:
+def _hooks(value: Value, around: ParseContext) -> Hooks:
     fields = value.fields(*_HOOKS)
     return Hooks(
         **{hook: executable(fields[hook], around.assets) for hook in fields if fields[hook].raw != ""}
@@ -212,7 +212,7 @@ def executable(value: Value, assets: Mapping[str, Asset]) -> str:
     return path
 
 
-def _names_for(role: Role, roles: Iterable[Role], around: Surroundings) -> set[str]:
+def _names_for(role: Role, roles: Iterable[Role], around: ParseContext) -> set[str]:
     """Every placeholder that stands for something in `role`."""
     known = set(_ANYWHERE) | {f"port.{port}" for port in role.ports}
     known |= {f"secret.{secret}" for secret in around.secrets} | {

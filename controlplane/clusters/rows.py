@@ -29,7 +29,7 @@ def selected(*models: tuple[str, type[Model]]) -> str:
     return ", ".join(f'{alias}."{column}"' for alias, model in models for column in columns(model))
 
 
-def parted(row: Sequence[Any], *models: type[Model]) -> list[Any]:
+def split_rows(row: Sequence[Any], *models: type[Model]) -> list[Any]:
     """An instance of each model, from a row with the columns of all of them; then what else is in the row."""
     found, rest = [], list(row)
     for model in models:

@@ -14,7 +14,7 @@ from controlplane.clusters.listing import ListedCluster
 from controlplane.clusters.models import Cluster, Event, Node, Observation, Operation, Step
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Phase, Verb
-from controlplane.clusters.rows import parted, selected
+from controlplane.clusters.rows import selected, split_rows
 from templates.selectors import template_for
 from tenants.access import Access
 
@@ -49,7 +49,7 @@ _READY = """
 SELECT n.cluster_id::text, n."group", count(*) FILTER (WHERE NOT n.ending), (array_agg(o.address ORDER BY n.index))[1]
   FROM clusters_node n
   JOIN clusters_observation o
-    ON o.cluster_id = n.cluster_id AND o.run = n.run AND o.name = n.name AND o.birth = n.birth
+    ON o.cluster_id = n.cluster_id AND o.run = n.run AND o.name = n.name AND o.attempt = n.attempt
  WHERE n.cluster_id = ANY(%s::uuid[]) AND o.state = 'ready'
  GROUP BY n.cluster_id, n."group"
 """
@@ -87,13 +87,15 @@ def clusters_list(access: Access) -> QuerySet[Cluster]:
 
 
 def observations_of(clusters: Iterable[Cluster]) -> dict[UUID, dict[str, Observation]]:
-    """The sight of the current birth of every node, by cluster and node name."""
-    births = {
-        (cluster.id, node.run, node.name, node.birth) for cluster in clusters for node in cluster.nodes.all()
+    """The observation of the current attempt of every node, by cluster and node name."""
+    attempts = {
+        (cluster.id, node.run, node.name, node.attempt)
+        for cluster in clusters
+        for node in cluster.nodes.all()
     }
     found: dict[UUID, dict[str, Observation]] = {}
-    for seen in Observation.objects.filter(cluster_id__in={birth[0] for birth in births}):
-        if (seen.cluster_id, seen.run, seen.name, seen.birth) in births:
+    for seen in Observation.objects.filter(cluster_id__in={attempt[0] for attempt in attempts}):
+        if (seen.cluster_id, seen.run, seen.name, seen.attempt) in attempts:
             found.setdefault(seen.cluster_id, {})[seen.name] = seen
     return found
 
@@ -108,7 +110,7 @@ def operation_of(access: Access, ident: UUID) -> KnownOperation | None:
     """In one statement: whoever waits for an operation asks at least twice."""
     with connection.cursor() as cursor:
         cursor.execute(_one_operation(), [ident, access.tenant.id])
-        found = [parted(row, Operation, Step) for row in cursor.fetchall()]
+        found = [split_rows(row, Operation, Step) for row in cursor.fetchall()]
     if not found:
         return None
     operation, _, cluster = found[0]

@@ -90,17 +90,17 @@ def _said(found: Cluster, progress: Progress | None) -> tuple[str, str]:
     return said, f"{found.name} is {found.phase}" + (f": {step.title}" if step else "") + "."
 
 
-def _node(node: Node, sight: Observation | None) -> dict[str, Any]:
+def _node(node: Node, observation: Observation | None) -> dict[str, Any]:
     leaving = node.leaving or node.ending
-    state = sight.state if sight else "pending"
+    state = observation.state if observation else "pending"
     return {
         "name": node.name,
         "group": node.group,
         "role": node.role,
         "state": "ending" if leaving and state not in {"draining", "drained", "ended"} else state,
-        "message": sight.message if sight else "",
-        "reason": sight.reason if sight else "",
-        "birth": node.birth,
+        "message": observation.message if observation else "",
+        "reason": observation.reason if observation else "",
+        "attempt": node.attempt,
     }
 
 

@@ -4,7 +4,7 @@ A provisioner is told what should be there and says what it sees. Every call is 
 seconds, may be cut off anywhere and repeated, and may arrive late from a worker that no longer holds the lease:
 whatever belongs to a run that `end_run` ended stays ended, whoever asks for it again.
 
-Three words: a *node* is a place in a cluster ("worker-0"); a *birth* counts the times it was made anew within a
+Three words: a *node* is a place in a cluster ("worker-0"); a *attempt* counts the times it was made anew within a
 run; an *incarnation* is the site's own identity for one such making (a container id), once it exists.
 """
 
@@ -51,7 +51,7 @@ class NotYet(Temporary):
     """The site answered and refuses for a known reason, which may pass: the clock of a deadline runs."""
 
 
-class UnderWay(NotYet):
+class InProgress(NotYet):
     """What was asked for is being done, and the next try takes it over: come back after `delay`, not ever later."""
 
 
@@ -67,18 +67,18 @@ class Permanent(Exception):  # noqa: N818
         self.reason, self.message = reason, plain(message)
 
 
-class How(StrEnum):
+class DriftKind(StrEnum):
     DELETED = "deleted"
     CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Drift:
     """An object of ours that is not as Slipway recorded having written it. kind, name: as the site calls it."""
 
     kind: str
     name: str
-    how: How
+    how: DriftKind
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} was {self.how} outside Slipway"
@@ -97,7 +97,7 @@ class NodeState(StrEnum):
     GONE = "gone"
 
 
-class Outcome(StrEnum):
+class DrainOutcome(StrEnum):
     """How the drain of a node ended."""
 
     DRAINED = "drained"
@@ -120,13 +120,13 @@ class ClusterRef:
 @dataclass(frozen=True, slots=True)
 class NodeRef:
     name: str
-    birth: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredNode:
     name: str
-    birth: int
+    attempt: int
     group: str
     role: str
     index: int
@@ -142,7 +142,7 @@ class Desired:
     keeps: the nodes that are here or will be made again; the volumes of others go. None: nobody says, and all stay.
     has_data: the cluster was ready once, so its volumes must be there: Permanent STORAGE_LOST when they are not.
     used: nodes that were ready once, where the whole cluster was not; for theirs it is the same.
-    mend: something that the run needs beside its nodes is not as it was written: it is written again.
+    repair: something that the run needs beside its nodes is not as it was written: it is written again.
     restart: the generation of the last restart of the whole cluster; 0 without one.
     """
 
@@ -154,7 +154,7 @@ class Desired:
     keeps: frozenset[str] | None = None
     has_data: bool = False
     used: frozenset[str] = frozenset()
-    mend: bool = False
+    repair: bool = False
     restart: int = 0
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     link_version: int = 0
@@ -173,7 +173,7 @@ class Desired:
 class DrainReport:
     """What the drain of one node did; None = was not read, never guessed."""
 
-    outcome: Outcome
+    outcome: DrainOutcome
     seconds: float
     tasks_start: int | None = None
     tasks_end: int | None = None
@@ -183,10 +183,10 @@ class DrainReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedNode:
-    """One birth of one node, as its site sees it.
+class NodeObservation:
+    """One attempt of one node, as its site sees it.
 
-    version grows with every change of the same birth, so an old sight never replaces a newer one.
+    version grows with every change of the same attempt, so an old observation never replaces a newer one.
     reason, message: why it is not ready, in words for its user.
     stages: name from STAGES -> when it was passed.
     """
@@ -194,7 +194,7 @@ class ObservedNode:
     cluster_id: UUID
     run: int
     name: str
-    birth: int
+    attempt: int
     version: int
     state: NodeState
     incarnation: str = ""
@@ -211,37 +211,37 @@ class ObservedNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ClusterObservation:
     """A fresh and complete answer about one cluster.
 
     exists: anything at all is left of it, volumes included. nodes: of every run, ended ones too. volumes: the nodes
-    that have one, there or not, and nobody removes it yet. held: what was told to go and does not, each in a sentence
+    that have one, there or not, and nobody removes it yet. stuck: what was told to go and does not, each in a sentence
     that says since when, what holds it and who can help.
     """
 
     exists: bool
-    nodes: tuple[ObservedNode, ...] = ()
+    nodes: tuple[NodeObservation, ...] = ()
     volumes: frozenset[str] = frozenset()
-    held: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCluster:
     """One cluster of ours on a site, as `list_all` found it.
 
-    amiss: what its nodes need beside themselves and is not as it was written; empty where nothing can be told.
+    drift: what its nodes need beside themselves and is not as it was written; empty where nothing can be told.
     run: of which run that is.
     """
 
     cluster_id: UUID
     tenant_id: UUID
-    observed: Observed
-    amiss: tuple[Difference, ...] = ()
+    observed: ClusterObservation
+    drift: tuple[Drift, ...] = ()
     run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class DriftedTenant:
     """A tenant whose fence is not as it was written: `ensure_tenant` puts it right and says what had become of it."""
 
     tenant_id: UUID
@@ -296,7 +296,7 @@ class Provisioner(Protocol):
     def capacity(self) -> Mapping[str, Capacity]:
         """What one node, and all together, may take at most, by app; "" for apps that have no entry. Empty: unknown."""
 
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
         """Make what all clusters of the tenant share, isolation first. Repairs what was changed or deleted since it was
         made, and returns that.
 
@@ -309,8 +309,8 @@ class Provisioner(Protocol):
     def apply(self, desired: Desired) -> None:
         """Make the listed nodes that are missing, end the others of this run with what only they had, repair drift.
 
-        A birth that existed and ended is not made again; one that was told to end is gone, not ENDED, once nothing
-        of it runs, and says so in an event. A new birth of a name is made only when no older one is
+        An attempt that existed and ended is not made again; one that was told to end is gone, not ENDED, once nothing
+        of it runs, and says so in an event. A new attempt of a name is made only when no older one is
         left. Does nothing when the run was ended.
         """
 
@@ -323,20 +323,20 @@ class Provisioner(Protocol):
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
         """End every run and remove all that is left of the cluster, volumes too."""
 
-    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
         """A fresh answer for at least these nodes, not from a cache. Raises Temporary rather than guess."""
 
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
         """What these nodes are working on, by name, asked now."""
 
-    def list_all(self) -> Iterator[Found | Suspect]:
+    def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
         """Every cluster of which anything is left, as complete as `look` tells it. What is not named is gone. And the
         tenants whose fence has to be looked at.
 
         Raises Temporary at the end when a part could not be read, after all that could.
         """
 
-    def events(self) -> Iterator[ObservedNode | None]:
+    def events(self) -> Iterator[NodeObservation | None]:
         """Transitions as they happen, for ever; None once it listens, and every few seconds. May lose or double any."""
 
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:

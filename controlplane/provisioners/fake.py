@@ -16,22 +16,22 @@ from uuid import UUID
 from controlplane.provisioners.base import (
     STAGES,
     Capacity,
+    ClusterObservation,
     ClusterRef,
     Desired,
     DesiredNode,
-    Difference,
+    DrainOutcome,
     DrainReport,
-    Found,
+    Drift,
+    DriftedTenant,
+    FoundCluster,
     Limits,
     Load,
+    NodeObservation,
     NodeRef,
     NodeState,
-    Observed,
-    ObservedNode,
-    Outcome,
     Permanent,
     SiteVerdict,
-    Suspect,
     capacity_of,
 )
 from tenants.amounts import Amounts
@@ -42,7 +42,7 @@ Key = tuple[int, str, int]
 @dataclass
 class _Cluster:
     tenant_id: UUID
-    nodes: dict[Key, ObservedNode] = field(default_factory=dict)
+    nodes: dict[Key, NodeObservation] = field(default_factory=dict)
     spent: set[Key] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -69,15 +69,15 @@ class FakeProvisioner:
         self.loads: dict[str, Load] = {}
         self.data_lost = False
         # Clusters of which a part does not go, and why.
-        self.held: dict[UUID, str] = {}
-        self.amiss: dict[UUID, tuple[Difference, ...]] = {}
-        self.fence_differs: dict[UUID, tuple[Difference, ...]] = {}
+        self.stuck: dict[UUID, str] = {}
+        self.drift: dict[UUID, tuple[Drift, ...]] = {}
+        self.fence_differs: dict[UUID, tuple[Drift, ...]] = {}
         self.machines: list[Amounts] = []
         self._clusters: dict[UUID, _Cluster] = {}
         self._ended: dict[UUID, float] = {}
         self._tenants: set[UUID] = set()
         self._lock = threading.RLock()
-        self._events: queue.SimpleQueue[ObservedNode] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[NodeObservation] = queue.SimpleQueue()
 
     # -- the contract ---------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ class FakeProvisioner:
         with self._call("capacity"):
             return {"": capacity_of(self.machines, overcommitted=False)} if self.machines else {}
 
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
         with self._call("ensure_tenant"):
             self._tenants.add(tenant_id)
             return tuple(self.fence_differs.pop(tenant_id, ()))
@@ -105,9 +105,9 @@ class FakeProvisioner:
                 return
             cluster = self._clusters.setdefault(desired.cluster.id, _Cluster(desired.cluster.tenant_id))
             cluster.secrets = dict(desired.secrets)
-            if desired.mend:
-                self.amiss.pop(desired.cluster.id, None)
-            wanted = {(desired.run, node.name, node.birth): node for node in desired.nodes}
+            if desired.repair:
+                self.drift.pop(desired.cluster.id, None)
+            wanted = {(desired.run, node.name, node.attempt): node for node in desired.nodes}
             for key in [key for key in cluster.nodes if key[0] == desired.run and key not in wanted]:
                 self._drop(desired.cluster.id, cluster, key)
             cluster.volumes = {name for name in cluster.volumes if desired.is_kept(name)}
@@ -118,15 +118,15 @@ class FakeProvisioner:
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
         with self._call("begin_drain"):
             for key in self._keys(cluster.id, nodes):
-                sight = self._clusters[cluster.id].nodes[key]
-                if sight.state in {NodeState.READY, NodeState.UNREADY}:
-                    report = DrainReport(Outcome.DRAINED, 0.0, tasks_start=0, tasks_end=0)
-                    self._see(replace(sight, state=NodeState.DRAINED, drain=report))
+                observation = self._clusters[cluster.id].nodes[key]
+                if observation.state in {NodeState.READY, NodeState.UNREADY}:
+                    report = DrainReport(DrainOutcome.DRAINED, 0.0, tasks_start=0, tasks_end=0)
+                    self._see(replace(observation, state=NodeState.DRAINED, drain=report))
 
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
         with self._call("end_run"):
             self._ended[cluster.id] = max(self._ended.get(cluster.id, 0), run)
-            if cluster.id in self.held:
+            if cluster.id in self.stuck:
                 return
             if found := self._clusters.get(cluster.id):
                 for key in [key for key in found.nodes if key[0] <= run]:
@@ -135,13 +135,13 @@ class FakeProvisioner:
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
         with self._call("remove"):
             self._ended[cluster.id] = math.inf
-            if cluster.id in self.held:
+            if cluster.id in self.stuck:
                 return
             if found := self._clusters.pop(cluster.id, None):
                 for key in list(found.nodes):
                     self._drop(cluster.id, found, key)
 
-    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
         with self._call("look"):
             return self._observed(cluster.id)
 
@@ -149,17 +149,17 @@ class FakeProvisioner:
         with self._call("load"):
             return {node.name: self.loads.get(node.name, Load(busy=None)) for node in nodes}
 
-    def list_all(self) -> Iterator[Found | Suspect]:
+    def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
         with self._call("list_all"):
             found = [
-                Found(key, item.tenant_id, self._observed(key), self.amiss.get(key, ()), item.run)
+                FoundCluster(key, item.tenant_id, self._observed(key), self.drift.get(key, ()), item.run)
                 for key, item in self._clusters.items()
             ]
-            suspects = [Suspect(tenant) for tenant in self.fence_differs]
+            suspects = [DriftedTenant(tenant) for tenant in self.fence_differs]
         yield from found
         yield from suspects
 
-    def events(self) -> Iterator[ObservedNode | None]:
+    def events(self) -> Iterator[NodeObservation | None]:
         while True:
             try:
                 yield self._events.get(timeout=1.0)
@@ -179,30 +179,32 @@ class FakeProvisioner:
 
     def end_node(self, cluster_id: UUID, name: str, message: str = "exited with 1") -> None:
         """The node's process ends by itself."""
-        for sight in self.alive(cluster_id):
-            if sight.name == name:
+        for observation in self.alive(cluster_id):
+            if observation.name == name:
                 self._see(
-                    replace(sight, state=NodeState.ENDED, reason="EXITED", message=message, exit_code=1)
+                    replace(observation, state=NodeState.ENDED, reason="EXITED", message=message, exit_code=1)
                 )
 
     def get_ready(self, cluster_id: UUID) -> None:
         """What was kept unready becomes ready."""
         self.unready.clear()
-        for sight in self.alive(cluster_id):
-            if sight.state is NodeState.STARTING:
-                self._see(_ready(sight))
+        for observation in self.alive(cluster_id):
+            if observation.state is NodeState.STARTING:
+                self._see(_ready(observation))
 
-    def alive(self, cluster_id: UUID) -> list[ObservedNode]:
+    def alive(self, cluster_id: UUID) -> list[NodeObservation]:
         found = self._clusters.get(cluster_id)
         return (
-            [sight for sight in found.nodes.values() if sight.state is not NodeState.ENDED] if found else []
+            [observation for observation in found.nodes.values() if observation.state is not NodeState.ENDED]
+            if found
+            else []
         )
 
     def secrets(self, cluster_id: UUID) -> Mapping[str, str]:
         """What the nodes of the cluster were given last."""
         return self._clusters[cluster_id].secrets
 
-    def news(self) -> list[ObservedNode]:
+    def news(self) -> list[NodeObservation]:
         """The transitions since the last call, for tests that deliver them, or do not, by hand."""
         found = []
         while not self._events.empty():
@@ -216,15 +218,15 @@ class FakeProvisioner:
 
     def _keys(self, cluster_id: UUID, nodes: Sequence[NodeRef]) -> list[Key]:
         found = self._clusters.get(cluster_id)
-        births = {(node.name, node.birth) for node in nodes}
-        return [key for key in found.nodes if key[1:] in births] if found else []
+        attempts = {(node.name, node.attempt) for node in nodes}
+        return [key for key in found.nodes if key[1:] in attempts] if found else []
 
-    def _observed(self, cluster_id: UUID) -> Observed:
+    def _observed(self, cluster_id: UUID) -> ClusterObservation:
         found = self._clusters.get(cluster_id)
         if found is None:
-            return Observed(exists=False)
-        held = [self.held[cluster_id]] if cluster_id in self.held and cluster_id in self._ended else []
-        return Observed(True, tuple(found.nodes.values()), frozenset(found.volumes), tuple(held))
+            return ClusterObservation(exists=False)
+        held = [self.stuck[cluster_id]] if cluster_id in self.stuck and cluster_id in self._ended else []
+        return ClusterObservation(True, tuple(found.nodes.values()), frozenset(found.volumes), tuple(held))
 
     def _make(self, cluster_id: UUID, cluster: _Cluster, key: Key, node: DesiredNode) -> None:
         older = [other for other in cluster.nodes if other[1] == node.name and other != key]
@@ -232,34 +234,38 @@ class FakeProvisioner:
             return
         self.made[node.name] += 1
         now = datetime.now(UTC)
-        run, name, birth = key
-        sight = ObservedNode(
+        run, name, attempt = key
+        observation = NodeObservation(
             cluster_id=cluster_id,
             run=run,
             name=name,
-            birth=birth,
+            attempt=attempt,
             version=0,
             state=NodeState.STARTING,
-            incarnation=f"{name}/{run}.{birth}",
+            incarnation=f"{name}/{run}.{attempt}",
             address="127.0.0.1",
             stages=dict.fromkeys(STAGES[:-1], now),
         )
-        self._see(sight if name in self.unready else _ready(sight))
+        self._see(observation if name in self.unready else _ready(observation))
 
     def _drop(self, cluster_id: UUID, cluster: _Cluster, key: Key) -> None:
-        sight = cluster.nodes.pop(key)
+        observation = cluster.nodes.pop(key)
         cluster.spent.add(key)
-        self.ended[sight.name] += 1
-        self._events.put(replace(sight, state=NodeState.GONE, version=sight.version + 1))
+        self.ended[observation.name] += 1
+        self._events.put(replace(observation, state=NodeState.GONE, version=observation.version + 1))
 
-    def _see(self, sight: ObservedNode) -> None:
-        sight = replace(sight, version=sight.version + 1)
-        self._clusters[sight.cluster_id].nodes[sight.run, sight.name, sight.birth] = sight
-        self._events.put(sight)
+    def _see(self, observation: NodeObservation) -> None:
+        observation = replace(observation, version=observation.version + 1)
+        self._clusters[observation.cluster_id].nodes[
+            observation.run, observation.name, observation.attempt
+        ] = observation
+        self._events.put(observation)
 
 
-def _ready(sight: ObservedNode) -> ObservedNode:
-    return replace(sight, state=NodeState.READY, stages={**sight.stages, "ready": datetime.now(UTC)})
+def _ready(observation: NodeObservation) -> NodeObservation:
+    return replace(
+        observation, state=NodeState.READY, stages={**observation.stages, "ready": datetime.now(UTC)}
+    )
 
 
 @dataclass

@@ -15,7 +15,7 @@ KEYS = "secret."
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class NodeEnvironment:
     """What a node finds around it: its folders, its runtime, and the other nodes of its cluster.
 
     packages: root of the environment in which the users' code runs: the runtime, or one over it.
@@ -48,7 +48,7 @@ class Rendered:
     secret_env: frozenset[str] = frozenset()
 
 
-def rendered(desired: Desired, node: DesiredNode, around: Surroundings) -> Rendered:
+def rendered(desired: Desired, node: DesiredNode, around: NodeEnvironment) -> Rendered:
     """Raises Permanent when the app asks for something that is not there."""
     role = desired.launch.app.role(node.role)
     open_values = _values(desired, node, around)
@@ -77,7 +77,7 @@ def inside(path: str) -> PurePosixPath:
 def places(desired: Desired) -> list[DesiredNode]:
     """Every node that the cluster has or is about to have again, in the order of groups, then of index.
 
-    One that is just being replaced is not listed; its name, and with it its address, is that of its next birth.
+    One that is just being replaced is not listed; its name, and with it its address, is that of its next attempt.
     """
     listed = {node.name: node for node in desired.nodes}
     for group in desired.launch.groups:
@@ -105,7 +105,7 @@ def peers(desired: Desired, addresses: Mapping[str, str]) -> dict[str, list[str]
     return found
 
 
-def _values(desired: Desired, node: DesiredNode, around: Surroundings) -> dict[str, str]:
+def _values(desired: Desired, node: DesiredNode, around: NodeEnvironment) -> dict[str, str]:
     app = desired.launch.app
     role = app.role(node.role)
     heap = max(0, node.each.memory - role.overhead)
@@ -145,7 +145,7 @@ def _peers(role: Role, addresses: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _environment(desired: Desired, node: DesiredNode, around: Surroundings) -> dict[str, str]:
+def _environment(desired: Desired, node: DesiredNode, around: NodeEnvironment) -> dict[str, str]:
     """What every process of the node is given, its hooks included; nothing of ours is passed on."""
     app = desired.launch.app
     role = app.role(node.role)

@@ -20,7 +20,7 @@ def carry_out(scope: Scope, step: Step, learned: Learned) -> Learned:
     match step.act:
         case Act.LOOK:
             began, names = database_now(), [place.name for place in step.places]
-            return replace(learned, observed=site.look(cluster, names), looked_at=began)
+            return replace(learned, observed=site.look(cluster, names), observed_at=began)
         case Act.LOAD:
             return replace(learned, loads=site.load(cluster, _refs(step)))
         case Act.ENSURE:
@@ -53,7 +53,7 @@ def desired(scope: Scope, step: Step) -> Desired:
         nodes=tuple(
             DesiredNode(
                 name=place.name,
-                birth=place.birth,
+                attempt=place.attempt,
                 group=place.group,
                 role=place.role,
                 index=place.index,
@@ -63,7 +63,7 @@ def desired(scope: Scope, step: Step) -> Desired:
         ),
         keeps=frozenset(place.name for place in step.places if not (place.leaving and place.ending)),
         has_data=scope.cluster.ready_at is not None,
-        mend=bool(scope.view.amiss),
+        repair=bool(scope.view.drift),
         used=_used(scope, step),
         restart=scope.view.restart_generation,
         secrets=keys_of(scope.cluster, scope.launch.app),
@@ -72,8 +72,8 @@ def desired(scope: Scope, step: Step) -> Desired:
 
 
 def _used(scope: Scope, step: Step) -> frozenset[str]:
-    """The nodes that were ready once, of a cluster that never was. Of first births nothing has to be asked."""
-    first = step.run == 1 and not any(place.seen or place.birth > 1 for place in step.places)
+    """The nodes that were ready once, of a cluster that never was. Of first attempts nothing has to be asked."""
+    first = step.run == 1 and not any(place.confirmed or place.attempt > 1 for place in step.places)
     if first or scope.cluster.ready_at is not None:
         return frozenset()
     ready = Event.objects.filter(cluster=scope.cluster, kind=EVENTS[NodeState.READY])
@@ -85,4 +85,4 @@ def _refs(step: Step) -> list[NodeRef]:
 
 
 def _ref(place: Place) -> NodeRef:
-    return NodeRef(place.name, place.birth)
+    return NodeRef(place.name, place.attempt)

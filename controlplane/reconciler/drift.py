@@ -10,7 +10,7 @@ from django.db.models import F
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
 from controlplane.metrics import instruments
-from controlplane.provisioners.base import Difference, Found, Provisioner
+from controlplane.provisioners.base import Drift, FoundCluster, Provisioner
 from controlplane.reconciler.rows import event_write
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
@@ -39,33 +39,33 @@ def repair_fence(site: Site, provisioner: Provisioner, tenant: Tenant) -> None:
     fence_repaired(site, tenant, found)
 
 
-def fence_repaired(site: Site, tenant: Tenant, found: Sequence[Difference]) -> None:
+def fence_repaired(site: Site, tenant: Tenant, found: Sequence[Drift]) -> None:
     if not found:
         return
     _tell(site, tenant, f"tenant/{tenant.name}", found)
 
 
 @transaction.atomic
-def run_drifted(site: Site, each: Found, *, before: datetime) -> bool:
+def run_drifted(site: Site, each: FoundCluster, *, before: datetime) -> bool:
     """Note what a cluster's nodes need and is not as it was written; its next pass writes it again.
 
     before: when the listing began that found it. Whatever was done to the cluster since knows better.
     """
     cluster = Cluster.objects.select_for_update(no_key=True).filter(id=each.cluster_id, site=site).first()
-    words = [str(difference) for difference in each.amiss]
-    if cluster is None or cluster.run != each.run or cluster.phase not in MENDED_IN or cluster.amiss == words:
+    words = [str(difference) for difference in each.drift]
+    if cluster is None or cluster.run != each.run or cluster.phase not in MENDED_IN or cluster.drift == words:
         return False
-    if cluster.acted_at is not None and cluster.acted_at >= before:
+    if cluster.last_write_at is not None and cluster.last_write_at >= before:
         return False
-    Cluster.objects.filter(id=cluster.id).update(amiss=words, revision=F("revision") + 1)
+    Cluster.objects.filter(id=cluster.id).update(drift=words, revision=F("revision") + 1)
     event_write(cluster.id, "DRIFT_FOUND", f"{'; '.join(words)}."[:1000])
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
-    _tell(site, cluster.tenant, f"cluster/{cluster.name}", each.amiss)
+    _tell(site, cluster.tenant, f"cluster/{cluster.name}", each.drift)
     return True
 
 
 @transaction.atomic
-def _tell(site: Site, tenant: Tenant, target: str, found: Sequence[Difference]) -> None:
+def _tell(site: Site, tenant: Tenant, target: str, found: Sequence[Drift]) -> None:
     words = [str(difference) for difference in found]
     log.warning("drift", site=site.name, tenant=tenant.name, target=target, found=words)
     for difference in found:

@@ -13,7 +13,14 @@ from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Node, Site
 from controlplane.clusters.phases import TRANSIENT, Phase
-from controlplane.provisioners.base import Found, Observed, Permanent, Provisioner, Suspect, Temporary
+from controlplane.provisioners.base import (
+    ClusterObservation,
+    DriftedTenant,
+    FoundCluster,
+    Permanent,
+    Provisioner,
+    Temporary,
+)
 from controlplane.reconciler import drift
 from controlplane.reconciler.observations import replace_all
 from controlplane.reconciler.places import unmeant
@@ -27,18 +34,18 @@ from tenants.models import Tenant, TenantState
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-_NEEDED = ("id", "tenant_id", "phase", "looked_at")
+_NEEDED = ("id", "tenant_id", "phase", "observed_at")
 
 _MISSING = """
 SELECT DISTINCT c.id, c.tenant_id FROM clusters_observation o JOIN clusters_cluster c ON c.id = o.cluster_id
- WHERE c.site_id = %s AND o.state <> 'gone' AND o.seen_at < %s AND c.id <> ALL(%s::uuid[])
+ WHERE c.site_id = %s AND o.state <> 'gone' AND o.observed_at < %s AND c.id <> ALL(%s::uuid[])
 """
 # Who waits for this to rest, and who waits for something to happen there. Whom somebody holds is left out.
-_LOOKED_AT = """
-UPDATE clusters_cluster SET looked_at = %(at)s, revision = revision + 1 WHERE id IN (
+_OBSERVED_AT = """
+UPDATE clusters_cluster SET observed_at = %(at)s, revision = revision + 1 WHERE id IN (
     SELECT id FROM clusters_cluster
-     WHERE site_id = %(site)s AND looked_at < %(at)s
-       AND (acted_at + %(quiet)s::interval BETWEEN looked_at AND %(at)s OR phase = ANY(%(transient)s))
+     WHERE site_id = %(site)s AND observed_at < %(at)s
+       AND (last_write_at + %(quiet)s::interval BETWEEN observed_at AND %(at)s OR phase = ANY(%(transient)s))
        FOR NO KEY UPDATE SKIP LOCKED
 )
 """
@@ -47,13 +54,13 @@ UPDATE clusters_cluster SET looked_at = %(at)s, revision = revision + 1 WHERE id
 def compare(site: Site, provisioner: Provisioner) -> int:
     """How many clusters had news. Raises Temporary, Permanent: then what could be listed was compared all the same."""
     at = database_now()
-    found: list[Found] = []
-    suspects: list[Suspect] = []
+    found: list[FoundCluster] = []
+    suspects: list[DriftedTenant] = []
     troubles: list[Temporary | Permanent] = []
     try:
         # What came before an error stays.
         for each in provisioner.list_all():
-            if isinstance(each, Suspect):
+            if isinstance(each, DriftedTenant):
                 suspects.append(each)
             else:
                 found.append(each)
@@ -61,13 +68,13 @@ def compare(site: Site, provisioner: Provisioner) -> int:
     except (Temporary, Permanent) as error:
         troubles.append(error)
     news = sum(_try(site, found[start : start + BATCH], at) for start in range(0, len(found), BATCH))
-    news += sum(drift.run_drifted(site, each, before=at) for each in found if each.amiss)
+    news += sum(drift.run_drifted(site, each, before=at) for each in found if each.drift)
     troubles += _repair(site, provisioner, [suspect.tenant_id for suspect in suspects])
     if troubles:
         raise troubles[0]
     with connection.cursor() as cursor:
         waiting: dict[str, Any] = {"quiet": str(QUIET), "transient": sorted(TRANSIENT)}
-        cursor.execute(_LOOKED_AT, {"at": at, "site": site.id, **waiting})
+        cursor.execute(_OBSERVED_AT, {"at": at, "site": site.id, **waiting})
     log.debug("site_listed", site=site.name, clusters=len(found), news=news)
     return news
 
@@ -86,14 +93,17 @@ def _repair(
             yield error
 
 
-def _missing(site: Site, found: Collection[UUID], at: datetime) -> list[Found]:
+def _missing(site: Site, found: Collection[UUID], at: datetime) -> list[FoundCluster]:
     """What was seen there before the listing began and is not in it."""
     with connection.cursor() as cursor:
         cursor.execute(_MISSING, [site.id, at, list(found)])
-        return [Found(cluster, tenant, Observed(exists=False)) for cluster, tenant in cursor.fetchall()]
+        return [
+            FoundCluster(cluster, tenant, ClusterObservation(exists=False))
+            for cluster, tenant in cursor.fetchall()
+        ]
 
 
-def _try(site: Site, batch: Sequence[Found], at: datetime) -> int:
+def _try(site: Site, batch: Sequence[FoundCluster], at: datetime) -> int:
     """One cluster that cannot be compared must not hide the others; what was seen of it is doubted."""
     try:
         return _compare(site, batch, at)
@@ -109,14 +119,14 @@ def _try(site: Site, batch: Sequence[Found], at: datetime) -> int:
         return 0
 
 
-def _compare(site: Site, batch: Sequence[Found], at: datetime) -> int:
+def _compare(site: Site, batch: Sequence[FoundCluster], at: datetime) -> int:
     seen = {each.cluster_id: each.observed for each in batch}
     known = {row.id: row for row in Cluster.objects.filter(id__in=seen, site=site).only(*_NEEDED)}
     for stranger in seen.keys() - known.keys():
         # Perhaps this database is older than the cluster: it is shown, never removed.
         log.warning("unknown_cluster", site=site.name, cluster=str(stranger))
     # Who was looked at since knows better.
-    seen = {row.id: seen[row.id] for row in known.values() if row.looked_at is None or row.looked_at < at}
+    seen = {row.id: seen[row.id] for row in known.values() if row.observed_at is None or row.observed_at < at}
     doubted = _doubted(known, seen)
     with transaction.atomic():
         news = replace_all(seen, before=at) | doubted
@@ -127,12 +137,12 @@ def _compare(site: Site, batch: Sequence[Found], at: datetime) -> int:
 def _wake(clusters: Collection[Cluster], *, doubted: Collection[UUID]) -> None:
     """Those of which something is doubted look for themselves, also when they were at rest."""
     if doubted:
-        Cluster.objects.filter(id__in=doubted).update(looked_at=None, revision=F("revision") + 1)
+        Cluster.objects.filter(id__in=doubted).update(observed_at=None, revision=F("revision") + 1)
     for cluster in clusters:
         wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
 
 
-def _doubted(known: Mapping[UUID, Cluster], seen: Mapping[UUID, Observed]) -> set[UUID]:
+def _doubted(known: Mapping[UUID, Cluster], seen: Mapping[UUID, ClusterObservation]) -> set[UUID]:
     """The clusters of which something is there that nobody meant, as far as nodes do not tell it."""
     nodes: dict[UUID, set[str]] = {cluster: set() for cluster, observed in seen.items() if observed.volumes}
     for cluster, name in Node.objects.filter(cluster_id__in=nodes).values_list("cluster_id", "name"):
@@ -144,7 +154,7 @@ def _doubted(known: Mapping[UUID, Cluster], seen: Mapping[UUID, Observed]) -> se
     }
 
 
-def _is_odd(cluster: Cluster, observed: Observed, nodes: Collection[str]) -> bool:
+def _is_odd(cluster: Cluster, observed: ClusterObservation, nodes: Collection[str]) -> bool:
     """Its launch is read only where a volume has no node."""
     if cluster.phase == Phase.DELETED:
         return observed.exists

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 KEPT_BYTES = 1024 * 1024
 KEPT_FOR = timedelta(days=7)
-KEPT_BIRTHS = 20
+KEPT_ATTEMPTS = 20
 EVENTS_KEPT_FOR = timedelta(days=90)
 # A log can be 1 MiB, an event is a line.
 LOGS_PURGED_AT_ONCE = 200
@@ -38,13 +38,13 @@ def keep(scope: Scope, places: Sequence[Place]) -> None:
     """Store the ends of these nodes' logs, before they go. A log that cannot be had is not worth keeping a node for."""
     pool, read = ThreadPoolExecutor(READERS, thread_name_prefix="logs"), scope.site.logs
     try:
-        asked = [
-            (place, pool.submit(read, scope.ref, NodeRef(place.name, place.birth), tail_bytes=KEPT_BYTES))
+        answers = [
+            (place, pool.submit(read, scope.ref, NodeRef(place.name, place.attempt), tail_bytes=KEPT_BYTES))
             for place in places
-            if place.sight is not None
+            if place.observation is not None
         ]
         ends = time.monotonic() + KEEP_SECONDS
-        for place, answer in asked:
+        for place, answer in answers:
             _keep(scope.cluster, place, answer, ends)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -55,13 +55,13 @@ def _keep(cluster: Cluster, place: Place, answer: "Future[bytes]", ends: float) 
         "cluster": cluster,
         "run": place.run,
         "name": place.name,
-        "birth": place.birth,
+        "attempt": place.attempt,
     }
     try:
         tail = answer.result(max(0.0, ends - time.monotonic()))
     except (Temporary, Permanent, TimeoutError) as error:
         log.warning("log_not_kept", cluster=str(cluster.id), node=place.name, error=str(error)[:200])
-        why = LOST if place.sight and place.sight.reason in MACHINE_GONE else UNREAD
+        why = LOST if place.observation and place.observation.reason in MACHINE_GONE else UNREAD
         NodeLog.objects.get_or_create(**whose, defaults={"tail": gzip.compress(why, 3)})
         return
     kept = {"tail": gzip.compress(tail, 3), "kept_at": timezone.now()}
@@ -70,11 +70,11 @@ def _keep(cluster: Cluster, place: Place, answer: "Future[bytes]", ends: float) 
 
 
 def _drop_oldest(cluster: Cluster, name: str) -> None:
-    """A node that ends again and again keeps the logs of its last births alone."""
+    """A node that ends again and again keeps the logs of its last attempts alone."""
     kept = (
         NodeLog.objects.filter(cluster=cluster, name=name).order_by("-kept_at").values_list("pk", flat=True)
     )
-    NodeLog.objects.filter(pk__in=list(kept[KEPT_BIRTHS : KEPT_BIRTHS + 100])).delete()
+    NodeLog.objects.filter(pk__in=list(kept[KEPT_ATTEMPTS : KEPT_ATTEMPTS + 100])).delete()
 
 
 def tail(cluster: Cluster, node_name: str, lines: int) -> bytes:
@@ -95,7 +95,7 @@ def _node(cluster: Cluster, name: str) -> Node | None:
 def _live(cluster: Cluster, node: Node) -> bytes:
     try:
         return site_of(cluster).logs(
-            cluster_ref(cluster), NodeRef(node.name, node.birth), tail_bytes=KEPT_BYTES
+            cluster_ref(cluster), NodeRef(node.name, node.attempt), tail_bytes=KEPT_BYTES
         )
     except (Temporary, Permanent) as error:
         return _unreadable(error)
@@ -106,7 +106,7 @@ def _unreadable(error: Temporary | Permanent) -> bytes:
 
 
 def _kept(cluster: Cluster, node_name: str, *, must_exist: bool) -> bytes:
-    kept = NodeLog.objects.filter(cluster=cluster, name=node_name).order_by("-run", "-birth").first()
+    kept = NodeLog.objects.filter(cluster=cluster, name=node_name).order_by("-run", "-attempt").first()
     if kept is None and must_exist:
         raise NotFound()
     return gzip.decompress(bytes(kept.tail)) if kept else b""
@@ -122,7 +122,7 @@ def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
 
 def _followed(cluster: Cluster, node: Node) -> Iterator[bytes]:
     try:
-        yield from site_of(cluster).follow(cluster_ref(cluster), NodeRef(node.name, node.birth))
+        yield from site_of(cluster).follow(cluster_ref(cluster), NodeRef(node.name, node.attempt))
     except (Temporary, Permanent) as error:
         yield _unreadable(error)
 

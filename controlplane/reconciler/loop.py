@@ -27,7 +27,7 @@ STEPS_AT_ONCE = 8
 
 
 def reconcile(claimed: Claimed) -> float | None:
-    """Seconds until the next look; None: at rest. Raises LostLease, Later."""
+    """Seconds until the next look; None: at rest. Raises LostLease, RetryLater."""
     learned, ends = Learned(), time.monotonic() + PASS_SECONDS
     scope: Scope | None = None
     while time.monotonic() < ends:

@@ -10,7 +10,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from controlplane.clusters.models import Site
-from controlplane.provisioners.base import ObservedNode, Provisioner
+from controlplane.provisioners.base import NodeObservation, Provisioner
 from controlplane.reconciler.observations import STARTING, notice
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
@@ -61,7 +61,7 @@ class Watch:
     def _take_in(self) -> None:
         listening = False
         with _Writer(self._site.name) as writer:
-            for sight in self._provisioner.events():
+            for observation in self._provisioner.events():
                 if self._stopping.is_set():
                     return
                 if not listening:
@@ -71,8 +71,8 @@ class Watch:
                     # The writer has one of its own, and this thread only listens from here on.
                     connection.close()
                 writer.check()
-                if sight is not None:
-                    writer.put(sight)
+                if observation is not None:
+                    writer.put(observation)
 
 
 class _Writer:
@@ -82,7 +82,7 @@ class _Writer:
     """
 
     def __init__(self, name: str) -> None:
-        self._box: queue.Queue[ObservedNode | None] = queue.Queue(MOST_WAITING)
+        self._box: queue.Queue[NodeObservation | None] = queue.Queue(MOST_WAITING)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"news-{name}", daemon=True)
 
@@ -99,11 +99,11 @@ class _Writer:
         if self._error is not None:
             raise self._error
 
-    def put(self, sight: ObservedNode | None) -> None:
+    def put(self, observation: NodeObservation | None) -> None:
         while True:
             self.check()
             try:
-                return self._box.put(sight, timeout=0.5)
+                return self._box.put(observation, timeout=0.5)
             except queue.Full:
                 continue
 
@@ -119,19 +119,19 @@ class _Writer:
     def _write(self) -> bool:
         """What there is, once there is something; whether there will be more."""
         batch = list(self._gathered())
-        sights = [sight for sight in batch if sight is not None]
-        if sights:
-            notice(*sights)
+        observations = [observation for observation in batch if observation is not None]
+        if observations:
+            notice(*observations)
         return batch[-1] is not None
 
-    def _gathered(self) -> Iterator[ObservedNode | None]:
+    def _gathered(self) -> Iterator[NodeObservation | None]:
         """At least one. Nodes that are only starting wait a little for what comes next; all else waits for nothing."""
         until = time.monotonic() + GATHER_SECONDS
-        yield (sight := self._box.get())
-        while sight is not None:
-            if sight.state not in STARTING:
+        yield (observation := self._box.get())
+        while observation is not None:
+            if observation.state not in STARTING:
                 until = 0.0
             try:
-                yield (sight := self._box.get(timeout=max(0.0, until - time.monotonic())))
+                yield (observation := self._box.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
                 return

@@ -16,7 +16,7 @@ STEADY = timedelta(seconds=30)
 
 def doubtful(place: Place) -> bool:
     """Seems to have ended or gone: a verdict that needs a fresh look."""
-    if place.seen or place.ending:
+    if place.confirmed or place.ending:
         return place.state not in ALIVE
     return place.state is NodeState.ENDED
 
@@ -27,13 +27,13 @@ def lost(place: Place) -> bool:
 
 
 def settle_fates(view: View) -> tuple[Place, ...]:
-    """Apply what a fresh look proved: a gone birth is followed by the next, an ended one is cleared away."""
+    """Apply what a fresh look proved: a gone attempt is followed by the next, an ended one is cleared away."""
     return tuple(kept for place in view.places if (kept := _settle(view, place)) is not None)
 
 
 def _settle(view: View, place: Place) -> Place | None:
-    if not place.seen and place.sight:
-        place = replace(place, seen=True)
+    if not place.confirmed and place.observation:
+        place = replace(place, confirmed=True)
     if place.state is NodeState.READY and place.failures and not place.ending and _steady(view, place):
         return replace(place, failures=0, retry_at=None)
     if not view.fresh or place.state in ALIVE:
@@ -43,8 +43,8 @@ def _settle(view: View, place: Place) -> Place | None:
     if place.leaving:
         return None
     if place.ending:
-        return _reborn(view, place)
-    return _reborn(view, _failed(view, place)) if place.seen else place
+        return _next_attempt(view, place)
+    return _next_attempt(view, _failed(view, place)) if place.confirmed else place
 
 
 def _failed(view: View, place: Place) -> Place:
@@ -57,14 +57,19 @@ def _failed(view: View, place: Place) -> Place:
 
 
 def _steady(view: View, place: Place) -> bool:
-    """Whether this birth was ready for so long that its end is no sequel of the ends before it."""
-    ready = place.sight.stages.get("ready") if place.sight else None
+    """Whether this attempt was ready for so long that its end is no sequel of the ends before it."""
+    ready = place.observation.stages.get("ready") if place.observation else None
     return ready is not None and view.now - ready >= STEADY
 
 
-def _reborn(view: View, place: Place) -> Place:
+def _next_attempt(view: View, place: Place) -> Place:
     return replace(
-        place, birth=place.birth + 1, born_generation=view.generation, seen=False, ending=False, sight=None
+        place,
+        attempt=place.attempt + 1,
+        attempt_generation=view.generation,
+        confirmed=False,
+        ending=False,
+        observation=None,
     )
 
 
@@ -76,7 +81,7 @@ def mark_restarts(places: tuple[Place, ...], restart_generation: int) -> tuple[P
 
 def outdated(place: Place, restart_generation: int) -> bool:
     """Whether it was asked for before the last restart, of its whole cluster or of itself."""
-    return place.born_generation < max(restart_generation, place.restart_generation)
+    return place.attempt_generation < max(restart_generation, place.restart_generation)
 
 
 def staying(places: Iterable[Place], group: str) -> list[Place]:
@@ -152,40 +157,40 @@ def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
 def _with_volume(view: View, group: str) -> list[int]:
     parts = (name.rpartition("-") for name in view.volumes)
     indexes = (int(index) for name, _, index in parts if name == group and index.isdecimal())
-    return sorted(indexes, key=lambda index: (f"{group}-{index}" in view.parted, index))
+    return sorted(indexes, key=lambda index: (f"{group}-{index}" in view.draining, index))
 
 
 def _new(view: View, group: WantedGroup, index: int) -> Place:
     name = f"{group.name}-{index}"
     # One of this name may have gone in this very pass.
-    before = (place.birth for place in view.places if place.name == name)
+    before = (place.attempt for place in view.places if place.name == name)
     return Place(
         name=name,
         group=group.name,
         role=group.role,
         index=index,
         run=view.run,
-        birth=max(view.spent.get(name, 0), *before, 0) + 1,
-        born_generation=view.generation,
+        attempt=max(view.used_attempts.get(name, 0), *before, 0) + 1,
+        attempt_generation=view.generation,
         critical=group.critical,
         drains=group.drains,
     )
 
 
 def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """The births that should exist now; one that keeps failing waits for its next chance."""
+    """The attempts that should exist now; one that keeps failing waits for its next chance."""
     return tuple(
         place
         for place in places
-        if not place.ending and (place.sight or place.retry_at is None or place.retry_at <= view.now)
+        if not place.ending and (place.observation or place.retry_at is None or place.retry_at <= view.now)
     )
 
 
 def strays(view: View, places: tuple[Place, ...]) -> tuple[str, ...]:
-    """What is there and nobody meant: births without a place, volumes that nodes left behind, what was changed."""
+    """What is there and nobody meant: attempts without a place, volumes that nodes left behind, what was changed."""
     groups, names = (group.name for group in view.groups), (place.name for place in places)
     left = unmeant(view.volumes, groups, names)
-    return (*view.strays, *(f"volume of {name}" for name in sorted(left)), *view.amiss)
+    return (*view.strays, *(f"volume of {name}" for name in sorted(left)), *view.drift)
 
 
 def unmeant(volumes: Iterable[str], groups: Iterable[str], nodes: Iterable[str]) -> set[str]:
@@ -195,9 +200,9 @@ def unmeant(volumes: Iterable[str], groups: Iterable[str], nodes: Iterable[str])
 
 
 def differs(view: View, places: tuple[Place, ...], wanted: tuple[Place, ...]) -> bool:
-    """Whether the site has to be told: a birth to make, one to end, or something that nobody meant."""
-    to_make = any(place.sight is None for place in wanted)
-    to_end = any(place.ending and place.sight for place in places)
+    """Whether the site has to be told: an attempt to make, one to end, or something that nobody meant."""
+    to_make = any(place.observation is None for place in wanted)
+    to_end = any(place.ending and place.observation for place in places)
     return to_make or to_end or bool(strays(view, places))
 
 
@@ -212,12 +217,12 @@ def why_not_ready(places: tuple[Place, ...]) -> Trouble:
         if place.leaving:
             continue
         if place.failures and not place.ready:
-            detail = (place.sight.message if place.sight else "") or "it is being replaced"
+            detail = (place.observation.message if place.observation else "") or "it is being replaced"
             return Trouble("NODE_LOST", f"{place.name} ended: {detail}")
-        if place.sight and place.sight.reason:
-            return Trouble(place.sight.reason, f"{place.name}: {place.sight.message}")
-        if place.state is NodeState.UNREADY and place.sight:
-            return Trouble("NODE_UNREADY", f"{place.name}: {place.sight.message or 'does not answer'}")
+        if place.observation and place.observation.reason:
+            return Trouble(place.observation.reason, f"{place.name}: {place.observation.message}")
+        if place.state is NodeState.UNREADY and place.observation:
+            return Trouble("NODE_UNREADY", f"{place.name}: {place.observation.message or 'does not answer'}")
     return Trouble("", "")
 
 

@@ -24,7 +24,7 @@ MAX_FAILURES = 5
 # Something that the nodes of a cluster need was changed or deleted by hand.
 DRIFTED = "DRIFTED"
 # Something was told to go and does not.
-HELD = "HELD"
+STUCK = "STUCK"
 HELP = "A site admin can see to that, or release the cluster once it is being deleted."
 
 
@@ -65,7 +65,7 @@ def _delete(view: View) -> Step:
 
 def _stop(view: View) -> Step:
     at_rest = view.phase is Phase.STOPPED
-    left = bool(view.strays or view.old_runs or any(place.sight for place in view.places))
+    left = bool(view.strays or view.old_runs or any(place.observation for place in view.places))
     if at_rest and not left:
         return _rest(
             view, Step(Phase.STOPPED, view.run, (), settled=view.generation > view.observed_generation)
@@ -76,19 +76,19 @@ def _stop(view: View) -> Step:
     if view.phase is not Phase.STOPPING:
         return step
     token = f"end:{view.run}:{view.force}"
-    if left or token not in {view.told, view.asked}:
+    if left or token not in {view.told, view.last_action}:
         # Also when no node is left: what nodes needed is the run's too, and ends with it.
         return _ask(view, step, Act.END_RUN, token)
-    return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True, asked=token))
+    return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True, last_action=token))
 
 
 def _held(view: View, step: Step) -> Step:
     """Say what does not go, as the last look told it."""
     if step.phase not in {Phase.STOPPING, Phase.DELETING}:
         return step
-    if view.held:
-        return replace(step, reason=HELD, message=f"{'; '.join(view.held)}. {HELP}")
-    if not view.fresh and view.why.reason == HELD:
+    if view.stuck:
+        return replace(step, reason=STUCK, message=f"{'; '.join(view.stuck)}. {HELP}")
+    if not view.fresh and view.why.reason == STUCK:
         return replace(step, reason=view.why.reason, message=view.why.message)
     return step
 
@@ -122,7 +122,7 @@ def _run(view: View) -> Step:
 
 def _close(view: View, step: Step) -> Step:
     """What a failed cluster left for its diagnosis opens by its new links alone. Nothing is made, nothing ends."""
-    there = tuple(place.name for place in step.places if place.sight)
+    there = tuple(place.name for place in step.places if place.observation)
     return _ask(view, step, Act.APPLY, f"apply:{view.run}:{view.link_version}:failed", names=there)
 
 
@@ -184,8 +184,8 @@ def _judge(view: View, step: Step) -> Step:
         )
     if on.complete(view.groups, step.places):
         step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
-        if view.amiss:
-            step = replace(step, reason=DRIFTED, message=drifted(view.amiss))
+        if view.drift:
+            step = replace(step, reason=DRIFTED, message=drifted(view.drift))
         due = view.links_due or on.strays(view, step.places)
         return _pursue(view, step) if due else _rest(view, step)
     if step.phase is Phase.RESIZING and view.deadline is None:
@@ -222,7 +222,7 @@ def _pursue(view: View, step: Step) -> Step:
     wanted = on.wanted(view, step.places)
     if view.links_due or on.differs(view, step.places, wanted):
         token = f"apply:{view.run}:{view.link_version}:" + on.digest(
-            [*(f"{p.name}@{p.birth}" for p in wanted), "-", *on.strays(view, step.places)]
+            [*(f"{p.name}@{p.attempt}" for p in wanted), "-", *on.strays(view, step.places)]
         )
         return _ask(view, step, Act.APPLY, token, names=tuple(place.name for place in wanted))
     return _wait(view, step)
@@ -240,8 +240,8 @@ def _give_up(view: View, step: Step, trouble: Trouble) -> Step:
     return replace(step, phase=Phase.READY, next_in=float(REPEAT_SECONDS))
 
 
-def drifted(amiss: tuple[str, ...]) -> str:
-    return f"{'; '.join(amiss)}; it is being repaired"
+def drifted(drift: tuple[str, ...]) -> str:
+    return f"{'; '.join(drift)}; it is being repaired"
 
 
 # -- asking, waiting, resting -------------------------------------------------------------------------------------
@@ -252,10 +252,10 @@ def _ask(view: View, step: Step, act: Act, token: str, names: tuple[str, ...] = 
     if view.told == token:
         # What had ended before it was cleared away shows at once; all else takes its time.
         if not view.fresh and any(place.state is NodeState.ENDED for place in view.places):
-            return replace(step, asked=token, act=Act.LOOK)
-        return replace(step, asked=token, next_in=_next(view, step, REPEAT_SECONDS))
-    if view.asked == token and view.asked_at:
-        left = REPEAT_SECONDS - (view.now - view.asked_at).total_seconds()
+            return replace(step, last_action=token, act=Act.LOOK)
+        return replace(step, last_action=token, next_in=_next(view, step, REPEAT_SECONDS))
+    if view.last_action == token and view.last_action_at:
+        left = REPEAT_SECONDS - (view.now - view.last_action_at).total_seconds()
         if left > 0:
             return replace(step, next_in=_next(view, step, left))
         if not view.fresh:
@@ -269,12 +269,12 @@ def _wait(view: View, step: Step) -> Step:
     Ever less often, because who waits for room or for an image waits long, and the listing of the site tells of him
     too; but a drain whose report could not be read has no other news.
     """
-    looked_at = view.looked_at or view.now - LISTING_WAIT
-    waited = looked_at - (view.acted_at or looked_at)
+    observed_at = view.observed_at or view.now - LISTING_WAIT
+    waited = observed_at - (view.last_write_at or observed_at)
     if any(place.state is NodeState.DRAINING for place in step.places):
         waited = timedelta()
     pause = min(max(waited, timedelta(seconds=REPEAT_SECONDS)), LISTING_WAIT)
-    left = (looked_at + pause - view.now).total_seconds()
+    left = (observed_at + pause - view.now).total_seconds()
     if left > 0 or view.fresh:
         return replace(step, next_in=_next(view, step, max(left, 1)))
     return replace(step, act=Act.LOOK)
@@ -294,13 +294,13 @@ def _rest(view: View, step: Step) -> Step:
     The site's own listing is one, for all its clusters at once: a look of the cluster's own is taken only when that
     does not come, or when what it showed is doubted.
     """
-    if view.acted_at is None:
+    if view.last_write_at is None:
         return step
-    if view.looked_at is None:
+    if view.observed_at is None:
         return replace(step, act=Act.LOOK)
-    if view.looked_at >= view.acted_at + QUIET:
+    if view.observed_at >= view.last_write_at + QUIET:
         return step
-    overdue_at = view.acted_at + QUIET + LISTING_WAIT
+    overdue_at = view.last_write_at + QUIET + LISTING_WAIT
     if view.now < overdue_at:
         return replace(step, next_in=(overdue_at - view.now).total_seconds())
     return replace(step, act=Act.LOOK)

@@ -69,8 +69,8 @@ def _cluster(scope: Scope, step: Step) -> bool:
         raise ForbiddenMove(f"{view.phase} to {step.phase}")
     if not cluster_write(cluster, changes):
         raise Stale
-    if view.amiss and "amiss" in changes and step.run == view.run:
-        event_write(cluster.id, "DRIFT_REPAIRED", f"Written again: {'; '.join(view.amiss)}."[:1000])
+    if view.drift and "drift" in changes and step.run == view.run:
+        event_write(cluster.id, "DRIFT_REPAIRED", f"Written again: {'; '.join(view.drift)}."[:1000])
     if step.phase != view.phase:
         message = step.message or f"From {view.phase} to {step.phase}."
         event_write(cluster.id, f"PHASE_{step.phase.upper()}", message[:1000])
@@ -84,8 +84,8 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "phase": step.phase,
         "run": step.run,
-        "spent": _spent(scope, step),
-        "parted": _parted(scope, step),
+        "used_attempts": _used_attempts(scope, step),
+        "draining": _draining(scope, step),
         "link_version_given": view.link_version_given,
         "stored": _stored(scope, step),
         "reason": step.reason[:64],
@@ -98,16 +98,16 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
         columns["observed_generation"] = view.generation - 1
     if step.isolated:
         columns["isolated_run"] = step.run
-    if view.amiss and (step.run != view.run or _is_mended(view, step)):
-        columns["amiss"] = []
-    if step.asked and step.asked == view.told:
-        columns |= {"asked": step.asked, "asked_at": view.now}
+    if view.drift and (step.run != view.run or _is_mended(view, step)):
+        columns["drift"] = []
+    if step.last_action and step.last_action == view.told:
+        columns |= {"last_action": step.last_action, "last_action_at": view.now}
     if writes:
-        columns["acted_at"] = view.now
+        columns["last_write_at"] = view.now
     if view.fresh:
-        columns["looked_at"] = view.looked_at
-    elif writes and cluster.acted_at is None:
-        columns["looked_at"] = view.now
+        columns["observed_at"] = view.observed_at
+    elif writes and cluster.last_write_at is None:
+        columns["observed_at"] = view.now
     if step.phase is Phase.READY and view.phase is not Phase.READY:
         columns["ready_at"] = view.now
     if step.phase is Phase.DELETED and cluster.deleted_at is None:
@@ -116,23 +116,26 @@ def _columns(scope: Scope, step: Step) -> dict[str, Any]:
 
 
 def _is_mended(view: View, step: Step) -> bool:
-    """Whether the site was told, in this pass, to write again what was amiss."""
-    return step.asked == view.told and step.asked.startswith(f"{Act.APPLY}:")
+    """Whether the site was told, in this pass, to write again what was drift."""
+    return step.last_action == view.told and step.last_action.startswith(f"{Act.APPLY}:")
 
 
-def _spent(scope: Scope, step: Step) -> dict[str, int]:
-    """The last births of the names that are free, so that whoever gets such a name next is not taken for them."""
+def _used_attempts(scope: Scope, step: Step) -> dict[str, int]:
+    """The last attempts of the names that are free, so that whoever gets such a name next is not taken for them."""
     if step.run != scope.view.run:
         return {}
     kept = {place.name for place in step.places}
-    return {**scope.cluster.spent, **{p.name: p.birth for p in scope.view.places if p.name not in kept}}
+    return {
+        **scope.cluster.used_attempts,
+        **{p.name: p.attempt for p in scope.view.places if p.name not in kept},
+    }
 
 
-def _parted(scope: Scope, step: Step) -> list[str]:
+def _draining(scope: Scope, step: Step) -> list[str]:
     """Kept beyond the run: whoever stops in the middle of a shrink does not mean to keep the wrong half."""
     leaving = {place.name for place in (*scope.view.places, *step.places) if place.leaving}
     staying = {place.name for place in step.places if not place.leaving}
-    return sorted((scope.view.parted | leaving) - staying)
+    return sorted((scope.view.draining | leaving) - staying)
 
 
 def _stored(scope: Scope, step: Step) -> int:

@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import Any
 
-from controlplane.provisioners.base import DrainReport, Outcome
+from controlplane.provisioners.base import DrainOutcome, DrainReport
 from controlplane.reconciler.view import ALIVE, Place, View
 
 
 def of(place: Place, view: View) -> dict[str, Any]:
     """{"node", "outcome", "seconds", "tasks_start", …}; null = unknown."""
-    report = place.sight.drain if place.sight else None
+    report = place.observation.drain if place.observation else None
     if report is None:
         began = (
             place.drain_until.timestamp() - view.drain_seconds if place.drain_until else view.now.timestamp()
         )
-        outcome = Outcome.DEADLINE if place.state in ALIVE else Outcome.KILLED
+        outcome = DrainOutcome.DEADLINE if place.state in ALIVE else DrainOutcome.KILLED
         report = DrainReport(outcome, round(max(0.0, view.now.timestamp() - began), 1))
     return {"node": place.name, **asdict(report), "outcome": str(report.outcome)}

@@ -11,14 +11,14 @@ from django.db import connection
 
 from controlplane.clusters.models import Cluster, Node, Site
 from controlplane.clusters.models import Step as StepRow
-from controlplane.clusters.rows import parted, selected
+from controlplane.clusters.rows import selected, split_rows
 from tenants.models import Tenant
 
 # Everything about a node that the reconciler changes, with its type.
 NODE_FIELDS: Mapping[str, str] = {
-    "birth": "integer",
-    "born_generation": "bigint",
-    "seen": "boolean",
+    "attempt": "integer",
+    "attempt_generation": "bigint",
+    "confirmed": "boolean",
     "ending": "boolean",
     "leaving": "boolean",
     "drain_until": "timestamptz",
@@ -44,7 +44,7 @@ def cluster_read(cluster_id: UUID) -> Cluster | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    cluster, tenant, site = parted(row, Cluster, Tenant, Site)
+    cluster, tenant, site = split_rows(row, Cluster, Tenant, Site)
     cluster.tenant, cluster.site = tenant, site
     return cast(Cluster, cluster)
 

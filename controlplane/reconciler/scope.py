@@ -12,8 +12,8 @@ from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Goal, Phase
 from controlplane.clusters.rows import rows
-from controlplane.provisioners.base import ClusterRef, Load, Observed, ObservedNode, Provisioner
-from controlplane.reconciler.observations import sights_of
+from controlplane.provisioners.base import ClusterObservation, ClusterRef, Load, NodeObservation, Provisioner
+from controlplane.reconciler.observations import node_observations
 from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.reconciler.rows import cluster_read
 from controlplane.reconciler.view import ALIVE, Place, Trouble, View, WantedGroup
@@ -26,12 +26,12 @@ from tenants.models import TenantState
 class Learned:
     """What this pass found out at the site, beside the rows. A writing act makes an older look stale.
 
-    looked_at: when it began to look; what changed after that may not be in the answer. link_version: what the nodes
+    observed_at: when it began to look; what changed after that may not be in the answer. link_version: what the nodes
     were given in this pass.
     """
 
-    observed: Observed | None = None
-    looked_at: datetime | None = None
+    observed: ClusterObservation | None = None
+    observed_at: datetime | None = None
     loads: Mapping[str, Load] | None = None
     trouble: Trouble | None = None
     told: str = ""
@@ -47,7 +47,7 @@ class Scope:
     operation: Operation | None
     parts: tuple[StepRow, ...]
     nodes: tuple[Node, ...]
-    sights: tuple[ObservedNode, ...]
+    observations: tuple[NodeObservation, ...]
     view: View
 
     @property
@@ -79,17 +79,17 @@ def read(cluster_id: UUID, learned: Learned) -> Scope | None:
     operation = live[0] if live else None
     parts = rows(StepRow, "operation_id = %s ORDER BY position", operation.id) if operation else ()
     fresh = learned.observed
-    sights = tuple(fresh.nodes) if fresh else tuple(sights_of(cluster_id))
+    observations = tuple(fresh.nodes) if fresh else tuple(node_observations(cluster_id))
     nodes = tuple(rows(Node, "cluster_id = %s ORDER BY id", cluster_id))
-    view = _view(cluster, launch, operation, nodes, sights, learned, timezone.now())
-    return Scope(cluster, launch, operation, tuple(parts), nodes, sights, view)
+    view = _view(cluster, launch, operation, nodes, observations, learned, timezone.now())
+    return Scope(cluster, launch, operation, tuple(parts), nodes, observations, view)
 
 
 def viewed(scope: Scope, learned: Learned, now: datetime) -> Scope:
     """The same rows with what is known besides; nothing is read."""
-    sights = tuple(learned.observed.nodes) if learned.observed else scope.sights
-    view = _view(scope.cluster, scope.launch, scope.operation, scope.nodes, sights, learned, now)
-    return replace(scope, sights=sights, view=view)
+    observations = tuple(learned.observed.nodes) if learned.observed else scope.observations
+    view = _view(scope.cluster, scope.launch, scope.operation, scope.nodes, observations, learned, now)
+    return replace(scope, observations=observations, view=view)
 
 
 def effective_goal(cluster: Cluster) -> Goal:
@@ -106,13 +106,17 @@ def _view(
     launch: Launch,
     operation: Operation | None,
     nodes: tuple[Node, ...],
-    sights: tuple[ObservedNode, ...],
+    observations: tuple[NodeObservation, ...],
     learned: Learned,
     now: datetime,
 ) -> View:
-    places = tuple(_place(node, launch, sights) for node in nodes)
-    known = {(place.name, place.birth) for place in places}
-    mine = [sight for sight in sights if sight.run == cluster.run and sight.state in ALIVE]
+    places = tuple(_place(node, launch, observations) for node in nodes)
+    known = {(place.name, place.attempt) for place in places}
+    mine = [
+        observation
+        for observation in observations
+        if observation.run == cluster.run and observation.state in ALIVE
+    ]
     return View(
         now=now,
         goal=effective_goal(cluster),
@@ -129,23 +133,23 @@ def _view(
         force=cluster.force,
         drain_seconds=cluster.drain_seconds,
         deadline=operation.deadline if operation else None,
-        strays=tuple(f"{s.name}@{s.birth}" for s in mine if (s.name, s.birth) not in known),
-        old_runs=any(sight.run < cluster.run for sight in sights),
+        strays=tuple(f"{s.name}@{s.attempt}" for s in mine if (s.name, s.attempt) not in known),
+        old_runs=any(observation.run < cluster.run for observation in observations),
         volumes=learned.observed.volumes if learned.observed else frozenset(),
         fresh=learned.observed is not None,
         exists=learned.observed.exists if learned.observed else True,
-        asked=cluster.asked,
-        asked_at=cluster.asked_at,
-        acted_at=cluster.acted_at,
-        looked_at=learned.looked_at if learned.observed else cluster.looked_at,
+        last_action=cluster.last_action,
+        last_action_at=cluster.last_action_at,
+        last_write_at=cluster.last_write_at,
+        observed_at=learned.observed_at if learned.observed else cluster.observed_at,
         told=learned.told,
         loads=learned.loads,
         trouble=learned.trouble,
         why=Trouble(cluster.reason, cluster.message),
-        spent=cluster.spent,
-        parted=frozenset(cluster.parted),
-        amiss=tuple(cluster.amiss),
-        held=learned.observed.held if learned.observed else (),
+        used_attempts=cluster.used_attempts,
+        draining=frozenset(cluster.draining),
+        drift=tuple(cluster.drift),
+        stuck=learned.observed.stuck if learned.observed else (),
         released=cluster.released,
     )
 
@@ -164,25 +168,25 @@ def _groups(launch: Launch) -> tuple[WantedGroup, ...]:
     )
 
 
-def _place(node: Node, launch: Launch, sights: Iterable[ObservedNode]) -> Place:
+def _place(node: Node, launch: Launch, observations: Iterable[NodeObservation]) -> Place:
     role = launch.app.role(node.role)
-    births = (s for s in sights if (s.run, s.name, s.birth) == (node.run, node.name, node.birth))
+    attempts = (s for s in observations if (s.run, s.name, s.attempt) == (node.run, node.name, node.attempt))
     return Place(
         name=node.name,
         group=node.group,
         role=node.role,
         index=node.index,
         run=node.run,
-        birth=node.birth,
-        born_generation=node.born_generation,
+        attempt=node.attempt,
+        attempt_generation=node.attempt_generation,
         critical=role.critical,
         drains=bool(role.hooks.drain),
-        seen=node.seen,
+        confirmed=node.confirmed,
         ending=node.ending,
         leaving=node.leaving,
         drain_until=node.drain_until,
         failures=node.failures,
         retry_at=node.retry_at,
         restart_generation=node.restart_generation,
-        sight=next(births, None),
+        observation=next(attempts, None),
     )

@@ -51,16 +51,18 @@ def _all_chosen(view: View, step: Step) -> bool:
 def _stage(name: str, view: View, places: tuple[Place, ...]) -> Progress:
     if len(places) < sum(group.count for group in view.groups):
         return Progress(None)
-    waiting = [place for place in places if place.sight is None or name not in place.sight.stages]
+    waiting = [place for place in places if place.observation is None or name not in place.observation.stages]
     if not waiting:
         return Progress(
-            max(place.sight.stages[name] for place in places if place.sight) if places else view.now
+            max(place.observation.stages[name] for place in places if place.observation)
+            if places
+            else view.now
         )
     return Progress(None, "; ".join(_why(place) for place in waiting[:3]))
 
 
 def _why(place: Place) -> str:
-    message = place.sight.message if place.sight else ""
+    message = place.observation.message if place.observation else ""
     return f"{place.name}: {message}" if message else place.name
 
 

@@ -8,7 +8,7 @@ from controlplane.provisioners.base import Permanent, SiteUnknown, Temporary
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.work.claim import Claimed
-from controlplane.work.loop import Later
+from controlplane.work.loop import RetryLater
 from tenants.models import Tenant, TenantState
 from tenants.services import tenant_deleted
 
@@ -33,7 +33,7 @@ def reconcile_tenant(claimed: Claimed) -> float | None:
             "tenant_not_removed", tenant=tenant.name, reason=trouble.reason, error=trouble.message[:200]
         )
     if troubles:
-        raise Later(min(trouble.delay for trouble in troubles)) from troubles[0]
+        raise RetryLater(min(trouble.delay for trouble in troubles)) from troubles[0]
     tenant_deleted(tenant_id=tenant.id)
     return None
 

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Operation
-from controlplane.provisioners.base import NotYet, SiteUnknown, Temporary, TenantMissing, UnderWay
+from controlplane.provisioners.base import InProgress, NotYet, SiteUnknown, Temporary, TenantMissing
 from controlplane.reconciler.scope import Scope
 from controlplane.work.claim import Claimed, require
-from controlplane.work.loop import Later, backoff
+from controlplane.work.loop import RetryLater, backoff
 from tenants.errors import QuotaExceeded
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ ROOM_SECONDS = 30.0
 
 
 def wait_for_site(claimed: Claimed, scope: Scope, error: SiteUnknown) -> NoReturn:
-    """Say why nothing is known, move the deadline by the time that is lost, come back later. Raises Later."""
+    """Say why nothing is known, move the deadline by the time that is lost, come back later. Raises RetryLater."""
     delay = _delay(claimed, scope, error)
     with transaction.atomic():
         require(claimed)
@@ -29,11 +29,11 @@ def wait_for_site(claimed: Claimed, scope: Scope, error: SiteUnknown) -> NoRetur
             Operation.objects.filter(id=scope.operation.id).update(
                 deadline=F("deadline") + timedelta(seconds=delay)
             )
-    raise Later(delay) from error
+    raise RetryLater(delay) from error
 
 
 def wait_for_refusal(claimed: Claimed, scope: Scope, error: NotYet) -> NoReturn:
-    """Say why the site refuses and come back later, at the deadline at the latest. Raises Later."""
+    """Say why the site refuses and come back later, at the deadline at the latest. Raises RetryLater."""
     delay = _delay(claimed, scope, error)
     if scope.view.deadline and scope.view.deadline > scope.view.now:
         delay = min(delay, (scope.view.deadline - scope.view.now).total_seconds())
@@ -42,7 +42,7 @@ def wait_for_refusal(claimed: Claimed, scope: Scope, error: NotYet) -> NoReturn:
         _say(scope, error.reason, error.message)
         if isinstance(error, TenantMissing):
             Cluster.objects.filter(id=scope.cluster.id).update(isolated_run=0, revision=F("revision") + 1)
-    raise Later(delay) from error
+    raise RetryLater(delay) from error
 
 
 def wait_for_room(claimed: Claimed, scope: Scope, refusal: QuotaExceeded) -> float:
@@ -55,7 +55,7 @@ def wait_for_room(claimed: Claimed, scope: Scope, refusal: QuotaExceeded) -> flo
 
 def _delay(claimed: Claimed, scope: Scope, error: Temporary) -> float:
     log.info("site_unclear", cluster=str(scope.cluster.id), reason=error.reason, error=error.message[:200])
-    if isinstance(error, UnderWay):
+    if isinstance(error, InProgress):
         return error.delay
     return max(error.delay, backoff(claimed.attempts) / 2)
 

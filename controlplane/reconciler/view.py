@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.clusters.phases import Goal, Phase
-from controlplane.provisioners.base import Load, NodeState, ObservedNode
+from controlplane.provisioners.base import Load, NodeObservation, NodeState
 
 ALIVE = frozenset(set(NodeState) - {NodeState.ENDED, NodeState.GONE})
 
@@ -29,7 +29,7 @@ READS = frozenset({Act.LOOK, Act.LOAD})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node as it is meant to be, with the last sight of its current birth (None: never seen, or gone).
+    """A node as it is meant to be, with the last observation of its current attempt (None: never seen, or gone).
 
     critical, drains: of its role. The other fields are those of clusters.models.Node.
     """
@@ -39,22 +39,22 @@ class Place:
     role: str
     index: int
     run: int
-    birth: int
-    born_generation: int
+    attempt: int
+    attempt_generation: int
     critical: bool = False
     drains: bool = False
-    seen: bool = False
+    confirmed: bool = False
     ending: bool = False
     leaving: bool = False
     drain_until: datetime | None = None
     failures: int = 0
     retry_at: datetime | None = None
     restart_generation: int = 0
-    sight: ObservedNode | None = None
+    observation: NodeObservation | None = None
 
     @property
     def state(self) -> NodeState:
-        return self.sight.state if self.sight else NodeState.GONE
+        return self.observation.state if self.observation else NodeState.GONE
 
     @property
     def ready(self) -> bool:
@@ -80,15 +80,15 @@ class Trouble:
 class View:
     """One cluster at one moment.
 
-    goal: what is to be reached now, after its tenant's state. fresh: the sights are a complete answer got in this
-    pass; exists: whether anything at all is left, known only when fresh. strays: names@births alive in this run that
+    goal: what is to be reached now, after its tenant's state. fresh: the observations are a complete answer got in this
+    pass; exists: whether anything at all is left, known only when fresh. strays: names@attempts alive in this run that
     no place accounts for; old_runs: something of an earlier run is there. volumes: the names that have one, known
-    only when fresh. looked_at: when the cluster was last looked at, or its site first listed later than any late
-    write of acted_at; None: what was seen is doubted. told: the last act of this pass that was carried out, as a
+    only when fresh. observed_at: when the cluster was last looked at, or its site first listed later than any late
+    write of last_write_at; None: what was seen is doubted. told: the last act of this pass that was carried out, as a
     token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed. why: the reason that was last
     written down. link_version: of the links that open its pages; link_version_given: what its nodes were last given.
-    spent: the last birth of each name that no place has now. parted: names whose last node was to leave.
-    amiss: what this run needs beside its nodes and is not as it was written, in words. held: what was told to go and
+    used_attempts: the last attempt of each name that no place has now. draining: names whose last node was to leave.
+    drift: what this run needs beside its nodes and is not as it was written, in words. stuck: what was told to go and
     does not, in words, known only when fresh. released: a site admin has let go of what does not go.
     """
 
@@ -112,18 +112,18 @@ class View:
     volumes: frozenset[str] = frozenset()
     fresh: bool = False
     exists: bool = True
-    asked: str = ""
-    asked_at: datetime | None = None
-    acted_at: datetime | None = None
-    looked_at: datetime | None = None
+    last_action: str = ""
+    last_action_at: datetime | None = None
+    last_write_at: datetime | None = None
+    observed_at: datetime | None = None
     told: str = ""
     loads: Mapping[str, Load] | None = None
     trouble: Trouble | None = None
     why: Trouble = Trouble("", "")
-    spent: Mapping[str, int] = field(default_factory=dict)
-    parted: frozenset[str] = frozenset()
-    amiss: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
+    used_attempts: Mapping[str, int] = field(default_factory=dict)
+    draining: frozenset[str] = frozenset()
+    drift: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
     released: bool = False
 
     @property
@@ -137,8 +137,8 @@ class Step:
     """What to record, then what to do, then when to look again.
 
     act, token: None = nothing; token names the act and everything that it depends on. names: the nodes it is about.
-    settled: this generation is reached. failed: it cannot be, and why. asked: the token now known to be carried out.
-    next_in: seconds; None = rest.
+    settled: this generation is reached. failed: it cannot be, and why. last_action: the token that is
+    now known to be executed. next_in: seconds; None = rest.
     """
 
     phase: Phase
@@ -152,6 +152,6 @@ class Step:
     failed: Trouble | None = None
     reason: str = ""
     message: str = ""
-    asked: str = ""
+    last_action: str = ""
     next_in: float | None = None
     drained: tuple[Place, ...] = field(default=())

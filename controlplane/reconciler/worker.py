@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from controlplane.reconciler import logs
 from controlplane.reconciler.tasks import HANDLERS
 from controlplane.reconciler.watches import Watches
-from controlplane.work.holder import give_back
+from controlplane.work.lease_owner import release_dead_leases
 from controlplane.work.loop import SWEEP_SECONDS, THREADS, Loop
 from tenants import seal
 
@@ -96,7 +96,7 @@ class Worker:
         self._watches = Watches()
         self._chores = Chores(
             [
-                Chore("give back leases of the dead", SWEEP_SECONDS, give_back),
+                Chore("give back leases of the dead", SWEEP_SECONDS, release_dead_leases),
                 Chore("seal the audit", 1.0, _seal),
                 Chore("drop old logs and events", PURGE_SECONDS, logs.purge),
                 *([Chore("watch sites", SWEEP_SECONDS, self._watches.refresh)] if observe else []),

@@ -17,7 +17,7 @@ KILLED_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """A process for as long as the machine runs: ids are used again, birth times are not."""
+    """A process for as long as the machine runs: ids are used again, attempt times are not."""
 
     pid: int
     boot: str

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from controlplane.work.holder import holder
+from controlplane.work.lease_owner import lease_owner
 
 LEASE_SECONDS = 30
 # A result is recorded only while this much of the lease is left, so that the commit falls inside it.
@@ -53,7 +53,7 @@ WITH RECURSIVE tenant(id) AS (
      LIMIT 1 FOR UPDATE OF w SKIP LOCKED
 ), claimed AS (
     UPDATE work_work w
-       SET lease_until = clock_timestamp() + %(lease)s * interval '1 second', holder = %(holder)s,
+       SET lease_until = clock_timestamp() + %(lease)s * interval '1 second', lease_owner = %(lease_owner)s,
            fence = w.fence + 1, attempts = w.attempts + 1
       FROM next WHERE w.id = next.id
     RETURNING w.id, w.kind, w.key, w.fence, w.wake_seq, w.attempts,
@@ -76,7 +76,7 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN EXISTS (
 # wake_seq tells whether somebody woke this row during the pass: then it is due at once, whatever the pass says.
 _RELEASE = """
 UPDATE work_work
-   SET lease_until = NULL, holder = '',
+   SET lease_until = NULL, lease_owner = '',
        attempts = CASE WHEN %(failed)s THEN attempts ELSE 0 END,
        due_at = CASE WHEN wake_seq = %(seen)s THEN clock_timestamp() + %(next)s * interval '1 second'
                      ELSE clock_timestamp() END
@@ -132,7 +132,13 @@ def claim_or_wait(kinds: list[str], *, at_most: float) -> Claimed | float:
 
 def claim_parameters(kinds: list[str]) -> dict[str, Any]:
     """What the statement CLAIM is executed with."""
-    return {"kinds": kinds, "lease": LEASE_SECONDS, "holder": holder(), "tenants": TENANTS, "rows": ROWS}
+    return {
+        "kinds": kinds,
+        "lease": LEASE_SECONDS,
+        "lease_owner": lease_owner(),
+        "tenants": TENANTS,
+        "rows": ROWS,
+    }
 
 
 def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) -> None:

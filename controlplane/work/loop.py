@@ -30,7 +30,7 @@ LOCKED_SECONDS = 0.02
 AWAY_SECONDS = 0.5
 
 
-class Later(Exception):  # noqa: N818
+class RetryLater(Exception):  # noqa: N818
     """Raised by a handler: nothing went wrong here, but try again after `delay` seconds."""
 
     def __init__(self, delay: float) -> None:
@@ -172,7 +172,7 @@ def run_once(claimed: Claimed, handler: Handler) -> None:
     try:
         with instruments.PASS.labels(claimed.kind).time():
             next_in = handler(claimed)
-    except Later as later:
+    except RetryLater as later:
         instruments.PASSES.labels(claimed.kind, "later").inc()
         release(claimed, next_in=later.delay, failed=True)
     except LostLease:

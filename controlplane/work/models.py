@@ -12,7 +12,7 @@ class Work(models.Model):
 
     due_at: when somebody should look again; null = at rest. wake_seq counts the reasons to look, so that a wake
     during a pass is not erased by that pass's release. fence counts the leases; a result recorded under an older
-    one is refused. holder: the process that has the lease, see `holder`.
+    one is refused. lease_owner: the process that has the lease, see `lease_owner`.
     """
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -20,7 +20,7 @@ class Work(models.Model):
     tenant_id = models.UUIDField(null=True)
     due_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
-    holder = models.CharField(max_length=120, db_default="")
+    lease_owner = models.CharField(max_length=120, db_default="")
     fence = models.BigIntegerField(default=0)
     attempts = models.IntegerField(default=0)
     wake_seq = models.BigIntegerField(default=0)

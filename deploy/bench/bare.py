@@ -100,9 +100,9 @@ class Pods:
 
     async def ready(self, cluster: str) -> Sight:
         """Once all of them are. Raises TimeoutError."""
-        sight = self._of(cluster)
-        await asyncio.wait_for(sight.ready.wait(), READY_SECONDS)
-        return sight
+        observation = self._of(cluster)
+        await asyncio.wait_for(observation.ready.wait(), READY_SECONDS)
+        return observation
 
     def _of(self, cluster: str) -> Sight:
         return self._sights.setdefault(cluster, Sight(self._count))
@@ -165,8 +165,8 @@ class Floor:
         uids = {"{root}": root, "{run}": run}
         for wave in (pattern.needs, pattern.pods):
             await asyncio.gather(*(self._post(post, cluster, uids) for post in wave))
-        sight = await self.pods.ready(str(cluster))
-        return Creation(sight.accepted_at - began, sight.ready_at - began)
+        observation = await self.pods.ready(str(cluster))
+        return Creation(observation.accepted_at - began, observation.ready_at - began)
 
     async def _post(self, post: Post, cluster: uuid.UUID, uids: Mapping[str, str]) -> str:
         answer = await self.server.send("POST", post.path, post.bytes_for(cluster, uids))

@@ -43,12 +43,12 @@ def a_life(cluster_id: object) -> tuple[list[Node], list[Observation], list[Oper
     now = timezone.now()
     nodes = [
         Node(cluster_id=cluster_id, name=name, group="worker", role="worker", index=index, run=1,
-             born_generation=1, seen=True)
+             attempt_generation=1, confirmed=True)
         for index, name in enumerate(names)
     ]  # fmt: skip
-    sights = [
+    observations = [
         Observation(
-            cluster_id=cluster_id, run=1, name=name, birth=1, version=1, state="ready", address="127.0.0.1"
+            cluster_id=cluster_id, run=1, name=name, attempt=1, version=1, state="ready", address="127.0.0.1"
         )
         for name in names
     ]
@@ -58,7 +58,7 @@ def a_life(cluster_id: object) -> tuple[list[Node], list[Observation], list[Oper
         )
         for kind in ("create", "resize")
     ]
-    return nodes, sights, operations
+    return nodes, observations, operations
 
 
 def main() -> None:

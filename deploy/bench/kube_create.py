@@ -48,8 +48,8 @@ class Slipway:
         """Ready is what the API says is ready."""
         began = time.perf_counter()
         made = await create(self.server, GROUPS)
-        sight = await self.pods.ready(made.id)
-        accepted, seen = sight.accepted_at - began, sight.ready_at - began
+        observation = await self.pods.ready(made.id)
+        accepted, seen = observation.accepted_at - began, observation.ready_at - began
         isolated = next(seconds_of(step) for step in made.operation["steps"] if step["name"] == "isolated")
         parts = {
             "answer": made.answered,

@@ -70,11 +70,11 @@ class Running:
         self.site.apply(self.wish)
 
     def restart_all(self) -> None:
-        """A restart of the whole cluster: new births in the same run."""
-        nodes = tuple(replace(node, birth=node.birth + 1) for node in self.wish.nodes)
+        """A restart of the whole cluster: new attempts in the same run."""
+        nodes = tuple(replace(node, attempt=node.attempt + 1) for node in self.wish.nodes)
         generation = self.wish.generation + 1
         self.wish = replace(self.wish, nodes=nodes, generation=generation, restart=generation)
-        until(lambda: all(self._born(node.name, node.birth) for node in nodes), 60)
+        until(lambda: all(self._born(node.name, node.attempt) for node in nodes), 60)
         until(self._all_ready, 120)
 
     def kill(self, name: str) -> None:
@@ -104,8 +104,8 @@ class Running:
         return found
 
     def _folder(self, name: str) -> NodeFolder:
-        birth = next(node.birth for node in self.wish.nodes if node.name == name)
-        return self.here.folder(self.wish.cluster, name, run=self.wish.run, birth=birth)
+        attempt = next(node.attempt for node in self.wish.nodes if node.name == name)
+        return self.here.folder(self.wish.cluster, name, run=self.wish.run, attempt=attempt)
 
     def entrance(self, name: str) -> str:
         """A program that runs a command in the environment of a node."""
@@ -146,7 +146,7 @@ class Running:
         return {address.rpartition(":")[0].strip("[]").removeprefix("::ffff:") for address in found}
 
     def _ref(self, name: str) -> NodeRef:
-        return NodeRef(name, self._folder(name).birth)
+        return NodeRef(name, self._folder(name).attempt)
 
     def drain(self, name: str, seconds: int = 60) -> DrainReport:
         self.site.begin_drain(self.wish.cluster, [self._ref(name)], seconds)
@@ -156,20 +156,20 @@ class Running:
         return next(node.drain for node in self.site.look(self.wish.cluster, ()).nodes if node.name == name)
 
     def grow(self, role: str, name: str) -> None:
-        """One more node, or the same one in a new birth."""
+        """One more node, or the same one in a new attempt."""
         group = self.wish.launch.group(role)
         old = [node for node in self.wish.nodes if node.name == name]
-        birth = old[0].birth + 1 if old else 1
-        node = DesiredNode(name, birth, role, role, int(name.rpartition("-")[2]), group.each)
+        attempt = old[0].attempt + 1 if old else 1
+        node = DesiredNode(name, attempt, role, role, int(name.rpartition("-")[2]), group.each)
         kept = tuple(other for other in self.wish.nodes if other.name != name)
         self.wish = replace(self.wish, nodes=(*kept, node))
-        until(lambda: self._born(name, birth), 60)
+        until(lambda: self._born(name, attempt), 60)
 
-    def _born(self, name: str, birth: int) -> bool:
-        """A new birth is made once nothing is left of the one before."""
+    def _born(self, name: str, attempt: int) -> bool:
+        """A new attempt is made once nothing is left of the one before."""
         self.site.apply(self.wish)
         seen = self.site.look(self.wish.cluster, ()).nodes
-        return any((node.name, node.birth) == (name, birth) for node in seen)
+        return any((node.name, node.attempt) == (name, attempt) for node in seen)
 
 
 def shipped(name: str) -> App:

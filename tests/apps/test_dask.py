@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from controlplane.provisioners.base import Outcome
+from controlplane.provisioners.base import DrainOutcome
 from tests.apps.running import Running, running
 from tests.journeys.kernel import Kernel
 from tests.provisioners.launching import until
@@ -98,7 +98,7 @@ def test_a_worker_that_leaves_finishes_its_task_and_moves_its_results(dask: Runn
         assert job.stdout
         # While the worker is still there, drained: what waited at it must have gone to the other.
         assert job.stdout.read().split() == [str(sum(range(16))), "8"]
-    assert (report.outcome, report.tasks_end) == (Outcome.DRAINED, 0)
+    assert (report.outcome, report.tasks_end) == (DrainOutcome.DRAINED, 0)
     assert report.tasks_start
     assert report.blocks_moved
     assert (report.executors_start, report.executors_end) == (None, None)
@@ -112,4 +112,4 @@ def test_the_last_worker_does_not_pretend_to_have_moved_anything(dask: Running):
         job.stdout.readline()
         report = dask.drain("worker-0", seconds=5)
         job.kill()
-    assert (report.outcome, report.blocks_moved) == (Outcome.DEADLINE, 0)
+    assert (report.outcome, report.blocks_moved) == (DrainOutcome.DEADLINE, 0)

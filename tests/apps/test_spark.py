@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import httpx
 import pytest
 
-from controlplane.provisioners.base import Outcome
+from controlplane.provisioners.base import DrainOutcome
 from templates.catalog import FOLDER
 from tests.apps.running import Running, running
 from tests.journeys.kernel import Kernel
@@ -186,7 +186,7 @@ def test_a_worker_that_leaves_finishes_its_tasks_and_moves_its_blocks(spark: Run
         report = spark.drain("worker-1")
         assert job.stdout
         assert job.stdout.read().split()[-1] == str(sum(range(24)))
-    assert (report.outcome, report.executors_start, report.executors_end) == (Outcome.DRAINED, 1, 0)
+    assert (report.outcome, report.executors_start, report.executors_end) == (DrainOutcome.DRAINED, 1, 0)
     assert (report.tasks_start, report.tasks_end) == (1, 0)
     # Each of its cached blocks, and the shuffled ones beside them.
     assert report.blocks_moved

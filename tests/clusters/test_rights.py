@@ -102,7 +102,11 @@ def test_what_is_not_ready_is_closed_too_and_stays_as_it_is(world: World, second
     after = settle(cluster)
     assert (after.phase, after.reason, after.link_version_given) == (before.phase, before.reason, 1)
     assert site(after).secrets(after.id) == keys_of(after, an_app())
-    assert sorted(sight.name for sight in site(after).alive(after.id)) == ["hand-0", "hand-1", "head-0"]
+    assert sorted(observation.name for observation in site(after).alive(after.id)) == [
+        "hand-0",
+        "hand-1",
+        "head-0",
+    ]
 
 
 def test_a_stopped_cluster_has_no_links_to_replace(world: World) -> None:

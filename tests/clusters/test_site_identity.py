@@ -12,7 +12,7 @@ from controlplane.provisioners.base import Temporary
 from controlplane.reconciler.loop import reconcile
 from controlplane.reconciler.provisioning import provisioner_of
 from controlplane.work.claim import claim
-from controlplane.work.loop import Later
+from controlplane.work.loop import RetryLater
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from tenants.errors import Conflict
@@ -83,7 +83,7 @@ def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World)
     woken(cluster)
     found = Cluster.objects.get()
     assert (found.phase, found.reason) == (Phase.READY, "SITE_CHANGED")
-    assert [node.birth for node in found.nodes.all()] == [1, 1, 1]
+    assert [node.attempt for node in found.nodes.all()] == [1, 1, 1]
 
 
 def woken(cluster: Cluster) -> None:
@@ -91,7 +91,7 @@ def woken(cluster: Cluster) -> None:
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     claimed = claim([Kind.CLUSTER])
     assert claimed is not None
-    with pytest.raises(Later):
+    with pytest.raises(RetryLater):
         reconcile(claimed)
 
 

@@ -263,7 +263,7 @@ def told_by(process: Path, file: str) -> bytes:
 
 
 def processes_of(cluster_id: str) -> Counter[str]:
-    """How many processes each birth of the cluster's nodes has, zombies left out."""
+    """How many processes each attempt of the cluster's nodes has, zombies left out."""
     found: Counter[str] = Counter()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

@@ -124,23 +124,23 @@ def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> No
 
 def test_a_killed_process_is_seen_and_repaired(slipway: Slipway) -> None:
     cluster = slipway.launch("phoenix", "notebook")
-    [birth] = processes_of(cluster["id"])
-    _kill_all(birth)
-    wait_for("new birth", lambda: set(processes_of(cluster["id"])) - {birth}, seconds=30)
+    [attempt] = processes_of(cluster["id"])
+    _kill_all(attempt)
+    wait_for("new attempt", lambda: set(processes_of(cluster["id"])) - {attempt}, seconds=30)
     slipway.wait("phoenix", "ready", seconds=60)
     events = slipway.get("/tenants/demo/clusters/phoenix/events")["items"]
     assert "NODE_ENDED" in {event["kind"] for event in events}
     slipway.delete("phoenix")
 
 
-def _kill_all(birth: str) -> None:
+def _kill_all(attempt: str) -> None:
     import os
     import signal
 
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                found = f"SLIPWAY_NODE={birth}".encode() in (entry / "environ").read_bytes().split(b"\0")
+                found = f"SLIPWAY_NODE={attempt}".encode() in (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
             if found and b"launcher" not in (entry / "cmdline").read_bytes():

@@ -1,7 +1,7 @@
 """kill -9 of Slipway's own processes in the middle of every operation, one at a time and all at once.
 
 Afterwards, once `up` runs again where its supervisor was killed, the cluster ends where its goal says, every node
-has one birth and one set of processes, and nothing is left of what was ended.
+has one attempt and one set of processes, and nothing is left of what was ended.
 """
 
 import subprocess
@@ -94,7 +94,7 @@ def test_a_killed_process_loses_nothing_that_was_answered(victim: Slipway, opera
     revive(victim, VICTIMS[who])
     victim.wait(cluster_id, phase)
     wait_for("processes as meant", lambda: len(processes_of(cluster_id)) == nodes, seconds=20)
-    names = [birth.split("/")[1] for birth in processes_of(cluster_id)]
+    names = [attempt.split("/")[1] for attempt in processes_of(cluster_id)]
     assert len(names) == len(set(names)), f"doubled: {names}"
     if phase != "deleted":
         victim.delete(cluster_id)

@@ -147,7 +147,7 @@ def test_what_every_pod_gets_is_written_down(config: str, tmp_path: Path):
 def test_what_no_pod_may_get_is_refused(config: str, token: str):
     there = ("--kubeconfig", config)
     assert "needs auths" in refusal(*there, "--registry-auth", token)
-    assert "one of Slipway's own" in refusal(*there, "--pod-annotation", "slipway/birth=2")
+    assert "one of Slipway's own" in refusal(*there, "--pod-annotation", "slipway/attempt=2")
     assert "no key of an annotation" in refusal(*there, "--pod-annotation", "a b=2")
 
 

@@ -8,10 +8,10 @@ import pytest
 from controlplane.provisioners.base import (
     STAGES,
     ClusterRef,
+    DrainOutcome,
     Load,
+    NodeObservation,
     NodeRef,
-    ObservedNode,
-    Outcome,
     Permanent,
     Provisioner,
 )
@@ -103,7 +103,7 @@ class ProvisionerContract:
         (node,) = site.look(wish.cluster, ()).nodes
         assert node.exit_code == 1
 
-    def test_a_birth_that_ended_is_not_made_again(self, bench: Bench, site: Provisioner):
+    def test_a_attempt_that_ended_is_not_made_again(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         bench.break_node(wish.cluster, "worker-0")
@@ -111,19 +111,19 @@ class ProvisionerContract:
         site.apply(wish)
         assert states(site, wish.cluster) == {("worker-0", 1): "ended"}
 
-    def test_a_birth_that_was_cleared_away_is_not_made_again(self, site: Provisioner):
+    def test_a_attempt_that_was_cleared_away_is_not_made_again(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: not applied(site, replace(wish, nodes=())))
         site.apply(wish)
         assert states(site, wish.cluster) == {}
 
-    def test_the_next_birth_follows_the_last(self, site: Provisioner):
+    def test_the_next_attempt_follows_the_last(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: applied(site, reborn(wish, 2)) == {("worker-0", 2): "ready"})
 
-    def test_no_two_births_of_a_name_are_there_at_once(self, site: Provisioner):
+    def test_no_two_attempts_of_a_name_are_there_at_once(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         counts = set()
@@ -197,7 +197,7 @@ class ProvisionerContract:
         until(lambda: states(site, wish.cluster)["worker-0", 1] == "drained")
         report = next(node.drain for node in site.look(wish.cluster, ()).nodes if node.name == "worker-0")
         assert report
-        assert report.outcome is Outcome.DRAINED
+        assert report.outcome is DrainOutcome.DRAINED
 
     def test_only_the_node_that_was_meant_drains(self, site: Provisioner):
         wish = desired(cluster(site), 2)
@@ -228,7 +228,7 @@ class ProvisionerContract:
         wish = desired(cluster(site))
         site.apply(wish)
 
-        def ready_event() -> ObservedNode | None:
+        def ready_event() -> NodeObservation | None:
             event = next(events)
             return event if event and event.state == "ready" else None
 

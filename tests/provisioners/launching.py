@@ -11,7 +11,7 @@ from controlplane.provisioners.base import (
     ClusterRef,
     Desired,
     DesiredNode,
-    Found,
+    FoundCluster,
     NodeRef,
     Provisioner,
     Temporary,
@@ -73,7 +73,7 @@ def cluster(site: Provisioner | None = None) -> ClusterRef:
 def desired(
     of: ClusterRef, count: int = 1, *, run: int = 1, body: App | None = None, **fields: Any
 ) -> Desired:
-    """`count` workers, each in its first birth."""
+    """`count` workers, each in its first attempt."""
     body = body or app()
     nodes = tuple(
         DesiredNode(f"worker-{index}", 1, "worker", "worker", index, EACH) for index in range(count)
@@ -83,17 +83,17 @@ def desired(
     return Desired(of, run, fields.pop("generation", 1), launch, nodes, keeps=kept, **fields)
 
 
-def reborn(wish: Desired, birth: int) -> Desired:
-    return replace(wish, nodes=tuple(replace(node, birth=birth) for node in wish.nodes))
+def reborn(wish: Desired, attempt: int) -> Desired:
+    return replace(wish, nodes=tuple(replace(node, attempt=attempt) for node in wish.nodes))
 
 
 def first(of: Desired) -> NodeRef:
-    return NodeRef(of.nodes[0].name, of.nodes[0].birth)
+    return NodeRef(of.nodes[0].name, of.nodes[0].attempt)
 
 
 def states(site: Provisioner, of: ClusterRef) -> dict[tuple[str, int], str]:
-    """(name, birth) -> state, as it is seen now."""
-    return {(node.name, node.birth): node.state.value for node in site.look(of, ()).nodes}
+    """(name, attempt) -> state, as it is seen now."""
+    return {(node.name, node.attempt): node.state.value for node in site.look(of, ()).nodes}
 
 
 def make_ready(site: Provisioner, wish: Desired) -> None:
@@ -107,9 +107,9 @@ def applied(site: Provisioner, wish: Desired) -> dict[tuple[str, int], str]:
     return states(site, wish.cluster)
 
 
-def listed(site: Provisioner) -> list[Found]:
+def listed(site: Provisioner) -> list[FoundCluster]:
     """The clusters of `list_all`."""
-    return [found for found in site.list_all() if isinstance(found, Found)]
+    return [found for found in site.list_all() if isinstance(found, FoundCluster)]
 
 
 def removed(site: Provisioner, of: ClusterRef) -> bool:

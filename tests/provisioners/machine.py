@@ -20,8 +20,8 @@ class Machine:
         self.root = root
         self.site = LocalProvisioner(root)
 
-    def folder(self, of: ClusterRef, name: str = "worker-0", *, run: int = 1, birth: int = 1) -> NodeFolder:
-        return NodeFolder(self.site.layout.cluster(of.id), run, name, birth)
+    def folder(self, of: ClusterRef, name: str = "worker-0", *, run: int = 1, attempt: int = 1) -> NodeFolder:
+        return NodeFolder(self.site.layout.cluster(of.id), run, name, attempt)
 
     def status(self, folder: NodeFolder) -> Status:
         return Status.load(str(folder.path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.base import Desired, ObservedNode, Temporary, TenantMissing
+from controlplane.provisioners.base import Desired, NodeObservation, Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import names, paths
 from templates.schema import Runtime
 from tests.kube.cluster import kubeconfig
@@ -33,7 +33,7 @@ def without_storage(wish: Desired) -> Desired:
     return replace(wish, launch=replace(wish.launch, groups=groups), nodes=nodes)
 
 
-def only(here: Pods, wish: Desired) -> ObservedNode:
+def only(here: Pods, wish: Desired) -> NodeObservation:
     [node] = here.site.look(wish.cluster, ()).nodes
     return node
 

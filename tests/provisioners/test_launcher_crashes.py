@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired, NodeRef, Temporary
-from controlplane.provisioners.local import births, files, processes
+from controlplane.provisioners.local import attempts, files, processes
 from controlplane.provisioners.local.provisioner import LocalProvisioner
 from controlplane.provisioners.local.status import Status
 from tests.provisioners.launching import app, cluster, desired, make_ready, reborn, role, states, until
@@ -44,7 +44,7 @@ def test_how_it_ended_is_told_and_its_log_only_to_who_asks_for_that(here: Machin
     assert ended(here, wish.cluster) == "EXITED"
     (node,) = here.site.look(wish.cluster, ()).nodes
     assert (node.exit_code, node.message) == (3, "exited with code 3")
-    assert here.site.logs(wish.cluster, NodeRef(node.name, node.birth), tail_bytes=100) == b"no such file\n"
+    assert here.site.logs(wish.cluster, NodeRef(node.name, node.attempt), tail_bytes=100) == b"no such file\n"
 
 
 def test_a_command_that_is_not_there_is_named(here: Machine):
@@ -127,7 +127,7 @@ def test_the_end_of_a_launcher_is_heard(here: Machine):
     assert (event.state, event.reason) == ("ended", "LAUNCHER_LOST")
 
 
-def test_a_later_birth_waits_for_what_a_killed_launcher_left(here: Machine):
+def test_a_later_attempt_waits_for_what_a_killed_launcher_left(here: Machine):
     wish = desired(cluster(), body=app(role(RUNAWAY)))
     make_ready(here.site, wish)
     kill(here.launcher(here.folder(wish.cluster)))
@@ -249,7 +249,7 @@ def test_a_second_launcher_leaves_at_once(here: Machine):
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
     before = here.launcher(folder)
-    births.start(here.site.layout, [folder])
+    attempts.start(here.site.layout, [folder])
     assert here.launcher(folder) == before
 
 

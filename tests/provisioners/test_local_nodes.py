@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import Desired, Load, NodeRef, NotYet, Outcome, Permanent, SiteUnknown
+from controlplane.provisioners.base import (
+    Desired,
+    DrainOutcome,
+    Load,
+    NodeRef,
+    NotYet,
+    Permanent,
+    SiteUnknown,
+)
 from controlplane.provisioners.local import log
 from templates.schema import App, File, Group, Hooks, OnChange, Service
 from tenants.amounts import Amounts
@@ -340,7 +348,7 @@ def test_a_drain_that_is_not_done_in_time_says_so(here: Machine):
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "drained"})
     report = here.site.look(wish.cluster, ()).nodes[0].drain
     assert report
-    assert (report.outcome, report.tasks_start, report.tasks_end) == (Outcome.DEADLINE, 3, None)
+    assert (report.outcome, report.tasks_start, report.tasks_end) == (DrainOutcome.DEADLINE, 3, None)
 
 
 def test_a_drain_cut_short_says_so(here: Machine):
@@ -353,7 +361,7 @@ def test_a_drain_cut_short_says_so(here: Machine):
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ended"})
     report = here.site.look(wish.cluster, ()).nodes[0].drain
     assert report
-    assert report.outcome is Outcome.KILLED
+    assert report.outcome is DrainOutcome.KILLED
 
 
 @pytest.mark.parametrize(

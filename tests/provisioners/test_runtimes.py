@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Desired, ObservedNode
+from controlplane.provisioners.base import ClusterRef, Desired, NodeObservation
 from controlplane.provisioners.local import java, processes
 from controlplane.provisioners.local.install import Progress
 from controlplane.provisioners.local.layout import Layout
@@ -34,7 +34,7 @@ def prepared(text: str) -> App:
     return replace(body, runtimes=(Runtime("plain", prepare="prepare"),))
 
 
-def seen(here: Machine, of: ClusterRef) -> ObservedNode:
+def seen(here: Machine, of: ClusterRef) -> NodeObservation:
     return here.site.look(of, ()).nodes[0]
 
 
@@ -74,7 +74,7 @@ def test_a_failure_is_told_in_the_words_of_what_failed(here: Machine):
     assert seen(here, wish.cluster).message == "no room on the device"
 
 
-def test_a_later_birth_tries_again(here: Machine, tmp_path: Path):
+def test_a_later_attempt_tries_again(here: Machine, tmp_path: Path):
     wish = desired(cluster(), body=prepared(f"test -e {tmp_path}/mended"))
     here.site.apply(wish)
     until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED")

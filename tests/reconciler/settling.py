@@ -25,8 +25,8 @@ def site(cluster: Cluster) -> FakeProvisioner:
 
 def one_pass(*, news: FakeProvisioner | None = None) -> bool:
     """Handle the one row that is next; whether there was one. news: whose events are taken in first."""
-    for sight in news.news() if news else []:
-        notice(sight)
+    for observation in news.news() if news else []:
+        notice(observation)
     _hurry()
     claimed = claim(list(HANDLERS))
     if claimed is None:
@@ -60,8 +60,9 @@ def later(seconds: float) -> None:
             {"s": seconds},
         )
         cursor.execute(
-            "UPDATE clusters_cluster SET asked_at = asked_at - %(s)s * interval '1 second',"
-            " acted_at = acted_at - %(s)s * interval '1 second', looked_at = looked_at - %(s)s * interval '1 second'",
+            "UPDATE clusters_cluster SET last_action_at = last_action_at - %(s)s * interval '1 second',"
+            " last_write_at = last_write_at - %(s)s * interval '1 second',"
+            " observed_at = observed_at - %(s)s * interval '1 second'",
             {"s": seconds},
         )
         cursor.execute(

@@ -6,18 +6,18 @@ import pytest
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.services import cluster_stop
-from controlplane.provisioners.base import Difference, How, Permanent, Temporary
+from controlplane.provisioners.base import Drift, DriftKind, Permanent, Temporary
 from controlplane.reconciler.listing import compare
 from tenants.models import AuditEvent
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, one_pass, reload, settle, site
 
-POLICY = Difference("NetworkPolicy", "c-1-r1", How.DELETED)
-QUOTA = Difference("ResourceQuota", "slipway", How.CHANGED)
+POLICY = Drift("NetworkPolicy", "c-1-r1", DriftKind.DELETED)
+QUOTA = Drift("ResourceQuota", "slipway", DriftKind.CHANGED)
 
 
 def listed(cluster: Cluster) -> None:
-    # Later than the act that made it.
+    # RetryLater than the act that made it.
     later(60)
     compare(reload(cluster.id).site, site(cluster))
 
@@ -34,12 +34,12 @@ def proved(cluster: Cluster) -> Site:
 
 def test_what_a_cluster_needs_is_written_again_while_its_nodes_live(world: World) -> None:
     cluster = settle(world.launch())
-    births = dict(cluster.nodes.values_list("name", "birth"))
-    site(cluster).amiss[cluster.id] = (POLICY,)
+    attempts = dict(cluster.nodes.values_list("name", "attempt"))
+    site(cluster).drift[cluster.id] = (POLICY,)
     listed(cluster)
     cluster = settle(cluster)
-    assert (site(cluster).amiss, cluster.amiss, cluster.phase) == ({}, [], "ready")
-    assert dict(cluster.nodes.values_list("name", "birth")) == births
+    assert (site(cluster).drift, cluster.drift, cluster.phase) == ({}, [], "ready")
+    assert dict(cluster.nodes.values_list("name", "attempt")) == attempts
     kinds = set(cluster.events.values_list("kind", flat=True))
     assert {"DRIFT_FOUND", "DRIFT_REPAIRED"} <= kinds
 
@@ -47,7 +47,7 @@ def test_what_a_cluster_needs_is_written_again_while_its_nodes_live(world: World
 def test_a_cluster_says_what_is_amiss_until_it_is_repaired(world: World) -> None:
     cluster = settle(world.launch())
     fake = site(cluster)
-    fake.amiss[cluster.id] = (POLICY,)
+    fake.drift[cluster.id] = (POLICY,)
 
     def refuse(name: str) -> None:
         if name == "apply":
@@ -64,7 +64,7 @@ def test_a_cluster_says_what_is_amiss_until_it_is_repaired(world: World) -> None
 def test_drift_is_audited_and_takes_the_proof_of_isolation_back(world: World) -> None:
     cluster = settle(world.launch())
     proved(cluster)
-    site(cluster).amiss[cluster.id] = (POLICY,)
+    site(cluster).drift[cluster.id] = (POLICY,)
     listed(cluster)
     assert audited() == [("cluster/one", ["NetworkPolicy c-1-r1 was deleted outside Slipway"])]
     place = Site.objects.get(id=cluster.site_id)
@@ -106,8 +106,8 @@ def test_what_a_launch_repaired_is_audited_too(world: World) -> None:
 
 def test_a_listing_from_before_a_stop_mends_nothing(world: World) -> None:
     cluster = settle(world.launch())
-    site(cluster).amiss[cluster.id] = (POLICY,)
+    site(cluster).drift[cluster.id] = (POLICY,)
     cluster_stop(access=world.bob, cluster="one")
     settle(cluster)
     compare(reload(cluster.id).site, site(cluster))
-    assert (reload(cluster.id).amiss, audited()) == ([], [])
+    assert (reload(cluster.id).drift, audited()) == ([], [])

@@ -37,12 +37,16 @@ def test_a_listing_goes_on_behind_a_cluster_that_cannot_be_compared(world: World
     broken, other = settle(world.launch("one")), settle(world.launch("two"))
     fake = site(other)
     for cluster, changes in ((broken, {"run": 10**12}), (other, {"state": NodeState.UNREADY})):
-        key, sight = next((k, s) for k, s in fake._clusters[cluster.id].nodes.items() if s.name == "hand-0")
-        fake._clusters[cluster.id].nodes[key] = replace(sight, version=sight.version + 1, **changes)
+        key, observation = next(
+            (k, s) for k, s in fake._clusters[cluster.id].nodes.items() if s.name == "hand-0"
+        )
+        fake._clusters[cluster.id].nodes[key] = replace(
+            observation, version=observation.version + 1, **changes
+        )
     compare(other.site, fake)
     assert other.events.filter(kind="NODE_UNREADY", node="hand-0").exists()
     # Nobody knows what is there of it, so it does not rest.
-    assert Cluster.objects.get(id=broken.id).looked_at is None
+    assert Cluster.objects.get(id=broken.id).observed_at is None
 
 
 def test_a_node_that_dies_again_and_again_waits_longer_each_time(world: World) -> None:
@@ -56,7 +60,7 @@ def test_a_node_that_dies_again_and_again_waits_longer_each_time(world: World) -
     node = cluster.nodes.get(name="hand-1")
     assert node.failures == 3
     logs = NodeLog.objects.filter(cluster=cluster, name="hand-1")
-    assert set(logs.values_list("birth", flat=True)) == {1, 2, 3}
+    assert set(logs.values_list("attempt", flat=True)) == {1, 2, 3}
 
 
 def test_a_cancelled_resize_rests_ready_and_degraded(world: World) -> None:

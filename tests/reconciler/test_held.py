@@ -17,7 +17,7 @@ WHY = "hand-1 is held by the finalizer example.com/hold: its owner has to remove
 def held(world: World) -> Cluster:
     """Of a ready cluster something will not go."""
     cluster = settle(world.launch())
-    site(cluster).held[cluster.id] = WHY
+    site(cluster).stuck[cluster.id] = WHY
     return cluster
 
 
@@ -33,7 +33,7 @@ def test_a_stop_that_is_held_up_says_by_what(world: World, force: bool) -> None:
     cluster = held(world)
     cluster_stop(access=world.bob, cluster="one", force=force)
     cluster = waited(cluster)
-    assert (cluster.phase, cluster.reason) == ("stopping", "HELD")
+    assert (cluster.phase, cluster.reason) == ("stopping", "STUCK")
     assert WHY in cluster.message
 
 
@@ -50,7 +50,7 @@ def test_what_is_not_held_any_more_is_not_said_any_more(world: World) -> None:
     cluster = held(world)
     cluster_stop(access=world.bob, cluster="one")
     waited(cluster)
-    del site(cluster).held[cluster.id]
+    del site(cluster).stuck[cluster.id]
     later(11)
     cluster = settle(cluster)
     assert (cluster.phase, cluster.reason) == ("stopped", "")
@@ -59,7 +59,7 @@ def test_what_is_not_held_any_more_is_not_said_any_more(world: World) -> None:
 def test_a_released_cluster_frees_its_name_and_its_claim(world: World) -> None:
     cluster = held(world)
     cluster_delete(access=world.bob, cluster="one")
-    assert waited(cluster).reason == "HELD"
+    assert waited(cluster).reason == "STUCK"
     root = tenant_for(actor_for(world.people.root), "acme")
     cluster_release(access=root, cluster="one")
     cluster = settle(cluster)
@@ -77,7 +77,7 @@ def test_what_a_release_left_behind_is_removed_once_it_can_be(world: World) -> N
     cluster_release(access=tenant_for(actor_for(world.people.root), "acme"), cluster="one")
     settle(cluster)
     assert cluster.id in site(cluster)._clusters
-    del site(cluster).held[cluster.id]
+    del site(cluster).stuck[cluster.id]
     later(600)
     cluster = settle(cluster)
     assert cluster.id not in site(cluster)._clusters

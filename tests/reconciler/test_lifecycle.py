@@ -62,7 +62,7 @@ def test_restart_replaces_every_node_and_no_other(world: World) -> None:
     cluster_restart(access=world.bob, cluster="one")
     cluster = settle(cluster)
     assert cluster.phase == "ready"
-    assert {node.birth for node in cluster.nodes.all()} == {2}
+    assert {node.attempt for node in cluster.nodes.all()} == {2}
     assert site(cluster).made == {"head-0": 2, "hand-0": 2, "hand-1": 2}
 
 
@@ -125,14 +125,14 @@ def test_resize_up_adds_and_down_drains(world: World) -> None:
     assert Claim.objects.get(owner_id=cluster.id).amounts.cpu == 1500
 
 
-def test_a_name_that_comes_back_is_another_birth(world: World) -> None:
+def test_a_name_that_comes_back_is_another_attempt(world: World) -> None:
     cluster = settle(world.launch())
     for count in (4, 1, 4):
         cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": count}})
         cluster = settle(cluster)
         assert cluster.phase == "ready"
     assert len(site(cluster).alive(cluster.id)) == 5
-    assert sorted(cluster.nodes.filter(group="hand").values_list("birth", flat=True))[-1] == 2
+    assert sorted(cluster.nodes.filter(group="hand").values_list("attempt", flat=True))[-1] == 2
 
 
 def test_delete_leaves_nothing_but_the_tombstone(world: World) -> None:
@@ -156,14 +156,14 @@ def test_cancelled_create_becomes_a_stop(world: World) -> None:
 def test_a_lost_hand_is_replaced_while_the_cluster_stays_ready(world: World) -> None:
     cluster = settle(world.launch())
     site(cluster).end_node(cluster.id, "hand-1")
-    for sight in site(cluster).news():
+    for observation in site(cluster).news():
         from controlplane.reconciler.observations import notice
 
-        notice(sight)
+        notice(observation)
     one_pass()
     cluster = settle(cluster)
     assert cluster.phase == "ready"
-    assert cluster.nodes.get(name="hand-1").birth == 2
+    assert cluster.nodes.get(name="hand-1").attempt == 2
     assert not cluster.events.filter(kind="PHASE_STARTING").count() > 1
 
 
@@ -198,7 +198,7 @@ def test_a_failed_cluster_can_be_started_again(world: World) -> None:
     cluster_start(access=world.bob, cluster="one")
     cluster = settle(cluster)
     assert (cluster.phase, cluster.run) == ("ready", 2)
-    assert {sight.run for sight in site(cluster).alive(cluster.id)} == {2}
+    assert {observation.run for observation in site(cluster).alive(cluster.id)} == {2}
 
 
 def test_at_rest_nothing_is_due_and_nothing_is_called(world: World) -> None:

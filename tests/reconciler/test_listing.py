@@ -11,7 +11,14 @@ from django.utils import timezone
 from controlplane.clusters.models import Cluster, Observation
 from controlplane.clusters.services import cluster_delete
 from controlplane.clusters.services.sites import site_remove
-from controlplane.provisioners.base import Found, NodeState, NotYet, Observed, Suspect, Temporary
+from controlplane.provisioners.base import (
+    ClusterObservation,
+    DriftedTenant,
+    FoundCluster,
+    NodeState,
+    NotYet,
+    Temporary,
+)
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import listing
 from controlplane.reconciler.listing import compare
@@ -21,7 +28,7 @@ from controlplane.work.wake import wake
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
-# Later than any late write, sooner than a look of one's own; and later than that.
+# RetryLater than any late write, sooner than a look of one's own; and later than that.
 QUIET, OVERDUE = 100, 400
 
 
@@ -50,7 +57,7 @@ class BreaksOff(FakeProvisioner):
         super().__init__()
         self._clusters = found._clusters
 
-    def list_all(self) -> Iterator[Found | Suspect]:
+    def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
         yield from super().list_all()
         raise NotYet("SITE_FORBIDS", "one namespace could not be read")
 
@@ -78,14 +85,14 @@ def test_a_listing_that_a_late_write_may_follow_lets_nobody_rest(world: World) -
 def test_a_listing_that_breaks_off_lets_nobody_rest_and_is_news_all_the_same(world: World) -> None:
     cluster = settle(world.launch())
     later(QUIET)
-    key, sight = next(iter(site(cluster)._clusters[cluster.id].nodes.items()))
-    unready = replace(sight, version=sight.version + 1, state=NodeState.UNREADY)
+    key, observation = next(iter(site(cluster)._clusters[cluster.id].nodes.items()))
+    unready = replace(observation, version=observation.version + 1, state=NodeState.UNREADY)
     site(cluster)._clusters[cluster.id].nodes[key] = unready
     before = reload(cluster.id)
     with pytest.raises(Temporary):
         compare(before.site, BreaksOff(site(cluster)))
     assert cluster.events.filter(kind="NODE_UNREADY").exists()
-    assert reload(cluster.id).looked_at == before.looked_at
+    assert reload(cluster.id).observed_at == before.observed_at
 
 
 def test_a_node_that_went_unnoticed_is_missed(world: World) -> None:
@@ -93,7 +100,7 @@ def test_a_node_that_went_unnoticed_is_missed(world: World) -> None:
     nodes = site(cluster)._clusters[cluster.id].nodes
     del nodes[next(key for key in nodes if key[1] == "hand-1")]
     assert listed(cluster) == 1
-    assert settle(cluster).nodes.get(name="hand-1").birth == 2
+    assert settle(cluster).nodes.get(name="hand-1").attempt == 2
 
 
 def test_a_cluster_that_went_as_a_whole_is_missed(world: World) -> None:
@@ -101,7 +108,7 @@ def test_a_cluster_that_went_as_a_whole_is_missed(world: World) -> None:
     del site(cluster)._clusters[cluster.id]
     assert listed(cluster) == 1
     cluster = settle(cluster)
-    assert {node.birth for node in cluster.nodes.all()} == {2}
+    assert {node.attempt for node in cluster.nodes.all()} == {2}
 
 
 def test_a_folder_of_somebody_else_is_no_volume_of_ours(world: World) -> None:
@@ -117,7 +124,7 @@ def test_a_listing_that_began_before_a_look_is_not_believed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = rested(world)
-    monkeypatch.setattr(listing, "database_now", lambda: reload(cluster.id).looked_at)
+    monkeypatch.setattr(listing, "database_now", lambda: reload(cluster.id).observed_at)
     site(cluster)._clusters[cluster.id].volumes.add("hand-7")
     assert listed(cluster) == 0
 
@@ -128,10 +135,10 @@ def test_a_look_from_before_a_doubt_does_not_settle_it(world: World) -> None:
     def doubt(name: str) -> None:
         if name == "look" and first:
             first.clear()
-            Cluster.objects.filter(id=cluster.id).update(looked_at=None, revision=F("revision") + 1)
+            Cluster.objects.filter(id=cluster.id).update(observed_at=None, revision=F("revision") + 1)
 
     site(cluster).after_call = doubt
-    Cluster.objects.filter(id=cluster.id).update(looked_at=None, revision=F("revision") + 1)
+    Cluster.objects.filter(id=cluster.id).update(observed_at=None, revision=F("revision") + 1)
     wake(Kind.CLUSTER, cluster.id)
     assert looks(settle(cluster)) == 2
 
@@ -190,22 +197,22 @@ def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
 
 def test_where_nothing_is_new_nothing_is_written(world: World, django_assert_num_queries: object) -> None:
     cluster, _ = (rested(world, name) for name in ("one", "two"))
-    before, place = list(Observation.objects.order_by("id").values_list("id", "seen_at")), cluster.site
+    before, place = list(Observation.objects.order_by("id").values_list("id", "observed_at")), cluster.site
     # The time; who is known, and their nodes; a savepoint with its end, what is new, what is gone; who is missed, who
     # rests.
     with django_assert_num_queries(9):  # type: ignore[operator]
         assert compare(place, site(cluster)) == 0
-    assert list(Observation.objects.order_by("id").values_list("id", "seen_at")) == before
+    assert list(Observation.objects.order_by("id").values_list("id", "observed_at")) == before
 
 
 def test_news_that_came_while_it_was_listed_stays(world: World) -> None:
     cluster = rested(world)
     before = timezone.now() - timedelta(seconds=1)
-    Observation.objects.filter(cluster_id=cluster.id, name="hand-1").update(seen_at=timezone.now())
+    Observation.objects.filter(cluster_id=cluster.id, name="hand-1").update(observed_at=timezone.now())
     Observation.objects.filter(cluster_id=cluster.id, name="hand-0").update(
-        seen_at=before - timedelta(seconds=1)
+        observed_at=before - timedelta(seconds=1)
     )
-    assert replace_all({cluster.id: Observed(exists=True)}, before=before) == {cluster.id}
+    assert replace_all({cluster.id: ClusterObservation(exists=True)}, before=before) == {cluster.id}
     left = set(Observation.objects.filter(cluster_id=cluster.id).values_list("name", flat=True))
     assert "hand-1" in left
     assert "hand-0" not in left
@@ -217,5 +224,5 @@ def test_every_write_of_a_listing_makes_a_new_revision(world: World) -> None:
     before = reload(cluster.id)
     compare(cluster.site, site(cluster))
     after = reload(cluster.id)
-    assert after.looked_at != before.looked_at
+    assert after.observed_at != before.observed_at
     assert after.revision == before.revision + 1

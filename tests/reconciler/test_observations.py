@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from controlplane.clusters.models import Cluster, Event, Observation
-from controlplane.provisioners.base import NodeState, ObservedNode, Temporary
+from controlplane.provisioners.base import NodeObservation, NodeState, Temporary
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler import observe
 from controlplane.reconciler.observations import COALESCE_SECONDS, STARTING_SECONDS, notice
@@ -25,8 +25,10 @@ def cluster(world: World) -> Cluster:
     return settle(world.launch())
 
 
-def sight(cluster: Cluster, name: str, version: int, state: NodeState = NodeState.READY) -> ObservedNode:
-    return ObservedNode(cluster.id, cluster.run, name, 1, 10**9 + version, state)
+def observation(
+    cluster: Cluster, name: str, version: int, state: NodeState = NodeState.READY
+) -> NodeObservation:
+    return NodeObservation(cluster.id, cluster.run, name, 1, 10**9 + version, state)
 
 
 def told(cluster: Cluster, node: str) -> list[str]:
@@ -53,13 +55,13 @@ def test_of_a_burst_the_last_is_kept_and_every_event_told(cluster: Cluster) -> N
     node = names(cluster)[0]
     before = told(cluster, node)
     states = (NodeState.UNREADY, NodeState.READY, NodeState.STARTING, NodeState.UNREADY)
-    assert notice(*(sight(cluster, node, at, state) for at, state in enumerate(states))) == 1
+    assert notice(*(observation(cluster, node, at, state) for at, state in enumerate(states))) == 1
     assert told(cluster, node)[len(before) :] == ["NODE_UNREADY", "NODE_READY", "NODE_UNREADY"]
     assert Observation.objects.get(cluster_id=cluster.id, name=node).state == "unready"
 
 
 def test_a_burst_is_a_fixed_number_of_statements(cluster: Cluster, django_assert_num_queries: object) -> None:
-    burst = [sight(cluster, name, at, NodeState.STARTING) for at in range(9) for name in names(cluster)]
+    burst = [observation(cluster, name, at, NodeState.STARTING) for at in range(9) for name in names(cluster)]
     # A savepoint with its end, the rows, the wake, the notice.
     with django_assert_num_queries(5):  # type: ignore[operator]
         notice(*burst)
@@ -67,30 +69,30 @@ def test_a_burst_is_a_fixed_number_of_statements(cluster: Cluster, django_assert
 
 def test_what_is_old_or_of_no_cluster_is_no_news(cluster: Cluster) -> None:
     node = names(cluster)[0]
-    assert notice(sight(cluster, node, 2), sight(cluster, node, 1)) == 1
-    assert notice(sight(cluster, node, 2)) == 0
-    assert notice(replace(sight(cluster, node, 3), cluster_id=new_id())) == 0
+    assert notice(observation(cluster, node, 2), observation(cluster, node, 1)) == 1
+    assert notice(observation(cluster, node, 2)) == 0
+    assert notice(replace(observation(cluster, node, 3), cluster_id=new_id())) == 0
 
 
 def test_the_last_node_to_be_ready_is_not_waited_for(cluster: Cluster) -> None:
     first, *others = names(cluster)
-    notice(*(sight(cluster, name, 1, NodeState.STARTING) for name in names(cluster)))
+    notice(*(observation(cluster, name, 1, NodeState.STARTING) for name in names(cluster)))
     Work.objects.filter(key=cluster.id).update(due_at=None)
-    notice(*(sight(cluster, name, 2) for name in others))
+    notice(*(observation(cluster, name, 2) for name in others))
     assert 0 < due_in(cluster) <= COALESCE_SECONDS
-    notice(sight(cluster, first, 2))
+    notice(observation(cluster, first, 2))
     assert due_in(cluster) <= 0
 
 
 def test_nodes_that_only_start_wait_for_the_next_news(cluster: Cluster) -> None:
     Work.objects.filter(key=cluster.id).update(due_at=None)
-    notice(sight(cluster, names(cluster)[0], 1, NodeState.STARTING))
+    notice(observation(cluster, names(cluster)[0], 1, NodeState.STARTING))
     assert COALESCE_SECONDS < due_in(cluster) <= STARTING_SECONDS
 
 
 def test_a_node_that_starts_and_says_why_it_is_late_is_looked_at_soon(cluster: Cluster) -> None:
     Work.objects.filter(key=cluster.id).update(due_at=None)
-    late = replace(sight(cluster, names(cluster)[0], 1, NodeState.WAITING), reason="UNSCHEDULABLE")
+    late = replace(observation(cluster, names(cluster)[0], 1, NodeState.WAITING), reason="UNSCHEDULABLE")
     notice(late)
     assert due_in(cluster) <= COALESCE_SECONDS
 
@@ -100,12 +102,12 @@ def test_what_only_starts_is_written_with_what_comes_next(
 ) -> None:
     written: list[int] = []
     monkeypatch.setattr(observe, "GATHER_SECONDS", 30.0)
-    monkeypatch.setattr(observe, "notice", lambda *sights: written.append(len(sights)))
+    monkeypatch.setattr(observe, "notice", lambda *observations: written.append(len(observations)))
     with observe._Writer("fake") as writer:
-        writer.put(sight(cluster, "hand-0", 1, NodeState.STARTING))
+        writer.put(observation(cluster, "hand-0", 1, NodeState.STARTING))
         assert eventually(writer._box.empty)
-        writer.put(sight(cluster, "hand-1", 1, NodeState.WAITING))
-        writer.put(sight(cluster, "hand-0", 2))
+        writer.put(observation(cluster, "hand-1", 1, NodeState.WAITING))
+        writer.put(observation(cluster, "hand-0", 2))
     assert written == [3]
 
 
@@ -115,11 +117,11 @@ def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: py
 
         listeners = 0
 
-        def events(self) -> Iterator[ObservedNode | None]:
+        def events(self) -> Iterator[NodeObservation | None]:
             self.listeners += 1
             again.set() if self.listeners > 1 else None
             while True:
-                yield sight(cluster, "head-0", self.listeners)
+                yield observation(cluster, "head-0", self.listeners)
 
     def away(*_: object, **__: object) -> None:
         raise ConnectionError("the database is away")
@@ -142,7 +144,7 @@ def test_a_site_whose_watch_broke_off_is_checked_at_once(
     class BreaksOff(FakeProvisioner):
         """Listens once, and never again."""
 
-        def events(self) -> Iterator[ObservedNode | None]:
+        def events(self) -> Iterator[NodeObservation | None]:
             if not woken:
                 yield None
             raise Temporary("SITE_UNREACHABLE", "the connection was refused")

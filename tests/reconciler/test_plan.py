@@ -9,7 +9,7 @@ from itertools import islice, product
 from uuid import UUID
 
 from controlplane.clusters.phases import MOVES, TRANSIENT, Goal, Phase
-from controlplane.provisioners.base import NodeState, ObservedNode
+from controlplane.provisioners.base import NodeObservation, NodeState
 from controlplane.reconciler.plan import plan
 from controlplane.reconciler.view import Act, Place, Trouble, View, WantedGroup
 
@@ -21,8 +21,20 @@ BOOL = (False, True)
 
 def place(name: str, state: NodeState | None = NodeState.READY, **changes: object) -> Place:
     group, index = name.split("-")
-    sight = ObservedNode(CLUSTER, 1, name, 1, 1, state) if state else None
-    made = Place(name, group, group, int(index), 1, 1, 1, group == "head", group == "hand", True, sight=sight)
+    observation = NodeObservation(CLUSTER, 1, name, 1, 1, state) if state else None
+    made = Place(
+        name,
+        group,
+        group,
+        int(index),
+        1,
+        1,
+        1,
+        group == "head",
+        group == "hand",
+        True,
+        observation=observation,
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -30,7 +42,7 @@ HEAD, HANDS = place("head-0"), (place("hand-0"), place("hand-1"))
 PLACES: dict[str, tuple[Place, ...]] = {
     "none": (),
     "all ready": (HEAD, *HANDS),
-    "head not made yet": (place("head-0", None, seen=False), *HANDS),
+    "head not made yet": (place("head-0", None, confirmed=False), *HANDS),
     "hand starting": (HEAD, HANDS[0], place("hand-1", NodeState.STARTING)),
     "hand unready": (HEAD, HANDS[0], place("hand-1", NodeState.UNREADY)),
     "hand ended": (HEAD, HANDS[0], place("hand-1", NodeState.ENDED)),
@@ -50,8 +62,8 @@ PLACES: dict[str, tuple[Place, ...]] = {
     ),
     "one ending": (HEAD, *HANDS, place("hand-2", NodeState.READY, leaving=True, ending=True)),
     "one short": (HEAD, HANDS[0]),
-    "failed often": (HEAD, HANDS[0], place("hand-1", None, seen=False, failures=9, retry_at=NOW)),
-    "outdated": tuple(replace(item, born_generation=0) for item in (HEAD, *HANDS)),
+    "failed often": (HEAD, HANDS[0], place("hand-1", None, confirmed=False, failures=9, retry_at=NOW)),
+    "outdated": tuple(replace(item, attempt_generation=0) for item in (HEAD, *HANDS)),
 }  # fmt: skip
 
 
@@ -80,10 +92,10 @@ def views() -> Iterator[tuple[str, View]]:
                         deadline=NOW - timedelta(seconds=1) if late else None,
                         strays=("hand-7@1",) if stray else (),
                         trouble=Trouble("IMAGE_MISSING", "no such image") if trouble else None,
-                        asked="remove:False" if asked else "",
-                        asked_at=NOW - timedelta(seconds=1),
-                        acted_at=NOW,
-                        looked_at=NOW,
+                        last_action="remove:False" if asked else "",
+                        last_action_at=NOW - timedelta(seconds=1),
+                        last_write_at=NOW,
+                        observed_at=NOW,
                         isolated=isolated,
                         fresh=fresh,
                         exists=exists,
@@ -130,14 +142,14 @@ def test_the_same_view_gives_the_same_step_whatever_was_planned_before() -> None
 
 def base(**changes: object) -> View:
     given: dict[str, object] = {"places": PLACES["all ready"], "isolated": True, "restart_generation": 0}
-    made = View(NOW, Goal.RUNNING, Phase.READY, 1, 1, 1, GROUPS, looked_at=NOW)
+    made = View(NOW, Goal.RUNNING, Phase.READY, 1, 1, 1, GROUPS, observed_at=NOW)
     return replace(made, **(given | changes))  # type: ignore[arg-type]
 
 
 def test_gone_is_believed_only_after_a_fresh_look() -> None:
     step = plan(base(places=PLACES["hand gone"]))
     assert (step.act, step.phase) == (Act.LOOK, Phase.READY)
-    assert {item.birth for item in step.places} == {1}
+    assert {item.attempt for item in step.places} == {1}
 
 
 def test_a_lost_hand_leaves_the_cluster_ready_and_says_so() -> None:
@@ -149,11 +161,11 @@ def test_a_lost_head_takes_the_cluster_back_to_starting() -> None:
     assert plan(base(places=PLACES["head gone"], fresh=True)).phase is Phase.STARTING
 
 
-def test_a_new_birth_waits_until_the_old_one_is_gone() -> None:
+def test_a_new_attempt_waits_until_the_old_one_is_gone() -> None:
     step = plan(base(places=PLACES["hand ended"], fresh=True))
     assert step.act is Act.APPLY
     assert "hand-1" not in step.names
-    assert next(item for item in step.places if item.name == "hand-1").birth == 1
+    assert next(item for item in step.places if item.name == "hand-1").attempt == 1
 
 
 def test_the_idle_leave_before_the_busy() -> None:
@@ -185,17 +197,17 @@ def test_a_resize_that_cannot_be_done_leaves_a_degraded_cluster() -> None:
     assert step.failed
 
 
-def test_a_name_that_is_free_since_this_very_pass_gets_the_next_birth() -> None:
+def test_a_name_that_is_free_since_this_very_pass_gets_the_next_attempt() -> None:
     gone = place("hand-2", None, leaving=True, ending=True)
     groups = (GROUPS[0], replace(GROUPS[1], count=3))
     step = plan(base(generation=2, fresh=True, groups=groups, places=(HEAD, *HANDS, gone)))
-    assert [(item.name, item.birth) for item in step.places if item.name == "hand-2"] == [("hand-2", 2)]
+    assert [(item.name, item.attempt) for item in step.places if item.name == "hand-2"] == [("hand-2", 2)]
 
 
 def test_a_new_run_takes_up_what_was_to_stay_before_what_was_to_leave() -> None:
     view = base(phase=Phase.STARTING, generation=2, run=2, places=(), fresh=True)
     left = replace(
-        view, volumes=frozenset({"head-0", "hand-0", "hand-1", "hand-2"}), parted=frozenset({"hand-0"})
+        view, volumes=frozenset({"head-0", "hand-0", "hand-1", "hand-2"}), draining=frozenset({"hand-0"})
     )
     assert [item.name for item in plan(left).places] == ["head-0", "hand-1", "hand-2"]
 
@@ -211,7 +223,7 @@ def test_what_was_told_is_not_told_again_at_once() -> None:
     view = base(places=PLACES["one short"])
     told = plan(view)
     assert told.act is Act.APPLY
-    again = plan(replace(view, asked=told.token, asked_at=NOW, places=told.places))
+    again = plan(replace(view, last_action=told.token, last_action_at=NOW, places=told.places))
     assert (again.act, again.next_in) == (None, 10)
 
 
@@ -221,12 +233,12 @@ def ago(seconds: float) -> datetime:
 
 def test_who_waits_for_long_is_looked_at_ever_less_often() -> None:
     looks, seconds = [], 0.0
-    view = base(phase=Phase.STARTING, generation=2, places=PLACES["hand starting"], acted_at=NOW)
+    view = base(phase=Phase.STARTING, generation=2, places=PLACES["hand starting"], last_write_at=NOW)
     while seconds < 1800:
         step = plan(replace(view, now=NOW + timedelta(seconds=seconds)))
         if step.act is Act.LOOK:
             looks.append(seconds)
-            view = replace(view, looked_at=NOW + timedelta(seconds=seconds))
+            view = replace(view, observed_at=NOW + timedelta(seconds=seconds))
         else:
             assert step.next_in
             seconds += step.next_in
@@ -238,7 +250,7 @@ def test_a_drain_that_hangs_is_ended_once_its_time_and_slack_are_over() -> None:
     draining = place("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=1))
     # It was looked at for long already, so a look would come much later.
     view = base(
-        generation=2, groups=groups, places=(HEAD, *HANDS, draining), acted_at=ago(600), looked_at=NOW
+        generation=2, groups=groups, places=(HEAD, *HANDS, draining), last_write_at=ago(600), observed_at=NOW
     )
     step = plan(view)
     assert (step.act, step.next_in) == (None, 6)
@@ -248,34 +260,36 @@ def test_a_drain_that_hangs_is_ended_once_its_time_and_slack_are_over() -> None:
 
 def test_a_drain_whose_report_was_not_read_is_asked_for_again_soon() -> None:
     draining = place("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=900))
-    view = base(generation=2, places=(HEAD, *HANDS, draining), acted_at=ago(600), looked_at=NOW)
+    view = base(generation=2, places=(HEAD, *HANDS, draining), last_write_at=ago(600), observed_at=NOW)
     assert plan(view).next_in == 10
 
 
 def test_what_is_seen_of_a_deleted_cluster_is_looked_at() -> None:
-    gone = base(goal=Goal.DELETED, phase=Phase.DELETED, places=(), acted_at=ago(900), looked_at=ago(800))
+    gone = base(
+        goal=Goal.DELETED, phase=Phase.DELETED, places=(), last_write_at=ago(900), observed_at=ago(800)
+    )
     assert (plan(gone).act, plan(gone).next_in) == (None, None)
     assert plan(replace(gone, strays=("hand-0@1",))).act is Act.LOOK
 
 
 def test_a_node_that_failed_in_this_very_pass_gets_its_next_chance_in_time() -> None:
     failed = place("hand-1", None, failures=2)
-    view = base(places=(HEAD, HANDS[0], failed), fresh=True, acted_at=ago(600), looked_at=NOW)
+    view = base(places=(HEAD, HANDS[0], failed), fresh=True, last_write_at=ago(600), observed_at=NOW)
     assert plan(view).next_in == 4
 
 
 def test_what_was_looked_at_after_any_late_write_rests() -> None:
-    resting = base(acted_at=ago(1000), looked_at=ago(900))
+    resting = base(last_write_at=ago(1000), observed_at=ago(900))
     assert (plan(resting).act, plan(resting).next_in) == (None, None)
-    waiting = plan(base(acted_at=ago(1000), looked_at=ago(990), now=ago(900)))
+    waiting = plan(base(last_write_at=ago(1000), observed_at=ago(990), now=ago(900)))
     assert (waiting.act, waiting.next_in) == (None, 235)
-    assert plan(base(acted_at=ago(1000), looked_at=ago(990))).act is Act.LOOK
+    assert plan(base(last_write_at=ago(1000), observed_at=ago(990))).act is Act.LOOK
 
 
 def test_what_is_doubted_is_looked_at_at_once_and_does_not_rest_too_soon() -> None:
-    doubted = base(acted_at=ago(1), looked_at=None)
+    doubted = base(last_write_at=ago(1), observed_at=None)
     assert plan(doubted).act is Act.LOOK
-    assert plan(replace(doubted, fresh=True, looked_at=NOW)).next_in == 334
+    assert plan(replace(doubted, fresh=True, observed_at=NOW)).next_in == 334
 
 
 def test_new_links_are_given_to_the_nodes_in_every_phase_that_has_some():

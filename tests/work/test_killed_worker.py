@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.standalone.environment import ROOT, python
 from controlplane.work.claim import claim, release
-from controlplane.work.holder import give_back, holder
+from controlplane.work.lease_owner import lease_owner, release_dead_leases
 from controlplane.work.models import Work
 from tests.work.installation import environment_of
 from tests.work.table import KINDS, eventually, expire_leases, row, woken
@@ -50,7 +50,7 @@ def test_its_machine_gives_the_lease_back_at_once(stuck_worker: subprocess.Popen
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()
     # It is a zombie until somebody asks how it ended, and a zombie does no work.
-    assert eventually(lambda: give_back() == 1)
+    assert eventually(lambda: release_dead_leases() == 1)
     found = claim(KINDS)
     assert found is not None
     assert (found.key, found.fence) == (key, 2)
@@ -59,21 +59,21 @@ def test_its_machine_gives_the_lease_back_at_once(stuck_worker: subprocess.Popen
 def test_the_lease_of_a_living_process_is_left_alone() -> None:
     key = woken()
     assert claim(KINDS) is not None
-    assert give_back() == 0
+    assert release_dead_leases() == 0
     assert row(key).leased
 
 
 def test_the_lease_of_another_machine_is_left_alone() -> None:
     key = woken()
     assert claim(KINDS) is not None
-    Work.objects.filter(key=key).update(holder="another-boot/pid:[1]/1/1")
-    assert give_back() == 0
+    Work.objects.filter(key=key).update(lease_owner="another-boot/pid:[1]/1/1")
+    assert release_dead_leases() == 0
     assert row(key).leased
 
 
 def test_a_later_process_of_the_same_id_does_not_keep_the_lease() -> None:
     key = woken()
     assert claim(KINDS) is not None
-    Work.objects.filter(key=key).update(holder=f"{holder().rpartition('/')[0]}/1")
-    assert give_back() == 1
+    Work.objects.filter(key=key).update(lease_owner=f"{lease_owner().rpartition('/')[0]}/1")
+    assert release_dead_leases() == 1
     assert not row(key).leased

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from controlplane.work import loop as loops
 from controlplane.work.announce import CHANNEL
 from controlplane.work.claim import Claimed
-from controlplane.work.loop import SWEEP_SECONDS, Later, backoff
+from controlplane.work.loop import SWEEP_SECONDS, RetryLater, backoff
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from tenants.ids import new_id
@@ -142,7 +142,7 @@ def test_the_pause_doubles_up_to_a_minute() -> None:
 
 
 def test_later_comes_back_when_it_says() -> None:
-    key, handler = woken(), Recorder(error=Later(40))
+    key, handler = woken(), Recorder(error=RetryLater(40))
     with running(handler):
         assert eventually(lambda: handler.seen and not row(key).leased)
     assert due_in(key) == pytest.approx(40, abs=2)

@@ -25,7 +25,7 @@ class NodeOut(Out):
     incarnation = serializers.CharField(
         allow_null=True, help_text="The site's own identity of this making of it."
     )
-    birth = serializers.IntegerField(help_text="How often it was made in this run of the cluster.")
+    attempt = serializers.IntegerField(help_text="How often it was made in this run of the cluster.")
     address = serializers.CharField(allow_null=True)
     ready_at = serializers.DateTimeField(allow_null=True)
     reason = serializers.CharField(allow_null=True)
@@ -39,7 +39,7 @@ def node_json(node: Node, seen: Observation | None) -> dict[str, Any]:
         "role": node.role,
         "phase": _phase(node, seen),
         "incarnation": (seen.incarnation or None) if seen else None,
-        "birth": node.birth,
+        "attempt": node.attempt,
         "address": (seen.address or None) if seen else None,
         "ready_at": rfc3339_of(seen.stages.get("ready")) if seen else None,
         "reason": (seen.reason or None) if seen else None,

@@ -17,7 +17,7 @@ from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Verb
 from controlplane.clusters.selectors import KnownOperation
 from controlplane.clusters.services import operation_cancel
-from controlplane.provisioners.base import Outcome
+from controlplane.provisioners.base import DrainOutcome
 from tenants.access import Access, allow
 from tenants.errors import NotFound
 
@@ -30,7 +30,7 @@ _REPORT = {
     "required": ["node", "outcome", "seconds"],
     "properties": {
         "node": {"type": "string"},
-        "outcome": {"type": "string", "enum": [str(outcome) for outcome in Outcome]},
+        "outcome": {"type": "string", "enum": [str(outcome) for outcome in DrainOutcome]},
         "seconds": {"type": "number"},
         **dict.fromkeys(("tasks_start", "tasks_end", "executors_start", "executors_end"), _COUNT),
         "blocks_moved": _COUNT,

@@ -52,12 +52,12 @@ def _targets(
     cluster: Cluster, tenant: str, launch: Launch, seen: dict[str, Observation]
 ) -> Iterator[dict[str, Any]]:
     for node in cluster.nodes.all():
-        sight = seen.get(node.name)
-        if sight is None or sight.state != NodeState.READY:
+        observation = seen.get(node.name)
+        if observation is None or observation.state != NodeState.READY:
             continue
         role = launch.app.role(node.role)
         for service in role.services:
-            if not is_there(cluster, role, service, sight.address):
+            if not is_there(cluster, role, service, observation.address):
                 continue
             for path in service.metrics:
                 labels = {
@@ -70,4 +70,4 @@ def _targets(
                     "slipway_app": launch.app.name,
                     "slipway_service": service.name,
                 }
-                yield {"targets": [f"{sight.address}:{role.ports[service.port]}"], "labels": labels}
+                yield {"targets": [f"{observation.address}:{role.ports[service.port]}"], "labels": labels}

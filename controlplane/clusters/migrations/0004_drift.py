@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='cluster',
-            name='amiss',
+            name='drift',
             field=models.JSONField(db_default=models.Value([], models.JSONField()), default=list),
         ),
     ]

@@ -25,16 +25,17 @@ class Cluster(models.Model):
     requested: the request as sent, with what was changed since. effective: the Launch of this generation, its App by
     digest.
     run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
-    spent: the last birth of each name of this run that no node has now; a birth is never used twice.
-    parted: the names whose last node was to leave: what they stored is the last that a new run takes up.
+    used_attempts: the last attempt of each name of this run that no node has now; an attempt is never used twice.
+    draining: the names whose last node was to leave: what they stored is the last that a new run takes up.
     released: a site admin let go of it while something of it could not be removed; message says of what.
-    amiss: what its run needs beside its nodes and was changed or deleted by hand, until it is written again.
+    drift: what its run needs beside its nodes and was changed or deleted by hand, until it is written again.
     stored: bytes of all volumes that may be there; they go while the cluster is ready without them, and with it.
     link_version: how often the links to its pages were replaced. link_version_given: the version that its nodes have.
-    isolated_run: the run whose tenant was made sure of. asked, asked_at: what its site was last told, and when.
-    acted_at: the last call that may have changed something there. looked_at: the beginning of the last look, of its
-    own or at its whole site, and of the very first act, before which nothing is there; null after an act: what was
-    seen is doubted.
+    isolated_run: the last run for which the tenant's isolation was ensured. last_action: the token of the last action
+    that was executed at the site. last_action_at: when that was.
+    last_write_at: when the last call that may have changed something at the site began. observed_at: when the last
+    complete observation began, of this cluster or of its whole site; the time of the first action before there was
+    one; null when the stored observation is in doubt.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -64,15 +65,15 @@ class Cluster(models.Model):
     conditions = models.JSONField(default=list)
     ready_at = models.DateTimeField(null=True)
     isolated_run = models.IntegerField(default=0)
-    spent = models.JSONField(default=dict)
-    parted = models.JSONField(default=list)
+    used_attempts = models.JSONField(default=dict)
+    draining = models.JSONField(default=list)
     released = models.BooleanField(default=False)
-    amiss = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    drift = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     stored = models.BigIntegerField(default=0)
-    asked = models.CharField(max_length=100, blank=True)
-    asked_at = models.DateTimeField(null=True)
-    acted_at = models.DateTimeField(null=True)
-    looked_at = models.DateTimeField(null=True)
+    last_action = models.CharField(max_length=100, blank=True)
+    last_action_at = models.DateTimeField(null=True)
+    last_write_at = models.DateTimeField(null=True)
+    observed_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
     revision = models.BigIntegerField(default=1)

@@ -5,12 +5,13 @@ from controlplane.clusters.models.cluster import Cluster
 
 
 class Node(models.Model):
-    """A place in a cluster, as the reconciler means it to be.
+    """A node of a cluster, as the reconciler plans it.
 
-    birth counts the incarnations within a run; born_generation is when this one was asked for. seen: its site has
-    confirmed it at least once. ending: this birth is to go. leaving: the place itself is to go; drain_until is set
-    once its drain was asked for. failures: births in a row that ended without being ready; retry_at: when the next
-    may be made. restart_generation: a birth that was asked for before it is to be made anew.
+    attempt: counts the times the node was created in this run, from 1. attempt_generation: the cluster's generation at
+    that time. confirmed: the site has shown this attempt at least once. ending: this attempt is to end. leaving: the
+    node itself is to be removed; drain_until is set once its drain was requested. failures: attempts in a row that
+    ended without being ready. retry_at: when the next attempt may be made. restart_generation: an attempt of an
+    earlier generation is to be replaced.
     """
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="nodes")
@@ -19,9 +20,9 @@ class Node(models.Model):
     role = models.CharField(max_length=40)
     index = models.IntegerField()
     run = models.IntegerField()
-    birth = models.IntegerField(default=1)
-    born_generation = models.BigIntegerField()
-    seen = models.BooleanField(default=False)
+    attempt = models.IntegerField(default=1)
+    attempt_generation = models.BigIntegerField()
+    confirmed = models.BooleanField(default=False)
     ending = models.BooleanField(default=False)
     leaving = models.BooleanField(default=False)
     drain_until = models.DateTimeField(null=True)
@@ -34,12 +35,12 @@ class Node(models.Model):
 
 
 class Observation(models.Model):
-    """The last sight of one birth of one node: one row a transition, an older sight never replaces a newer."""
+    """The last observation of one attempt of one node. An older observation never replaces a newer one."""
 
     cluster_id = models.UUIDField()
     run = models.IntegerField()
     name = models.CharField(max_length=80)
-    birth = models.IntegerField()
+    attempt = models.IntegerField()
     version = models.BigIntegerField()
     state = models.CharField(max_length=16)
     incarnation = models.CharField(max_length=200, blank=True)
@@ -49,12 +50,12 @@ class Observation(models.Model):
     exit_code = models.IntegerField(null=True)
     stages = models.JSONField(default=dict)
     drain = models.JSONField(null=True)
-    seen_at = models.DateTimeField(auto_now=True)
+    observed_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["cluster_id", "run", "name", "birth"], name="observation_once_a_birth"
+                fields=["cluster_id", "run", "name", "attempt"], name="observation_once_an_attempt"
             )
         ]
 
@@ -65,12 +66,12 @@ class NodeLog(models.Model):
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
     run = models.IntegerField()
     name = models.CharField(max_length=80)
-    birth = models.IntegerField()
+    attempt = models.IntegerField()
     tail = models.BinaryField()
     kept_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["cluster", "run", "name", "birth"], name="log_once_a_birth")
+            models.UniqueConstraint(fields=["cluster", "run", "name", "attempt"], name="log_once_an_attempt")
         ]
         indexes = [models.Index(fields=["kept_at"], name="log_oldest", condition=Q(kept_at__isnull=False))]

@@ -73,7 +73,7 @@ def _move_on(access: Access, cluster: Cluster, cancelled: Operation) -> None:
 def _counts(cluster: Cluster) -> dict[str, int]:
     """How many nodes of each group exist and stay."""
     counts: dict[str, int] = {group["name"]: 0 for group in cluster.effective["groups"]}
-    for group, seen, leaving in cluster.nodes.values_list("group", "seen", "leaving"):
+    for group, seen, leaving in cluster.nodes.values_list("group", "confirmed", "leaving"):
         counts[group] += seen and not leaving
     # Never above what was asked for, and so admitted.
     groups = launch_from_json(cluster.effective).groups

@@ -153,7 +153,7 @@ def site_remove(*, name: str, actor: Actor | None = None) -> None:
     Site.objects.filter(id=site.id).update(removed_at=timezone.now(), ready=False)
     forget(Kind.SITE, site.id)
     # Tombstones that wait for its next listing: nothing is asked of it any more.
-    Cluster.objects.filter(site=site).update(acted_at=None, revision=F("revision") + 1)
+    Cluster.objects.filter(site=site).update(last_write_at=None, revision=F("revision") + 1)
     audit.record(actor=actor or system_actor(), verb="site.remove", target=f"site/{name}")
 
 

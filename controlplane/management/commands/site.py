@@ -18,7 +18,7 @@ from controlplane.clusters.services.sites import site_allow, site_moves, site_pr
 from controlplane.management import site_options
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes import check, identity, names, prepull, prove
-from controlplane.provisioners.kubernetes.proof import Outcome
+from controlplane.provisioners.kubernetes.proof import ProbeOutcome
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
 from controlplane.standalone.errors import ExpectedError
@@ -29,7 +29,7 @@ from templates.selectors import apps
 from tenants.errors import Invalid, NotFound, Refused
 from tenants.models import TenantState
 
-COLOURS = {Outcome.HOLDS: "green", Outcome.BROKEN: "red", Outcome.UNKNOWN: "yellow"}
+COLOURS = {ProbeOutcome.HOLDS: "green", ProbeOutcome.BROKEN: "red", ProbeOutcome.UNKNOWN: "yellow"}
 KEYS = tuple(ENVIRONMENT[name] for name in ("installation", "secret"))
 # Small, and it has what the probes need.
 PROBE_APP = "jupyterlab"

@@ -14,7 +14,7 @@ from controlplane.provisioners.kubernetes.payload import Payload
 from controlplane.provisioners.kubernetes.registry import Login
 from controlplane.provisioners.kubernetes.roots import ClusterRoot, RunRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import Survey, birth_of, is_leaving, label, run_of, survey
+from controlplane.provisioners.kubernetes.survey import Survey, attempt_of, is_leaving, label, run_of, survey
 from controlplane.provisioners.kubernetes.together import all_of
 from controlplane.provisioners.rendering import Rendered
 
@@ -181,13 +181,13 @@ class _Making:
         return is_leaving(volume) or bool(owners and self.root.body["metadata"]["uid"] not in owners)
 
     def _born(self) -> list[DesiredNode]:
-        """A name that is taken is taken by what we want, or by an older birth whose going will be told."""
+        """A name that is taken is taken by what we want, or by an older attempt whose going will be told."""
         taken = {label(body, names.NODE) for body in self.found.pods}
         spent = self.run.spent
         return [
             node
             for node in self.desired.nodes
-            if node.name not in taken and spent.get(node.name, 0) < node.birth
+            if node.name not in taken and spent.get(node.name, 0) < node.attempt
         ]
 
     def _create_pod(self, node: DesiredNode) -> None:
@@ -197,15 +197,15 @@ class _Making:
         create_missing(self.client, paths.pods(self.place), body)
 
     def _unlisted(self) -> list[Body]:
-        wanted = {(node.name, node.birth) for node in self.desired.nodes}
+        wanted = {(node.name, node.attempt) for node in self.desired.nodes}
         ours = (body for body in self.found.pods if run_of(body) == self.desired.run)
-        return [body for body in ours if birth_of(body) not in wanted]
+        return [body for body in ours if attempt_of(body) not in wanted]
 
     def _note(self, unlisted: list[Body]) -> None:
-        """Births that are cleared away are remembered before they go, or a late wish would make them anew."""
+        """Attempts that are cleared away are remembered before they go, or a late wish would make them anew."""
         spent = dict(self.run.spent)
-        for name, birth in map(birth_of, unlisted):
-            spent[name] = max(birth, spent.get(name, 0))
+        for name, attempt in map(attempt_of, unlisted):
+            spent[name] = max(attempt, spent.get(name, 0))
         generation = self.desired.generation
         if spent != self.run.spent or generation != self.run.generation:
             noted = {names.SPENT: roots.spelled(spent), names.GENERATION: str(generation)}

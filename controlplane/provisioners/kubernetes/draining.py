@@ -10,17 +10,17 @@ from typing import Any
 from controlplane.provisioners.answers import count, facts
 from controlplane.provisioners.base import (
     ClusterRef,
+    DrainOutcome,
     DrainReport,
     NodeRef,
     NodeState,
     NotYet,
-    Outcome,
     Permanent,
     Temporary,
 )
 from controlplane.provisioners.kubernetes import inside, names, paths, sights
 from controlplane.provisioners.kubernetes.accounts import Accounts
-from controlplane.provisioners.kubernetes.survey import birth_of
+from controlplane.provisioners.kubernetes.survey import attempt_of
 from controlplane.provisioners.kubernetes.together import all_of
 
 Body = dict[str, Any]
@@ -42,7 +42,7 @@ def _begin(accounts: Accounts, cluster: ClusterRef, node: NodeRef, seconds: int)
     client, place = accounts.client("provision"), names.namespace(cluster.tenant_id)
     name = names.pod(cluster.id, node.name)
     pod = client.get(paths.pods(place, name))
-    if pod is None or birth_of(pod) != (node.name, node.birth) or not _can_drain(pod):
+    if pod is None or attempt_of(pod) != (node.name, node.attempt) or not _can_drain(pod):
         return
     ran = accounts.run(place, name, [inside.DRAIN, str(seconds)], seconds=START_SECONDS)
     if ran.exit_code:
@@ -108,9 +108,9 @@ def parsed(text: bytes) -> DrainReport | None:
     head, _, answer = text.partition(b"\n")
     words = head.decode(errors="replace").split()
     # Its file lies where the node's user may write too.
-    if len(words) != 2 or words[0] not in set(Outcome) or not re.fullmatch("[0-9]{1,9}", words[1]):
+    if len(words) != 2 or words[0] not in set(DrainOutcome) or not re.fullmatch("[0-9]{1,9}", words[1]):
         return None
     said = facts(answer)
     return DrainReport(
-        Outcome(words[0]), int(words[1]) / 100, **{name: count(said.get(name)) for name in COUNTS}
+        DrainOutcome(words[0]), int(words[1]) / 100, **{name: count(said.get(name)) for name in COUNTS}
     )

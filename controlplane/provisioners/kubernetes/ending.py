@@ -71,7 +71,7 @@ def _delete(client: Client, place: str, path: Path, bodies: Iterable[Body]) -> N
     all_of([partial(client.delete, path(place, about["name"]), uid=about["uid"]) for about in abouts])
 
 
-def held(found: Survey, now: datetime) -> tuple[str, ...]:
+def stuck(found: Survey, now: datetime) -> tuple[str, ...]:
     """What was told to go and is kept from it, with what keeps it, since when, and who can help."""
     kinds = (("", found.pods), ("the volume of ", found.volumes))
     named = [(f"{kind}{label(body, names.NODE)}", body) for kind, bodies in kinds for body in bodies]

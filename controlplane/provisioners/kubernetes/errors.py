@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown, Temporary, TenantMissing, UnderWay
+from controlplane.provisioners.base import (
+    InProgress,
+    NotYet,
+    Permanent,
+    SiteUnknown,
+    Temporary,
+    TenantMissing,
+)
 
 Body = dict[str, Any]
 
@@ -64,7 +71,7 @@ def busy(why: str) -> SiteUnknown:
     return SiteUnknown("SITE_BUSY", why)
 
 
-class AdmissionSlow(UnderWay):
+class AdmissionSlow(InProgress):
     """The API server answers, but has not yet answered this write: what it asks before keeps it waiting.
 
     It goes on, and the next try takes it over.

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from controlplane.provisioners.base import Difference, How, Limits, NotYet, Temporary, TenantMissing
+from controlplane.provisioners.base import Drift, DriftKind, Limits, NotYet, Temporary, TenantMissing
 from controlplane.provisioners.kubernetes import egress, manifests, names, paths, pods, roots
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.client import Client, create_missing
@@ -48,7 +48,7 @@ BOUND_SECONDS = 2.0
 
 def ensure(
     accounts: Accounts, settings: SiteSettings, tenant_id: UUID, name: str, limits: Limits
-) -> tuple[Difference, ...]:
+) -> tuple[Drift, ...]:
     """Make what is missing, repair what was changed; what had become of it since all of it was made.
 
     The record on the namespace is written last: as long as it is not there, something may never have been made.
@@ -59,7 +59,7 @@ def ensure(
     complete, relabelled = _ensure_namespace(account, settings, space)
     rebound = bind(account, settings, place)
     _wait_until_bound(client, place, bool(rebound))
-    calls: list[Callable[[], Difference | None]] = [
+    calls: list[Callable[[], Drift | None]] = [
         partial(ensure_object, client, path, place, body)
         for path, body in _fence(settings, tenant_id, limits)
     ]
@@ -183,7 +183,7 @@ def shared_volume(settings: SiteSettings, tenant_id: UUID) -> Body:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": about, "spec": spec}
 
 
-def _ensure_namespace(client: Client, settings: SiteSettings, wanted: Body) -> tuple[bool, list[Difference]]:
+def _ensure_namespace(client: Client, settings: SiteSettings, wanted: Body) -> tuple[bool, list[Drift]]:
     """Whether all in it was made once, and what had become of its labels since. wanted: without a record."""
     place = wanted["metadata"]["name"]
     found = client.get(paths.namespaces(place))
@@ -199,10 +199,10 @@ def _ensure_namespace(client: Client, settings: SiteSettings, wanted: Body) -> t
         return complete, []
     if patch := repair("Namespace", found, stamped(wanted) if complete else wanted):
         client.patch(paths.namespaces(place), patch)
-    return complete, [Difference("Namespace", place, How.CHANGED)]
+    return complete, [Drift("Namespace", place, DriftKind.CHANGED)]
 
 
-def bind(client: Client, settings: SiteSettings, place: str) -> list[Difference]:
+def bind(client: Client, settings: SiteSettings, place: str) -> list[Drift]:
     """Let our accounts into a namespace of ours; those that were not. client: of the one for namespaces."""
     wanted = [
         partial(ensure_object, client, paths.role_bindings, place, stamped(body))

@@ -12,7 +12,15 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from controlplane.provisioners.base import Difference, Found, How, Observed, ObservedNode, Suspect, Temporary
+from controlplane.provisioners.base import (
+    ClusterObservation,
+    Drift,
+    DriftedTenant,
+    DriftKind,
+    FoundCluster,
+    NodeObservation,
+    Temporary,
+)
 from controlplane.provisioners.kubernetes import isolation, manifests, names, paths, sights
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.permissions import bindings
@@ -26,7 +34,7 @@ Body = dict[str, Any]
 Whose = tuple[UUID, UUID]
 # Namespace and name.
 At = tuple[str, str]
-Sights = Callable[[list[Body]], tuple[ObservedNode, ...]]
+Sights = Callable[[list[Body]], tuple[NodeObservation, ...]]
 
 # Longer than any call that thinks of a removed cluster can still be on its way.
 MOURNING = timedelta(hours=1)
@@ -61,7 +69,7 @@ class _State:
 class _Run:
     """What is seen of one run: its sights, and the names of what its pods mount."""
 
-    sights: list[ObservedNode] = field(default_factory=list)
+    sights: list[NodeObservation] = field(default_factory=list)
     drained: list[Body] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
@@ -74,7 +82,7 @@ class _Pod:
 
     whose: Whose
     run: int
-    seen: ObservedNode | Body | None
+    seen: NodeObservation | Body | None
     lives: bool
     assets: frozenset[str]
     secrets: frozenset[str]
@@ -94,7 +102,9 @@ Runs = Mapping[Whose, Mapping[int, _Run]]
 States = Mapping[str, Mapping[At, _State]]
 
 
-def look_over(accounts: Accounts, settings: SiteSettings, sights_of: Sights) -> Iterator[Found | Suspect]:
+def look_over(
+    accounts: Accounts, settings: SiteSettings, sights_of: Sights
+) -> Iterator[FoundCluster | DriftedTenant]:
     """Every cluster of which anything is left, then the tenants whose fence is not as it was written.
 
     Raises Temporary at the end when something that should have gone could not be removed.
@@ -109,14 +119,16 @@ def look_over(accounts: Accounts, settings: SiteSettings, sights_of: Sights) -> 
     )
     runs = _runs(accounts, settings, sights_of)
     states = _states(accounts, settings)
-    amiss = partial(_amiss, states=states, short=_short_of_secrets(runs, states))
+    drift = partial(_amiss, states=states, short=_short_of_secrets(runs, states))
     for each in {**ended, **volumes, **runs}:
         yield _found(
-            each, runs.get(each, {}), volumes.get(each, set()), ended.get(each, -1), sights_of, amiss
+            each, runs.get(each, {}), volumes.get(each, set()), ended.get(each, -1), sights_of, drift
         )
     used = {names.namespace(tenant) for _, tenant in {**ended, **runs}}
     yield from (
-        Suspect(space.tenant) for space in spaces if space.place in used and _is_odd(space, states, settings)
+        DriftedTenant(space.tenant)
+        for space in spaces
+        if space.place in used and _is_odd(space, states, settings)
     )
     if troubles := [*_sweep(accounts, roots, ended), *_bury(accounts, settings)]:
         raise troubles[0]
@@ -200,7 +212,7 @@ def _runs(accounts: Accounts, settings: SiteSettings, sights_of: Sights) -> dict
 
     for pod in accounts.client("observe").gather(paths.pods(), labels=manifests.ours(settings), keep=keep):
         run = found.setdefault(pod.whose, {}).setdefault(pod.run, _Run())
-        if isinstance(pod.seen, ObservedNode):
+        if isinstance(pod.seen, NodeObservation):
             run.sights.append(pod.seen)
         elif pod.seen:
             run.drained.append(pod.seen)
@@ -254,30 +266,30 @@ def _found(
     volumes: set[str],
     ended: int,
     sights_of: Sights,
-    amiss: Callable[[Whose, int, _Run], tuple[Difference, ...]],
-) -> Found:
+    drift: Callable[[Whose, int, _Run], tuple[Drift, ...]],
+) -> FoundCluster:
     nodes = [sight for run in runs.values() for sight in (*run.sights, *sights_of(run.drained))]
-    observed = Observed(True, tuple(nodes), frozenset(volumes))
+    observed = ClusterObservation(True, tuple(nodes), frozenset(volumes))
     newest = max((number for number, run in runs.items() if run.lives and number > ended), default=0)
-    return Found(each[0], each[1], observed, amiss(each, newest, runs[newest]) if newest else (), newest)
+    return FoundCluster(
+        each[0], each[1], observed, drift(each, newest, runs[newest]) if newest else (), newest
+    )
 
 
-def _amiss(
-    each: Whose, number: int, run: _Run, *, states: States, short: Iterable[str]
-) -> tuple[Difference, ...]:
+def _amiss(each: Whose, number: int, run: _Run, *, states: States, short: Iterable[str]) -> tuple[Drift, ...]:
     """What the nodes of a run need and is not as it was written. A run that an older release made has no records."""
     place, name = names.namespace(each[1]), names.run_root(each[0], number)
     there = {kind: states[kind].get((place, name)) for kind in OF_RUN}
     known = any(state.known for state in there.values() if state)
     found = [
-        Difference(kind, name, How.CHANGED if state else How.DELETED)
+        Drift(kind, name, DriftKind.CHANGED if state else DriftKind.DELETED)
         for kind, state in there.items()
         if state is None or (known and not state.as_written)
     ]
     lost = (name for name in sorted(run.assets) if (place, name) not in states["ConfigMap"])
-    found += [Difference("ConfigMap", name, How.DELETED) for name in lost]
+    found += [Drift("ConfigMap", name, DriftKind.DELETED) for name in lost]
     if place in short:
-        found += [Difference("Secret", name, How.DELETED) for name in sorted(run.secrets)]
+        found += [Drift("Secret", name, DriftKind.DELETED) for name in sorted(run.secrets)]
     return tuple(found)
 
 

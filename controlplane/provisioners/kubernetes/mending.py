@@ -7,7 +7,7 @@ changes nothing that exists. Only objects that differ from their record are writ
 from collections.abc import Callable
 from functools import partial
 
-from controlplane.provisioners.base import Desired, Difference, How, Permanent
+from controlplane.provisioners.base import Desired, Drift, DriftKind, Permanent
 from controlplane.provisioners.kubernetes import manifests, names, paths
 from controlplane.provisioners.kubernetes.client import Client, create_missing
 from controlplane.provisioners.kubernetes.errors import Body
@@ -18,7 +18,7 @@ from controlplane.provisioners.kubernetes.written import is_as_written, recorded
 Path = Callable[[str, str], str]
 
 
-def ensure_object(client: Client, path: Path, place: str, wanted: Body) -> Difference | None:
+def ensure_object(client: Client, path: Path, place: str, wanted: Body) -> Drift | None:
     """Make what is missing and repair what was changed. wanted: stamped. Returns what had become of it since.
 
     What has no record, because a release made it that kept none, is repaired and not told.
@@ -27,14 +27,14 @@ def ensure_object(client: Client, path: Path, place: str, wanted: Body) -> Diffe
     live = client.get(path(place, name))
     if live is None:
         made = create_missing(client, path(place, ""), wanted)
-        return Difference(kind, name, How.DELETED) if made else None
+        return Drift(kind, name, DriftKind.DELETED) if made else None
     as_written = is_as_written(kind, live)
     # A quota follows the limits of its tenant.
     if as_written and (kind != "ResourceQuota" or recorded(live) == recorded(wanted)):
         return None
     known = bool(recorded(live))
     _write(client, path, place, live, wanted)
-    return Difference(kind, name, How.CHANGED) if known and not as_written else None
+    return Drift(kind, name, DriftKind.CHANGED) if known and not as_written else None
 
 
 def _write(client: Client, path: Path, place: str, live: Body, wanted: Body) -> None:

@@ -15,17 +15,17 @@ TENANT = "slipway/tenant"
 CLUSTER = "slipway/cluster"
 RUN = "slipway/run"
 NODE = "slipway/node"
-BIRTH = "slipway/birth"
+ATTEMPT = "slipway/attempt"
 GROUP = "slipway/group"
 ROLE = "slipway/role"
 # On the pods of a gateway, in a namespace that the site admin has labelled so: they may open pages.
 GATEWAY = "slipway/gateway"
 
 # Annotations. Of a cluster's root: the last run that was ended, and the nodes that were given a volume, which is
-# absent until a run was applied. Of a run's root: births that were cleared away.
+# absent until a run was applied. Of a run's root: attempts that were cleared away.
 ENDED_RUN = "slipway/ended-run"
 VOLUMES = "slipway/volumes"
-SPENT = "slipway/spent-births"
+SPENT = "slipway/spent-attempts"
 # Of a pod: seconds that its drain may take, and what we wrote when we made it.
 DRAINING = "slipway/draining"
 GENERATION = "slipway/generation"
@@ -55,7 +55,7 @@ def run_root(cluster_id: UUID, run: int) -> str:
 
 
 def pod(cluster_id: UUID, node: str) -> str:
-    """Without run and birth: so the API server itself sees to it that no node is there twice."""
+    """Without run and attempt: so the API server itself sees to it that no node is there twice."""
     return f"c-{cluster_id.hex}-{node}"
 
 

@@ -8,7 +8,7 @@ from controlplane.provisioners.base import Desired, DesiredNode
 from controlplane.provisioners.kubernetes import inside, manifests, names, payload
 from controlplane.provisioners.kubernetes.payload import Payload
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.rendering import Rendered, Surroundings, peers, places, rendered
+from controlplane.provisioners.rendering import NodeEnvironment, Rendered, peers, places, rendered
 from controlplane.provisioners.rendering import inside as within
 from templates.images import image_of
 from templates.schema import Role
@@ -47,7 +47,7 @@ def all_rendered(settings: SiteSettings, desired: Desired) -> dict[str, Rendered
     }
 
 
-def surroundings(settings: SiteSettings, desired: Desired) -> Surroundings:
+def surroundings(settings: SiteSettings, desired: Desired) -> NodeEnvironment:
     """Addresses are known before anything runs."""
     cluster = desired.cluster
     addresses = {
@@ -56,7 +56,7 @@ def surroundings(settings: SiteSettings, desired: Desired) -> Surroundings:
         )
         for node in places(desired)
     }
-    return Surroundings(
+    return NodeEnvironment(
         home=inside.HOME,
         work=inside.WORK,
         tmp=inside.TMP,
@@ -117,7 +117,7 @@ def labels(settings: SiteSettings, desired: Desired, node: DesiredNode) -> dict[
         "app.kubernetes.io/name": desired.launch.app.name,
         names.RUN: str(desired.run),
         names.NODE: node.name,
-        names.BIRTH: str(node.birth),
+        names.ATTEMPT: str(node.attempt),
         names.GROUP: node.group,
         names.ROLE: node.role,
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body
-from controlplane.provisioners.kubernetes.proof import Finding, Outcome, Part
+from controlplane.provisioners.kubernetes.proof import Finding, Part, ProbeOutcome
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 # Marks the pods of one proof; not the label by which nodes of clusters are watched.
@@ -96,15 +96,15 @@ def finding(attempt: Attempt, before: Mapping[str, bool], behind: Mapping[str, b
     """before, behind: name -> whether it got through, without the walls and with them."""
     opened, stopped = before.get(attempt.name), behind.get(attempt.name)
     if opened is None or stopped is None:
-        outcome, detail = Outcome.UNKNOWN, "the attempt told nothing"
+        outcome, detail = ProbeOutcome.UNKNOWN, "the attempt told nothing"
     elif attempt.stays:
-        outcome, detail = (Outcome.HOLDS, "") if stopped else (Outcome.BROKEN, "it is stopped")
+        outcome, detail = (ProbeOutcome.HOLDS, "") if stopped else (ProbeOutcome.BROKEN, "it is stopped")
     elif stopped:
-        outcome, detail = Outcome.BROKEN, "it gets through"
+        outcome, detail = ProbeOutcome.BROKEN, "it gets through"
     elif not opened:
-        outcome, detail = Outcome.UNKNOWN, "it did not answer without network policies either"
+        outcome, detail = ProbeOutcome.UNKNOWN, "it did not answer without network policies either"
     else:
-        outcome, detail = Outcome.HOLDS, ""
+        outcome, detail = ProbeOutcome.HOLDS, ""
     return Finding(attempt.words, outcome, detail, Part.CONTROL if attempt.stays else Part.WALL)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
+class ProbeOutcome(StrEnum):
     """unknown: could not be tried."""
 
     HOLDS = "holds"
@@ -24,7 +24,7 @@ class Part(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     name: str
-    outcome: Outcome
+    outcome: ProbeOutcome
     detail: str = ""
     part: Part = Part.OTHER
 
@@ -37,18 +37,18 @@ class Proof:
     def isolation(self) -> str:
         """What the API shows: proved, not enforced, unknown."""
         walls = self._outcomes(Part.WALL)
-        if Outcome.BROKEN in walls:
+        if ProbeOutcome.BROKEN in walls:
             return "not enforced"
-        proved = walls == self._outcomes(Part.CONTROL) == {Outcome.HOLDS}
+        proved = walls == self._outcomes(Part.CONTROL) == {ProbeOutcome.HOLDS}
         return "proved" if proved else "unknown"
 
     @property
     def holds(self) -> bool:
         """The site is fit for tenants who do not trust each other."""
-        broken = any(finding.outcome is Outcome.BROKEN for finding in self.findings)
+        broken = any(finding.outcome is ProbeOutcome.BROKEN for finding in self.findings)
         return self.isolation == "proved" and not broken
 
-    def _outcomes(self, part: Part) -> set[Outcome]:
+    def _outcomes(self, part: Part) -> set[ProbeOutcome]:
         return {finding.outcome for finding in self.findings if finding.part is part}
 
     @property
@@ -61,11 +61,15 @@ class Proof:
         )
 
 
-_WORDS = {Outcome.BROKEN: "Does not hold", Outcome.UNKNOWN: "Could not be tried", Outcome.HOLDS: "Holds"}
+_WORDS = {
+    ProbeOutcome.BROKEN: "Does not hold",
+    ProbeOutcome.UNKNOWN: "Could not be tried",
+    ProbeOutcome.HOLDS: "Holds",
+}
 
 
-def _named(findings: Iterable[Finding], outcome: Outcome) -> list[str]:
+def _named(findings: Iterable[Finding], outcome: ProbeOutcome) -> list[str]:
     found = [finding for finding in findings if finding.outcome is outcome]
-    if outcome is Outcome.HOLDS:
+    if outcome is ProbeOutcome.HOLDS:
         return [finding.name for finding in found]
     return [f"{finding.name} ({finding.detail})" if finding.detail else finding.name for finding in found]

@@ -18,7 +18,7 @@ from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body
 from controlplane.provisioners.kubernetes.exec import Ran, run
 from controlplane.provisioners.kubernetes.manifests import ours
 from controlplane.provisioners.kubernetes.probes import ASKER, ATTEMPTS, PODS, Pod
-from controlplane.provisioners.kubernetes.proof import Finding, Outcome, Part, Proof
+from controlplane.provisioners.kubernetes.proof import Finding, Part, ProbeOutcome, Proof
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.together import all_of
 
@@ -70,7 +70,7 @@ def prove(settings: SiteSettings, *, image: str) -> Proof:
     with _ground(settings) as ground:
         lacking = _permitted(ground)
         found = [
-            Finding("API server", Outcome.HOLDS, f"Kubernetes {version}"),
+            Finding("API server", ProbeOutcome.HOLDS, f"Kubernetes {version}"),
             *_permissions(ground, lacking),
         ]
         if not lacking:
@@ -124,15 +124,15 @@ def _permitted(ground: Ground) -> dict[str, list[permissions.Right]]:
 def _permissions(ground: Ground, lacking: Mapping[str, list[permissions.Right]]) -> Iterator[Finding]:
     name, more = "each account may do its work", "no account may do more than that"
     if lacking:
-        yield Finding(name, Outcome.BROKEN, check.lacking_words(dict(lacking)))
+        yield Finding(name, ProbeOutcome.BROKEN, check.lacking_words(dict(lacking)))
     else:
-        yield Finding(name, Outcome.HOLDS)
+        yield Finding(name, ProbeOutcome.HOLDS)
     if ground.settings.shares_accounts:
-        yield Finding(more, Outcome.UNKNOWN, check.SHARED)
+        yield Finding(more, ProbeOutcome.UNKNOWN, check.SHARED)
     elif excess := check.excess(ground.settings, ground.first):
-        yield Finding(more, Outcome.BROKEN, check.excess_words(excess))
+        yield Finding(more, ProbeOutcome.BROKEN, check.excess_words(excess))
     else:
-        yield Finding(more, Outcome.HOLDS)
+        yield Finding(more, ProbeOutcome.HOLDS)
     if not ground.settings.shares_accounts:
         yield held_in(ground.settings)
 
@@ -148,8 +148,10 @@ def held_in(settings: SiteSettings) -> Finding:
         check.client(settings.reach("namespaces")).create(f"{paths.namespaces()}?dryRun=All", strange)
     except (Temporary, Permanent) as error:
         held = HELD_WORDS in error.message
-        return Finding(name, Outcome.HOLDS) if held else Finding(name, Outcome.UNKNOWN, error.message)
-    return Finding(name, Outcome.BROKEN, "apply deploy/kubernetes/admission.yaml")
+        return (
+            Finding(name, ProbeOutcome.HOLDS) if held else Finding(name, ProbeOutcome.UNKNOWN, error.message)
+        )
+    return Finding(name, ProbeOutcome.BROKEN, "apply deploy/kubernetes/admission.yaml")
 
 
 # -- pods -----------------------------------------------------------------------------------------------------------
@@ -165,10 +167,10 @@ def _tried(ground: Ground, image: str) -> Iterator[Finding]:
         _admit(ground, pod, pods[pod], dry=False)
     status, trouble = _started(ground)
     if trouble:
-        yield Finding("pods start", Outcome.BROKEN, trouble)
-        yield Finding("storage and network policies", Outcome.UNKNOWN, part=Part.WALL)
+        yield Finding("pods start", ProbeOutcome.BROKEN, trouble)
+        yield Finding("storage and network policies", ProbeOutcome.UNKNOWN, part=Part.WALL)
         return
-    yield Finding("pods start", Outcome.HOLDS)
+    yield Finding("pods start", ProbeOutcome.HOLDS)
     yield _storage(ground)
     before = _attempt(ground, status, until=probes.all_open)
     for policy in walls(ground.settings):
@@ -209,9 +211,9 @@ def _pod_security(ground: Ground, body: Body) -> Finding:
         ground.client("provision").create(paths.pods(ground.first) + "?dryRun=All", probes.privileged(body))
     except (Temporary, Permanent) as error:
         refused = "violates PodSecurity" in error.message
-        outcome = Outcome.HOLDS if refused else Outcome.UNKNOWN
+        outcome = ProbeOutcome.HOLDS if refused else ProbeOutcome.UNKNOWN
         return Finding(name, outcome, "" if refused else error.message, Part.WALL)
-    return Finding(name, Outcome.BROKEN, "it is let in", Part.WALL)
+    return Finding(name, ProbeOutcome.BROKEN, "it is let in", Part.WALL)
 
 
 def _started(ground: Ground) -> tuple[dict[str, Body], str]:
@@ -259,7 +261,9 @@ def _storage(ground: Ground) -> Finding:
     """Its pod has started, so the volume was bound."""
     name = "a volume is bound and can be written"
     wrote = _run(ground, ASKER, ["sh", "-c", "echo 1 > /data/probe && cat /data/probe"])
-    return Finding(name, Outcome.HOLDS if wrote.exit_code == 0 else Outcome.BROKEN, _said(wrote.stderr))
+    return Finding(
+        name, ProbeOutcome.HOLDS if wrote.exit_code == 0 else ProbeOutcome.BROKEN, _said(wrote.stderr)
+    )
 
 
 # -- network --------------------------------------------------------------------------------------------------------

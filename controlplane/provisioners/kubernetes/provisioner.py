@@ -14,18 +14,18 @@ from uuid import UUID
 from controlplane.provisioners.base import (
     CALL_SECONDS,
     Capacity,
+    ClusterObservation,
     ClusterRef,
     Desired,
-    Difference,
-    Found,
+    Drift,
+    DriftedTenant,
+    FoundCluster,
     Limits,
     Load,
+    NodeObservation,
     NodeRef,
     NotYet,
-    Observed,
-    ObservedNode,
     SiteVerdict,
-    Suspect,
     Temporary,
     TenantMissing,
 )
@@ -98,7 +98,7 @@ class KubernetesProvisioner:
         return machines.capacity(self.accounts, self.settings)
 
     @_bounded
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
         """What this process has made sure of stands for ENSURED_SECONDS, unless a call shows that it does not.
 
         The Pod Security labels of the namespace are looked at each time: they alone keep a pod out that is not
@@ -142,7 +142,7 @@ class KubernetesProvisioner:
         with self._shut_out(desired.cluster):
             self._require_fence(desired.cluster.tenant_id)
             convergence.apply(client, self.settings, desired)
-            if desired.mend:
+            if desired.repair:
                 mending.mend_run(client, self.settings, desired)
 
     @_bounded
@@ -188,23 +188,23 @@ class KubernetesProvisioner:
             raise
 
     @_bounded
-    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
         client = self.accounts.client("provision")
         try:
             with self._shut_out(cluster):
                 found = survey(client, self.settings, cluster)
         except TenantMissing:
-            return Observed(exists=False)
-        held = ending.held(found, datetime.now(UTC))
+            return ClusterObservation(exists=False)
+        held = ending.stuck(found, datetime.now(UTC))
         seen = self._sights(found.pods)
         warned = last_warnings(client, found.pods, seen)
-        return Observed(
+        return ClusterObservation(
             found.exists, self._sights(found.pods, warned) if warned else seen, found.with_volume, held
         )
 
     def _sights(
         self, pods: Sequence[Body], warned: Mapping[str, Why] | None = None
-    ) -> tuple[ObservedNode, ...]:
+    ) -> tuple[NodeObservation, ...]:
         """warned: uid -> the last warning about a pod."""
         told = warned or {}
         domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)
@@ -218,13 +218,13 @@ class KubernetesProvisioner:
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
         return load.ask(self.accounts, cluster, nodes)
 
-    def list_all(self) -> Iterator[Found | Suspect]:
+    def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
         for found in listing.look_over(self.accounts, self.settings, self._sights):
-            if isinstance(found, Suspect):
+            if isinstance(found, DriftedTenant):
                 self._ensured.pop(found.tenant_id, None)
             yield found
 
-    def events(self) -> Iterator[ObservedNode | None]:
+    def events(self) -> Iterator[NodeObservation | None]:
         client = self.accounts.client("observe")
         yield from watch.events(
             client, self.settings.installation, self.reports.of, domain=self.settings.cluster_domain
@@ -232,7 +232,7 @@ class KubernetesProvisioner:
 
     @_bounded
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
-        # Whoever may read logs may do nothing else, so not look whether this pod is that birth either.
+        # Whoever may read logs may do nothing else, so not look whether this pod is that attempt either.
         place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
         return logs.tail(self.accounts.client("logs"), place, name, tail_bytes=tail_bytes)
 

@@ -141,7 +141,7 @@ def restarting(pod: Body, exited: Body) -> Why:
 def ending(pod: Body) -> Why:
     """Of a pod that was told to go and is still there."""
     if finalizers := pod["metadata"].get("finalizers"):
-        return Why("HELD", cut(f"it is being ended, and held by the finalizer {', '.join(finalizers)}"))
+        return Why("STUCK", cut(f"it is being ended, and held by the finalizer {', '.join(finalizers)}"))
     for disruption in _disruptions(pod):
         return Why(
             "ENDING", cut(f"it is being put out: {disruption.get('message') or disruption.get('reason')}")

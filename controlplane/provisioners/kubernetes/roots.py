@@ -37,7 +37,7 @@ class ClusterRoot:
 
 @dataclass(frozen=True, slots=True)
 class RunRoot:
-    """spent: the last birth of each name that was cleared away."""
+    """spent: the last attempt of each name that was cleared away."""
 
     body: Body
 
@@ -48,7 +48,7 @@ class RunRoot:
     @property
     def spent(self) -> dict[str, int]:
         words = (_annotations(self.body).get(names.SPENT) or "").split()
-        return {name: int(birth) for name, _, birth in (word.rpartition("@") for word in words)}
+        return {name: int(attempt) for name, _, attempt in (word.rpartition("@") for word in words)}
 
 
 def cluster_root(
@@ -95,7 +95,7 @@ def annotate(client: Client, cluster: ClusterRef, body: Body, annotations: dict[
 
 
 def spelled(spent: dict[str, int]) -> str:
-    return " ".join(f"{name}@{birth}" for name, birth in sorted(spent.items()))
+    return " ".join(f"{name}@{attempt}" for name, attempt in sorted(spent.items()))
 
 
 def is_removed(client: Client, cluster: ClusterRef) -> bool:

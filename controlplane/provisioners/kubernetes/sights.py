@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from controlplane.provisioners.base import STAGES, DrainReport, NodeState, ObservedNode
+from controlplane.provisioners.base import STAGES, DrainReport, NodeObservation, NodeState
 from controlplane.provisioners.kubernetes import names, reasons
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.reasons import NOTHING, Why
@@ -15,7 +15,7 @@ OVER = frozenset({"Failed", "Succeeded"})
 
 def sight(
     pod: Body, *, drain: DrainReport | None = None, domain: str = "cluster.local", warning: Why = NOTHING
-) -> ObservedNode | None:
+) -> NodeObservation | None:
     """None: no node of ours. drain: what was read of its report; only a node that drains has one. warning: the last
     that was written about the pod, told where the pod itself says nothing.
     """
@@ -23,7 +23,7 @@ def sight(
     labels = meta.get("labels") or {}
     try:
         cluster_id = UUID(labels[names.CLUSTER])
-        name, run, birth = labels[names.NODE], int(labels[names.RUN]), int(labels[names.BIRTH])
+        name, run, attempt = labels[names.NODE], int(labels[names.RUN]), int(labels[names.ATTEMPT])
     except (KeyError, ValueError):
         return None
     container = _container(pod)
@@ -32,11 +32,11 @@ def sight(
     why = warning if warned else why
     report = drain if state is NodeState.DRAINING else None
     exited = _exited(container)
-    return ObservedNode(
+    return NodeObservation(
         cluster_id=cluster_id,
         run=run,
         name=name,
-        birth=birth,
+        attempt=attempt,
         # A report or a warning that could be read only later is news about the same pod.
         version=4 * int(meta["resourceVersion"]) + 2 * warned + (report is not None),
         state=NodeState.DRAINED if report else state,
@@ -50,14 +50,14 @@ def sight(
     )
 
 
-def gone(pod: Body, *, domain: str = "cluster.local") -> ObservedNode | None:
+def gone(pod: Body, *, domain: str = "cluster.local") -> NodeObservation | None:
     """The last sight of a pod that was deleted."""
     last = sight(pod, domain=domain)
-    return last and ObservedNode(
+    return last and NodeObservation(
         cluster_id=last.cluster_id,
         run=last.run,
         name=last.name,
-        birth=last.birth,
+        attempt=last.attempt,
         version=last.version,
         state=NodeState.GONE,
         incarnation=last.incarnation,

@@ -71,9 +71,9 @@ def run_of(body: Body) -> int:
     return int(label(body, names.RUN) or 0)
 
 
-def birth_of(body: Body) -> tuple[str, int]:
-    """(name, birth) of a pod."""
-    return label(body, names.NODE), int(label(body, names.BIRTH) or 0)
+def attempt_of(body: Body) -> tuple[str, int]:
+    """(name, attempt) of a pod."""
+    return label(body, names.NODE), int(label(body, names.ATTEMPT) or 0)
 
 
 def is_leaving(body: Body) -> bool:

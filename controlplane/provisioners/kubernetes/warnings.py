@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
-from controlplane.provisioners.base import NodeState, ObservedNode, Temporary
+from controlplane.provisioners.base import NodeObservation, NodeState, Temporary
 from controlplane.provisioners.kubernetes import paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import Body, cut
 from controlplane.provisioners.kubernetes.reasons import NOTHING, Why
-from controlplane.provisioners.kubernetes.survey import birth_of, run_of
+from controlplane.provisioners.kubernetes.survey import attempt_of, run_of
 from controlplane.provisioners.kubernetes.together import all_of
 
 # A pod that waits this long without a reason is asked after, and so many of one cluster at once.
@@ -22,10 +22,10 @@ _ITS_OWN_WORDS = frozenset({"Unhealthy", "ProbeWarning", "FailedPostStartHook", 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def last_warnings(client: Client, pods: Sequence[Body], sights: Sequence[ObservedNode]) -> dict[str, Why]:
+def last_warnings(client: Client, pods: Sequence[Body], sights: Sequence[NodeObservation]) -> dict[str, Why]:
     """uid -> why, of the pods that do not say themselves why they wait. sights: of these pods."""
     silent = {
-        (sight.run, sight.name, sight.birth)
+        (sight.run, sight.name, sight.attempt)
         for sight in sights
         if sight.state in {NodeState.WAITING, NodeState.STARTING} and not sight.reason
     }
@@ -61,4 +61,4 @@ def _made(pod: Body) -> datetime:
 
 
 def _key(pod: Body) -> tuple[int, str, int]:
-    return run_of(pod), *birth_of(pod)
+    return run_of(pod), *attempt_of(pod)

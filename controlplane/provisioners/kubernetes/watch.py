@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
-from controlplane.provisioners.base import DrainReport, ObservedNode
+from controlplane.provisioners.base import DrainReport, NodeObservation
 from controlplane.provisioners.kubernetes import manifests, paths, sights
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import Body
@@ -25,7 +25,7 @@ Report = Callable[[Body], DrainReport | None]
 
 def events(
     client: Client, installation: str, report: Report, *, domain: str = "cluster.local"
-) -> Generator[ObservedNode | None, None, None]:
+) -> Generator[NodeObservation | None, None, None]:
     """Nodes as they change, GONE ones too; None once it listens, and every few seconds.
 
     report: reads what a drained pod says about its drain; None when it could not be read now. Raises Temporary when
@@ -42,7 +42,7 @@ def events(
                 yield seen
 
 
-def _node(kind: str, pod: Body, drained: "_Drained", domain: str) -> ObservedNode | None:
+def _node(kind: str, pod: Body, drained: "_Drained", domain: str) -> NodeObservation | None:
     if not sights.is_in_place(pod):
         return None
     if kind != DELETED and sights.may_be_drained(pod):

@@ -7,7 +7,7 @@ from controlplane.provisioners.base import Desired, DesiredNode, NotYet, Permane
 from controlplane.provisioners.local import (
     addresses,
     assets,
-    births,
+    attempts,
     files,
     packages,
     rendering,
@@ -17,7 +17,7 @@ from controlplane.provisioners.local import (
 from controlplane.provisioners.local.launcher import RELOAD, STOP
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
 from controlplane.provisioners.local.ledger import Ledger
-from controlplane.provisioners.local.rendering import Surroundings
+from controlplane.provisioners.local.rendering import LocalSite
 from controlplane.provisioners.local.status import Status
 from controlplane.provisioners.rendering import Rendered, peers, places, secrets_in
 from templates.schema import OnChange
@@ -31,7 +31,7 @@ def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired)
     _claim(layout, folder, desired)
     if not _is_latest(folder, desired):
         return
-    wanted = {NodeFolder(folder, desired.run, node.name, node.birth): node for node in desired.nodes}
+    wanted = {NodeFolder(folder, desired.run, node.name, node.attempt): node for node in desired.nodes}
     troubles: list[Temporary] = []
     left = _end_unlisted(layout, folder, wanted, troubles)
     _clear_homes(layout, folder, desired)
@@ -43,7 +43,7 @@ def apply(layout: Layout, folder: ClusterFolder, book: Ledger, desired: Desired)
     }
     around = _surroundings(layout, folder, desired, make=bool(missing))
     made = _make(desired, missing, around, troubles)
-    births.start(layout, [*made, *(node for node in present if not _begun(node))])
+    attempts.start(layout, [*made, *(node for node in present if not _begun(node))])
     for node in present:
         _update(desired, wanted[node], node, around[wanted[node].role])
     if troubles:
@@ -98,7 +98,7 @@ def _is_latest(folder: ClusterFolder, desired: Desired) -> bool:
 def _end_unlisted(
     layout: Layout, folder: ClusterFolder, wanted: Mapping[NodeFolder, DesiredNode], troubles: list[Temporary]
 ) -> set[str]:
-    """The names whose older births are not gone yet."""
+    """The names whose older attempts are not gone yet."""
     unlisted = [node for node in folder.nodes() if node not in wanted]
     left = _end_each(layout, unlisted, troubles)
     if unlisted:
@@ -123,7 +123,7 @@ def _end_each(
     left: set[str] = set()
     for node in nodes:
         try:
-            if not births.end(layout, node, force=force):
+            if not attempts.end(layout, node, force=force):
                 left.add(node.name)
         except Temporary as trouble:
             troubles.append(trouble)
@@ -133,7 +133,7 @@ def _end_each(
 
 def _surroundings(
     layout: Layout, folder: ClusterFolder, desired: Desired, *, make: bool
-) -> dict[str, Surroundings]:
+) -> dict[str, LocalSite]:
     """By role. make: whether nodes are to be made there."""
     app = desired.launch.app
     ports = {node.name: app.role(node.role).ports.values() for node in places(desired)}
@@ -141,7 +141,7 @@ def _surroundings(
     place = assets.write(layout, app)
     shared = layout.shared(desired.cluster.tenant_id)
     others = peers(desired, given)
-    around: dict[str, Surroundings] = {}
+    around: dict[str, LocalSite] = {}
     for name in {node.role for node in desired.nodes}:
         wanted = app.runtime(app.role(name).runtime)
         runtime = runtimes.describe(layout, app, wanted)
@@ -151,14 +151,14 @@ def _surroundings(
         home = folder.packages(wanted.name) if runtime.request else runtime.home
         if runtime.request:
             packages.provide(home, runtime)
-        around[name] = Surroundings(place, shared, runtime, home, given, others)
+        around[name] = LocalSite(place, shared, runtime, home, given, others)
     return around
 
 
 def _make(
     desired: Desired,
     missing: Mapping[NodeFolder, DesiredNode],
-    around: Mapping[str, Surroundings],
+    around: Mapping[str, LocalSite],
     troubles: list[Temporary],
 ) -> list[NodeFolder]:
     made: list[NodeFolder] = []
@@ -172,7 +172,7 @@ def _make(
             continue
         given = rendering.rendered(desired, node, folder, place)
         spec = rendering.spec(desired, node, folder, place, given, time.time())
-        births.prepare(folder, spec, given, place.shared)
+        attempts.prepare(folder, spec, given, place.shared)
         made.append(folder)
     return made
 
@@ -184,8 +184,8 @@ def _begun(node: NodeFolder) -> bool:
         return True
 
 
-def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Surroundings) -> None:
-    """Bring the files of a running birth up to a newer generation, or to new links, as each file says."""
+def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: LocalSite) -> None:
+    """Bring the files of a running attempt up to a newer generation, or to new links, as each file says."""
     path = str(folder.path / "spec.json")
     try:
         spec = files.read_json(path)
@@ -198,13 +198,13 @@ def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Sur
     links_alone = spec.get("generation") == desired.generation
     changed = _changed(desired, node, folder, given, links_alone=links_alone)
     if OnChange.RESTART in changed.values():
-        births.tell(folder, STOP)
+        attempts.tell(folder, STOP)
         return
     for name in changed:
-        births.write_conf(folder.conf / name, given.files[name])
+        attempts.write_conf(folder.conf / name, given.files[name])
     files.write_json(path, {**spec, "generation": desired.generation, "link_version": desired.link_version})
     if OnChange.SIGNAL in changed.values():
-        births.tell(folder, RELOAD)
+        attempts.tell(folder, RELOAD)
 
 
 def _changed(

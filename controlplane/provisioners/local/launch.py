@@ -1,6 +1,6 @@
 """python -I -S launch.py FOLDER EVENTS: become the launcher of the node prepared in FOLDER, heard in EVENTS.
 
-Exits 0 once the launcher is on its own and can be signalled; HELD when another has the folder, DONE when this birth
+Exits 0 once the launcher is on its own and can be signalled; HELD when another has the folder, DONE when this attempt
 has begun before. Only the modules of the launcher are loaded, not the packages around them: it stays small, and
 starts where nothing else is installed.
 """

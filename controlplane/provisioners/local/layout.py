@@ -12,9 +12,9 @@ clusters/<cluster>/
     meta.json                    whose it is
     home/<node>/                 kept from run to run
     packages/<runtime>/          what its users installed, kept from run to run
-    logs/<node>.<birth>          the end of what a cleared node wrote
+    logs/<node>.<attempt>          the end of what a cleared node wrote
     enter/<node>                 runs a command in the node's environment
-    runs/<run>/<node>.<birth>/   spec.json status.json lock log drain.json conf/ work/
+    runs/<run>/<node>.<attempt>/   spec.json status.json lock log drain.json conf/ work/
 """
 
 import hashlib
@@ -31,21 +31,21 @@ _NODE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class NodeFolder:
-    """One birth of one node."""
+    """One attempt of one node."""
 
     cluster: "ClusterFolder"
     run: int
     name: str
-    birth: int
+    attempt: int
 
     @property
     def path(self) -> Path:
-        return self.cluster.path / "runs" / str(self.run) / f"{self.name}.{self.birth}"
+        return self.cluster.path / "runs" / str(self.run) / f"{self.name}.{self.attempt}"
 
     @property
     def id(self) -> str:
         """What SLIPWAY_NODE says in the environment of all its processes."""
-        return f"{self.cluster.id}/{self.name}/{self.run}.{self.birth}"
+        return f"{self.cluster.id}/{self.name}/{self.run}.{self.attempt}"
 
     @property
     def lock(self) -> str:
@@ -69,11 +69,11 @@ class NodeFolder:
 
     @property
     def kept_log(self) -> Path:
-        return self.cluster.path / "logs" / f"{self.name}.{self.birth}"
+        return self.cluster.path / "logs" / f"{self.name}.{self.attempt}"
 
     @property
     def spent(self) -> Path:
-        """Is there once this birth has been cleared away: it is not made again."""
+        """Is there once this attempt has been cleared away: it is not made again."""
         return self.path.parent / "spent" / self.path.name
 
     @property
@@ -110,7 +110,7 @@ class ClusterFolder:
         return [name for name in _names(self.path / "home") if _NODE.fullmatch(name)]
 
     def nodes(self) -> list[NodeFolder]:
-        """Every birth that has a folder, oldest run first."""
+        """Every attempt that has a folder, oldest run first."""
         found: list[NodeFolder] = []
         for run in sorted(int(name) for name in _names(self.path / "runs") if name.isdigit()):
             parts = map(_FOLDER.fullmatch, sorted(_names(self.path / "runs" / str(run))))
@@ -154,7 +154,7 @@ class Layout:
                 continue
 
     def node_at(self, path: str) -> NodeFolder | None:
-        """The birth whose folder this is, also when it is there no more."""
+        """The attempt whose folder this is, also when it is there no more."""
         try:
             top, cluster, runs, run, name = Path(path).relative_to(self.root).parts
             parts = _FOLDER.fullmatch(name)

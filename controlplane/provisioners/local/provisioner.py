@@ -13,16 +13,16 @@ import structlog
 
 from controlplane.provisioners.base import (
     Capacity,
+    ClusterObservation,
     ClusterRef,
     Desired,
-    Difference,
-    Found,
+    Drift,
+    FoundCluster,
     Limits,
     Load,
+    NodeObservation,
     NodeRef,
     NotYet,
-    Observed,
-    ObservedNode,
     SiteUnknown,
     SiteVerdict,
     Temporary,
@@ -30,7 +30,7 @@ from controlplane.provisioners.base import (
 )
 from controlplane.provisioners.local import (
     addresses,
-    births,
+    attempts,
     convergence,
     files,
     ledger,
@@ -88,7 +88,7 @@ class LocalProvisioner:
         return {"": capacity_of([machine], overcommitted=True)}
 
     @_told
-    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Difference, ...]:
+    def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
         files.make_folder(str(self.layout.shared(tenant_id)))
         return ()
 
@@ -108,9 +108,9 @@ class LocalProvisioner:
 
     @_told
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-        for node in self._births(cluster, nodes):
+        for node in self._attempts(cluster, nodes):
             files.write_json(str(node.path / "drain.json"), {"seconds": seconds})
-            births.tell(node, DRAIN)
+            attempts.tell(node, DRAIN)
 
     @_told
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
@@ -132,13 +132,15 @@ class LocalProvisioner:
             convergence.sweep(self.layout, folder, book)
 
     @_told
-    def look(self, cluster: ClusterRef, names: Iterable[str]) -> Observed:
+    def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
         return self._observe(self.layout.cluster(cluster.id))
 
-    def _observe(self, folder: ClusterFolder) -> Observed:
+    def _observe(self, folder: ClusterFolder) -> ClusterObservation:
         self._sweep(folder)
-        seen = [births.observe(node) for node in folder.nodes()]
-        return Observed(folder.path.exists(), tuple(node for node in seen if node), frozenset(folder.homes()))
+        seen = [attempts.observe(node) for node in folder.nodes()]
+        return ClusterObservation(
+            folder.path.exists(), tuple(node for node in seen if node), frozenset(folder.homes())
+        )
 
     def _sweep(self, folder: ClusterFolder) -> None:
         """Clear away what has ended for good. Whoever changes this cluster at the moment does it as well."""
@@ -148,9 +150,9 @@ class LocalProvisioner:
 
     @_told
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
-        return load.ask(self._births(cluster, nodes))
+        return load.ask(self._attempts(cluster, nodes))
 
-    def list_all(self) -> Iterator[Found]:
+    def list_all(self) -> Iterator[FoundCluster]:
         troubles: list[Temporary] = []
         for folder in self.layout.clusters():
             try:
@@ -164,11 +166,11 @@ class LocalProvisioner:
             raise troubles[0]
 
     @_told
-    def _found(self, folder: ClusterFolder) -> Found:
+    def _found(self, folder: ClusterFolder) -> FoundCluster:
         tenant = _tenant(folder)
-        return Found(folder.id, tenant, self._observe(folder))
+        return FoundCluster(folder.id, tenant, self._observe(folder))
 
-    def events(self) -> Iterator[ObservedNode | None]:
+    def events(self) -> Iterator[NodeObservation | None]:
         try:
             yield from watching.transitions(self.layout)
         except OSError as error:
@@ -176,19 +178,19 @@ class LocalProvisioner:
 
     @_told
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
-        for birth in self._births(cluster, [node]):
-            return log.tail(str(birth.path), tail_bytes)
-        kept = NodeFolder(self.layout.cluster(cluster.id), 0, node.name, node.birth).kept_log
+        for attempt in self._attempts(cluster, [node]):
+            return log.tail(str(attempt.path), tail_bytes)
+        kept = NodeFolder(self.layout.cluster(cluster.id), 0, node.name, node.attempt).kept_log
         return kept.read_bytes()[-tail_bytes:] if kept.exists() else b""
 
     def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
-        for birth in self._births(cluster, [node]):
-            yield from log.follow(str(birth.path), partial(births.is_over, birth))
+        for attempt in self._attempts(cluster, [node]):
+            yield from log.follow(str(attempt.path), partial(attempts.is_over, attempt))
 
-    def _births(self, cluster: ClusterRef, nodes: Iterable[NodeRef]) -> list[NodeFolder]:
-        """The folders of these births, of the newest run that has them; those that are gone are left out."""
-        newest = {(node.name, node.birth): node for node in self.layout.cluster(cluster.id).nodes()}
-        return [newest[node.name, node.birth] for node in nodes if (node.name, node.birth) in newest]
+    def _attempts(self, cluster: ClusterRef, nodes: Iterable[NodeRef]) -> list[NodeFolder]:
+        """The folders of these attempts, of the newest run that has them; those that are gone are left out."""
+        newest = {(node.name, node.attempt): node for node in self.layout.cluster(cluster.id).nodes()}
+        return [newest[node.name, node.attempt] for node in nodes if (node.name, node.attempt) in newest]
 
 
 def _trouble(root: Path) -> str:

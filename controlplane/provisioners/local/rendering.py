@@ -14,7 +14,7 @@ from controlplane.provisioners.rendering import Rendered, inside
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LocalSite:
     """What a node needs to know of the site. addresses: of every node, by name; peers: of all nodes of a role.
 
     packages: see `packages`.
@@ -27,8 +27,8 @@ class Surroundings:
     addresses: Mapping[str, str]
     peers: Mapping[str, Sequence[str]]
 
-    def of(self, folder: NodeFolder) -> rendering.Surroundings:
-        return rendering.Surroundings(
+    def of(self, folder: NodeFolder) -> rendering.NodeEnvironment:
+        return rendering.NodeEnvironment(
             home=str(folder.home),
             work=str(folder.work),
             tmp=str(folder.tmp),
@@ -45,14 +45,14 @@ class Surroundings:
         )
 
 
-def rendered(desired: Desired, node: DesiredNode, folder: NodeFolder, around: Surroundings) -> Rendered:
+def rendered(desired: Desired, node: DesiredNode, folder: NodeFolder, around: LocalSite) -> Rendered:
     """Raises Permanent when the app asks for something that is not there."""
     given = rendering.rendered(desired, node, around.of(folder))
     return replace(given, env={NODE_VARIABLE: folder.id, **given.env})
 
 
 def spec(
-    desired: Desired, node: DesiredNode, folder: NodeFolder, around: Surroundings, given: Rendered, at: float
+    desired: Desired, node: DesiredNode, folder: NodeFolder, around: LocalSite, given: Rendered, at: float
 ) -> dict[str, Any]:
     """What the launcher reads. at: seconds since the epoch."""
     role = desired.launch.app.role(node.role)

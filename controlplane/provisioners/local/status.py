@@ -15,7 +15,7 @@ LONGEST_MESSAGE = 1900
 
 
 class Status:
-    """The record of one birth. `change` keeps it in memory when the disk refuses; `flush` tries again."""
+    """The record of one attempt. `change` keeps it in memory when the disk refuses; `flush` tries again."""
 
     def __init__(self, folder: str, record: dict[str, Any]) -> None:
         self.folder, self.record = folder, record
@@ -24,7 +24,7 @@ class Status:
 
     @classmethod
     def new(cls, folder: str, *, address: str) -> "Status":
-        """Of a birth that was prepared and not begun."""
+        """Of an attempt that was prepared and not begun."""
         status = cls(
             folder, {"format": FORMAT, "version": 0, "stages": {}, "incarnation": "", "address": address}
         )
@@ -65,7 +65,7 @@ class Status:
         if stage and stage not in stages:
             stages[stage] = _now()
         self.record.update(fields)
-        # By the clock as well: a birth that is made again after it was cleared away is newer, too.
+        # By the clock as well: an attempt that is made again after it was cleared away is newer, too.
         self.record["version"] = max(self.record["version"] + 1, time.time_ns() // 1_000_000)
         return True
 

@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from controlplane.provisioners.base import ObservedNode, Temporary
-from controlplane.provisioners.local import births, files, notices
+from controlplane.provisioners.base import NodeObservation, Temporary
+from controlplane.provisioners.local import attempts, files, notices
 from controlplane.provisioners.local.layout import Layout, NodeFolder
 from controlplane.provisioners.local.status import Status
 
 QUIET_SECONDS = 3.0
 
 
-def transitions(layout: Layout) -> Iterator[ObservedNode | None]:
+def transitions(layout: Layout) -> Iterator[NodeObservation | None]:
     listener, path = notices.listen(files.make_folder(str(layout.events)))
     watch = _Watch(layout, listener)
     heard_at = time.monotonic()
@@ -27,7 +27,7 @@ def transitions(layout: Layout) -> Iterator[ObservedNode | None]:
             for folder in watch.changed(QUIET_SECONDS):
                 # A record that cannot be read now is no news; whoever looks is told.
                 with suppress(Temporary):
-                    yield births.observe(folder) or births.gone(folder)
+                    yield attempts.observe(folder) or attempts.gone(folder)
             if time.monotonic() - heard_at >= QUIET_SECONDS:
                 heard_at = time.monotonic()
                 yield None
@@ -64,7 +64,7 @@ class _Watch:
             return
         try:
             launcher = Status.load(str(folder.path)).launcher
-            if launcher and not births.is_over(folder):
+            if launcher and not attempts.is_over(folder):
                 handle = os.pidfd_open(launcher[0])
                 self.handles[handle] = folder
                 self.poll.register(handle, select.POLLIN)

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('tenant_id', models.UUIDField(null=True)),
                 ('due_at', models.DateTimeField(null=True)),
                 ('lease_until', models.DateTimeField(null=True)),
-                ('holder', models.CharField(db_default='', max_length=120)),
+                ('lease_owner', models.CharField(db_default='', max_length=120)),
                 ('fence', models.BigIntegerField(default=0)),
                 ('attempts', models.IntegerField(default=0)),
                 ('wake_seq', models.BigIntegerField(default=0)),

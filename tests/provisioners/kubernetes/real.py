@@ -35,7 +35,7 @@ class Place:
     def make(self, node: str, script: str, *, first: Sequence[Body] = (), **spec: Any) -> str:
         """The name of a pod that runs `script`. first: containers that come before its own."""
         whose = {names.TENANT: str(self.tenant_id), names.CLUSTER: str(self.cluster_id)}
-        labels = {**whose, names.NODE: node, names.RUN: "1", names.BIRTH: "1"}
+        labels = {**whose, names.NODE: node, names.RUN: "1", names.ATTEMPT: "1"}
         container = {"name": names.CONTAINER, "image": IMAGE, "command": ["sh", "-c", script]}
         pod = {
             "metadata": {

@@ -10,7 +10,7 @@ from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes import check, identity, paths, permissions, prove
 from controlplane.provisioners.kubernetes.manifests import ours
 from controlplane.provisioners.kubernetes.permissions import Right
-from controlplane.provisioners.kubernetes.proof import Outcome, Proof
+from controlplane.provisioners.kubernetes.proof import ProbeOutcome, Proof
 from controlplane.provisioners.kubernetes.prove import held_in
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from tests.provisioners.kubernetes.shipped import (
@@ -44,7 +44,7 @@ def admin(kubeconfig: Path) -> SiteSettings:
     return SiteSettings.parse({"installation": INSTALLATION, "accounts": accounts})
 
 
-def outcomes(proof: Proof) -> dict[str, Outcome]:
+def outcomes(proof: Proof) -> dict[str, ProbeOutcome]:
     return {finding.name: finding.outcome for finding in proof.findings}
 
 
@@ -108,7 +108,7 @@ def test_a_site_that_is_away_says_nothing(site: Shipped):
 def test_a_walled_site_is_proved(proof: Proof):
     print(proof.message)
     assert (proof.isolation, proof.holds) == ("proved", True)
-    assert set(outcomes(proof).values()) == {Outcome.HOLDS}
+    assert set(outcomes(proof).values()) == {ProbeOutcome.HOLDS}
     assert len(proof.findings) > 10
 
 
@@ -137,14 +137,14 @@ def test_an_account_that_may_do_more_is_named_with_what(site: Shipped, admin: Si
 
 def test_an_account_that_nothing_holds_in_is_told(site: Shipped):
     binding = f"{COLLECTIONS['ValidatingAdmissionPolicyBinding']}/slipway-namespaces"
-    assert held_in(site.settings).outcome is Outcome.HOLDS
+    assert held_in(site.settings).outcome is ProbeOutcome.HOLDS
     site.admin.delete(binding)
     try:
-        assert eventually(lambda: held_in(site.settings).outcome is Outcome.BROKEN)
+        assert eventually(lambda: held_in(site.settings).outcome is ProbeOutcome.BROKEN)
     finally:
         for body in documents("admission"):
             apply(site.admin, body)
-    assert eventually(lambda: held_in(site.settings).outcome is Outcome.HOLDS)
+    assert eventually(lambda: held_in(site.settings).outcome is ProbeOutcome.HOLDS)
 
 
 def test_an_image_that_is_not_there_leaves_the_isolation_unknown(site: Shipped):

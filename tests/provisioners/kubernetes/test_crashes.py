@@ -279,14 +279,14 @@ def test_a_drain_is_started_once_and_said_by_the_pod():
     assert [words[-1] for words in api_of(site).ran] == ["10"]
 
 
-def test_a_birth_that_was_cleared_away_is_not_made_again_and_the_next_is():
+def test_a_attempt_that_was_cleared_away_is_not_made_again_and_the_next_is():
     site = prepared("apply")
     site.apply(wish(1))
     site.apply(replace(wish(1), nodes=()))
     site.apply(wish(1))
     assert api_of(site).of_kind("pods") == []
     site.apply(reborn(wish(1), 2))
-    assert [body["metadata"]["labels"][names.BIRTH] for body in api_of(site).of_kind("pods")] == ["2"]
+    assert [body["metadata"]["labels"][names.ATTEMPT] for body in api_of(site).of_kind("pods")] == ["2"]
 
 
 TROUBLES = [

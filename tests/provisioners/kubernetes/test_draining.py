@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from controlplane.provisioners.base import DrainReport, Outcome
+from controlplane.provisioners.base import DrainOutcome, DrainReport
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.draining import Reports, parsed
 from controlplane.provisioners.kubernetes.exec import Ran
@@ -17,7 +17,7 @@ from tests.provisioners.kubernetes.rendered import Body
 def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
     answer = {"tasks_start": 4, "tasks_end": 0, "executors_start": 2, "executors_end": 0, "blocks_moved": 17}
     text = b"deadline 1234\n" + json.dumps(answer).encode() + b"\n"
-    assert parsed(text) == DrainReport(Outcome.DEADLINE, 12.34, 4, 0, 2, 0, 17)
+    assert parsed(text) == DrainReport(DrainOutcome.DEADLINE, 12.34, 4, 0, 2, 0, 17)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
     ],
 )
 def test_what_was_not_read_is_no_number(answer: bytes):
-    assert parsed(b"drained 5\n" + answer) == DrainReport(Outcome.DRAINED, 0.05)
+    assert parsed(b"drained 5\n" + answer) == DrainReport(DrainOutcome.DRAINED, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,9 @@ def test_a_report_is_read_once():
     reports = Reports(Saying(b"", b"drained 5\n"))
     assert reports.of(pod(Ready="False")) is None
     assert (
-        reports.of(pod(Ready="False")) == reports.of(pod(Ready="False")) == DrainReport(Outcome.DRAINED, 0.05)
+        reports.of(pod(Ready="False"))
+        == reports.of(pod(Ready="False"))
+        == DrainReport(DrainOutcome.DRAINED, 0.05)
     )
 
 
@@ -85,7 +87,7 @@ class Slow(MemoryAccounts):
 def test_several_are_asked_at_once_and_only_those_who_may_answer():
     drained = [pod(str(number), Ready="False") for number in range(4)]
     reports = Reports(Slow(4)).of_all([pod("busy", Ready="True"), *drained])
-    assert reports == [None, *[DrainReport(Outcome.DRAINED, 0.05)] * 4]
+    assert reports == [None, *[DrainReport(DrainOutcome.DRAINED, 0.05)] * 4]
 
 
 def test_a_pod_that_still_says_ready_is_not_asked():

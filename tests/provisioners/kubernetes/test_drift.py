@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Desired, How, Suspect, TenantMissing
+from controlplane.provisioners.base import ClusterRef, Desired, DriftedTenant, DriftKind, TenantMissing
 from controlplane.provisioners.kubernetes import isolation, names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
@@ -52,13 +52,13 @@ class There:
         return names.run_root(self.of.id, 1)
 
     def is_suspected(self) -> bool:
-        return Suspect(self.of.tenant_id) in list(self.site.list_all())
+        return DriftedTenant(self.of.tenant_id) in list(self.site.list_all())
 
-    def amiss(self) -> set[tuple[str, How]]:
+    def drift(self) -> set[tuple[str, DriftKind]]:
         [found] = [each for each in listed(self.site) if each.cluster_id == self.of.id]
-        return {(each.kind, each.how) for each in found.amiss}
+        return {(each.kind, each.how) for each in found.drift}
 
-    def ensure(self) -> set[tuple[str, How]]:
+    def ensure(self) -> set[tuple[str, DriftKind]]:
         found = self.site.ensure_tenant(self.of.tenant_id, self.of.tenant, LIMITS)
         return {(each.kind, each.how) for each in found}
 
@@ -79,35 +79,35 @@ def there(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 Meddle = Callable[[There], object]
-FENCE: dict[str, tuple[Meddle, str, How]] = {
+FENCE: dict[str, tuple[Meddle, str, DriftKind]] = {
     "the default deny is deleted": (
         lambda at: at.admin.delete(paths.network_policies(at.place, isolation.DENY)),
         "NetworkPolicy",
-        How.DELETED,
+        DriftKind.DELETED,
     ),
     "the default deny is opened": (
         lambda at: at.admin.patch(paths.network_policies(at.place, isolation.DENY), ANYBODY),
         "NetworkPolicy",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
     "the quota is raised": (
         lambda at: at.admin.patch(
             paths.quotas(at.place, isolation.QUOTA), {"spec": {"hard": {"services.nodeports": "5"}}}
         ),
         "ResourceQuota",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
     "the defaults are deleted": (
         lambda at: at.admin.delete(paths.limit_ranges(at.place, isolation.DEFAULTS)),
         "LimitRange",
-        How.DELETED,
+        DriftKind.DELETED,
     ),
     "the defaults are changed": (
         lambda at: at.admin.patch(
             paths.limit_ranges(at.place, isolation.DEFAULTS), {"spec": {"limits": [{"type": "Pod"}]}}
         ),
         "LimitRange",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
     "a binding is given to somebody else": (
         lambda at: at.admin.patch(
@@ -115,20 +115,20 @@ FENCE: dict[str, tuple[Meddle, str, How]] = {
             {"subjects": [{"kind": "User", "name": "mallory", "apiGroup": "rbac.authorization.k8s.io"}]},
         ),
         "RoleBinding",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
-    "a binding is to another role": (lambda at: rebind(at), "RoleBinding", How.CHANGED),
+    "a binding is to another role": (lambda at: rebind(at), "RoleBinding", DriftKind.CHANGED),
     "Pod Security is not enforced": (
         lambda at: at.admin.patch(paths.namespaces(at.place), {"metadata": {"labels": {ENFORCE: None}}}),
         "Namespace",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
     "Pod Security is privileged": (
         lambda at: at.admin.patch(
             paths.namespaces(at.place), {"metadata": {"labels": {ENFORCE: "privileged"}}}
         ),
         "Namespace",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
 }
 
@@ -166,41 +166,41 @@ def test_no_pod_is_made_where_pod_security_is_not_enforced(there: There, monkeyp
     there.admin.patch(paths.namespaces(there.place), {"metadata": {"labels": {ENFORCE: None}}})
     with pytest.raises(TenantMissing, match="NAMESPACE_CHANGED"):
         there.site.apply(there.wish)
-    assert there.ensure() == {("Namespace", How.CHANGED)}
+    assert there.ensure() == {("Namespace", DriftKind.CHANGED)}
     there.site.apply(there.wish)
 
 
-NEEDED: dict[str, tuple[Meddle, str, How]] = {
+NEEDED: dict[str, tuple[Meddle, str, DriftKind]] = {
     "its Service is deleted": (
         lambda at: at.admin.delete(paths.services(at.place, at.run)),
         "Service",
-        How.DELETED,
+        DriftKind.DELETED,
     ),
     "its Service selects others": (
         lambda at: at.admin.patch(paths.services(at.place, at.run), {"spec": {"selector": {"x": "y"}}}),
         "Service",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
-    "its Service has another address": (lambda at: readdress(at), "Service", How.CHANGED),
+    "its Service has another address": (lambda at: readdress(at), "Service", DriftKind.CHANGED),
     "its NetworkPolicy is deleted": (
         lambda at: at.admin.delete(paths.network_policies(at.place, at.run)),
         "NetworkPolicy",
-        How.DELETED,
+        DriftKind.DELETED,
     ),
     "its NetworkPolicy is opened": (
         lambda at: at.admin.patch(paths.network_policies(at.place, at.run), ANYBODY),
         "NetworkPolicy",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
     "its account mounts tokens": (
         lambda at: at.admin.patch(
             paths.service_accounts(at.place, at.run), {"automountServiceAccountToken": True}
         ),
         "ServiceAccount",
-        How.CHANGED,
+        DriftKind.CHANGED,
     ),
-    "its files are deleted": (lambda at: delete_assets(at), "ConfigMap", How.DELETED),
-    "its Secret is deleted": (lambda at: delete_secrets(at), "Secret", How.DELETED),
+    "its files are deleted": (lambda at: delete_assets(at), "ConfigMap", DriftKind.DELETED),
+    "its Secret is deleted": (lambda at: delete_secrets(at), "Secret", DriftKind.DELETED),
 }
 
 
@@ -227,10 +227,10 @@ def delete_secrets(at: There) -> None:
 @pytest.mark.parametrize("case", NEEDED)
 def test_what_a_run_needs_and_was_meddled_with_is_found_and_repaired(there: There, case: str):
     meddle, kind, how = NEEDED[case]
-    assert there.amiss() == set()
+    assert there.drift() == set()
     meddle(there)
     # How many Secrets there are the quota follows a little late.
-    until(lambda: (kind, how) in there.amiss())
-    assert there.amiss() == {(kind, how)}
-    there.site.apply(replace(there.wish, mend=True))
-    until(lambda: not there.amiss())
+    until(lambda: (kind, how) in there.drift())
+    assert there.drift() == {(kind, how)}
+    there.site.apply(replace(there.wish, repair=True))
+    until(lambda: not there.drift())

@@ -29,10 +29,10 @@ def test_a_finalizer_is_named_until_it_is_removed(kubeconfig: Path):
         make_ready(site, desired(of))
         admin.patch(pod, {"metadata": {"finalizers": [HOLD]}})
         site.end_run(of, 1, force=True)
-        until(lambda: any(HOLD in words and "worker-0" in words for words in site.look(of, ()).held))
+        until(lambda: any(HOLD in words and "worker-0" in words for words in site.look(of, ()).stuck))
         admin.patch(pod, {"metadata": {"finalizers": None}})
         until(lambda: not site.look(of, ()).nodes)
-        assert site.look(of, ()).held == ()
+        assert site.look(of, ()).stuck == ()
     finally:
         admin.patch(pod, {"metadata": {"finalizers": None}})
         tenant_removed(site, of.tenant_id)
@@ -41,6 +41,6 @@ def test_a_finalizer_is_named_until_it_is_removed(kubeconfig: Path):
 def test_a_machine_that_is_gone_is_named_once_it_is_overdue():
     about = {"name": "c", "labels": {names.NODE: "worker-0"}, "deletionTimestamp": "2026-01-01T12:00:00Z"}
     found = Survey(pods=({"metadata": about, "spec": {"nodeName": "machine-3"}},))
-    assert ending.held(found, NOW) == ()
-    [words] = ending.held(found, NOW + timedelta(minutes=1))
+    assert ending.stuck(found, NOW) == ()
+    [words] = ending.stuck(found, NOW + timedelta(minutes=1))
     assert words.startswith("worker-0 was to be gone by 2026-01-01 12:00:00 UTC and its machine machine-3 ")

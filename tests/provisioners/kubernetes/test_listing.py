@@ -4,7 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, Found, NotYet, Suspect, Temporary, TenantMissing
+from controlplane.provisioners.base import (
+    ClusterRef,
+    DriftedTenant,
+    FoundCluster,
+    NotYet,
+    Temporary,
+    TenantMissing,
+)
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
@@ -60,10 +67,10 @@ def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, 
             raise NotYet("SITE_FORBIDS", "no")
 
     api.before = refuse
-    seen: list[Found | Suspect] = []
+    seen: list[FoundCluster | DriftedTenant] = []
     with pytest.raises(Temporary, match="SITE_FORBIDS"):
         seen.extend(site.list_all())
-    assert {item.cluster_id for item in seen if isinstance(item, Found)} == {of.id, held.id}
+    assert {item.cluster_id for item in seen if isinstance(item, FoundCluster)} == {of.id, held.id}
 
 
 def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: KubernetesProvisioner, api: MemoryApi):

@@ -2,7 +2,7 @@
 
 from controlplane.provisioners.kubernetes import probes
 from controlplane.provisioners.kubernetes.probes import ATTEMPTS
-from controlplane.provisioners.kubernetes.proof import Finding, Outcome, Part, Proof
+from controlplane.provisioners.kubernetes.proof import Finding, Part, ProbeOutcome, Proof
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 OPEN = {attempt.name: True for attempt in ATTEMPTS}
@@ -49,11 +49,14 @@ def test_an_attempt_that_told_nothing_proves_nothing():
 
 
 def test_nothing_tried_is_nothing_proved():
-    assert Proof((Finding("API server", Outcome.HOLDS),)).isolation == "unknown"
+    assert Proof((Finding("API server", ProbeOutcome.HOLDS),)).isolation == "unknown"
 
 
 def test_what_does_not_hold_is_said_first():
-    findings = (Finding("storage", Outcome.HOLDS), Finding("DNS", Outcome.BROKEN, "no answer", Part.CONTROL))
+    findings = (
+        Finding("storage", ProbeOutcome.HOLDS),
+        Finding("DNS", ProbeOutcome.BROKEN, "no answer", Part.CONTROL),
+    )
     assert Proof(findings).message == "Does not hold: DNS (no answer). Holds: storage."
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from controlplane.provisioners.base import STAGES, DrainReport, NodeState, ObservedNode, Outcome
+from controlplane.provisioners.base import STAGES, DrainOutcome, DrainReport, NodeObservation, NodeState
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.sights import gone, last_words, may_be_drained, sight
@@ -17,7 +17,7 @@ from controlplane.provisioners.kubernetes.survey import whose
 PODS = Path(__file__).with_name("pods")
 CLUSTER = UUID("018f0000-0000-7000-8000-00000000c1a5")
 TENANT = UUID("018f0000-0000-7000-8000-000000007e2a")
-REPORT = DrainReport(Outcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
+REPORT = DrainReport(DrainOutcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
 NO_IMAGE = "the image localhost/slipway-nothing:1 is not to be had: "
 SAYS = {
@@ -88,7 +88,7 @@ def pod(name: str) -> Body:
     return found
 
 
-def seen(body: Body, drain: DrainReport | None = None) -> ObservedNode:
+def seen(body: Body, drain: DrainReport | None = None) -> NodeObservation:
     found = sight(body, drain=drain)
     assert found
     return found
@@ -135,7 +135,7 @@ def test_who_may_read_the_log_gets_its_end():
 
 def test_a_node_is_named_by_its_labels():
     found = seen(pod("ready"))
-    assert (found.cluster_id, found.run, found.name, found.birth) == (CLUSTER, 1, "ready-0", 1)
+    assert (found.cluster_id, found.run, found.name, found.attempt) == (CLUSTER, 1, "ready-0", 1)
 
 
 def test_its_address_is_known_before_anything_runs():
@@ -193,7 +193,7 @@ def test_only_the_end_of_a_drain_is_worth_a_question(name: str):
 def test_a_deleted_pod_is_a_node_that_is_gone():
     found = gone(pod("deleted"))
     assert found
-    assert (found.state, found.name, found.birth) == (NodeState.GONE, "ending-0", 1)
+    assert (found.state, found.name, found.attempt) == (NodeState.GONE, "ending-0", 1)
     assert found.version > seen(pod("ending")).version
 
 
@@ -287,7 +287,7 @@ def test_what_the_scheduler_never_said_before_is_told_as_it_is():
     assert seen(body).message == "out of luck"
 
 
-@pytest.mark.parametrize("label", [names.CLUSTER, names.RUN, names.NODE, names.BIRTH])
+@pytest.mark.parametrize("label", [names.CLUSTER, names.RUN, names.NODE, names.ATTEMPT])
 def test_what_has_not_all_our_labels_is_none_of_ours(label: str):
     without, strange = pod("ready"), pod("ready")
     del without["metadata"]["labels"][label]
@@ -398,6 +398,6 @@ def test_a_finalizer_that_holds_a_node_is_named():
     body["metadata"]["finalizers"] = ["example.com/hold"]
     found = seen(body)
     assert (found.reason, found.message) == (
-        "HELD",
+        "STUCK",
         "it is being ended, and held by the finalizer example.com/hold",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.base import ClusterRef, ObservedNode
+from controlplane.provisioners.base import ClusterRef, NodeObservation
 from controlplane.provisioners.kubernetes import listing, names, paths, permissions
 from controlplane.provisioners.kubernetes.client import Client, Events, Listing
 from controlplane.provisioners.kubernetes.errors import Body
@@ -113,7 +113,7 @@ class Accounts:
         return run(self.client("exec"), namespace, pod, command, seconds=seconds)
 
 
-def news(site: KubernetesProvisioner) -> Iterator[ObservedNode | None]:
+def news(site: KubernetesProvisioner) -> Iterator[NodeObservation | None]:
     return iter(site.events())
 
 
@@ -125,7 +125,7 @@ def meddled_with(at: There) -> None:
         assert at.ensure()
     for meddle, _, _ in NEEDED.values():
         meddle(at)
-        at.site.apply(replace(at.wish, mend=True))
+        at.site.apply(replace(at.wish, repair=True))
 
 
 def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> None:

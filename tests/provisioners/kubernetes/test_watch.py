@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.base import DrainReport, NodeState, ObservedNode, Outcome, Temporary
+from controlplane.provisioners.base import DrainOutcome, DrainReport, NodeObservation, NodeState, Temporary
 from controlplane.provisioners.kubernetes import client as client_module
 from controlplane.provisioners.kubernetes import paths, watch
 from controlplane.provisioners.kubernetes.client import Client
@@ -20,7 +20,7 @@ from tests.provisioners.kubernetes.test_sights import REPORT, pod
 from tests.provisioners.launching import until
 
 INSTALLATION = "0123456789abcdef"
-News = Iterator[ObservedNode | None]
+News = Iterator[NodeObservation | None]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def bookmark(version: str) -> Body:
     return line("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": version}})
 
 
-def told(news: News, count: int) -> list[ObservedNode]:
+def told(news: News, count: int) -> list[NodeObservation]:
     """The next sights, whatever silence there is in between."""
     return list(islice((event for event in news if event), count))
 
@@ -144,7 +144,7 @@ def test_only_a_drained_node_is_asked_for_its_report(api: ApiServer, client: Cli
         events = told(listening, 3)
     assert [event.state for event in events] == [NodeState.READY, NodeState.DRAINING, NodeState.DRAINED]
     assert len(asked) == 1
-    assert events[-1].drain == DrainReport(Outcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
+    assert events[-1].drain == DrainReport(DrainOutcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
 
 def test_news_of_others_does_not_wait_for_a_report(api: ApiServer, client: Client):

@@ -39,8 +39,8 @@ def gate(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.opened.set()
 
 
-def config_map(birth: int = 1) -> Body:
-    return {"metadata": {"name": "one", "labels": {"birth": str(birth)}}}
+def config_map(attempt: int = 1) -> Body:
+    return {"metadata": {"name": "one", "labels": {"attempt": str(attempt)}}}
 
 
 def posts(api: ApiServer) -> int:
@@ -71,11 +71,11 @@ def test_what_was_made_slowly_is_known_to_the_tries_after(api: ApiServer, client
 
 def test_another_object_of_that_name_is_asked_for_anew(api: ApiServer, client: Client, gate: Gate):
     with pytest.raises(AdmissionSlow):
-        client.create(PATH, config_map(birth=1))
+        client.create(PATH, config_map(attempt=1))
     gate.opened.set()
     assert until(lambda: ONE in api.objects)
     api.objects.clear()
-    assert client.create(PATH, config_map(birth=2))["metadata"]["labels"] == {"birth": "2"}
+    assert client.create(PATH, config_map(attempt=2))["metadata"]["labels"] == {"attempt": "2"}
 
 
 def test_a_refusal_that_came_late_is_told_to_the_next_try(api: ApiServer, client: Client, monkeypatch):

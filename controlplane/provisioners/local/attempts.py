@@ -1,4 +1,4 @@
-"""One birth of a node on disk: made whole, started, observed, signalled, and cleared away once it has ended."""
+"""One attempt of a node on disk: made whole, started, observed, signalled, and cleared away once it has ended."""
 
 import os
 import shlex
@@ -11,7 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.base import DrainReport, NodeState, NotYet, ObservedNode, Outcome, SiteUnknown
+from controlplane.provisioners.base import (
+    DrainOutcome,
+    DrainReport,
+    NodeObservation,
+    NodeState,
+    NotYet,
+    SiteUnknown,
+)
 from controlplane.provisioners.local import files, locks, log, notices, processes
 from controlplane.provisioners.local.launch import DONE, HELD
 from controlplane.provisioners.local.launcher import KILL, REWRITE, STOP
@@ -90,7 +97,7 @@ def _launch(folder: NodeFolder, events: str) -> "subprocess.Popen[bytes]":
         )
 
 
-def observe(folder: NodeFolder) -> ObservedNode | None:
+def observe(folder: NodeFolder) -> NodeObservation | None:
     """What is true of it now; None when it is gone, or not made yet. Raises Temporary rather than guess.
 
     One that was prepared and has no launcher is not made yet: whoever was at it may have been killed, and only
@@ -134,7 +141,7 @@ def _current(folder: NodeFolder) -> Status | None:
 
 
 def _bury(folder: NodeFolder) -> Status | None:
-    """Record the end of a birth whose launcher was killed, once nothing of it is left."""
+    """Record the end of an attempt whose launcher was killed, once nothing of it is left."""
     try:
         held = locks.take(folder.lock)
     except FileNotFoundError:
@@ -169,14 +176,14 @@ def _why_lost(status: Status) -> tuple[str, str]:
     return "LAUNCHER_LOST", "its launcher was killed, and it with it"
 
 
-def seen(folder: NodeFolder, record: dict[str, Any]) -> ObservedNode:
+def seen(folder: NodeFolder, record: dict[str, Any]) -> NodeObservation:
     """The record in the words of the contract. Raises Temporary when it makes no sense."""
     try:
-        return ObservedNode(
+        return NodeObservation(
             cluster_id=folder.cluster.id,
             run=folder.run,
             name=folder.name,
-            birth=folder.birth,
+            attempt=folder.attempt,
             version=record["version"],
             state=NodeState(record["state"]),
             incarnation=record["incarnation"],
@@ -191,13 +198,15 @@ def seen(folder: NodeFolder, record: dict[str, Any]) -> ObservedNode:
         raise SiteUnknown("NODE_UNREADABLE", f"the record of {folder.name} is damaged: {error}") from error
 
 
-def gone(folder: NodeFolder) -> ObservedNode:
+def gone(folder: NodeFolder) -> NodeObservation:
     version = time.time_ns() // 1_000_000
-    return ObservedNode(folder.cluster.id, folder.run, folder.name, folder.birth, version, NodeState.GONE)
+    return NodeObservation(
+        folder.cluster.id, folder.run, folder.name, folder.attempt, version, NodeState.GONE
+    )
 
 
 def _report(told: dict[str, Any] | None) -> DrainReport | None:
-    return DrainReport(**{**told, "outcome": Outcome(told["outcome"])}) if told else None
+    return DrainReport(**{**told, "outcome": DrainOutcome(told["outcome"])}) if told else None
 
 
 def tell(folder: NodeFolder, signum: int) -> bool:

@@ -7,18 +7,20 @@ from pathlib import Path
 from django.db import connection
 
 _LEASES = """
-SELECT DISTINCT holder FROM work_work WHERE lease_until > clock_timestamp() AND starts_with(holder, %s)
+SELECT DISTINCT lease_owner FROM work_work WHERE lease_until > clock_timestamp() AND starts_with(lease_owner, %s)
 """
 # Due as it was when it was claimed, which is now.
-_GIVE_BACK = "UPDATE work_work SET lease_until = NULL, holder = '' WHERE holder = ANY(%s) RETURNING 1"
+_GIVE_BACK = (
+    "UPDATE work_work SET lease_until = NULL, lease_owner = '' WHERE lease_owner = ANY(%s) RETURNING 1"
+)
 
 
-def holder() -> str:
-    """This process, as no other one was or will be called: machine and boot, namespace, id, birth in clock ticks."""
-    return _holder(os.getpid())
+def lease_owner() -> str:
+    """This process, as no other one was or will be called: machine and boot, namespace, id, start in clock ticks."""
+    return _lease_owner(os.getpid())
 
 
-def give_back() -> int:
+def release_dead_leases() -> int:
     """Free every lease of a process of this machine that is not alive any more; how many. Idempotent.
 
     The dead act no more, and a call that one of them had sent is no later than at the end of a lease: the fence
@@ -37,7 +39,7 @@ def give_back() -> int:
 
 
 @cache
-def _holder(pid: int) -> str:
+def _lease_owner(pid: int) -> str:
     return f"{_place()}{_process(pid)}"
 
 
@@ -49,7 +51,7 @@ def _place() -> str:
 
 
 def _process(pid: int) -> str:
-    """Ids are used again, ids with their time of birth are not. "" for one that is gone or a zombie."""
+    """Ids are used again, ids with their start time are not. "" for one that is gone or a zombie."""
     try:
         # The name, between the first "(" and the last ")", may hold anything.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
