@@ -11,6 +11,7 @@ import pytest
 from controlplane.provisioners.base import STAGES, DrainOutcome, DrainReport, NodeObservation, NodeState
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body
+from controlplane.provisioners.kubernetes.reasons import Why
 from controlplane.provisioners.kubernetes.sights import gone, last_words, may_be_drained, sight
 from controlplane.provisioners.kubernetes.survey import whose
 
@@ -391,6 +392,15 @@ def test_a_readiness_gate_is_named_as_the_reason():
         "READINESS_GATE",
         "its readiness gate example.com/target is not true: nobody has set it yet",
     )
+
+
+def test_the_last_warning_is_told_where_the_pod_says_nothing_itself():
+    warning = Why("FAILED_MOUNT", "no such volume")
+    told, before = sight(pod("scheduled"), warning=warning), seen(pod("scheduled"))
+    assert told
+    assert (told.state, told.reason, told.message) == (before.state, "FAILED_MOUNT", "no such volume")
+    assert told.version > before.version
+    assert sight(pod("image_missing"), warning=warning) == seen(pod("image_missing"))
 
 
 def test_a_finalizer_that_holds_a_node_is_named():
