@@ -26,8 +26,9 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True)
 class Served:
-    """blobs: digest -> content."""
+    """id: the digest of its config, by which a node knows the image beside its name. blobs: digest -> content."""
 
+    id: str
     manifest: bytes
     media_type: str
     blobs: dict[str, bytes]
@@ -82,7 +83,7 @@ def _registry(kube: Devkube, folder: Path) -> Iterator[Registry]:
             registry.shutdown()
             thread.join()
             known = ctr(kube, "images", "ls", "-q").split()
-            if pulled := [name for name in known if name.startswith(registry.address)]:
+            if pulled := [name for name in known if name.startswith((registry.address, registry.served.id))]:
                 ctr(kube, "images", "rm", *pulled)
 
 
@@ -103,7 +104,7 @@ def _served(kube: Devkube, folder: Path) -> Served:
     manifest["layers"].append({"mediaType": LAYER, "digest": _digest(layer), "size": len(layer)})
     manifest["config"] |= {"digest": _digest(changed), "size": len(changed)}
     blobs |= {_digest(each): each for each in (layer, changed)}
-    return Served(json.dumps(manifest).encode(), manifest["mediaType"], blobs)
+    return Served(_digest(changed), json.dumps(manifest).encode(), manifest["mediaType"], blobs)
 
 
 def _content(files: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
