@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from controlplane.reconciler import logs
+from controlplane.reconciler.cluster import node_logs as logs
+from controlplane.reconciler.site.watches import Watches
 from controlplane.reconciler.tasks import HANDLERS
-from controlplane.reconciler.watches import Watches
 from controlplane.work.lease_owner import release_dead_leases
 from controlplane.work.loop import SWEEP_SECONDS, THREADS, Loop
 from tenants import seal

@@ -18,10 +18,10 @@ from controlplane.clusters.models import Cluster  # noqa: E402
 from controlplane.provisioners.kubernetes import convergence  # noqa: E402
 from controlplane.provisioners.kubernetes.client import Client  # noqa: E402
 from controlplane.provisioners.kubernetes.settings import SiteSettings  # noqa: E402
-from controlplane.reconciler.acts import desired  # noqa: E402
-from controlplane.reconciler.plan import plan  # noqa: E402
-from controlplane.reconciler.provisioning import installation_id  # noqa: E402
-from controlplane.reconciler.scope import Learned, read  # noqa: E402
+from controlplane.reconciler.cluster.execute import desired  # noqa: E402
+from controlplane.reconciler.cluster.plan import plan  # noqa: E402
+from controlplane.reconciler.cluster.scope import Learned, read  # noqa: E402
+from controlplane.reconciler.site.provisioning import installation_id  # noqa: E402
 
 Body = dict[str, Any]
 

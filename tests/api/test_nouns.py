@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from controlplane.clusters.models import Cluster, Observation
-from controlplane.reconciler import logs
+from controlplane.reconciler.cluster import node_logs as logs
 from tenants.models import ApiToken, Tenant
 from tests import launchable
 from tests.api.api import ACME, ROOT, Api, as_user

@@ -9,8 +9,8 @@ from controlplane.clusters.models import Cluster, Observation, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_found, site_moves, site_put
 from controlplane.provisioners.base import Temporary
-from controlplane.reconciler.loop import reconcile
-from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.reconciler.cluster.reconcile_cluster import reconcile
+from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.work.claim import claim
 from controlplane.work.loop import RetryLater
 from controlplane.work.models import Kind

@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.clusters.models import Site
 from controlplane.clusters.services.sites import site_remove
-from controlplane.reconciler.watches import Watches
+from controlplane.reconciler.site.watches import Watches
 from controlplane.standalone.environment import ROOT, python
 from controlplane.work.models import Kind, Work
 from tests import launchable

@@ -8,8 +8,8 @@ from django.db import connection
 
 from controlplane.clusters.models import Cluster
 from controlplane.provisioners.fake import FakeProvisioner
-from controlplane.reconciler.observations import notice
-from controlplane.reconciler.scope import site_of
+from controlplane.reconciler.cluster.scope import site_of
+from controlplane.reconciler.site.observations import notice
 from controlplane.reconciler.tasks import HANDLERS
 from controlplane.work.claim import claim
 from controlplane.work.loop import run_once
