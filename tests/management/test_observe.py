@@ -50,7 +50,7 @@ def watches() -> Iterator[Watches]:
 
 
 def threads(watches: Watches) -> dict[object, object]:
-    return {key: kept.watch.thread for key, kept in watches._kept.items()}
+    return {key: watch.thread for key, watch in watches._watches.items()}
 
 
 def heard() -> int:

@@ -8,8 +8,8 @@ from django.db import connection
 
 from controlplane.clusters.models import Cluster
 from controlplane.provisioners.fake import FakeProvisioner
-from controlplane.reconciler.cluster.scope import site_of
-from controlplane.reconciler.site.observations import notice
+from controlplane.reconciler.site.observations import add_observations
+from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.reconciler.tasks import HANDLERS
 from controlplane.work.claim import claim
 from controlplane.work.loop import run_once
@@ -18,7 +18,7 @@ MOST_PASSES = 60
 
 
 def site(cluster: Cluster) -> FakeProvisioner:
-    found = site_of(cluster)
+    found = provisioner_of(cluster.site)
     assert isinstance(found, FakeProvisioner)
     return found
 
@@ -26,7 +26,7 @@ def site(cluster: Cluster) -> FakeProvisioner:
 def one_pass(*, news: FakeProvisioner | None = None) -> bool:
     """Handle the one row that is next; whether there was one. news: whose events are taken in first."""
     for observation in news.news() if news else []:
-        notice(observation)
+        add_observations(observation)
     _hurry()
     claimed = claim(list(HANDLERS))
     if claimed is None:

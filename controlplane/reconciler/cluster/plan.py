@@ -1,306 +1,304 @@
-"""The next step of one cluster. Pure: the same view gives the same step, and every step repeats without harm.
+"""What to do next for one cluster: a pure function from a snapshot to a decision.
 
-A step is recorded first and carried out after, so an act always follows from what is stored: a crash between the
-two is a view in which the act was not carried out yet. What an act achieved is believed only when it is seen.
+A decision is recorded before its action is executed, so an action always follows from what is stored. After a crash
+between the two, the next snapshot leads to the same action. What an action achieved is believed only once it is
+observed.
 """
 
 from dataclasses import replace
 from datetime import timedelta
 
 from controlplane.clusters.phases import Goal, Phase
-from controlplane.provisioners.base import WRITE_SECONDS, NodeState
-from controlplane.reconciler.cluster import planned_nodes as on
-from controlplane.reconciler.cluster.snapshot import Act, Step, Trouble, View
-from controlplane.work.claim import LEASE_SECONDS
+from controlplane.provisioners.base import NodeState
+from controlplane.reconciler.cluster import planned_nodes
+from controlplane.reconciler.cluster.action import Action, ActionKind
+from controlplane.reconciler.cluster.snapshot import Decision, Problem, Snapshot
+from controlplane.reconciler.timing import LIST_SECONDS, LISTING_WAIT, QUIET
 
-# How long an act that was carried out is given to show, before its site is asked and told again.
+# After an action, its effect has so long to show before the site is asked and the action is executed again.
 REPEAT_SECONDS = 10
-# After the last act a paused worker may still be about to write: only a look later than this is the last word.
-QUIET = timedelta(seconds=LEASE_SECONDS + WRITE_SECONDS)
-# Every site is listed this often. Whoever waits for that gives the listing itself a minute besides.
-LIST_SECONDS = 180
-LISTING_WAIT = timedelta(seconds=LIST_SECONDS + 60)
 MAX_FAILURES = 5
-# Something that the nodes of a cluster need was changed or deleted by hand.
+# An object that the nodes of a cluster need was changed or deleted by hand.
 DRIFTED = "DRIFTED"
-# Something was told to go and does not.
+# A node or a volume was requested to end and does not end.
 STUCK = "STUCK"
 HELP = "A site admin can see to that, or release the cluster once it is being deleted."
 
 
-def plan(view: View) -> Step:
-    step = _plan(view)
-    if step.act is not None and not step.reason:
-        # What was in the way stays said until the act has an answer.
-        step = replace(step, reason=view.why.reason, message=view.why.message)
-    return step
-
-
-def _plan(view: View) -> Step:
-    match view.goal:
+def plan(snapshot: Snapshot) -> Decision:
+    match snapshot.goal:
         case Goal.DELETED:
-            return _released(view, _delete(view)) if view.released else _held(view, _delete(view))
+            decision = _delete(snapshot)
+            decision = (
+                _release(snapshot, decision) if snapshot.released else _report_stuck(snapshot, decision)
+            )
         case Goal.STOPPED:
-            return _held(view, _stop(view))
+            decision = _report_stuck(snapshot, _stop(snapshot))
         case Goal.RUNNING:
-            return _run(view)
+            decision = _run(snapshot)
+    if decision.action is not None and not decision.problem.reason:
+        # The last problem is still told until the action has an answer.
+        decision = replace(decision, problem=snapshot.last_problem)
+    return decision
 
 
-# -- going away ---------------------------------------------------------------------------------------------------
+# -- stop and delete ----------------------------------------------------------------------------------------------
 
 
-def _delete(view: View) -> Step:
-    done = view.phase is Phase.DELETED
-    step = Step(Phase.DELETED if done else Phase.DELETING, view.run, ())
-    if view.phase not in {Phase.DELETING, Phase.DELETED}:
-        return replace(step, places=view.places, next_in=0)
-    if view.fresh and not view.exists:
-        return _rest(view, replace(step, phase=Phase.DELETED, settled=not done))
-    if done and not view.fresh and not (view.strays or view.old_runs):
-        return _rest(view, step)
-    if not view.fresh:
-        return replace(step, places=view.places, act=Act.LOOK)
-    return _ask(view, replace(step, places=view.places), Act.REMOVE, f"remove:{view.force}")
+def _delete(snapshot: Snapshot) -> Decision:
+    done = snapshot.phase is Phase.DELETED
+    decision = Decision(Phase.DELETED if done else Phase.DELETING, snapshot.run, ())
+    if snapshot.phase not in {Phase.DELETING, Phase.DELETED}:
+        return replace(decision, nodes=snapshot.nodes, next_in=0)
+    if snapshot.fresh and not snapshot.exists:
+        return _rest(snapshot, replace(decision, phase=Phase.DELETED, settled=not done))
+    if done and not snapshot.fresh and not (snapshot.orphan_attempts or snapshot.old_runs):
+        return _rest(snapshot, decision)
+    decision = replace(decision, nodes=snapshot.nodes)
+    if not snapshot.fresh:
+        return replace(decision, action=Action(ActionKind.LOOK))
+    return _execute_once(snapshot, decision, Action(ActionKind.REMOVE, force=snapshot.force))
 
 
-def _stop(view: View) -> Step:
-    at_rest = view.phase is Phase.STOPPED
-    left = bool(view.strays or view.old_runs or any(place.observation for place in view.places))
-    if at_rest and not left:
-        return _rest(
-            view, Step(Phase.STOPPED, view.run, (), settled=view.generation > view.observed_generation)
-        )
-    step = Step(Phase.STOPPING, view.run, view.places, next_in=0)
-    if not view.fresh:
-        return replace(step, act=Act.LOOK)
-    if view.phase is not Phase.STOPPING:
-        return step
-    token = f"end:{view.run}:{view.force}"
-    if left or token not in {view.told, view.last_action}:
-        # Also when no node is left: what nodes needed is the run's too, and ends with it.
-        return _ask(view, step, Act.END_RUN, token)
-    return _rest(view, Step(Phase.STOPPED, view.run, (), settled=True, last_action=token))
+def _stop(snapshot: Snapshot) -> Decision:
+    left = bool(
+        snapshot.orphan_attempts or snapshot.old_runs or any(node.observation for node in snapshot.nodes)
+    )
+    if snapshot.phase is Phase.STOPPED and not left:
+        return _rest(snapshot, Decision(Phase.STOPPED, snapshot.run, (), settled=snapshot.unsettled))
+    decision = Decision(Phase.STOPPING, snapshot.run, snapshot.nodes, next_in=0)
+    if not snapshot.fresh:
+        return replace(decision, action=Action(ActionKind.LOOK))
+    if snapshot.phase is not Phase.STOPPING:
+        return decision
+    end_run = Action(ActionKind.END_RUN, run=snapshot.run, force=snapshot.force)
+    executed = snapshot.has_executed(end_run)
+    if left or not (executed or snapshot.last_action == end_run.token):
+        # Also when no node is left: ending the run removes what its nodes needed.
+        return _execute_once(snapshot, decision, end_run)
+    return _rest(
+        snapshot,
+        Decision(
+            Phase.STOPPED, snapshot.run, (), settled=True, executed=snapshot.executed if executed else None
+        ),
+    )
 
 
-def _held(view: View, step: Step) -> Step:
-    """Say what does not go, as the last look told it."""
-    if step.phase not in {Phase.STOPPING, Phase.DELETING}:
-        return step
-    if view.stuck:
-        return replace(step, reason=STUCK, message=f"{'; '.join(view.stuck)}. {HELP}")
-    if not view.fresh and view.why.reason == STUCK:
-        return replace(step, reason=view.why.reason, message=view.why.message)
-    return step
+def _report_stuck(snapshot: Snapshot, decision: Decision) -> Decision:
+    """Tell what does not end, as the last fresh look showed it."""
+    if decision.phase not in {Phase.STOPPING, Phase.DELETING}:
+        return decision
+    if snapshot.stuck:
+        return replace(decision, problem=Problem(STUCK, f"{'; '.join(snapshot.stuck)}. {HELP}"))
+    if not snapshot.fresh and snapshot.last_problem.reason == STUCK:
+        return replace(decision, problem=snapshot.last_problem)
+    return decision
 
 
-def _released(view: View, step: Step) -> Step:
-    """Done whatever is left; that is removed and looked for as long as there is any, as often as its site is listed."""
-    told = Trouble(view.why.reason, view.why.message)
-    step = replace(step, reason=told.reason, message=told.message)
-    if view.phase is Phase.DELETING:
-        return replace(step, phase=Phase.DELETED, places=(), act=None, settled=True, next_in=0)
-    if view.phase is Phase.DELETED and view.told:
-        return replace(step, act=None, next_in=LIST_SECONDS)
-    return step
+def _release(snapshot: Snapshot, decision: Decision) -> Decision:
+    """A released cluster is deleted at once, whatever is left at the site.
 
-
-# -- being there --------------------------------------------------------------------------------------------------
-
-
-def _run(view: View) -> Step:
-    if view.phase is Phase.FAILED and view.generation == view.observed_generation:
-        step = Step(Phase.FAILED, view.run, view.places, reason=view.why.reason, message=view.why.message)
-        return _close(view, step) if view.links_due and not view.trouble else _rest(view, step)
-    if view.phase in {Phase.PENDING, Phase.STOPPED, Phase.FAILED, Phase.STOPPING}:
-        return _begin(view)
-    if view.old_runs:
-        return _clear(view)
-    if not view.isolated:
-        return _isolate(view)
-    return _converge(view)
-
-
-def _close(view: View, step: Step) -> Step:
-    """What a failed cluster left for its diagnosis opens by its new links alone. Nothing is made, nothing ends."""
-    there = tuple(place.name for place in step.places if place.observation)
-    return _ask(view, step, Act.APPLY, f"apply:{view.run}:{view.link_version}:failed", names=there)
-
-
-def _begin(view: View) -> Step:
-    """A new run: whatever an earlier one left is ended before the first node of this one is made."""
-    return Step(Phase.STARTING, view.run + 1, (), next_in=0)
-
-
-def _clear(view: View) -> Step:
-    step = Step(Phase.STARTING, view.run, ())
-    if not view.fresh:
-        return replace(step, act=Act.LOOK)
-    if _is_late(view):
-        return _give_up(view, step, on.why_late((), view.why))
-    return _ask(view, step, Act.END_RUN, f"end:{view.run - 1}:{view.force}")
-
-
-def _isolate(view: View) -> Step:
-    step = Step(view.phase, view.run, view.places)
-    if view.trouble:
-        return _give_up(view, step, view.trouble)
-    token = f"ensure:{view.run}"
-    if view.told == token:
-        return replace(step, isolated=True, next_in=0)
-    if _is_late(view):
-        if not view.fresh:
-            return replace(step, act=Act.LOOK)
-        return _give_up(view, step, on.why_late(step.places, view.why))
-    return replace(step, act=Act.ENSURE, token=token)
-
-
-def _converge(view: View) -> Step:
-    step = Step(view.phase, view.run, view.places, isolated=True)
-    # A run that is not the first goes on with the volumes of the last: the names that it gives depend on them.
-    again = view.run > 1 and not view.places
-    if not view.fresh and (again or any(on.doubtful(place) for place in view.places)):
-        return replace(step, act=Act.LOOK)
-    places = on.settle_fates(view)
-    places = on.mark_restarts(places, view.restart_generation)
-    short = on.surplus(view.groups, places)
-    if short and view.loads is None and any(on.matters(view.groups, places, group) for group in short):
-        names = tuple(place.name for place in places if place.group in short and not place.leaving)
-        return replace(step, places=places, act=Act.LOAD, names=names)
-    places = on.shrink(view, places)
-    places, drained = on.finish_drains(view, places)
-    places = on.grow(view, places)
-    return _judge(view, replace(step, places=places, drained=drained))
-
-
-def _judge(view: View, step: Step) -> Step:
-    """Which phase this is, now that every place's fate is known; then what is to be done about it."""
-    step = replace(step, phase=_phase(view, step))
-    worst = max(step.places, key=lambda place: place.failures, default=None)
-    if view.trouble:
-        return _give_up(view, step, view.trouble)
-    if step.phase is Phase.STARTING and worst is not None and worst.failures >= MAX_FAILURES:
-        return _give_up(
-            view, step, Trouble("NODE_FAILED", f"{worst.name} ended {worst.failures} times in a row")
-        )
-    if on.complete(view.groups, step.places):
-        step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
-        if view.drift:
-            step = replace(step, reason=DRIFTED, message=drifted(view.drift))
-        due = view.links_due or on.strays(view, step.places)
-        return _pursue(view, step) if due else _rest(view, step)
-    if step.phase is Phase.RESIZING and view.deadline is None:
-        # Its operation was cancelled: nobody waits for it, and what is missing is repaired like any lost node.
-        step = replace(step, phase=Phase.READY, settled=view.observed_generation < view.generation)
-    if _is_late(view):
-        if not view.fresh:
-            return replace(step, act=Act.LOOK)
-        return _give_up(view, step, on.why_late(step.places, view.why))
-    trouble = on.why_not_ready(step.places)
-    return _pursue(view, replace(step, reason=trouble.reason, message=trouble.message))
-
-
-def _is_late(view: View) -> bool:
-    expired = view.deadline is not None and view.now >= view.deadline
-    return expired and view.observed_generation < view.generation
-
-
-def _phase(view: View, step: Step) -> Phase:
-    if any(place.critical and on.lost(place) for place in step.places):
-        return Phase.STARTING
-    if view.phase is Phase.READY and view.generation > view.observed_generation:
-        return Phase.RESIZING
-    return view.phase
-
-
-def _pursue(view: View, step: Step) -> Step:
-    """Tell the site what is not so yet, each thing once, then wait to see it."""
-    to_drain = tuple(place.name for place in step.places if on.to_be_drained(place))
-    if to_drain:
-        asked = _ask(view, step, Act.DRAIN, "drain:" + on.digest(to_drain), names=to_drain)
-        if asked.act:
-            return asked
-    wanted = on.wanted(view, step.places)
-    if view.links_due or on.differs(view, step.places, wanted):
-        token = f"apply:{view.run}:{view.link_version}:" + on.digest(
-            [*(f"{p.name}@{p.attempt}" for p in wanted), "-", *on.strays(view, step.places)]
-        )
-        return _ask(view, step, Act.APPLY, token, names=tuple(place.name for place in wanted))
-    return _wait(view, step)
-
-
-def _give_up(view: View, step: Step, trouble: Trouble) -> Step:
-    """Starting fails the cluster; anything later fails the operation and leaves a cluster that works, degraded."""
-    waiting = view.observed_generation < view.generation
-    failed = trouble if waiting else None
-    step = replace(step, reason=trouble.reason, message=trouble.message, failed=failed)
-    if step.phase is Phase.STARTING and view.phase is not Phase.STARTING:
-        return replace(step, failed=None, next_in=0)
-    if step.phase is Phase.STARTING:
-        return replace(step, phase=Phase.FAILED, failed=trouble, next_in=0)
-    return replace(step, phase=Phase.READY, next_in=float(REPEAT_SECONDS))
-
-
-def drifted(drift: tuple[str, ...]) -> str:
-    return f"{'; '.join(drift)}; it is being repaired"
-
-
-# -- asking, waiting, resting -------------------------------------------------------------------------------------
-
-
-def _ask(view: View, step: Step, act: Act, token: str, names: tuple[str, ...] = ()) -> Step:
-    """Carry the act out once; again only when a fresh look says that it is still needed some seconds later."""
-    if view.told == token:
-        # What had ended before it was cleared away shows at once; all else takes its time.
-        if not view.fresh and any(place.state is NodeState.ENDED for place in view.places):
-            return replace(step, last_action=token, act=Act.LOOK)
-        return replace(step, last_action=token, next_in=_next(view, step, REPEAT_SECONDS))
-    if view.last_action == token and view.last_action_at:
-        left = REPEAT_SECONDS - (view.now - view.last_action_at).total_seconds()
-        if left > 0:
-            return replace(step, next_in=_next(view, step, left))
-        if not view.fresh:
-            return replace(step, act=Act.LOOK)
-    return replace(step, act=act, token=token, names=names)
-
-
-def _wait(view: View, step: Step) -> Step:
-    """Everything was told; news should come by itself, and is fetched when it does not.
-
-    Ever less often, because who waits for room or for an image waits long, and the listing of the site tells of him
-    too; but a drain whose report could not be read has no other news.
+    What is left is removed and looked for as often as the site is listed, until nothing is left.
     """
-    observed_at = view.observed_at or view.now - LISTING_WAIT
-    waited = observed_at - (view.last_write_at or observed_at)
-    if any(place.state is NodeState.DRAINING for place in step.places):
+    decision = replace(decision, problem=snapshot.last_problem)
+    if snapshot.phase is Phase.DELETING:
+        return replace(decision, phase=Phase.DELETED, nodes=(), action=None, settled=True, next_in=0)
+    if snapshot.phase is Phase.DELETED and snapshot.executed:
+        return replace(decision, action=None, next_in=LIST_SECONDS)
+    return decision
+
+
+# -- run ----------------------------------------------------------------------------------------------------------
+
+
+def _run(snapshot: Snapshot) -> Decision:
+    if snapshot.phase is Phase.FAILED and not snapshot.unsettled:
+        decision = Decision(Phase.FAILED, snapshot.run, snapshot.nodes, problem=snapshot.last_problem)
+        if not snapshot.links_due or snapshot.problem:
+            return _rest(snapshot, decision)
+        # The nodes that a failed cluster left for diagnosis get the new links. No node is made or ended.
+        observed = tuple(node for node in snapshot.nodes if node.observation)
+        return _execute_once(snapshot, decision, _apply(snapshot, observed))
+    if snapshot.phase in {Phase.PENDING, Phase.STOPPED, Phase.FAILED, Phase.STOPPING}:
+        return Decision(Phase.STARTING, snapshot.run + 1, (), next_in=0)
+    if snapshot.old_runs:
+        return _end_old_runs(snapshot)
+    if not snapshot.isolated:
+        return _isolate(snapshot)
+    return _converge(snapshot)
+
+
+def _end_old_runs(snapshot: Snapshot) -> Decision:
+    """What an earlier run left is ended before the first node of this run is made."""
+    decision = Decision(Phase.STARTING, snapshot.run, ())
+    if not snapshot.fresh:
+        return replace(decision, action=Action(ActionKind.LOOK))
+    if snapshot.late:
+        return _give_up(snapshot, decision, planned_nodes.why_late((), snapshot.last_problem))
+    end_run = Action(ActionKind.END_RUN, run=snapshot.run - 1, force=snapshot.force)
+    return _execute_once(snapshot, decision, end_run)
+
+
+def _isolate(snapshot: Snapshot) -> Decision:
+    """Ensure the isolation of the tenant at the site, once for each run, before its first node is made."""
+    decision = Decision(snapshot.phase, snapshot.run, snapshot.nodes)
+    if snapshot.problem:
+        return _give_up(snapshot, decision, snapshot.problem)
+    ensure = Action(ActionKind.ENSURE, run=snapshot.run)
+    if snapshot.has_executed(ensure):
+        return replace(decision, isolated=True, next_in=0)
+    if not snapshot.late:
+        return replace(decision, action=ensure)
+    if not snapshot.fresh:
+        return replace(decision, action=Action(ActionKind.LOOK))
+    return _give_up(snapshot, decision, planned_nodes.why_late(snapshot.nodes, snapshot.last_problem))
+
+
+def _converge(snapshot: Snapshot) -> Decision:
+    """Decide for each node whether it stays, is replaced, leaves or is added; then what to do about it."""
+    decision = Decision(snapshot.phase, snapshot.run, snapshot.nodes, isolated=True)
+    # A later run continues with the volumes of the one before: the names of its nodes depend on them.
+    continues = snapshot.run > 1 and not snapshot.nodes
+    if not snapshot.fresh and (continues or any(map(planned_nodes.is_doubtful, snapshot.nodes))):
+        return replace(decision, action=Action(ActionKind.LOOK))
+    nodes = planned_nodes.update_attempts(snapshot)
+    nodes = planned_nodes.mark_restarts(nodes, snapshot.restart_generation)
+    surplus = planned_nodes.groups_with_surplus(snapshot.groups, nodes)
+    if snapshot.loads is None and any(
+        planned_nodes.choice_matters(snapshot.groups, nodes, group) for group in surplus
+    ):
+        candidates = tuple(node.ref for node in nodes if node.group in surplus and not node.leaving)
+        return replace(decision, nodes=nodes, action=Action(ActionKind.LOAD, nodes=candidates))
+    nodes = planned_nodes.shrink(snapshot, nodes)
+    nodes, drained = planned_nodes.finish_drains(snapshot, nodes)
+    nodes = planned_nodes.grow(snapshot, nodes)
+    decision = replace(decision, nodes=nodes, drained=drained)
+    return _judge(snapshot, replace(decision, phase=_phase(snapshot, decision)))
+
+
+def _phase(snapshot: Snapshot, decision: Decision) -> Phase:
+    if any(node.critical and planned_nodes.is_lost(node) for node in decision.nodes):
+        return Phase.STARTING
+    if snapshot.phase is Phase.READY and snapshot.unsettled:
+        return Phase.RESIZING
+    return snapshot.phase
+
+
+def _judge(snapshot: Snapshot, decision: Decision) -> Decision:
+    """Whether the cluster is complete, has failed or is under way; then the action that is due."""
+    if snapshot.problem:
+        return _give_up(snapshot, decision, snapshot.problem)
+    worst = max(decision.nodes, key=lambda node: node.failures, default=None)
+    if decision.phase is Phase.STARTING and worst is not None and worst.failures >= MAX_FAILURES:
+        failed = Problem("NODE_FAILED", f"{worst.name} ended {worst.failures} times in a row")
+        return _give_up(snapshot, decision, failed)
+    if planned_nodes.is_complete(snapshot.groups, decision.nodes):
+        decision = replace(decision, phase=Phase.READY, settled=snapshot.unsettled)
+        if snapshot.drift:
+            words = f"{'; '.join(snapshot.drift)}; it is being repaired"
+            decision = replace(decision, problem=Problem(DRIFTED, words))
+        due = snapshot.links_due or snapshot.drift or planned_nodes.orphans(snapshot, decision.nodes)
+        return _pursue(snapshot, decision) if due else _rest(snapshot, decision)
+    if decision.phase is Phase.RESIZING and snapshot.deadline is None:
+        # Its operation was cancelled. What is missing is repaired like any lost node.
+        decision = replace(decision, phase=Phase.READY, settled=snapshot.unsettled)
+    if snapshot.late:
+        if not snapshot.fresh:
+            return replace(decision, action=Action(ActionKind.LOOK))
+        return _give_up(snapshot, decision, planned_nodes.why_late(decision.nodes, snapshot.last_problem))
+    return _pursue(snapshot, replace(decision, problem=planned_nodes.why_not_ready(decision.nodes)))
+
+
+def _pursue(snapshot: Snapshot, decision: Decision) -> Decision:
+    """Drain or apply what the site does not show yet, each once; then wait until it is observed."""
+    to_drain = tuple(node.ref for node in decision.nodes if planned_nodes.must_drain(node))
+    if to_drain:
+        drain = _execute_once(snapshot, decision, Action(ActionKind.DRAIN, nodes=to_drain))
+        if drain.action:
+            return drain
+    due = planned_nodes.due_nodes(snapshot, decision.nodes)
+    orphans = planned_nodes.orphans(snapshot, decision.nodes)
+    to_make = any(node.observation is None for node in due)
+    to_end = any(node.ending and node.observation for node in decision.nodes)
+    if snapshot.links_due or to_make or to_end or orphans or snapshot.drift:
+        apply = replace(_apply(snapshot, due), orphans=orphans, drift=snapshot.drift)
+        return _execute_once(snapshot, decision, apply)
+    return _wait(snapshot, decision)
+
+
+def _apply(snapshot: Snapshot, nodes: planned_nodes.Nodes) -> Action:
+    refs = tuple(node.ref for node in nodes)
+    return Action(ActionKind.APPLY, run=snapshot.run, nodes=refs, link_version=snapshot.link_version)
+
+
+def _give_up(snapshot: Snapshot, decision: Decision, problem: Problem) -> Decision:
+    """A cluster that starts fails. A later problem fails the operation and leaves the cluster ready but degraded."""
+    decision = replace(decision, problem=problem, failed=problem if snapshot.unsettled else None)
+    if decision.phase is Phase.STARTING and snapshot.phase is not Phase.STARTING:
+        return replace(decision, failed=None, next_in=0)
+    if decision.phase is Phase.STARTING:
+        return replace(decision, phase=Phase.FAILED, failed=problem, next_in=0)
+    return replace(decision, phase=Phase.READY, next_in=float(REPEAT_SECONDS))
+
+
+# -- execute, wait, rest ------------------------------------------------------------------------------------------
+
+
+def _execute_once(snapshot: Snapshot, decision: Decision, action: Action) -> Decision:
+    """Execute the action, but a second time only if a fresh look some seconds later shows that it is still needed."""
+    if snapshot.has_executed(action):
+        decision = replace(decision, executed=snapshot.executed)
+        # A node that had ended before may be removed already; all other effects take their time.
+        if not snapshot.fresh and any(node.state is NodeState.ENDED for node in snapshot.nodes):
+            return replace(decision, action=Action(ActionKind.LOOK))
+        return replace(decision, next_in=_next_in(snapshot, decision, REPEAT_SECONDS))
+    if snapshot.last_action == action.token and snapshot.last_action_at:
+        left = REPEAT_SECONDS - (snapshot.now - snapshot.last_action_at).total_seconds()
+        if left > 0:
+            return replace(decision, next_in=_next_in(snapshot, decision, left))
+        if not snapshot.fresh:
+            return replace(decision, action=Action(ActionKind.LOOK))
+    return replace(decision, action=action)
+
+
+def _wait(snapshot: Snapshot, decision: Decision) -> Decision:
+    """Wait for observations, and look when none comes.
+
+    Looks become rarer with time, because room or an image may take long, and the listing of the site shows the
+    cluster too. A drain keeps its short interval: its report has no other way here if it could not be read once.
+    """
+    observed_at = snapshot.observed_at or snapshot.now - LISTING_WAIT
+    waited = observed_at - (snapshot.last_write_at or observed_at)
+    if any(node.state is NodeState.DRAINING for node in decision.nodes):
         waited = timedelta()
     pause = min(max(waited, timedelta(seconds=REPEAT_SECONDS)), LISTING_WAIT)
-    left = (observed_at + pause - view.now).total_seconds()
-    if left > 0 or view.fresh:
-        return replace(step, next_in=_next(view, step, max(left, 1)))
-    return replace(step, act=Act.LOOK)
+    left = (observed_at + pause - snapshot.now).total_seconds()
+    if left > 0 or snapshot.fresh:
+        return replace(decision, next_in=_next_in(snapshot, decision, max(left, 1)))
+    return replace(decision, action=Action(ActionKind.LOOK))
 
 
-def _next(view: View, step: Step, seconds: float) -> float:
-    """No later than the next moment at which time alone changes what is to be done."""
-    drains = (place.drain_until + on.DRAIN_SLACK for place in step.places if place.drain_until)
-    moments = [view.deadline, *(place.retry_at for place in step.places), *drains]
-    left = [(moment - view.now).total_seconds() for moment in moments if moment and moment > view.now]
+def _next_in(snapshot: Snapshot, decision: Decision, seconds: float) -> float:
+    """At most these seconds, and no later than the next moment at which time alone changes the decision."""
+    drains = (node.drain_until + planned_nodes.DRAIN_SLACK for node in decision.nodes if node.drain_until)
+    moments = [snapshot.deadline, *(node.retry_at for node in decision.nodes), *drains]
+    left = [(moment - snapshot.now).total_seconds() for moment in moments if moment and moment > snapshot.now]
     return min([seconds, *left])
 
 
-def _rest(view: View, step: Step) -> Step:
-    """Nothing to do. Rest for good only after a look that no late write can follow.
+def _rest(snapshot: Snapshot, decision: Decision) -> Decision:
+    """Rest until woken, but only after an observation that no late write can follow.
 
-    The site's own listing is one, for all its clusters at once: a look of the cluster's own is taken only when that
-    does not come, or when what it showed is doubted.
+    The listing of the site is such an observation, for all its clusters at once. The cluster looks for itself only
+    when no listing comes, or when what the listing showed is in doubt.
     """
-    if view.last_write_at is None:
-        return step
-    if view.observed_at is None:
-        return replace(step, act=Act.LOOK)
-    if view.observed_at >= view.last_write_at + QUIET:
-        return step
-    overdue_at = view.last_write_at + QUIET + LISTING_WAIT
-    if view.now < overdue_at:
-        return replace(step, next_in=(overdue_at - view.now).total_seconds())
-    return replace(step, act=Act.LOOK)
+    if snapshot.last_write_at is None:
+        return decision
+    if snapshot.observed_at is None:
+        return replace(decision, action=Action(ActionKind.LOOK))
+    if snapshot.observed_at >= snapshot.last_write_at + QUIET:
+        return decision
+    overdue_at = snapshot.last_write_at + QUIET + LISTING_WAIT
+    if snapshot.now < overdue_at:
+        return replace(decision, next_in=(overdue_at - snapshot.now).total_seconds())
+    return replace(decision, action=Action(ActionKind.LOOK))

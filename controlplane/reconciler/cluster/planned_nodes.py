@@ -1,237 +1,248 @@
-"""What becomes of each node of a running cluster. Pure; a name here is a verb or a question about places."""
+"""What becomes of each node of a running cluster: which are replaced, drained, ended or added. Pure."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 from controlplane.provisioners.base import NodeState
-from controlplane.reconciler.cluster.snapshot import ALIVE, Place, Trouble, View, WantedGroup
+from controlplane.reconciler.cluster.action import Orphans
+from controlplane.reconciler.cluster.snapshot import (
+    ALIVE,
+    NO_PROBLEM,
+    PlannedNode,
+    Problem,
+    Snapshot,
+    WantedGroup,
+)
+from controlplane.reconciler.node_names import NodeName, orphan_volumes
 
-# A drain hook ends by itself at its deadline; this is for the one that does not.
+# A drain hook ends by itself at its deadline. A hook that hangs is ended this much later.
 DRAIN_SLACK = timedelta(seconds=5)
 RETRY_LIMIT_SECONDS = 60
+# An attempt that was ready for so long starts the count of failures anew.
 STEADY = timedelta(seconds=30)
 
-
-def doubtful(place: Place) -> bool:
-    """Seems to have ended or gone: a verdict that needs a fresh look."""
-    if place.confirmed or place.ending:
-        return place.state not in ALIVE
-    return place.state is NodeState.ENDED
+Nodes = tuple[PlannedNode, ...]
 
 
-def lost(place: Place) -> bool:
-    """Was there and is not any more, or is on its way out."""
-    return not place.leaving and (place.ending or place.failures > 0) and place.state is not NodeState.READY
+def is_doubtful(node: PlannedNode) -> bool:
+    """Whether the node seems to have ended or gone, which only a fresh look may confirm."""
+    if node.confirmed or node.ending:
+        return node.state not in ALIVE
+    return node.state is NodeState.ENDED
 
 
-def settle_fates(view: View) -> tuple[Place, ...]:
-    """Apply what a fresh look proved: a gone attempt is followed by the next, an ended one is cleared away."""
-    return tuple(kept for place in view.places if (kept := _settle(view, place)) is not None)
+def is_lost(node: PlannedNode) -> bool:
+    """Whether a node that stays has failed or is being replaced, and is not ready."""
+    return not node.leaving and (node.ending or node.failures > 0) and node.state is not NodeState.READY
 
 
-def _settle(view: View, place: Place) -> Place | None:
-    if not place.confirmed and place.observation:
-        place = replace(place, confirmed=True)
-    if place.state is NodeState.READY and place.failures and not place.ending and _steady(view, place):
-        return replace(place, failures=0, retry_at=None)
-    if not view.fresh or place.state in ALIVE:
-        return place
-    if place.state is NodeState.ENDED:
-        return place if place.ending else _failed(view, replace(place, ending=True))
-    if place.leaving:
+def is_outdated(node: PlannedNode, restart_generation: int) -> bool:
+    """Whether the attempt is older than the last restart of its cluster or of the node itself."""
+    return node.attempt_generation < max(restart_generation, node.restart_generation)
+
+
+def must_drain(node: PlannedNode) -> bool:
+    return node.leaving and not node.ending and node.state in {NodeState.READY, NodeState.UNREADY}
+
+
+def in_group(nodes: Iterable[PlannedNode], group: str) -> list[PlannedNode]:
+    """The nodes of a group that are not leaving."""
+    return [node for node in nodes if node.group == group and not node.leaving]
+
+
+# -- ended and gone attempts --------------------------------------------------------------------------------------
+
+
+def update_attempts(snapshot: Snapshot) -> Nodes:
+    """Take over what the observations show.
+
+    An attempt that ended is marked ending, so that it is removed. An attempt that is gone is followed by the next
+    one, or by nothing where the node was leaving. Only fresh observations may end an attempt.
+    """
+    return tuple(
+        updated for node in snapshot.nodes if (updated := _update_attempt(snapshot, node)) is not None
+    )
+
+
+def _update_attempt(snapshot: Snapshot, node: PlannedNode) -> PlannedNode | None:
+    if not node.confirmed and node.observation:
+        node = replace(node, confirmed=True)
+    if node.state is NodeState.READY and node.failures and not node.ending and _is_steady(snapshot, node):
+        return replace(node, failures=0, retry_at=None)
+    if not snapshot.fresh or node.state in ALIVE:
+        return node
+    if node.state is NodeState.ENDED:
+        return node if node.ending else _count_failure(snapshot, replace(node, ending=True))
+    if node.leaving:
         return None
-    if place.ending:
-        return _next_attempt(view, place)
-    return _next_attempt(view, _failed(view, place)) if place.confirmed else place
-
-
-def _failed(view: View, place: Place) -> Place:
-    """Count an end that nobody asked for; the first is repaired at once, the next ones ever later."""
-    if place.leaving:
-        return place
-    before = 0 if _steady(view, place) else place.failures
-    pause = min(RETRY_LIMIT_SECONDS, 2**before) if before else 0
-    return replace(place, failures=before + 1, retry_at=view.now + timedelta(seconds=pause))
-
-
-def _steady(view: View, place: Place) -> bool:
-    """Whether this attempt was ready for so long that its end is no sequel of the ends before it."""
-    ready = place.observation.stages.get("ready") if place.observation else None
-    return ready is not None and view.now - ready >= STEADY
-
-
-def _next_attempt(view: View, place: Place) -> Place:
+    if not node.ending:
+        if not node.confirmed:
+            return node
+        node = _count_failure(snapshot, node)
     return replace(
-        place,
-        attempt=place.attempt + 1,
-        attempt_generation=view.generation,
+        node,
+        attempt=node.attempt + 1,
+        attempt_generation=snapshot.generation,
         confirmed=False,
         ending=False,
         observation=None,
     )
 
 
-def mark_restarts(places: tuple[Place, ...], restart_generation: int) -> tuple[Place, ...]:
+def _count_failure(snapshot: Snapshot, node: PlannedNode) -> PlannedNode:
+    """Count an end that was not requested. The first is repaired at once, later ones after 2, 4, 8 … 60 s."""
+    if node.leaving:
+        return node
+    before = 0 if _is_steady(snapshot, node) else node.failures
+    pause = min(RETRY_LIMIT_SECONDS, 2**before) if before else 0
+    return replace(node, failures=before + 1, retry_at=snapshot.now + timedelta(seconds=pause))
+
+
+def _is_steady(snapshot: Snapshot, node: PlannedNode) -> bool:
+    ready = node.observation.stages.get("ready") if node.observation else None
+    return ready is not None and snapshot.now - ready >= STEADY
+
+
+def mark_restarts(nodes: Nodes, restart_generation: int) -> Nodes:
+    """Mark the outdated attempts as ending."""
     return tuple(
-        replace(place, ending=True) if outdated(place, restart_generation) else place for place in places
+        replace(node, ending=True) if is_outdated(node, restart_generation) else node for node in nodes
     )
 
 
-def outdated(place: Place, restart_generation: int) -> bool:
-    """Whether it was asked for before the last restart, of its whole cluster or of itself."""
-    return place.attempt_generation < max(restart_generation, place.restart_generation)
+# -- too many nodes, too few nodes --------------------------------------------------------------------------------
 
 
-def staying(places: Iterable[Place], group: str) -> list[Place]:
-    return [place for place in places if place.group == group and not place.leaving]
+def groups_with_surplus(groups: Iterable[WantedGroup], nodes: Nodes) -> frozenset[str]:
+    return frozenset(group.name for group in groups if len(in_group(nodes, group.name)) > group.count)
 
 
-def surplus(groups: tuple[WantedGroup, ...], places: tuple[Place, ...]) -> frozenset[str]:
-    """The groups that have more nodes than they should."""
-    return frozenset(group.name for group in groups if len(staying(places, group.name)) > group.count)
-
-
-def matters(groups: tuple[WantedGroup, ...], places: tuple[Place, ...], name: str) -> bool:
-    """Whether it makes a difference which node of the group goes: some stay, and more than enough are at work."""
+def choice_matters(groups: Iterable[WantedGroup], nodes: Nodes, name: str) -> bool:
+    """Whether it matters which nodes of the group leave: some stay, and a node that is at work has to leave."""
     group = next(group for group in groups if group.name == name)
-    present = staying(places, name)
-    idle = sum(not place.ready for place in present)
+    present = in_group(nodes, name)
+    idle = sum(not node.ready for node in present)
     return group.drains and group.count > 0 and idle < len(present) - group.count
 
 
-def shrink(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Choose who leaves: what does not work first, then the idle, then the youngest."""
-    leaving: set[str] = set()
-    for group in view.groups:
-        present = sorted(staying(places, group.name), key=lambda place: _worth(view, place))
-        leaving.update(place.name for place in present[: max(0, len(present) - group.count)])
-    return tuple(_leave(view, place) if place.name in leaving else place for place in places)
+def shrink(snapshot: Snapshot, nodes: Nodes) -> Nodes:
+    """Mark the surplus nodes as leaving: first those that are not ready, then idle ones, then the youngest.
 
-
-def _worth(view: View, place: Place) -> tuple[bool, bool, int, int]:
-    load = (view.loads or {}).get(place.name)
-    return (place.ready, load is None or load.busy is not False, (load and load.tasks) or 0, -place.index)
-
-
-def _leave(view: View, place: Place) -> Place:
-    if place.ready and place.drains and not view.force:
-        return replace(place, leaving=True, drain_until=view.now + timedelta(seconds=view.drain_seconds))
-    return replace(place, leaving=True, ending=True)
-
-
-def to_be_drained(place: Place) -> bool:
-    return place.leaving and not place.ending and place.state in {NodeState.READY, NodeState.UNREADY}
-
-
-def finish_drains(view: View, places: tuple[Place, ...]) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
-    """End the leaving nodes that are drained, or out of time; and which these are."""
-    done = tuple(
-        place for place in places if place.leaving and not place.ending and _drain_is_over(view, place)
-    )
-    names = {place.name for place in done}
-    return tuple(replace(place, ending=True) if place.name in names else place for place in places), done
-
-
-def _drain_is_over(view: View, place: Place) -> bool:
-    late = place.drain_until is None or view.now >= place.drain_until + DRAIN_SLACK
-    return late or place.state is NodeState.DRAINED or (view.fresh and place.state not in ALIVE)
-
-
-def grow(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Add the nodes that are missing, under the lowest free names; in a new run, names with a volume come first, and
-    those of them last whose nodes were to leave.
+    Nodes with a drain hook are drained first; the others end at once.
     """
-    taken = {place.name for place in places}
-    added: list[Place] = []
-    for group in view.groups:
-        missing = group.count - len(staying(places, group.name))
-        kept = [] if places else _with_volume(view, group.name)
-        free = (index for index in range(len(taken) + group.count) if f"{group.name}-{index}" not in taken)
-        indexes = [*kept, *(index for index in free if index not in kept)]
-        added += [_new(view, group, index) for index in indexes[: max(0, missing)]]
-    return (*places, *added)
+
+    def worth(node: PlannedNode) -> tuple[bool, bool, int, int]:
+        load = (snapshot.loads or {}).get(node.name)
+        return (node.ready, load is None or load.busy is not False, (load and load.tasks) or 0, -node.index)
+
+    leaving: set[str] = set()
+    for group in snapshot.groups:
+        present = sorted(in_group(nodes, group.name), key=worth)
+        leaving.update(node.name for node in present[: max(0, len(present) - group.count)])
+    drain_until = snapshot.now + timedelta(seconds=snapshot.drain_seconds)
+    return tuple(
+        node
+        if node.name not in leaving
+        else replace(node, leaving=True, drain_until=drain_until)
+        if node.ready and node.drains and not snapshot.force
+        else replace(node, leaving=True, ending=True)
+        for node in nodes
+    )
 
 
-def _with_volume(view: View, group: str) -> list[int]:
-    parts = (name.rpartition("-") for name in view.volumes)
-    indexes = (int(index) for name, _, index in parts if name == group and index.isdecimal())
-    return sorted(indexes, key=lambda index: (f"{group}-{index}" in view.draining, index))
+def finish_drains(snapshot: Snapshot, nodes: Nodes) -> tuple[Nodes, Nodes]:
+    """Mark leaving nodes as ending once they are drained or out of time. Returns all nodes, and those marked now."""
+
+    def is_over(node: PlannedNode) -> bool:
+        late = node.drain_until is None or snapshot.now >= node.drain_until + DRAIN_SLACK
+        return late or node.state is NodeState.DRAINED or (snapshot.fresh and node.state not in ALIVE)
+
+    drained = tuple(node for node in nodes if node.leaving and not node.ending and is_over(node))
+    names = {node.name for node in drained}
+    return tuple(replace(node, ending=True) if node.name in names else node for node in nodes), drained
 
 
-def _new(view: View, group: WantedGroup, index: int) -> Place:
-    name = f"{group.name}-{index}"
-    # One of this name may have gone in this very pass.
-    before = (place.attempt for place in view.places if place.name == name)
-    return Place(
-        name=name,
+def grow(snapshot: Snapshot, nodes: Nodes) -> Nodes:
+    """Add the missing nodes under the lowest free names.
+
+    A new run takes names with a volume first, and among them last those whose nodes were leaving.
+    """
+    taken = {node.name for node in nodes}
+    added: list[PlannedNode] = []
+    for group in snapshot.groups:
+        names = [NodeName(group.name, index) for index in range(len(taken) + group.count)]
+        if not nodes:
+            stored = sorted(
+                (name for name in snapshot.volumes if name.group == group.name),
+                key=lambda name: (str(name) in snapshot.draining, name.index),
+            )
+            names = [*stored, *(name for name in names if name not in stored)]
+        free = [name for name in names if str(name) not in taken]
+        missing = max(0, group.count - len(in_group(nodes, group.name)))
+        added += [_new_node(snapshot, group, name) for name in free[:missing]]
+    return (*nodes, *added)
+
+
+def _new_node(snapshot: Snapshot, group: WantedGroup, name: NodeName) -> PlannedNode:
+    # A node of this name may have gone in this very pass.
+    before = (node.attempt for node in snapshot.nodes if node.name == str(name))
+    return PlannedNode(
+        name=str(name),
         group=group.name,
         role=group.role,
-        index=index,
-        run=view.run,
-        attempt=max(view.used_attempts.get(name, 0), *before, 0) + 1,
-        attempt_generation=view.generation,
+        index=name.index,
+        run=snapshot.run,
+        attempt=max(snapshot.used_attempts.get(str(name), 0), *before, 0) + 1,
+        attempt_generation=snapshot.generation,
         critical=group.critical,
         drains=group.drains,
     )
 
 
-def wanted(view: View, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """The attempts that should exist now; one that keeps failing waits for its next chance."""
+# -- what the site has to be told ---------------------------------------------------------------------------------
+
+
+def due_nodes(snapshot: Snapshot, nodes: Nodes) -> Nodes:
+    """The nodes that should exist now. A node that keeps failing is left out until its next attempt is due."""
     return tuple(
-        place
-        for place in places
-        if not place.ending and (place.observation or place.retry_at is None or place.retry_at <= view.now)
+        node
+        for node in nodes
+        if not node.ending and (node.observation or node.retry_at is None or node.retry_at <= snapshot.now)
     )
 
 
-def strays(view: View, places: tuple[Place, ...]) -> tuple[str, ...]:
-    """What is there and nobody meant: attempts without a place, volumes that nodes left behind, what was changed."""
-    groups, names = (group.name for group in view.groups), (place.name for place in places)
-    left = unmeant(view.volumes, groups, names)
-    return (*view.strays, *(f"volume of {name}" for name in sorted(left)), *view.drift)
+def orphans(snapshot: Snapshot, nodes: Nodes) -> Orphans:
+    groups, names = (group.name for group in snapshot.groups), (node.name for node in nodes)
+    return Orphans(snapshot.orphan_attempts, orphan_volumes(snapshot.volumes, groups, names))
 
 
-def unmeant(volumes: Iterable[str], groups: Iterable[str], nodes: Iterable[str]) -> set[str]:
-    """Of a cluster that runs: the names in its groups which have a volume and no node. Others are none of ours."""
-    known = set(groups)
-    return {name for name in volumes if name.rpartition("-")[0] in known}.difference(nodes)
+def is_complete(groups: Iterable[WantedGroup], nodes: Nodes) -> bool:
+    """Whether every group has exactly its nodes, and all of them are ready."""
+    counts = {group.name: sum(node.group == group.name for node in nodes) for group in groups}
+    return all(node.ready for node in nodes) and all(counts[group.name] == group.count for group in groups)
 
 
-def differs(view: View, places: tuple[Place, ...], wanted: tuple[Place, ...]) -> bool:
-    """Whether the site has to be told: an attempt to make, one to end, or something that nobody meant."""
-    to_make = any(place.observation is None for place in wanted)
-    to_end = any(place.ending and place.observation for place in places)
-    return to_make or to_end or bool(strays(view, places))
+# -- what people are told -----------------------------------------------------------------------------------------
 
 
-def complete(groups: tuple[WantedGroup, ...], places: tuple[Place, ...]) -> bool:
-    counts = {group.name: len([p for p in places if p.group == group.name]) for group in groups}
-    return all(place.ready for place in places) and all(counts[group.name] == group.count for group in groups)
-
-
-def why_not_ready(places: tuple[Place, ...]) -> Trouble:
-    """The first reason a person would want to hear, critical nodes first."""
-    for place in sorted(places, key=lambda place: not place.critical):
-        if place.leaving:
+def why_not_ready(nodes: Nodes) -> Problem:
+    """The problem of the first node that has one, critical nodes first."""
+    for node in sorted(nodes, key=lambda node: not node.critical):
+        if node.leaving:
             continue
-        if place.failures and not place.ready:
-            detail = (place.observation.message if place.observation else "") or "it is being replaced"
-            return Trouble("NODE_LOST", f"{place.name} ended: {detail}")
-        if place.observation and place.observation.reason:
-            return Trouble(place.observation.reason, f"{place.name}: {place.observation.message}")
-        if place.state is NodeState.UNREADY and place.observation:
-            return Trouble("NODE_UNREADY", f"{place.name}: {place.observation.message or 'does not answer'}")
-    return Trouble("", "")
+        message = node.observation.message if node.observation else ""
+        if node.failures and not node.ready:
+            return Problem("NODE_LOST", f"{node.name} ended: {message or 'it is being replaced'}")
+        if node.observation and node.observation.reason:
+            return Problem(node.observation.reason, f"{node.name}: {message}")
+        if node.state is NodeState.UNREADY:
+            return Problem("NODE_UNREADY", f"{node.name}: {message or 'does not answer'}")
+    return NO_PROBLEM
 
 
-def why_late(places: tuple[Place, ...], said: Trouble) -> Trouble:
-    """said: what was in the way last; nodes that are not there yet cannot tell it."""
-    late = ", ".join(place.name for place in places if not place.ready) or "the cluster"
-    why = why_not_ready(places).message or ": ".join(filter(None, (said.reason, said.message)))
-    return Trouble("DEADLINE_EXCEEDED", f"not ready in time: {late}" + (f" ({why})" if why else ""))
-
-
-def digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
+def why_late(nodes: Nodes, last_problem: Problem) -> Problem:
+    """last_problem: the explanation while no node of the cluster exists yet."""
+    late = ", ".join(node.name for node in nodes if not node.ready) or "the cluster"
+    why = why_not_ready(nodes).message or ": ".join(filter(None, (last_problem.reason, last_problem.message)))
+    return Problem("DEADLINE_EXCEEDED", f"not ready in time: {late}" + (f" ({why})" if why else ""))

@@ -1,4 +1,4 @@
-"""What a pass reads and writes of its cluster, spelled out."""
+"""Hand-written SQL of the cluster room. The other rows of a pass are read by clusters.rows."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +14,8 @@ from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.rows import selected, split_rows
 from tenants.models import Tenant
 
-# Everything about a node that the reconciler changes, with its type.
-NODE_FIELDS: Mapping[str, str] = {
+# The columns of a node that the reconciler changes, with their types.
+NODE_COLUMNS: Mapping[str, str] = {
     "attempt": "integer",
     "attempt_generation": "bigint",
     "confirmed": "boolean",
@@ -26,19 +26,17 @@ NODE_FIELDS: Mapping[str, str] = {
     "retry_at": "timestamptz",
     "run": "integer",
 }
-_STEP_FIELDS: Mapping[str, str] = {
+_STEP_COLUMNS: Mapping[str, str] = {
     "started_at": "timestamptz",
     "ended_at": "timestamptz",
     "message": "text",
 }
+# Saves a round trip: the ORM would ask for the revision and for the time of the database one after the other.
 _LOCK = "SELECT revision, clock_timestamp() FROM clusters_cluster WHERE id = %s FOR NO KEY UPDATE"
-_EVENT = """
-INSERT INTO clusters_event (cluster_id, at, kind, node, message) VALUES (%s, clock_timestamp(), %s, '', %s)
-"""
 
 
 def cluster_read(cluster_id: UUID) -> Cluster | None:
-    """With its tenant and its site, whether that was removed or not."""
+    """The cluster with its tenant and its site, deleted or not."""
     with connection.cursor() as cursor:
         cursor.execute(_cluster_select(), [cluster_id])
         row = cursor.fetchone()
@@ -51,6 +49,7 @@ def cluster_read(cluster_id: UUID) -> Cluster | None:
 
 @cache
 def _cluster_select() -> str:
+    # SAVES_CLUSTER_READ
     return (
         f"SELECT {selected(('c', Cluster), ('t', Tenant), ('s', Site))} FROM clusters_cluster c"  # noqa: S608
         f" JOIN {Tenant._meta.db_table} t ON t.id = c.tenant_id JOIN {Site._meta.db_table} s ON s.id = c.site_id"
@@ -59,48 +58,37 @@ def _cluster_select() -> str:
 
 
 def cluster_write(cluster: Cluster, columns: Mapping[str, Any]) -> bool:
-    """Unless somebody has written it since it was read; whether it was. Then the instance is as the row."""
-    names = list(columns)
-    assigned = ", ".join(f"{name} = %s" for name in names)
+    """Write these columns to the row and the instance. Returns False, and writes nothing, if the row has changed."""
+    assigned = ", ".join(f"{name} = %s" for name in columns)
+    values = [json.dumps(value) if isinstance(value, dict | list) else value for value in columns.values()]
     with connection.cursor() as cursor:
+        # SAVES_CLUSTER_WRITE
         cursor.execute(
             f"UPDATE clusters_cluster SET {assigned}, revision = revision + 1 WHERE id = %s AND revision = %s",  # noqa: S608
-            [*map(_plain, columns.values()), cluster.id, cluster.revision],
+            [*values, cluster.id, cluster.revision],
         )
         if not cursor.rowcount:
             return False
-    for name in names:
-        setattr(cluster, name, columns[name])
+    for name, value in columns.items():
+        setattr(cluster, name, value)
     cluster.revision += 1
     return True
 
 
-def as_read(cluster: Cluster) -> datetime | None:
-    """The time, if nobody else has written the cluster since; nobody does before the transaction ends."""
+def cluster_lock(cluster: Cluster) -> datetime | None:
+    """Lock the row until the transaction ends. Returns the time of the database; None if the row has changed."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [cluster.id])
         row = cursor.fetchone()
     return row[1] if row is not None and row[0] == cluster.revision else None
 
 
-def database_now() -> datetime:
-    """Times that are compared are of one clock, whichever machine they are written on."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cast(datetime, cursor.fetchone()[0])
-
-
 def nodes_write(cluster_id: UUID, nodes: Sequence[Node]) -> None:
-    _update("clusters_node", "cluster_id", cluster_id, ("name", "text"), nodes, NODE_FIELDS)
+    _update("clusters_node", "cluster_id", cluster_id, ("name", "text"), nodes, NODE_COLUMNS)
 
 
-def parts_write(operation_id: UUID, parts: Sequence[StepRow]) -> None:
-    _update("clusters_step", "operation_id", operation_id, ("position", "integer"), parts, _STEP_FIELDS)
-
-
-def event_write(cluster_id: UUID, kind: str, message: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_EVENT, [cluster_id, kind, message])
+def steps_write(operation_id: UUID, steps: Sequence[StepRow]) -> None:
+    _update("clusters_step", "operation_id", operation_id, ("position", "integer"), steps, _STEP_COLUMNS)
 
 
 def _update(
@@ -109,19 +97,16 @@ def _update(
     owner_id: UUID,
     key: tuple[str, str],
     rows: Iterable[Any],
-    fields: Mapping[str, str],
+    columns: Mapping[str, str],
 ) -> None:
-    """All rows of one owner at once, found by their key among its others."""
-    types = {key[0]: key[1], **fields}
-    assigned = ", ".join(f"{name} = v.{name}" for name in fields)
+    """Write these columns of all rows of one owner. key: the column, and its type, that tells the rows apart."""
+    types = {key[0]: key[1], **columns}
+    assigned = ", ".join(f"{name} = v.{name}" for name in columns)
     arrays = ", ".join(f"%s::{kind}[]" for kind in types.values())
     with connection.cursor() as cursor:
+        # SAVES_UPDATE
         cursor.execute(
             f"UPDATE {table} r SET {assigned} FROM unnest({arrays}) AS v ({', '.join(types)})"  # noqa: S608
             f" WHERE r.{owner} = %s AND r.{key[0]} = v.{key[0]}",
             [*([getattr(row, name) for row in rows] for name in types), owner_id],
         )
-
-
-def _plain(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict | list) else value

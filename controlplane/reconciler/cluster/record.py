@@ -1,4 +1,4 @@
-"""Writing down what a pass decided, in the transaction of the loop: rows, events, the operation and the claim."""
+"""Recording a decision in the transaction of the pass: the cluster, its nodes, its events, operation and claim."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -6,247 +6,236 @@ from typing import Any
 
 from controlplane.clusters.amounts import with_stored
 from controlplane.clusters.inserting import insert
-from controlplane.clusters.models import Cluster, Node, Operation
+from controlplane.clusters.models import Cluster, Node, Observation, Operation
 from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import operation_begin, operation_end, operation_run
 from controlplane.clusters.phases import GOAL_OF, MOVES, Phase, Verb
 from controlplane.clusters.rows import rows
 from controlplane.metrics import instruments
-from controlplane.reconciler.cluster import reports
-from controlplane.reconciler.cluster.queries import (
-    NODE_FIELDS,
-    cluster_write,
-    event_write,
-    nodes_write,
-    parts_write,
-)
+from controlplane.reconciler.cluster.action import ActionKind
+from controlplane.reconciler.cluster.queries import NODE_COLUMNS, cluster_write, nodes_write, steps_write
 from controlplane.reconciler.cluster.scope import Scope
-from controlplane.reconciler.cluster.snapshot import READS, Act, Place, Step, View
-from controlplane.reconciler.cluster.steps import progress
-from controlplane.reconciler.site.observations import forget_cluster
+from controlplane.reconciler.cluster.snapshot import Decision, PlannedNode
+from controlplane.reconciler.cluster.steps import drain_report, progress
+from controlplane.reconciler.site.queries import event_write
 from tenants import quota
 from tenants.amounts import Amounts
 from tenants.models import Claim
 
 
 class Stale(Exception):  # noqa: N818
-    """The cluster was changed since it was read: read it again."""
+    """The cluster has changed since it was read: read it again."""
 
 
 class ForbiddenMove(Exception):  # noqa: N818
-    """A step asked for a move that the table does not have: a defect, never stored."""
+    """A decision moves to a phase that the table of moves does not allow: a defect. It is never stored."""
 
 
-def record(scope: Scope, step: Step) -> tuple[Scope, bool]:
-    """Store a step, in the caller's transaction: the rows as they are then, and whether anything is different.
+def record(scope: Scope, decision: Decision) -> tuple[Scope, bool]:
+    """Store a decision in the caller's transaction. Returns the rows as they are then, and whether any has changed.
 
-    The instances are changed on the way: who rolls back reads them again. Raises Stale.
+    The instances of the scope are changed: after a rollback the caller has to read them again. Raises Stale.
     """
-    different = _cluster(scope, step)
-    nodes, others = _nodes(scope, step)
-    different |= others
-    if _unasked(scope, step):
+    changed = _record_cluster(scope, decision)
+    nodes, nodes_changed = _record_nodes(scope, decision)
+    if _needs_operation(scope, decision):
         operation = operation_begin(scope.cluster, verb=Verb.START, actor="system")
-        return replace(scope, nodes=nodes, operation=operation, parts=tuple(operation.steps.all())), True
-    live, told = _operation(scope, step)
-    return replace(scope, nodes=nodes, operation=live), different or told
+        return replace(scope, nodes=nodes, operation=operation, steps=tuple(operation.steps.all())), True
+    live, operation_changed = _record_operation(scope, decision)
+    return replace(scope, nodes=nodes, operation=live), changed or nodes_changed or operation_changed
 
 
-def _unasked(scope: Scope, step: Step) -> bool:
-    """A run that no operation asked for, such as after a suspension: it gets one, to be watched and to have an end."""
-    return step.run > scope.view.run and scope.operation is None
+def _needs_operation(scope: Scope, decision: Decision) -> bool:
+    """Whether a run begins that nobody requested, such as after a suspension. Its operation makes it visible."""
+    return decision.run > scope.snapshot.run and scope.operation is None
 
 
-def _cluster(scope: Scope, step: Step) -> bool:
-    cluster, view = scope.cluster, scope.view
-    changes = {
-        name: value for name, value in _columns(scope, step).items() if getattr(cluster, name) != value
-    }
+# -- the cluster --------------------------------------------------------------------------------------------------
+
+
+def _record_cluster(scope: Scope, decision: Decision) -> bool:
+    cluster, snapshot = scope.cluster, scope.snapshot
+    columns = _cluster_columns(scope, decision)
+    changes = {name: value for name, value in columns.items() if getattr(cluster, name) != value}
     if not changes:
         return False
-    if step.phase != view.phase and step.phase not in MOVES[view.phase]:
-        raise ForbiddenMove(f"{view.phase} to {step.phase}")
+    if decision.phase != snapshot.phase and decision.phase not in MOVES[snapshot.phase]:
+        raise ForbiddenMove(f"{snapshot.phase} to {decision.phase}")
     if not cluster_write(cluster, changes):
         raise Stale
-    if view.drift and "drift" in changes and step.run == view.run:
-        event_write(cluster.id, "DRIFT_REPAIRED", f"Written again: {'; '.join(view.drift)}."[:1000])
-    if step.phase != view.phase:
-        message = step.message or f"From {view.phase} to {step.phase}."
-        event_write(cluster.id, f"PHASE_{step.phase.upper()}", message[:1000])
+    if snapshot.drift and "drift" in changes and decision.run == snapshot.run:
+        event_write(cluster.id, "DRIFT_REPAIRED", f"Written again: {'; '.join(snapshot.drift)}.")
+    if decision.phase != snapshot.phase:
+        message = decision.problem.message or f"From {snapshot.phase} to {decision.phase}."
+        event_write(cluster.id, f"PHASE_{decision.phase.upper()}", message)
     return True
 
 
-def _columns(scope: Scope, step: Step) -> dict[str, Any]:
-    """Every column that the reconciler owns, as it is to be."""
-    cluster, view = scope.cluster, scope.view
-    writes = step.act is not None and step.act not in READS
+def _cluster_columns(scope: Scope, decision: Decision) -> dict[str, Any]:
+    """The columns that the reconciler owns, with their new values."""
+    cluster, snapshot, executed = scope.cluster, scope.snapshot, decision.executed
+    writes = decision.action is not None and not decision.action.reads
     columns: dict[str, Any] = {
-        "phase": step.phase,
-        "run": step.run,
-        "used_attempts": _used_attempts(scope, step),
-        "draining": _draining(scope, step),
-        "link_version_given": view.link_version_given,
-        "stored": _stored(scope, step),
-        "reason": step.reason[:64],
-        "message": step.message[:1000],
-        "conditions": conditions(cluster, step, view.now),
+        "phase": decision.phase,
+        "run": decision.run,
+        "used_attempts": _used_attempts(scope, decision),
+        "draining": _draining(scope, decision),
+        "link_version_given": snapshot.link_version_given,
+        "stored": _stored(scope, decision),
+        "reason": decision.problem.reason[:64],
+        "message": decision.problem.message[:1000],
+        "conditions": conditions(cluster, decision, snapshot.now),
     }
-    if step.settled or step.failed:
-        columns["observed_generation"] = view.generation
-    if _unasked(scope, step):
-        columns["observed_generation"] = view.generation - 1
-    if step.isolated:
-        columns["isolated_run"] = step.run
-    if view.drift and (step.run != view.run or _is_mended(view, step)):
+    if decision.settled or decision.failed:
+        columns["observed_generation"] = snapshot.generation
+    if _needs_operation(scope, decision):
+        columns["observed_generation"] = snapshot.generation - 1
+    if decision.isolated:
+        columns["isolated_run"] = decision.run
+    repaired = executed is not None and executed.kind is ActionKind.APPLY
+    if snapshot.drift and (decision.run != snapshot.run or repaired):
         columns["drift"] = []
-    if step.last_action and step.last_action == view.told:
-        columns |= {"last_action": step.last_action, "last_action_at": view.now}
+    if executed is not None:
+        columns |= {"last_action": executed.token, "last_action_at": snapshot.now}
     if writes:
-        columns["last_write_at"] = view.now
-    if view.fresh:
-        columns["observed_at"] = view.observed_at
+        columns["last_write_at"] = snapshot.now
+    if snapshot.fresh:
+        columns["observed_at"] = snapshot.observed_at
     elif writes and cluster.last_write_at is None:
-        columns["observed_at"] = view.now
-    if step.phase is Phase.READY and view.phase is not Phase.READY:
-        columns["ready_at"] = view.now
-    if step.phase is Phase.DELETED and cluster.deleted_at is None:
-        columns["deleted_at"] = view.now
+        columns["observed_at"] = snapshot.now
+    if decision.phase is Phase.READY and snapshot.phase is not Phase.READY:
+        columns["ready_at"] = snapshot.now
+    if decision.phase is Phase.DELETED and cluster.deleted_at is None:
+        columns["deleted_at"] = snapshot.now
     return columns
 
 
-def _is_mended(view: View, step: Step) -> bool:
-    """Whether the site was told, in this pass, to write again what was drift."""
-    return step.last_action == view.told and step.last_action.startswith(f"{Act.APPLY}:")
-
-
-def _used_attempts(scope: Scope, step: Step) -> dict[str, int]:
-    """The last attempts of the names that are free, so that whoever gets such a name next is not taken for them."""
-    if step.run != scope.view.run:
+def _used_attempts(scope: Scope, decision: Decision) -> dict[str, int]:
+    """The last attempt of each name that no node has now, so that the next node of that name gets a later one."""
+    if decision.run != scope.snapshot.run:
         return {}
-    kept = {place.name for place in step.places}
-    return {
-        **scope.cluster.used_attempts,
-        **{p.name: p.attempt for p in scope.view.places if p.name not in kept},
-    }
+    kept = {node.name for node in decision.nodes}
+    gone = {node.name: node.attempt for node in scope.snapshot.nodes if node.name not in kept}
+    return {**scope.cluster.used_attempts, **gone}
 
 
-def _draining(scope: Scope, step: Step) -> list[str]:
-    """Kept beyond the run: whoever stops in the middle of a shrink does not mean to keep the wrong half."""
-    leaving = {place.name for place in (*scope.view.places, *step.places) if place.leaving}
-    staying = {place.name for place in step.places if not place.leaving}
-    return sorted((scope.view.draining | leaving) - staying)
+def _draining(scope: Scope, decision: Decision) -> list[str]:
+    """Kept beyond the run: after a stop during a shrink, the next run uses the volumes of these names last."""
+    leaving = {node.name for node in (*scope.snapshot.nodes, *decision.nodes) if node.leaving}
+    staying = {node.name for node in decision.nodes if not node.leaving}
+    return sorted((scope.snapshot.draining | leaving) - staying)
 
 
-def _stored(scope: Scope, step: Step) -> int:
-    """Less than before only once no more volumes are seen, or when nothing is left to be told of those that go."""
-    before = scope.cluster.stored
-    if step.phase is Phase.STOPPED and scope.view.fresh:
+def _stored(scope: Scope, decision: Decision) -> int:
+    """Bytes of all volumes. Falls only when the volumes were counted, or when the site is left with no more to do."""
+    snapshot, before = scope.snapshot, scope.cluster.stored
+    if decision.phase is Phase.STOPPED and snapshot.fresh:
         each = {group.name: group.each.storage for group in scope.launch.groups}
-        return sum(each.get(name.rpartition("-")[0], 0) for name in scope.view.volumes)
-    if step.phase in {Phase.STOPPING, Phase.STOPPED, Phase.DELETING, Phase.DELETED}:
+        return sum(each.get(name.group, 0) for name in snapshot.volumes)
+    if decision.phase in {Phase.STOPPING, Phase.STOPPED, Phase.DELETING, Phase.DELETED}:
         return before
-    held = _held(scope, step).storage
-    return held if step.phase is Phase.READY and step.act is None else max(held, before)
+    held = _held(scope, decision).storage
+    return held if decision.phase is Phase.READY and decision.action is None else max(held, before)
 
 
-def conditions(cluster: Cluster, step: Step, now: datetime) -> list[dict[str, Any]]:
-    """Ready and Degraded, each with since when it is so."""
-    ready = step.phase is Phase.READY
-    found = {
-        "Ready": (ready, "" if ready else step.reason, "" if ready else step.message),
-        "Degraded": (
-            ready and bool(step.reason),
-            step.reason if ready else "",
-            step.message if ready else "",
-        ),
-    }
+def conditions(cluster: Cluster, decision: Decision, now: datetime) -> list[dict[str, Any]]:
+    """The conditions Ready and Degraded, each with the time at which its status last changed."""
+    ready, problem = decision.phase is Phase.READY, decision.problem
     before = {condition["type"]: condition for condition in cluster.conditions}
-    return [
-        {
+
+    def condition(kind: str, status: bool, *, explained: bool) -> dict[str, Any]:
+        last = before.get(kind)
+        return {
             "type": kind,
             "status": status,
-            "reason": reason,
-            "message": message,
-            "at": _since(before.get(kind), status, now),
+            "reason": problem.reason if explained else "",
+            "message": problem.message if explained else "",
+            "at": last["at"] if last and last["status"] == status else now.isoformat(),
         }
-        for kind, (status, reason, message) in found.items()
+
+    return [
+        condition("Ready", ready, explained=not ready),
+        condition("Degraded", ready and bool(problem.reason), explained=ready),
     ]
 
 
-def _since(before: dict[str, Any] | None, status: bool, now: datetime) -> str:
-    return before["at"] if before and before["status"] == status else now.isoformat()
+# -- its nodes ----------------------------------------------------------------------------------------------------
 
 
-def _nodes(scope: Scope, step: Step) -> tuple[tuple[Node, ...], bool]:
-    """As they are then, and whether anything about them is different."""
-    found = {node.name: node for node in scope.nodes}
-    kept = {place.name for place in step.places}
+def _record_nodes(scope: Scope, decision: Decision) -> tuple[tuple[Node, ...], bool]:
+    """Returns the rows as they are then, and whether any has changed."""
+    found = {row.name: row for row in scope.nodes}
+    kept = {node.name for node in decision.nodes}
     gone = [name for name in found if name not in kept]
-    new = [_node(scope.cluster, place) for place in step.places if place.name not in found]
-    changed = [row for place in step.places if (row := found.get(place.name)) and _apply(row, place)]
+    new, changed = [], []
+    for node in decision.nodes:
+        row = found.get(node.name)
+        if row is None:
+            row = Node(
+                cluster=scope.cluster, name=node.name, group=node.group, role=node.role, index=node.index
+            )
+            _copy(node, row)
+            new.append(row)
+        elif _copy(node, row):
+            changed.append(row)
     if gone:
         Node.objects.filter(cluster=scope.cluster, name__in=gone).delete()
     if new:
         insert(*new)
     if changed:
         nodes_write(scope.cluster.id, changed)
-    if step.phase is Phase.DELETED and scope.view.phase is not Phase.DELETED:
-        forget_cluster(scope.cluster.id)
+    if decision.phase is Phase.DELETED and scope.snapshot.phase is not Phase.DELETED:
+        Observation.objects.filter(cluster_id=scope.cluster.id).delete()
     nodes = (*(row for name, row in found.items() if name in kept), *new)
     return nodes, bool(gone or new or changed)
 
 
-def _node(cluster: Cluster, place: Place) -> Node:
-    node = Node(cluster=cluster, name=place.name, group=place.group, role=place.role, index=place.index)
-    _apply(node, place)
-    return node
+def _copy(node: PlannedNode, row: Node) -> bool:
+    """Returns whether the row has changed."""
+    changes = [column for column in NODE_COLUMNS if getattr(row, column) != getattr(node, column)]
+    for column in changes:
+        setattr(row, column, getattr(node, column))
+    return bool(changes)
 
 
-def _apply(row: Node, place: Place) -> bool:
-    different = [field for field in NODE_FIELDS if getattr(row, field) != getattr(place, field)]
-    for field in different:
-        setattr(row, field, getattr(place, field))
-    return bool(different)
+# -- its operation ------------------------------------------------------------------------------------------------
 
 
-def _operation(scope: Scope, step: Step) -> tuple[Operation | None, bool]:
-    """The live one then, and whether anything about it is different."""
+def _record_operation(scope: Scope, decision: Decision) -> tuple[Operation | None, bool]:
+    """Returns the live operation as it is then, and whether anything of it has changed."""
     operation = scope.operation
     if operation is None:
         return None, False
-    changed = _advance(operation, scope, step)
-    if step.drained:
-        operation.report = [*operation.report, *(reports.of(place, scope.view) for place in step.drained)]
+    changed = _record_steps(operation, scope, decision)
+    if decision.drained:
+        reports = (drain_report(node, scope.snapshot) for node in decision.drained)
+        operation.report = [*operation.report, *reports]
         operation.save(update_fields=["report"])
     if operation.state == State.PENDING:
         changed |= operation_run(operation)
-    if step.failed:
-        operation_end(operation, State.FAILED, reason=step.failed.reason, message=step.failed.message)
-    elif step.settled:
-        _succeed(operation, scope)
-    else:
+    if decision.failed:
+        operation_end(operation, State.FAILED, reason=decision.failed.reason, message=decision.failed.message)
+        return None, True
+    if not decision.settled:
         return operation, changed
-    return None, True
-
-
-def _succeed(operation: Operation, scope: Scope) -> None:
-    """Unless its tenant's state had the last word: then what was asked for did not come about."""
-    if GOAL_OF.get(Verb(operation.kind), scope.view.goal) != scope.view.goal:
+    if GOAL_OF.get(Verb(operation.kind), scope.snapshot.goal) == scope.snapshot.goal:
+        operation_end(operation, State.SUCCEEDED)
+    else:
+        # The cluster reached another goal than the operation's, because the state of its tenant changed.
         state = scope.cluster.tenant.state
         reason, message = f"TENANT_{state.upper()}", f"The tenant is {state}."
         operation_end(operation, State.CANCELLED, reason=reason, message=message)
-    else:
-        operation_end(operation, State.SUCCEEDED)
+    return None, True
 
 
-def _advance(operation: Operation, scope: Scope, step: Step) -> bool:
-    """End the steps that are done, in order; the first that is not is under way."""
+def _record_steps(operation: Operation, scope: Scope, decision: Decision) -> bool:
+    """End the steps that are done, in their order, and begin the next. Returns whether any has changed."""
     changed: list[StepRow] = []
-    start = scope.parts[0].started_at if scope.parts else None
-    for row in scope.parts:
+    start = scope.steps[0].started_at if scope.steps else None
+    for row in scope.steps:
         if row.ended_at is None:
-            found = progress(row.name, scope.view, step)
+            found = progress(row.name, scope.snapshot, decision)
             began = row.started_at or start
             if row.started_at != began or row.message != found.message or found.done_at:
                 row.started_at, row.message = began, found.message[:1000]
@@ -254,44 +243,44 @@ def _advance(operation: Operation, scope: Scope, step: Step) -> bool:
                 changed.append(row)
             if row.ended_at is None:
                 break
-            _measure(operation.kind, row)
+            if row.started_at:
+                seconds = (row.ended_at - row.started_at).total_seconds()
+                instruments.STEP.labels(operation.kind, row.name).observe(seconds)
         start = row.ended_at
     if changed:
-        parts_write(operation.id, changed)
+        steps_write(operation.id, changed)
     return bool(changed)
 
 
-def _measure(kind: str, row: StepRow) -> None:
-    if row.started_at and row.ended_at:
-        instruments.STEP.labels(kind, row.name).observe((row.ended_at - row.started_at).total_seconds())
+# -- its claim ----------------------------------------------------------------------------------------------------
 
 
-def hold(scope: Scope, step: Step) -> None:
-    """Keep the claim at what is wanted or still there, whichever is more; the last statements of the transaction.
+def set_claim(scope: Scope, decision: Decision) -> None:
+    """Claim what is wanted or still exists, whichever is more. To be called last in the transaction.
 
     Raises QuotaExceeded.
     """
     cluster = scope.cluster
-    if step.phase is Phase.DELETED:
+    if decision.phase is Phase.DELETED:
         quota.claim_release(owner_id=cluster.id)
         return
-    if step.phase in {Phase.STOPPING, Phase.DELETING}:
+    if decision.phase in {Phase.STOPPING, Phase.DELETING}:
         return
-    wanted = scope.launch.keeps if step.phase is Phase.STOPPED else _held(scope, step)
-    wanted = with_stored(wanted, cluster)
+    amounts = scope.launch.keeps if decision.phase is Phase.STOPPED else _held(scope, decision)
+    amounts = with_stored(amounts, cluster)
     claims = rows(Claim, "owner_id = %s", cluster.id)
-    if not claims or claims[0].amounts != wanted:
+    if not claims or claims[0].amounts != amounts:
         quota.claim_set(
             owner_id=cluster.id,
             tenant_id=cluster.tenant_id,
             user_id=cluster.owner_id,
             label=cluster.name,
             site=cluster.site.name,
-            amounts=wanted,
+            amounts=amounts,
         )
 
 
-def _held(scope: Scope, step: Step) -> Amounts:
+def _held(scope: Scope, decision: Decision) -> Amounts:
     each = {group.name: group.each for group in scope.launch.groups}
-    there = sum((each[place.group] for place in step.places), start=Amounts(clusters=1))
-    return there.max(scope.launch.takes)
+    planned = sum((each[node.group] for node in decision.nodes), start=Amounts(clusters=1))
+    return planned.max(scope.launch.takes)

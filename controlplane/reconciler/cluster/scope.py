@@ -1,6 +1,6 @@
-"""Everything one pass needs to know of a cluster, read at once."""
+"""The rows behind one reconcile pass, and the snapshot that is made of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -12,9 +12,18 @@ from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Goal, Phase
 from controlplane.clusters.rows import rows
-from controlplane.provisioners.base import ClusterObservation, ClusterRef, Load, NodeObservation, Provisioner
+from controlplane.provisioners.base import (
+    ClusterObservation,
+    ClusterRef,
+    Load,
+    NodeObservation,
+    NodeRef,
+    Provisioner,
+)
+from controlplane.reconciler.cluster.action import Action
 from controlplane.reconciler.cluster.queries import cluster_read
-from controlplane.reconciler.cluster.snapshot import ALIVE, Place, Trouble, View, WantedGroup
+from controlplane.reconciler.cluster.snapshot import ALIVE, PlannedNode, Problem, Snapshot, WantedGroup
+from controlplane.reconciler.node_names import parse_node_names
 from controlplane.reconciler.site.observations import node_observations
 from controlplane.reconciler.site.provisioning import provisioner_of
 from templates.schema import Launch
@@ -23,40 +32,44 @@ from tenants.models import TenantState
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What this pass found out at the site, beside the rows. A writing act makes an older look stale.
+class PassState:
+    """What this pass has learned and done at the site, beside the rows.
 
-    observed_at: when it began to look; what changed after that may not be in the answer. link_version: what the nodes
-    were given in this pass.
+    observation: a fresh look; a later writing action makes it stale. observed_at: when that look began. executed: the
+    last writing action. loads, problem: see Snapshot. link_version: of the links that nodes were given in this pass.
     """
 
-    observed: ClusterObservation | None = None
+    observation: ClusterObservation | None = None
     observed_at: datetime | None = None
     loads: Mapping[str, Load] | None = None
-    trouble: Trouble | None = None
-    told: str = ""
+    problem: Problem | None = None
+    executed: Action | None = None
     link_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The rows behind a view, as they were read or written last. operation, parts: the live one and its steps."""
+    """The rows behind a snapshot, as they were last read or written.
+
+    operation: the live one, with its steps.
+    """
 
     cluster: Cluster
     launch: Launch
     operation: Operation | None
-    parts: tuple[StepRow, ...]
+    steps: tuple[StepRow, ...]
     nodes: tuple[Node, ...]
     observations: tuple[NodeObservation, ...]
-    view: View
+    snapshot: Snapshot
 
     @property
     def ref(self) -> ClusterRef:
         return cluster_ref(self.cluster)
 
     @property
-    def site(self) -> Provisioner:
-        return site_of(self.cluster)
+    def provisioner(self) -> Provisioner:
+        """Raises SiteUnknown."""
+        return provisioner_of(self.cluster.site)
 
 
 def cluster_ref(cluster: Cluster) -> ClusterRef:
@@ -65,35 +78,31 @@ def cluster_ref(cluster: Cluster) -> ClusterRef:
     )
 
 
-def site_of(cluster: Cluster) -> Provisioner:
-    return provisioner_of(cluster.site)
-
-
-def read(cluster_id: UUID, learned: Learned) -> Scope | None:
-    """None: there is no such cluster."""
+def read_scope(cluster_id: UUID, state: PassState) -> Scope | None:
+    """None: the cluster does not exist."""
     cluster = cluster_read(cluster_id)
     if cluster is None:
         return None
     launch = launch_from_json(cluster.effective)
     live = rows(Operation, "cluster_id = %s AND state = ANY(%s)", cluster_id, list(LIVE))
     operation = live[0] if live else None
-    parts = rows(StepRow, "operation_id = %s ORDER BY position", operation.id) if operation else ()
-    fresh = learned.observed
+    steps = rows(StepRow, "operation_id = %s ORDER BY position", operation.id) if operation else ()
+    fresh = state.observation
     observations = tuple(fresh.nodes) if fresh else tuple(node_observations(cluster_id))
     nodes = tuple(rows(Node, "cluster_id = %s ORDER BY id", cluster_id))
-    view = _view(cluster, launch, operation, nodes, observations, learned, timezone.now())
-    return Scope(cluster, launch, operation, tuple(parts), nodes, observations, view)
+    snapshot = _snapshot(cluster, launch, operation, nodes, observations, state, timezone.now())
+    return Scope(cluster, launch, operation, tuple(steps), nodes, observations, snapshot)
 
 
-def viewed(scope: Scope, learned: Learned, now: datetime) -> Scope:
-    """The same rows with what is known besides; nothing is read."""
-    observations = tuple(learned.observed.nodes) if learned.observed else scope.observations
-    view = _view(scope.cluster, scope.launch, scope.operation, scope.nodes, observations, learned, now)
-    return replace(scope, observations=observations, view=view)
+def with_snapshot(scope: Scope, state: PassState, now: datetime) -> Scope:
+    """The same rows with a new snapshot. Reads nothing."""
+    observations = tuple(state.observation.nodes) if state.observation else scope.observations
+    snapshot = _snapshot(scope.cluster, scope.launch, scope.operation, scope.nodes, observations, state, now)
+    return replace(scope, observations=observations, snapshot=snapshot)
 
 
 def effective_goal(cluster: Cluster) -> Goal:
-    """What the tenant's state leaves of the goal: nothing runs in a suspended tenant, nothing stays in a deleted."""
+    """The goal that the state of the tenant allows: nothing runs when suspended, nothing stays when deleted."""
     if cluster.tenant.state in {TenantState.DELETING, TenantState.DELETED}:
         return Goal.DELETED
     if cluster.tenant.state == TenantState.SUSPENDED and cluster.goal == Goal.RUNNING:
@@ -101,92 +110,93 @@ def effective_goal(cluster: Cluster) -> Goal:
     return Goal(cluster.goal)
 
 
-def _view(
+def _snapshot(
     cluster: Cluster,
     launch: Launch,
     operation: Operation | None,
-    nodes: tuple[Node, ...],
+    rows: tuple[Node, ...],
     observations: tuple[NodeObservation, ...],
-    learned: Learned,
+    state: PassState,
     now: datetime,
-) -> View:
-    places = tuple(_place(node, launch, observations) for node in nodes)
-    known = {(place.name, place.attempt) for place in places}
-    mine = [
-        observation
+) -> Snapshot:
+    nodes = tuple(_planned_node(row, launch, observations) for row in rows)
+    planned = {node.ref for node in nodes}
+    alive = [
+        NodeRef(observation.name, observation.attempt)
         for observation in observations
         if observation.run == cluster.run and observation.state in ALIVE
     ]
-    return View(
+    fresh = state.observation
+    return Snapshot(
         now=now,
         goal=effective_goal(cluster),
         phase=Phase(cluster.phase),
         generation=cluster.generation,
         observed_generation=cluster.observed_generation,
         run=cluster.run,
-        groups=_groups(launch),
-        places=places,
+        groups=_wanted_groups(launch),
+        nodes=nodes,
         isolated=cluster.isolated_run == cluster.run,
         restart_generation=cluster.restart_generation,
         link_version=cluster.link_version,
-        link_version_given=max(cluster.link_version_given, learned.link_version),
+        link_version_given=max(cluster.link_version_given, state.link_version),
         force=cluster.force,
         drain_seconds=cluster.drain_seconds,
         deadline=operation.deadline if operation else None,
-        strays=tuple(f"{s.name}@{s.attempt}" for s in mine if (s.name, s.attempt) not in known),
-        old_runs=any(observation.run < cluster.run for observation in observations),
-        volumes=learned.observed.volumes if learned.observed else frozenset(),
-        fresh=learned.observed is not None,
-        exists=learned.observed.exists if learned.observed else True,
         last_action=cluster.last_action,
         last_action_at=cluster.last_action_at,
         last_write_at=cluster.last_write_at,
-        observed_at=learned.observed_at if learned.observed else cluster.observed_at,
-        told=learned.told,
-        loads=learned.loads,
-        trouble=learned.trouble,
-        why=Trouble(cluster.reason, cluster.message),
+        last_problem=Problem(cluster.reason, cluster.message),
         used_attempts=cluster.used_attempts,
         draining=frozenset(cluster.draining),
         drift=tuple(cluster.drift),
-        stuck=learned.observed.stuck if learned.observed else (),
         released=cluster.released,
+        fresh=fresh is not None,
+        exists=fresh.exists if fresh else True,
+        volumes=parse_node_names(fresh.volumes) if fresh else frozenset(),
+        stuck=fresh.stuck if fresh else (),
+        orphan_attempts=tuple(ref for ref in alive if ref not in planned),
+        old_runs=any(observation.run < cluster.run for observation in observations),
+        observed_at=state.observed_at if fresh else cluster.observed_at,
+        executed=state.executed,
+        loads=state.loads,
+        problem=state.problem,
     )
 
 
-def _groups(launch: Launch) -> tuple[WantedGroup, ...]:
+def _wanted_groups(launch: Launch) -> tuple[WantedGroup, ...]:
     roles = {role.name: role for role in launch.app.roles}
     return tuple(
         WantedGroup(
-            group.name,
-            group.role,
-            group.count,
-            roles[group.role].critical,
-            bool(roles[group.role].hooks.drain),
+            name=group.name,
+            role=group.role,
+            count=group.count,
+            critical=roles[group.role].critical,
+            drains=bool(roles[group.role].hooks.drain),
         )
         for group in launch.groups
     )
 
 
-def _place(node: Node, launch: Launch, observations: Iterable[NodeObservation]) -> Place:
-    role = launch.app.role(node.role)
-    attempts = (s for s in observations if (s.run, s.name, s.attempt) == (node.run, node.name, node.attempt))
-    return Place(
-        name=node.name,
-        group=node.group,
-        role=node.role,
-        index=node.index,
-        run=node.run,
-        attempt=node.attempt,
-        attempt_generation=node.attempt_generation,
+def _planned_node(row: Node, launch: Launch, observations: tuple[NodeObservation, ...]) -> PlannedNode:
+    role = launch.app.role(row.role)
+    current = (o for o in observations if (o.run, o.name, o.attempt) == (row.run, row.name, row.attempt))
+    return PlannedNode(
+        name=row.name,
+        group=row.group,
+        role=row.role,
+        index=row.index,
+        run=row.run,
+        attempt=row.attempt,
+        attempt_generation=row.attempt_generation,
         critical=role.critical,
         drains=bool(role.hooks.drain),
-        confirmed=node.confirmed,
-        ending=node.ending,
-        leaving=node.leaving,
-        drain_until=node.drain_until,
-        failures=node.failures,
-        retry_at=node.retry_at,
-        restart_generation=node.restart_generation,
-        observation=next(attempts, None),
+        confirmed=row.confirmed,
+        ending=row.ending,
+        leaving=row.leaving,
+        drain_until=row.drain_until,
+        failures=row.failures,
+        retry_at=row.retry_at,
+        restart_generation=row.restart_generation,
+        observation=next(current, None),
     )

@@ -1,37 +1,37 @@
-"""What one pass knows (View) and what it decides (Step). Frozen values; no database, no site."""
+"""What one reconcile pass knows of a cluster (Snapshot), and what it decides (Decision). Frozen values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from controlplane.clusters.phases import Goal, Phase
-from controlplane.provisioners.base import Load, NodeObservation, NodeState
+from controlplane.provisioners.base import Load, NodeObservation, NodeRef, NodeState
+from controlplane.reconciler.cluster.action import Action
+from controlplane.reconciler.node_names import NodeName
 
 ALIVE = frozenset(set(NodeState) - {NodeState.ENDED, NodeState.GONE})
 
 
-class Act(StrEnum):
-    """What a pass may do at a site. Each is idempotent."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something is not as it should be. reason: UPPER_SNAKE, for programs. message: for people."""
 
-    LOOK = "look"
-    LOAD = "load"
-    ENSURE = "ensure"
-    APPLY = "apply"
-    DRAIN = "drain"
-    END_RUN = "end_run"
-    REMOVE = "remove"
+    reason: str = ""
+    message: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.reason or self.message)
 
 
-# The acts that only read.
-READS = frozenset({Act.LOOK, Act.LOAD})
+NO_PROBLEM = Problem()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A node as it is meant to be, with the last observation of its current attempt (None: never seen, or gone).
+class PlannedNode:
+    """A node as the reconciler plans it.
 
-    critical, drains: of its role. The other fields are those of clusters.models.Node.
+    observation: the last one of the current attempt; None when the site never showed it, or when it is gone.
+    critical, drains: as the node's role says. All other fields are those of clusters.models.Node.
     """
 
     name: str
@@ -53,6 +53,10 @@ class Place:
     observation: NodeObservation | None = None
 
     @property
+    def ref(self) -> NodeRef:
+        return NodeRef(self.name, self.attempt)
+
+    @property
     def state(self) -> NodeState:
         return self.observation.state if self.observation else NodeState.GONE
 
@@ -63,6 +67,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class WantedGroup:
+    """A group of the launch. critical, drains: as its role says."""
+
     name: str
     role: str
     count: int
@@ -71,25 +77,22 @@ class WantedGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    reason: str
-    message: str
+class Snapshot:
+    """One cluster at one moment. Fields that are not explained here are columns of clusters.models.Cluster.
 
+    goal: the goal that the state of the tenant allows.
+    deadline: of the live operation.
+    last_problem: the reason and message that were recorded last.
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """One cluster at one moment.
+    fresh: the observations are a complete answer that the site gave in this pass. exists, volumes and stuck are known
+    only then. exists: anything of the cluster is left at the site. volumes: the nodes that have one. stuck: sentences
+    about what was requested to end and does not end.
+    orphan_attempts: attempts alive in this run that no node accounts for. old_runs: something of an earlier run is
+    left.
+    observed_at: when the last complete observation began; None when the stored observations are in doubt.
 
-    goal: what is to be reached now, after its tenant's state. fresh: the observations are a complete answer got in this
-    pass; exists: whether anything at all is left, known only when fresh. strays: names@attempts alive in this run that
-    no place accounts for; old_runs: something of an earlier run is there. volumes: the names that have one, known
-    only when fresh. observed_at: when the cluster was last looked at, or its site first listed later than any late
-    write of last_write_at; None: what was seen is doubted. told: the last act of this pass that was carried out, as a
-    token. loads: answers to LOAD, by node. trouble: an act of this pass cannot succeed. why: the reason that was last
-    written down. link_version: of the links that open its pages; link_version_given: what its nodes were last given.
-    used_attempts: the last attempt of each name that no place has now. draining: names whose last node was to leave.
-    drift: what this run needs beside its nodes and is not as it was written, in words. stuck: what was told to go and
-    does not, in words, known only when fresh. released: a site admin has let go of what does not go.
+    executed: the writing action that this pass executed last. loads: answers to LOAD by node name. problem: an action
+    of this pass cannot succeed.
     """
 
     now: datetime
@@ -99,7 +102,7 @@ class View:
     observed_generation: int
     run: int
     groups: tuple[WantedGroup, ...]
-    places: tuple[Place, ...] = ()
+    nodes: tuple[PlannedNode, ...] = ()
     isolated: bool = False
     restart_generation: int = 0
     link_version: int = 0
@@ -107,51 +110,65 @@ class View:
     force: bool = False
     drain_seconds: int = 60
     deadline: datetime | None = None
-    strays: tuple[str, ...] = ()
-    old_runs: bool = False
-    volumes: frozenset[str] = frozenset()
-    fresh: bool = False
-    exists: bool = True
     last_action: str = ""
     last_action_at: datetime | None = None
     last_write_at: datetime | None = None
-    observed_at: datetime | None = None
-    told: str = ""
-    loads: Mapping[str, Load] | None = None
-    trouble: Trouble | None = None
-    why: Trouble = Trouble("", "")
+    last_problem: Problem = NO_PROBLEM
     used_attempts: Mapping[str, int] = field(default_factory=dict)
     draining: frozenset[str] = frozenset()
     drift: tuple[str, ...] = ()
-    stuck: tuple[str, ...] = ()
     released: bool = False
+
+    fresh: bool = False
+    exists: bool = True
+    volumes: frozenset[NodeName] = frozenset()
+    stuck: tuple[str, ...] = ()
+    orphan_attempts: tuple[NodeRef, ...] = ()
+    old_runs: bool = False
+    observed_at: datetime | None = None
+
+    executed: Action | None = None
+    loads: Mapping[str, Load] | None = None
+    problem: Problem | None = None
 
     @property
     def links_due(self) -> bool:
         """Whether nodes still open their pages by links that were replaced."""
         return self.link_version_given < self.link_version
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether the current generation is not reached yet."""
+        return self.observed_generation < self.generation
+
+    @property
+    def late(self) -> bool:
+        """Whether the current generation was not reached before its deadline."""
+        return self.unsettled and self.deadline is not None and self.now >= self.deadline
+
+    def has_executed(self, action: Action) -> bool:
+        """Whether this pass executed the action already, and no other writing action after it."""
+        return self.executed is not None and self.executed.token == action.token
+
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What to record, then what to do, then when to look again.
+class Decision:
+    """What to record, then the action to execute, then when to look again.
 
-    act, token: None = nothing; token names the act and everything that it depends on. names: the nodes it is about.
-    settled: this generation is reached. failed: it cannot be, and why. last_action: the token that is
-    now known to be executed. next_in: seconds; None = rest.
+    nodes: all nodes, as they are to be recorded. isolated: the tenant's isolation is ensured for this run.
+    settled: the current generation is reached. failed: why it cannot be reached. problem: what people are told.
+    executed: the action of this pass to be recorded as executed. drained: the nodes whose drain is over.
+    next_in: seconds until the next pass; 0 = plan again at once; None = rest until the cluster is woken.
     """
 
     phase: Phase
     run: int
-    places: tuple[Place, ...]
-    act: Act | None = None
-    token: str = ""
-    names: tuple[str, ...] = ()
+    nodes: tuple[PlannedNode, ...]
+    action: Action | None = None
     isolated: bool = False
     settled: bool = False
-    failed: Trouble | None = None
-    reason: str = ""
-    message: str = ""
-    last_action: str = ""
+    failed: Problem | None = None
+    problem: Problem = NO_PROBLEM
+    executed: Action | None = None
+    drained: tuple[PlannedNode, ...] = ()
     next_in: float | None = None
-    drained: tuple[Place, ...] = field(default=())

@@ -1,70 +1,85 @@
-"""How far the steps of an operation are, told from what was seen. Pure."""
+"""What an operation shows of a snapshot and a decision: how far its steps are, and what its drains did. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import STAGES
-from controlplane.reconciler.cluster.planned_nodes import outdated, surplus
-from controlplane.reconciler.cluster.snapshot import Place, Step, View
+from controlplane.provisioners.base import STAGES, DrainOutcome, DrainReport
+from controlplane.reconciler.cluster.planned_nodes import groups_with_surplus, is_outdated
+from controlplane.reconciler.cluster.snapshot import ALIVE, Decision, PlannedNode, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """done_at: None = not yet. message: what it waits for."""
+    """done_at: None = not yet. message: what the step waits for."""
 
     done_at: datetime | None
     message: str = ""
 
 
-def progress(name: str, view: View, step: Step) -> Progress:
-    staying = tuple(place for place in step.places if not place.leaving)
-    if name == "isolated":
-        return _when(step.isolated and step.run > 0, view)
-    if name in STAGES:
-        return _stage(name, view, staying) if step.isolated else Progress(None)
-    if name == "drained":
-        return _when(
-            _all_chosen(view, step) and not any(p.leaving and not p.ending for p in step.places), view
-        )
-    if name == "ended":
-        return _when(_ended(view, step), view)
-    return _when(condition=True, view=view)
+def progress(step: str, snapshot: Snapshot, decision: Decision) -> Progress:
+    """step: a name from clusters.operations.STEPS."""
+    if step in STAGES:
+        return _stage(step, snapshot, decision) if decision.isolated else Progress(None)
+    match step:
+        case "isolated":
+            done = decision.isolated and decision.run > 0
+        case "drained":
+            draining = any(node.leaving and not node.ending for node in decision.nodes)
+            done = not _has_surplus(snapshot, decision) and not draining
+        case "ended":
+            done = _has_ended(snapshot, decision)
+        case _:
+            done = True
+    return Progress(snapshot.now if done else None)
 
 
-def _ended(view: View, step: Step) -> bool:
-    """Whether what was to end has ended: everything for a stop, the surplus and the outdated for the others."""
-    if step.phase in {Phase.STOPPED, Phase.DELETED}:
+def _has_ended(snapshot: Snapshot, decision: Decision) -> bool:
+    """Whether all nodes have ended that had to: every node for a stop, else surplus and outdated ones."""
+    if decision.phase in {Phase.STOPPED, Phase.DELETED}:
         return True
-    if step.phase in {Phase.STOPPING, Phase.DELETING}:
+    if decision.phase in {Phase.STOPPING, Phase.DELETING}:
         return False
-    return _all_chosen(view, step) and not any(
-        place.leaving or place.ending or outdated(place, view.restart_generation) for place in step.places
+    return not _has_surplus(snapshot, decision) and not any(
+        node.leaving or node.ending or is_outdated(node, snapshot.restart_generation)
+        for node in decision.nodes
     )
 
 
-def _all_chosen(view: View, step: Step) -> bool:
-    """Whether every node that has to leave is marked: before that, no node is leaving because none was asked."""
-    return not surplus(view.groups, step.places)
+def _has_surplus(snapshot: Snapshot, decision: Decision) -> bool:
+    """Whether nodes that have to leave are not marked as leaving yet."""
+    return bool(groups_with_surplus(snapshot.groups, decision.nodes))
 
 
-def _stage(name: str, view: View, places: tuple[Place, ...]) -> Progress:
-    if len(places) < sum(group.count for group in view.groups):
+def _stage(stage: str, snapshot: Snapshot, decision: Decision) -> Progress:
+    """A stage is done when the last of the nodes that stay has passed it."""
+    nodes = [node for node in decision.nodes if not node.leaving]
+    if len(nodes) < sum(group.count for group in snapshot.groups):
         return Progress(None)
-    waiting = [place for place in places if place.observation is None or name not in place.observation.stages]
-    if not waiting:
-        return Progress(
-            max(place.observation.stages[name] for place in places if place.observation)
-            if places
-            else view.now
-        )
-    return Progress(None, "; ".join(_why(place) for place in waiting[:3]))
+    passed = [
+        node.observation.stages[stage]
+        for node in nodes
+        if node.observation and stage in node.observation.stages
+    ]
+    if len(passed) == len(nodes):
+        return Progress(max(passed, default=snapshot.now))
+    waiting = [node for node in nodes if node.observation is None or stage not in node.observation.stages]
+    words = [
+        f"{node.name}: {node.observation.message}"
+        if node.observation and node.observation.message
+        else node.name
+        for node in waiting[:3]
+    ]
+    return Progress(None, "; ".join(words))
 
 
-def _why(place: Place) -> str:
-    message = place.observation.message if place.observation else ""
-    return f"{place.name}: {message}" if message else place.name
-
-
-def _when(condition: bool, view: View) -> Progress:
-    return Progress(view.now if condition else None)
+def drain_report(node: PlannedNode, snapshot: Snapshot) -> dict[str, Any]:
+    """{"node", "outcome", "seconds", "tasks_start", …}. null = was not read; numbers are never guessed."""
+    report = node.observation.drain if node.observation else None
+    if report is None:
+        now = snapshot.now.timestamp()
+        began = node.drain_until.timestamp() - snapshot.drain_seconds if node.drain_until else now
+        outcome = DrainOutcome.DEADLINE if node.state in ALIVE else DrainOutcome.KILLED
+        report = DrainReport(outcome, round(max(0.0, now - began), 1))
+    return {"node": node.name, **asdict(report), "outcome": str(report.outcome)}

@@ -1,14 +1,15 @@
-"""All that is on a site, held against the rows: it makes up for lost news, finds what nobody meant, and lets clusters
-rest without a call of their own.
+"""The complete inventory of a site, compared with the rows of its clusters.
+
+It makes up for events that were lost, finds what no node accounts for, and lets clusters rest without a look of their
+own.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Node, Site
@@ -21,11 +22,11 @@ from controlplane.provisioners.base import (
     Provisioner,
     Temporary,
 )
-from controlplane.reconciler.cluster.plan import QUIET
-from controlplane.reconciler.cluster.planned_nodes import unmeant
-from controlplane.reconciler.cluster.queries import database_now
+from controlplane.reconciler.node_names import orphan_volumes, parse_node_names
 from controlplane.reconciler.site import drift
-from controlplane.reconciler.site.observations import replace_all
+from controlplane.reconciler.site.observations import replace_observations
+from controlplane.reconciler.site.queries import database_now, missing_clusters, set_observed_at
+from controlplane.reconciler.timing import QUIET
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
 from templates.stored import launch_from_json
@@ -34,84 +35,56 @@ from tenants.models import Tenant, TenantState
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-_NEEDED = ("id", "tenant_id", "phase", "observed_at")
-
-_MISSING = """
-SELECT DISTINCT c.id, c.tenant_id FROM clusters_observation o JOIN clusters_cluster c ON c.id = o.cluster_id
- WHERE c.site_id = %s AND o.state <> 'gone' AND o.observed_at < %s AND c.id <> ALL(%s::uuid[])
-"""
-# Who waits for this to rest, and who waits for something to happen there. Whom somebody holds is left out.
-_OBSERVED_AT = """
-UPDATE clusters_cluster SET observed_at = %(at)s, revision = revision + 1 WHERE id IN (
-    SELECT id FROM clusters_cluster
-     WHERE site_id = %(site)s AND observed_at < %(at)s
-       AND (last_write_at + %(quiet)s::interval BETWEEN observed_at AND %(at)s OR phase = ANY(%(transient)s))
-       FOR NO KEY UPDATE SKIP LOCKED
-)
-"""
+_COLUMNS = ("id", "tenant_id", "phase", "observed_at")
 
 
 def compare(site: Site, provisioner: Provisioner) -> int:
-    """How many clusters had news. Raises Temporary, Permanent: then what could be listed was compared all the same."""
+    """List the site and store what is news. Returns the number of clusters with news.
+
+    Raises Temporary or Permanent when a part could not be listed. The parts that could be are stored nevertheless.
+    """
     at = database_now()
     found: list[FoundCluster] = []
-    suspects: list[DriftedTenant] = []
-    troubles: list[Temporary | Permanent] = []
+    drifted: list[UUID] = []
+    errors: list[Temporary | Permanent] = []
     try:
-        # What came before an error stays.
-        for each in provisioner.list_all():
-            if isinstance(each, DriftedTenant):
-                suspects.append(each)
+        # What came before an error is kept.
+        for item in provisioner.list_all():
+            if isinstance(item, DriftedTenant):
+                drifted.append(item.tenant_id)
             else:
-                found.append(each)
-        found += _missing(site, {each.cluster_id for each in found}, at)
+                found.append(item)
+        missing = missing_clusters(site.id, {item.cluster_id for item in found}, at)
+        found += [
+            FoundCluster(cluster, tenant, ClusterObservation(exists=False)) for cluster, tenant in missing
+        ]
     except (Temporary, Permanent) as error:
-        troubles.append(error)
+        errors.append(error)
     news = sum(_try(site, found[start : start + BATCH], at) for start in range(0, len(found), BATCH))
-    news += sum(drift.run_drifted(site, each, before=at) for each in found if each.drift)
-    troubles += _repair(site, provisioner, [suspect.tenant_id for suspect in suspects])
-    if troubles:
-        raise troubles[0]
-    with connection.cursor() as cursor:
-        waiting: dict[str, Any] = {"quiet": str(QUIET), "transient": sorted(TRANSIENT)}
-        cursor.execute(_OBSERVED_AT, {"at": at, "site": site.id, **waiting})
+    news += sum(drift.cluster_drifted(site, item, before=at) for item in found if item.drift)
+    # The isolation of a tenant that is being deleted goes with its namespace.
+    deleted = [TenantState.DELETING, TenantState.DELETED]
+    for tenant in Tenant.objects.filter(id__in=drifted).exclude(state__in=deleted):
+        try:
+            drift.repair_tenant(site, provisioner, tenant)
+        except (Temporary, Permanent) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    set_observed_at(site.id, at, quiet=QUIET, transient=TRANSIENT)
     log.debug("site_listed", site=site.name, clusters=len(found), news=news)
     return news
 
 
-def _repair(
-    site: Site, provisioner: Provisioner, suspects: Sequence[UUID]
-) -> Iterator[Temporary | Permanent]:
-    """What kept a fence from being repaired. That of a tenant that is on its way out goes with its namespace."""
-    alive = Tenant.objects.filter(id__in=suspects).exclude(
-        state__in=[TenantState.DELETING, TenantState.DELETED]
-    )
-    for tenant in alive:
-        try:
-            drift.repair_fence(site, provisioner, tenant)
-        except (Temporary, Permanent) as error:
-            yield error
-
-
-def _missing(site: Site, found: Collection[UUID], at: datetime) -> list[FoundCluster]:
-    """What was seen there before the listing began and is not in it."""
-    with connection.cursor() as cursor:
-        cursor.execute(_MISSING, [site.id, at, list(found)])
-        return [
-            FoundCluster(cluster, tenant, ClusterObservation(exists=False))
-            for cluster, tenant in cursor.fetchall()
-        ]
-
-
 def _try(site: Site, batch: Sequence[FoundCluster], at: datetime) -> int:
-    """One cluster that cannot be compared must not hide the others; what was seen of it is doubted."""
+    """Compare a batch. If one of its clusters cannot be compared, it is put in doubt, and the others are compared."""
     try:
         return _compare(site, batch, at)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
         if len(batch) > 1:
-            return sum(_try(site, [each], at) for each in batch)
+            return sum(_try(site, [item], at) for item in batch)
         [odd] = batch
         log.exception("cluster_not_compared", site=site.name, cluster=str(odd.cluster_id))
         with transaction.atomic():
@@ -120,46 +93,50 @@ def _try(site: Site, batch: Sequence[FoundCluster], at: datetime) -> int:
 
 
 def _compare(site: Site, batch: Sequence[FoundCluster], at: datetime) -> int:
-    seen = {each.cluster_id: each.observed for each in batch}
-    known = {row.id: row for row in Cluster.objects.filter(id__in=seen, site=site).only(*_NEEDED)}
-    for stranger in seen.keys() - known.keys():
-        # Perhaps this database is older than the cluster: it is shown, never removed.
-        log.warning("unknown_cluster", site=site.name, cluster=str(stranger))
-    # Who was looked at since knows better.
-    seen = {row.id: seen[row.id] for row in known.values() if row.observed_at is None or row.observed_at < at}
-    doubted = _doubted(known, seen)
+    found = {item.cluster_id: item.observed for item in batch}
+    known = {row.id: row for row in Cluster.objects.filter(id__in=found, site=site).only(*_COLUMNS)}
+    for unknown in found.keys() - known.keys():
+        # This database may be older than the cluster, after a restore: the cluster is logged and never removed.
+        log.warning("unknown_cluster", site=site.name, cluster=str(unknown))
+    # A cluster that was observed after the listing began is newer than the listing.
+    found = {
+        row.id: found[row.id] for row in known.values() if row.observed_at is None or row.observed_at < at
+    }
+    doubted = _doubted(known, found)
     with transaction.atomic():
-        news = replace_all(seen, before=at) | doubted
+        news = replace_observations(found, before=at) | doubted
         _wake([known[cluster] for cluster in sorted(news)], doubted=doubted)
     return len(news)
 
 
 def _wake(clusters: Collection[Cluster], *, doubted: Collection[UUID]) -> None:
-    """Those of which something is doubted look for themselves, also when they were at rest."""
+    """doubted: their next pass looks for itself, also if they rest."""
     if doubted:
         Cluster.objects.filter(id__in=doubted).update(observed_at=None, revision=F("revision") + 1)
     for cluster in clusters:
         wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
 
 
-def _doubted(known: Mapping[UUID, Cluster], seen: Mapping[UUID, ClusterObservation]) -> set[UUID]:
-    """The clusters of which something is there that nobody meant, as far as nodes do not tell it."""
-    nodes: dict[UUID, set[str]] = {cluster: set() for cluster, observed in seen.items() if observed.volumes}
-    for cluster, name in Node.objects.filter(cluster_id__in=nodes).values_list("cluster_id", "name"):
-        nodes[cluster].add(name)
+def _doubted(known: Mapping[UUID, Cluster], found: Mapping[UUID, ClusterObservation]) -> set[UUID]:
+    """The clusters with something at the site that should not be there and that node observations do not show:
+    volumes without a node, and anything of a deleted cluster.
+    """
+    nodes: dict[UUID, set[str]] = {cluster: set() for cluster, observed in found.items() if observed.volumes}
+    for cluster_id, name in Node.objects.filter(cluster_id__in=nodes).values_list("cluster_id", "name"):
+        nodes[cluster_id].add(name)
+
+    def has_orphan_volumes(cluster: Cluster) -> bool:
+        names = nodes.get(cluster.id, set())
+        left = found[cluster.id].volumes - names
+        # The launch is parsed only where a volume has no node.
+        return bool(left) and bool(orphan_volumes(parse_node_names(left), _groups(cluster), names))
+
     return {
-        cluster
-        for cluster, observed in seen.items()
-        if _is_odd(known[cluster], observed, nodes.get(cluster, set()))
+        cluster_id
+        for cluster_id, observed in found.items()
+        if (known[cluster_id].phase == Phase.DELETED and observed.exists)
+        or (known[cluster_id].phase == Phase.READY and has_orphan_volumes(known[cluster_id]))
     }
-
-
-def _is_odd(cluster: Cluster, observed: ClusterObservation, nodes: Collection[str]) -> bool:
-    """Its launch is read only where a volume has no node."""
-    if cluster.phase == Phase.DELETED:
-        return observed.exists
-    left = observed.volumes.difference(nodes)
-    return bool(cluster.phase == Phase.READY and left and unmeant(left, _groups(cluster), nodes))
 
 
 def _groups(cluster: Cluster) -> list[str]:

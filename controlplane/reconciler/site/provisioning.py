@@ -1,4 +1,4 @@
-"""From the row of a site to the provisioner that works there."""
+"""From the row of a site to its provisioner."""
 
 import hmac
 import json
@@ -7,11 +7,17 @@ from django.conf import settings
 
 from controlplane.clusters.models import Site
 from controlplane.provisioners import registry
-from controlplane.provisioners.base import CHANGED_DELAY, SITE_CHANGED, Provisioner, SiteUnknown
+from controlplane.provisioners.base import (
+    CHANGED_DELAY,
+    SITE_CHANGED,
+    Provisioner,
+    SettingsInvalid,
+    SiteUnknown,
+)
 
 
 def provisioner_of(site: Site) -> Provisioner:
-    """Raises SiteUnknown SITE_CHANGED while the site is not the one that its clusters are on."""
+    """Raises SiteUnknown: SITE_CHANGED while the site is not the one that its clusters are on, SITE_SETTINGS."""
     if site.changed:
         raise SiteUnknown(
             SITE_CHANGED,
@@ -19,19 +25,22 @@ def provisioner_of(site: Site) -> Provisioner:
             "until a site admin has put that right.",
             delay=CHANGED_DELAY,
         )
-    return provisioner_whatever(site)
+    return provisioner_unverified(site)
 
 
-def provisioner_whatever(site: Site) -> Provisioner:
-    """For finding out which one it is."""
-    return registry.provisioner(site.kind, site.name, settings.DATA_DIR / "sites", _settings(site))
+def provisioner_unverified(site: Site) -> Provisioner:
+    """The provisioner even while the site is changed: only to find out which Kubernetes it leads to.
+
+    Raises SiteUnknown SITE_SETTINGS.
+    """
+    ours = {"installation": installation_id(), "identity": site.identity}
+    document = json.dumps({**site.settings, **ours}, sort_keys=True)
+    try:
+        return registry.provisioner(site.kind, site.name, settings.DATA_DIR / "sites", document)
+    except SettingsInvalid as error:
+        raise SiteUnknown("SITE_SETTINGS", str(error), delay=5.0) from error
 
 
 def installation_id() -> str:
     """16 hexadecimal digits that tell this installation from every other one that shares a site with it."""
     return hmac.new(settings.INSTALLATION_KEY.encode(), b"installation", "sha256").hexdigest()[:16]
-
-
-def _settings(site: Site) -> str:
-    ours = {"installation": installation_id(), "identity": site.identity}
-    return json.dumps({**site.settings, **ours}, sort_keys=True)

@@ -1,11 +1,10 @@
-"""What a tenant leaves on the sites goes once nothing of it is held any more."""
+"""One reconcile pass over a tenant that is being deleted: it is removed from its sites after its last cluster."""
 
 import structlog
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
-from controlplane.provisioners.base import Permanent, SiteUnknown, Temporary
-from controlplane.provisioners.kubernetes.settings import SettingsInvalid
+from controlplane.provisioners.base import NotYet, Permanent, SiteUnknown
 from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.work.claim import Claimed
 from controlplane.work.loop import RetryLater
@@ -19,34 +18,31 @@ REFUSED_SECONDS = 30.0
 
 
 def reconcile_tenant(claimed: Claimed) -> float | None:
-    """Seconds until the next look; None: at rest."""
+    """Returns the seconds until the next pass; None: rest until woken. Raises RetryLater."""
     tenant = Tenant.objects.filter(id=claimed.key).first()
     if tenant is None or tenant.state != TenantState.DELETING:
         return None
     if Cluster.objects.filter(tenant=tenant).exclude(phase=Phase.DELETED).exists():
         return RETRY_SECONDS
-    # Where none of its clusters ever was, there is nothing of it.
+    # A site that never had a cluster of the tenant has nothing of it. A site that cannot be asked does not keep the
+    # tenant on the others.
     used = Site.objects.filter(id__in=Cluster.objects.filter(tenant=tenant).values("site"))
-    troubles = [trouble for site in used if (trouble := _remove(site, tenant))]
-    for trouble in troubles:
-        log.warning(
-            "tenant_not_removed", tenant=tenant.name, reason=trouble.reason, error=trouble.message[:200]
-        )
-    if troubles:
-        raise RetryLater(min(trouble.delay for trouble in troubles)) from troubles[0]
+    errors = [error for site in used if (error := _remove(site, tenant))]
+    for error in errors:
+        log.warning("tenant_not_removed", tenant=tenant.name, reason=error.reason, error=error.message[:200])
+    if errors:
+        raise RetryLater(min(error.delay for error in errors)) from errors[0]
     tenant_deleted(tenant_id=tenant.id)
     return None
 
 
-def _remove(site: Site, tenant: Tenant) -> Temporary | None:
-    """What kept it from going; one site that is away must not keep it on the others."""
+def _remove(site: Site, tenant: Tenant) -> SiteUnknown | NotYet | None:
+    """Returns why the tenant could not be removed from the site."""
     try:
         provisioner_of(site).remove_tenant(tenant.id)
-    except Temporary as error:
+    except (SiteUnknown, NotYet) as error:
         return error
-    except SettingsInvalid as error:
-        return SiteUnknown("SITE_SETTINGS", str(error), delay=RETRY_SECONDS)
     except Permanent as error:
-        # A webhook's refusal, for one: nothing is known to be gone.
-        return Temporary(error.reason, error.message, delay=REFUSED_SECONDS)
+        # For example, an admission webhook refused. Deleting never fails: it is tried again.
+        return NotYet(error.reason, error.message, delay=REFUSED_SECONDS)
     return None

@@ -157,9 +157,9 @@ def test_a_lost_hand_is_replaced_while_the_cluster_stays_ready(world: World) -> 
     cluster = settle(world.launch())
     site(cluster).end_node(cluster.id, "hand-1")
     for observation in site(cluster).news():
-        from controlplane.reconciler.site.observations import notice
+        from controlplane.reconciler.site.observations import add_observations
 
-        notice(observation)
+        add_observations(observation)
     one_pass()
     cluster = settle(cluster)
     assert cluster.phase == "ready"

@@ -17,7 +17,7 @@ QUOTA = Drift("ResourceQuota", "slipway", DriftKind.CHANGED)
 
 
 def listed(cluster: Cluster) -> None:
-    # RetryLater than the act that made it.
+    # Later than the action that made it.
     later(60)
     compare(reload(cluster.id).site, site(cluster))
 

@@ -20,15 +20,15 @@ from controlplane.provisioners.base import (
     Temporary,
 )
 from controlplane.provisioners.fake import FakeProvisioner
-from controlplane.reconciler.site import inventory as listing
+from controlplane.reconciler.site import inventory
 from controlplane.reconciler.site.inventory import compare
-from controlplane.reconciler.site.observations import replace_all
+from controlplane.reconciler.site.observations import replace_observations
 from controlplane.work.models import Kind, Work
 from controlplane.work.wake import wake
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
-# RetryLater than any late write, sooner than a look of one's own; and later than that.
+# Later than any late write, sooner than a look of one's own; and later than that.
 QUIET, OVERDUE = 100, 400
 
 
@@ -124,7 +124,7 @@ def test_a_listing_that_began_before_a_look_is_not_believed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = rested(world)
-    monkeypatch.setattr(listing, "database_now", lambda: reload(cluster.id).observed_at)
+    monkeypatch.setattr(inventory, "database_now", lambda: reload(cluster.id).observed_at)
     site(cluster)._clusters[cluster.id].volumes.add("hand-7")
     assert listed(cluster) == 0
 
@@ -212,7 +212,7 @@ def test_news_that_came_while_it_was_listed_stays(world: World) -> None:
     Observation.objects.filter(cluster_id=cluster.id, name="hand-0").update(
         observed_at=before - timedelta(seconds=1)
     )
-    assert replace_all({cluster.id: ClusterObservation(exists=True)}, before=before) == {cluster.id}
+    assert replace_observations({cluster.id: ClusterObservation(exists=True)}, before=before) == {cluster.id}
     left = set(Observation.objects.filter(cluster_id=cluster.id).values_list("name", flat=True))
     assert "hand-1" in left
     assert "hand-0" not in left
