@@ -1,11 +1,12 @@
-"""What a scrape of web shows: counts of every process of this machine, and gauges read from the database."""
+"""What a scrape of web shows: the counters of all processes of this machine, and gauges read from the database."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection, transaction
-from django.db.models import Count
+from django.db.models import Count, F, Max, Q
+from django.db.models.functions import Greatest, Now
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,27 +16,22 @@ from controlplane.clusters.models import Cluster, Operation, Site
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Phase, Verb
 from controlplane.metrics import peers
+from controlplane.work.models import Work
 from tenants.amounts import RESOURCES
 from tenants.models import Limit, TenantState
 
 log = structlog.get_logger(__name__)
 
-# Two gauges for each resource of each; the rest is counted, not shown.
-MOST_TENANTS = 1000
-MOST_SITES = 100
+# Each tenant has two gauges for each resource. Further tenants are counted only.
+MAX_TENANTS = 1000
+MAX_SITES = 100
 QUERY_SECONDS = 2
-# Amounts are kept in millicores and bytes; Prometheus wants cores and bytes.
+# Amounts are stored in millicores and bytes. Prometheus expects cores and bytes.
 PER_UNIT = {"cpu": 1000}
-
-_DUE = """
-SELECT kind, count(*), max(extract(epoch FROM clock_timestamp() - greatest(due_at, lease_until)))
-  FROM work_work
- WHERE due_at <= clock_timestamp() AND coalesce(lease_until <= clock_timestamp(), true) GROUP BY kind
-"""
 
 
 class Processes(Collector):
-    """This process and those that offer their numbers below `folder`, each under its own label `process`."""
+    """This process and those that offer their metrics in `folder`, each under its own label `process`."""
 
     def __init__(self, folder: Path, *, own: str = "web") -> None:
         self._folder, self._own = folder, own
@@ -43,18 +39,18 @@ class Processes(Collector):
     def collect(self) -> Iterable[Metric]:
         merged: dict[str, Metric] = {}
         up = GaugeMetricFamily("slipway_process_up", "Whether this process answers.", labels=["process"])
-        _add(merged, self._own, REGISTRY.collect())
+        _merge(merged, self._own, REGISTRY.collect())
         up.add_metric([self._own], 1)
         for process, text in peers.read_all(self._folder):
             if text is not None:
-                _add(merged, process, text_string_to_metric_families(text))
+                _merge(merged, process, text_string_to_metric_families(text))
             up.add_metric([process], float(text is not None))
         return [up, *merged.values()]
 
 
-def _add(merged: dict[str, Metric], process: str, families: Iterable[Metric]) -> None:
+def _merge(merged: dict[str, Metric], process: str, families: Iterable[Metric]) -> None:
     for family in families:
-        # When a series began is of no use to anybody, and is a family of its own in text and none in memory.
+        # The time at which a series began is a family of its own in text, and none in memory. It is left out.
         samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
         if samples:
             into = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
@@ -63,7 +59,7 @@ def _add(merged: dict[str, Metric], process: str, families: Iterable[Metric]) ->
 
 
 class Database(Collector):
-    """Gauges read at the moment of the scrape, one query each; without the database only `slipway_up 0`."""
+    """Gauges that are read during the scrape, one query each. Without the database, only `slipway_up 0`."""
 
     def collect(self) -> Iterable[Metric]:
         try:
@@ -90,18 +86,18 @@ def _tenants() -> Iterator[Metric]:
     hidden = GaugeMetricFamily("slipway_tenants_not_shown", "Tenants beyond those whose amounts are shown.")
     rows = Limit.objects.filter(user=None).exclude(tenant__state=TenantState.DELETED)
     shown = rows.select_related("tenant").order_by("tenant_id")
-    for row in shown[:MOST_TENANTS]:
+    for row in shown[:MAX_TENANTS]:
         for resource in RESOURCES:
-            per_unit, most = PER_UNIT.get(resource, 1), row.limits[resource]
+            per_unit, limited_to = PER_UNIT.get(resource, 1), row.limits[resource]
             held.add_metric([row.tenant.name, resource], row.held[resource] / per_unit)
-            if most is not None:
-                limit.add_metric([row.tenant.name, resource], most / per_unit)
-    hidden.add_metric([], max(0, rows.count() - MOST_TENANTS))
+            if limited_to is not None:
+                limit.add_metric([row.tenant.name, resource], limited_to / per_unit)
+    hidden.add_metric([], max(0, rows.count() - MAX_TENANTS))
     yield from (held, limit, hidden)
 
 
 def _clusters() -> Iterator[Metric]:
-    clusters = GaugeMetricFamily("slipway_clusters", "Clusters; tombstones not counted.", labels=["phase"])
+    clusters = GaugeMetricFamily("slipway_clusters", "Clusters that are not deleted.", labels=["phase"])
     alive = Cluster.objects.exclude(phase=Phase.DELETED).order_by()
     counts = dict(alive.values_list("phase").annotate(Count("id")))
     for phase in Phase:
@@ -111,7 +107,7 @@ def _clusters() -> Iterator[Metric]:
 
 
 def _operations() -> Iterator[Metric]:
-    live = GaugeMetricFamily("slipway_operations_live", "Operations not ended yet.", labels=["kind"])
+    live = GaugeMetricFamily("slipway_operations_live", "Operations that have not ended.", labels=["kind"])
     rows = Operation.objects.filter(state__in=LIVE).order_by()
     counts = dict(rows.values_list("kind").annotate(Count("id")))
     for verb in Verb:
@@ -120,24 +116,26 @@ def _operations() -> Iterator[Metric]:
 
 
 def _work() -> Iterator[Metric]:
-    due = GaugeMetricFamily("slipway_work_due", "Due and in nobody's hands.", labels=["kind"])
+    due = GaugeMetricFamily("slipway_work_due", "Work items that are due and not leased.", labels=["kind"])
     lag = GaugeMetricFamily(
-        "slipway_sweep_lag_seconds_current", "For how long the oldest of it has been due."
+        "slipway_sweep_lag_seconds_current", "For how long the oldest of them has been due."
     )
-    with connection.cursor() as cursor:
-        cursor.execute(_DUE)
-        rows = cursor.fetchall()
-    for kind, count, _ in rows:
+    rows = Work.objects.filter(
+        Q(lease_until__isnull=True) | Q(lease_until__lte=Now()), due_at__lte=Now()
+    ).order_by()
+    late = Now() - Greatest(F("due_at"), F("lease_until"))
+    longest = 0.0
+    for kind, count, oldest in rows.values_list("kind").annotate(Count("id"), Max(late)):
         due.add_metric([kind], count)
-    lag.add_metric([], max((float(seconds) for *_, seconds in rows), default=0.0))
+        longest = max(longest, oldest.total_seconds())
+    lag.add_metric([], longest)
     yield from (due, lag)
 
 
 def _sites() -> Iterator[Metric]:
     ready = GaugeMetricFamily("slipway_site_ready", "The last verdict of a worker.", labels=["site", "kind"])
-    for name, kind, verdict in Site.objects.order_by("name").values_list("name", "kind", "ready")[
-        :MOST_SITES
-    ]:
+    rows = Site.objects.order_by("name").values_list("name", "kind", "ready")
+    for name, kind, verdict in rows[:MAX_SITES]:
         ready.add_metric([name, kind], float(verdict))
     yield ready
 

@@ -17,12 +17,17 @@ from tenants.errors import NeedsRole, NeedsScope, TooManyAttempts
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus text or OpenMetrics. It names every tenant, so it wants a token wherever it is asked from: the one of
-    SLIPWAY_METRICS_TOKEN, which works also without the database, or one of a site admin with metrics:read.
+    """Answer with Prometheus text or OpenMetrics.
+
+    The page names every tenant, so it always needs a token: SLIPWAY_METRICS_TOKEN, which works without the database
+    too, or the token of a site admin with the scope metrics:read.
     """
-    refusal = None if _has_own_token(request) else _refusal(request)
-    if refusal is not None:
-        return refusal
+    expected = settings.METRICS_TOKEN
+    given = request.headers.get("Authorization", "")
+    if not expected or not compare_digest(given.encode(), f"Bearer {expected}".encode()):
+        refusal = _refusal(Request(request))
+        if refusal is not None:
+            return refusal
     registry = CollectorRegistry()
     registry.register(Processes(settings.DATA_DIR / "run"))
     registry.register(Database())
@@ -30,29 +35,21 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(encode(registry), content_type=content_type)
 
 
-def _has_own_token(request: HttpRequest) -> bool:
-    wanted = settings.METRICS_TOKEN
-    given = request.headers.get("Authorization", "")
-    return bool(wanted) and compare_digest(given.encode(), f"Bearer {wanted}".encode())
-
-
-def _refusal(request: HttpRequest) -> HttpResponse | None:
-    """None when the token is good."""
-    asked = Request(request)
+def _refusal(request: Request) -> HttpResponse | None:
+    """None when the request has the token of a site admin."""
     try:
-        if BearerAuthentication().authenticate(asked) is None:
-            return _unauthenticated(asked, "Send a token.")
-        require_site_admin(actor_of(asked), "metrics:read")
+        if BearerAuthentication().authenticate(request) is None:
+            return _unauthenticated(request, "Send a token.")
+        require_site_admin(actor_of(request), "metrics:read")
     except AuthenticationFailed as error:
-        return _unauthenticated(asked, str(error.detail))
+        return _unauthenticated(request, str(error.detail))
     except TooManyAttempts as error:
         return _plain(429, error.detail, {"Retry-After": str(error.extra["retry_after"])})
     except (NeedsRole, NeedsScope) as error:
         return _plain(403, error.detail)
     except (OperationalError, InterfaceError):
-        return _plain(
-            503, "The database cannot be reached, where tokens are looked up.", {"Retry-After": "2"}
-        )
+        text = "The database cannot be reached, where tokens are looked up."
+        return _plain(503, text, {"Retry-After": "2"})
     return None
 
 

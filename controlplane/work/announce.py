@@ -1,6 +1,6 @@
 """Hints that tell workers that something is due: by the broker where one is configured, by NOTIFY otherwise.
 
-A hint may be lost: the table says what is due, and every worker finds it there within seconds.
+A hint may be lost: the table says what is due, and every worker finds it there in a few seconds.
 """
 
 import threading

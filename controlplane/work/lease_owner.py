@@ -17,8 +17,8 @@ def lease_owner() -> str:
 def release_dead_leases() -> int:
     """Free every lease of a process of this machine that is not alive any more. Returns their number. Idempotent.
 
-    A dead process acts no more. A call that it had sent may still arrive, but no later than at the end of any other
-    lease: the fence refuses its result, and a cluster rests only after an observation that is later.
+    A dead process sends no more calls. A call that it had sent may still arrive, but no later than at the end of any
+    other lease: the fence refuses its result, and a cluster rests only after an observation that is later.
     """
     if not Path("/proc/1/stat").exists():
         # The processes of other users are hidden here, so a process that is not found may be alive.

@@ -3,7 +3,7 @@
 # Saves a transaction of three statements with a row lock between them, and times of the database's own clock keep
 # leases right whatever the clocks of workers show.
 # The recursive query visits the index once a tenant, so the cost grows with the number of tenants, not of rows.
-# statement_timestamp() does not change within a statement: unlike clock_timestamp() it can be looked up in an index.
+# statement_timestamp() does not change during a statement: unlike clock_timestamp() it can be looked up in an index.
 # `next` repeats the conditions on the row, because PostgreSQL checks them again once it has the lock.
 CLAIM = """
 WITH RECURSIVE tenant(id) AS (

@@ -10,7 +10,7 @@ from controlplane.work.queries import WAKE
 
 
 def wake(kind: Kind, key: UUID, *, tenant_id: UUID | None = None, after: float = 0) -> None:
-    """Make a work item due, in the caller's transaction. Workers are told when it commits.
+    """Make a work item due, in the caller's transaction. Workers get a hint when it commits.
 
     after: seconds; with a few hundredths, one pass handles a burst of news.
     """

@@ -88,7 +88,7 @@ def test_the_number_of_queries_does_not_grow(world: World) -> None:
 
 
 def test_more_tenants_than_are_shown_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "MOST_TENANTS", 1)
+    monkeypatch.setattr(collector, "MAX_TENANTS", 1)
     found = scrape()
     assert len({labels for name, labels in found if name == "slipway_held"}) == 5
     assert value(found, "slipway_tenants_not_shown") == 1

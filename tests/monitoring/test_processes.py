@@ -1,4 +1,4 @@
-"""The counts of a worker are on web's page, under its own label, and its end is told."""
+"""The counts of a worker are on web's page, under its own label, and so is its end."""
 
 import socket
 import subprocess

@@ -26,7 +26,7 @@ EVENTS_KEPT_FOR = timedelta(days=90)
 # A log can be 1 MiB, an event is a line.
 LOGS_PURGED_AT_ONCE = 200
 EVENTS_PURGED_AT_ONCE = 5000
-# All logs of one action are read in parallel and within this time, because the lease runs on.
+# All logs of one action are read in parallel and in this time, because the lease runs on.
 KEEP_SECONDS = 4.0
 READERS = 8
 LOST = b"[the log of this node was lost with its machine]\n"

@@ -15,7 +15,7 @@ from controlplane.reconciler.cluster.action import Action, ActionKind
 from controlplane.reconciler.cluster.snapshot import Decision, Problem, Snapshot
 from controlplane.reconciler.timing import LIST_SECONDS, LISTING_WAIT, QUIET
 
-# After an action, its effect has so long to show before the site is asked and the action is executed again.
+# After an action, its effect has so long to show before the cluster is looked at and the action is executed again.
 REPEAT_SECONDS = 10
 MAX_FAILURES = 5
 # An object that the nodes of a cluster need was changed or deleted by hand.
@@ -37,7 +37,7 @@ def plan(snapshot: Snapshot) -> Decision:
         case Goal.RUNNING:
             decision = _run(snapshot)
     if decision.action is not None and not decision.problem.reason:
-        # The last problem is still told until the action has an answer.
+        # The last problem stays recorded until the action has an answer.
         decision = replace(decision, problem=snapshot.last_problem)
     return decision
 

@@ -200,7 +200,7 @@ def _new_node(snapshot: Snapshot, group: WantedGroup, name: NodeName) -> Planned
     )
 
 
-# -- what the site has to be told ---------------------------------------------------------------------------------
+# -- what the site has to change ----------------------------------------------------------------------------------
 
 
 def due_nodes(snapshot: Snapshot, nodes: Nodes) -> Nodes:
@@ -223,7 +223,7 @@ def is_complete(groups: Iterable[WantedGroup], nodes: Nodes) -> bool:
     return all(node.ready for node in nodes) and all(counts[group.name] == group.count for group in groups)
 
 
-# -- what people are told -----------------------------------------------------------------------------------------
+# -- messages to people -------------------------------------------------------------------------------------------
 
 
 def why_not_ready(nodes: Nodes) -> Problem:

@@ -20,7 +20,7 @@ QUOTA_SECONDS = 30.0
 
 
 def postpone_unknown(claimed: Claimed, scope: Scope, error: SiteUnknown) -> NoReturn:
-    """The site cannot be asked: stop the clock of the deadline until the next try. Raises RetryLater, LostLease."""
+    """The site does not answer: stop the clock of the deadline until the next try. Raises RetryLater, LostLease."""
     delay = _delay(claimed, scope, error)
     with transaction.atomic():
         require(claimed)

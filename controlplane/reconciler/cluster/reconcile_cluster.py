@@ -26,7 +26,7 @@ from controlplane.work.models import Kind
 from controlplane.work.wake import forget
 from tenants.errors import QuotaExceeded
 
-# A pass ends well within its lease. What is left is due again at once.
+# A pass ends well before its lease. What is left is due again at once.
 PASS_SECONDS = 15
 # Far more decisions without an action than any plan takes in a row; it bounds the transaction.
 DECISIONS_AT_ONCE = 8

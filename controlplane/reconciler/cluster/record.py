@@ -47,7 +47,7 @@ def record(scope: Scope, decision: Decision) -> tuple[Scope, bool]:
 
 
 def _needs_operation(scope: Scope, decision: Decision) -> bool:
-    """Whether a run begins that nobody requested, such as after a suspension. Its operation makes it visible."""
+    """Whether a run begins without a request, such as after a suspension. Its operation makes it visible."""
     return decision.run > scope.snapshot.run and scope.operation is None
 
 

@@ -156,7 +156,7 @@ class Decision:
     """What to record, then the action to execute, then when to look again.
 
     nodes: all nodes, as they are to be recorded. isolated: the tenant's isolation is ensured for this run.
-    settled: the current generation is reached. failed: why it cannot be reached. problem: what people are told.
+    settled: the current generation is reached. failed: why it cannot be reached. problem: the message to people.
     executed: the action of this pass to be recorded as executed. drained: the nodes whose drain is over.
     next_in: seconds until the next pass; 0 = plan again at once; None = rest until the cluster is woken.
     """

@@ -21,7 +21,7 @@ def provisioner_of(site: Site) -> Provisioner:
     if site.changed:
         raise SiteUnknown(
             SITE_CHANGED,
-            f"{site.name} leads to another Kubernetes than the one that its clusters are on; nothing is asked of it "
+            f"{site.name} leads to another Kubernetes than the one that its clusters are on; Slipway does not use it "
             "until a site admin has put that right.",
             delay=CHANGED_DELAY,
         )

@@ -63,7 +63,7 @@ def _check(site: Site) -> SiteVerdict:
 
 
 def _capacity(site: Site) -> dict[str, Any] | None:
-    """As the row holds it. {}: the site cannot tell it. None: the site could not be asked now."""
+    """As the row holds it. {}: the site cannot tell it. None: the site did not answer now."""
     try:
         found = provisioner_of(site).capacity()
     except (Temporary, Permanent):

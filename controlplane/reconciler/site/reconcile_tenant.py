@@ -24,8 +24,8 @@ def reconcile_tenant(claimed: Claimed) -> float | None:
         return None
     if Cluster.objects.filter(tenant=tenant).exclude(phase=Phase.DELETED).exists():
         return RETRY_SECONDS
-    # A site that never had a cluster of the tenant has nothing of it. A site that cannot be asked does not keep the
-    # tenant on the others.
+    # A site that never had a cluster of the tenant has nothing of it. A site that does not answer does not keep
+    # the tenant on the others.
     used = Site.objects.filter(id__in=Cluster.objects.filter(tenant=tenant).values("site"))
     errors = [error for site in used if (error := _remove(site, tenant))]
     for error in errors:

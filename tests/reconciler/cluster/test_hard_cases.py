@@ -45,7 +45,7 @@ def test_a_listing_goes_on_behind_a_cluster_that_cannot_be_compared(world: World
         )
     compare(other.site, fake)
     assert other.events.filter(kind="NODE_UNREADY", node="hand-0").exists()
-    # Nobody knows what is there of it, so it does not rest.
+    # What is left of it is unknown, so it does not rest.
     assert Cluster.objects.get(id=broken.id).observed_at is None
 
 

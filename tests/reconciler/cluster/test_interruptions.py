@@ -113,9 +113,9 @@ def play(
     world: World, scenario: str, disturb: Callable[[FakeProvisioner], None]
 ) -> tuple[End, FakeProvisioner]:
     """The scenario from its beginning to rest, disturbed once; time passes as far as it must."""
-    begin, act = SCENARIOS[scenario]
+    begin, change = SCENARIOS[scenario]
     cluster = begin(world)
-    act(world)
+    change(world)
     fake = site(cluster)
     for counter in (fake.calls, fake.made, fake.ended):
         counter.clear()
@@ -228,10 +228,10 @@ def test_a_changed_mind_wins_at_any_call(world: World, scenario: str, mind: str)
 
 
 def test_every_kind_of_call_is_among_the_cases(world: World) -> None:
-    seen: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
     for scenario in SCENARIOS:
         with undone():
             _, fake = play(world, scenario, lambda fake: None)
-            seen += fake.calls
-    assert set(CALLS) <= set(seen), f"no case for {set(CALLS) - set(seen)}"
-    print(dict(seen))
+            calls += fake.calls
+    assert set(CALLS) <= set(calls), f"no case for {set(CALLS) - set(calls)}"
+    print(dict(calls))

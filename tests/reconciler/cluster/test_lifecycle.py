@@ -70,22 +70,22 @@ def test_a_site_is_told_of_restarts_of_the_whole_cluster_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = settle(world.launch())
-    told: list[int] = []
+    restarts: list[int] = []
     apply = site(cluster).apply
 
     def note(wish: Desired) -> None:
-        told.append(wish.restart)
+        restarts.append(wish.restart)
         apply(wish)
 
     monkeypatch.setattr(site(cluster), "apply", note)
     cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
     settle(cluster)
-    assert set(told) == {0}
+    assert set(restarts) == {0}
     cluster_restart(access=world.bob, cluster="one")
     restarted = settle(cluster).generation
     cluster_restart(access=world.bob, cluster="one", nodes=["hand-1"])
     settle(cluster)
-    assert told[-1] == restarted
+    assert restarts[-1] == restarted
 
 
 def test_one_node_is_replaced_on_request(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What was told to go and does not: it is said, and a site admin may let go of it."""
+"""A node that does not end: the cluster says so, and a site admin may release it."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def held(world: World) -> Cluster:
 
 
 def waited(cluster: Cluster) -> Cluster:
-    """After the site was asked twice."""
+    """After the site was called twice."""
     settle(cluster)
     later(11)
     return settle(cluster)

@@ -1,4 +1,4 @@
-"""What was changed or deleted by hand on a site: repaired, told, audited, and nothing is called proved any more."""
+"""Objects that were changed or deleted by hand on a site are repaired and audited, and isolation is not proved."""
 
 from typing import Any
 

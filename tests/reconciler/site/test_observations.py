@@ -31,7 +31,7 @@ def observation(
     return NodeObservation(cluster.id, cluster.run, name, 1, 10**9 + version, state)
 
 
-def told(cluster: Cluster, node: str) -> list[str]:
+def event_kinds(cluster: Cluster, node: str) -> list[str]:
     return list(
         Event.objects.filter(cluster=cluster, node=node).order_by("id").values_list("kind", flat=True)
     )
@@ -53,10 +53,10 @@ def due_in(cluster: Cluster) -> float:
 
 def test_of_a_burst_the_last_is_kept_and_every_event_told(cluster: Cluster) -> None:
     node = names(cluster)[0]
-    before = told(cluster, node)
+    before = event_kinds(cluster, node)
     states = (NodeState.UNREADY, NodeState.READY, NodeState.STARTING, NodeState.UNREADY)
     assert add_observations(*(observation(cluster, node, at, state) for at, state in enumerate(states))) == 1
-    assert told(cluster, node)[len(before) :] == ["NODE_UNREADY", "NODE_READY", "NODE_UNREADY"]
+    assert event_kinds(cluster, node)[len(before) :] == ["NODE_UNREADY", "NODE_READY", "NODE_UNREADY"]
     assert Observation.objects.get(cluster_id=cluster.id, name=node).state == "unready"
 
 
@@ -113,7 +113,7 @@ def test_what_only_starts_is_written_with_what_comes_next(
 
 def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     class TellsTwice(FakeProvisioner):
-        """News without end, to whoever listens; counts them."""
+        """Events without end, which are counted."""
 
         listeners = 0
 

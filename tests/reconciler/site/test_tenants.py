@@ -1,4 +1,4 @@
-"""The end of a tenant: told only once every site says that nothing of the tenant is left."""
+"""A tenant is deleted only once every site says that nothing of the tenant is left."""
 
 import pytest
 
@@ -13,14 +13,14 @@ from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, settle, site
 
 
-def deleted_with(world: World, trouble: Exception) -> tuple[Cluster, Tenant]:
-    """The tenant was asked to go, and its only site answers the removal with `trouble`."""
+def deleted_with(world: World, error: Exception) -> tuple[Cluster, Tenant]:
+    """The tenant is being deleted, and its only site answers the removal with `error`."""
     cluster = settle(world.launch())
     fake = site(cluster)
 
     def refuse(name: str) -> None:
         if name == "remove_tenant":
-            raise trouble
+            raise error
 
     fake.before_call = refuse
     cluster_delete(access=world.bob, cluster="one")
@@ -32,15 +32,15 @@ def deleted_with(world: World, trouble: Exception) -> tuple[Cluster, Tenant]:
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "error",
     [
         Permanent("SITE_REJECTS", 'admission webhook "keep.example" denied the request'),
         NotYet("NAMESPACE_GOING", "some content has finalizers", delay=5),
     ],
-    ids=lambda trouble: trouble.reason,
+    ids=lambda error: error.reason,
 )
-def test_a_tenant_is_not_deleted_while_a_site_refuses_to_let_go(world: World, trouble: Exception) -> None:
-    cluster, tenant = deleted_with(world, trouble)
+def test_a_tenant_is_not_deleted_while_a_site_refuses_to_let_go(world: World, error: Exception) -> None:
+    cluster, tenant = deleted_with(world, error)
     assert tenant.state == "deleting"
     site(cluster).before_call = lambda name: None
     later(120)
