@@ -172,16 +172,12 @@ def _converge(snapshot: Snapshot) -> Decision:
     nodes = planned_nodes.shrink(snapshot, nodes)
     nodes, drained = planned_nodes.finish_drains(snapshot, nodes)
     nodes = planned_nodes.grow(snapshot, nodes)
-    decision = replace(decision, nodes=nodes, drained=drained)
-    return _judge(snapshot, replace(decision, phase=_phase(snapshot, decision)))
-
-
-def _phase(snapshot: Snapshot, decision: Decision) -> Phase:
-    if any(node.critical and planned_nodes.is_lost(node) for node in decision.nodes):
-        return Phase.STARTING
-    if snapshot.phase is Phase.READY and snapshot.unsettled:
-        return Phase.RESIZING
-    return snapshot.phase
+    phase = snapshot.phase
+    if any(node.critical and planned_nodes.is_lost(node) for node in nodes):
+        phase = Phase.STARTING
+    elif phase is Phase.READY and snapshot.unsettled:
+        phase = Phase.RESIZING
+    return _judge(snapshot, replace(decision, phase=phase, nodes=nodes, drained=drained))
 
 
 def _judge(snapshot: Snapshot, decision: Decision) -> Decision:

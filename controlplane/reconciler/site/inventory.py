@@ -128,8 +128,11 @@ def _doubted(known: Mapping[UUID, Cluster], found: Mapping[UUID, ClusterObservat
     def has_orphan_volumes(cluster: Cluster) -> bool:
         names = nodes.get(cluster.id, set())
         left = found[cluster.id].volumes - names
+        if not left:
+            return False
         # The launch is parsed only where a volume has no node.
-        return bool(left) and bool(orphan_volumes(parse_node_names(left), _groups(cluster), names))
+        groups = (group.name for group in launch_from_json(cluster.effective).groups)
+        return bool(orphan_volumes(parse_node_names(left), groups, names))
 
     return {
         cluster_id
@@ -137,7 +140,3 @@ def _doubted(known: Mapping[UUID, Cluster], found: Mapping[UUID, ClusterObservat
         if (known[cluster_id].phase == Phase.DELETED and observed.exists)
         or (known[cluster_id].phase == Phase.READY and has_orphan_volumes(known[cluster_id]))
     }
-
-
-def _groups(cluster: Cluster) -> list[str]:
-    return [group.name for group in launch_from_json(cluster.effective).groups]
