@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection, transaction
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, Max, Q
 from django.db.models.functions import Greatest, Now
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -123,11 +123,11 @@ def _work() -> Iterator[Metric]:
     rows = Work.objects.filter(
         Q(lease_until__isnull=True) | Q(lease_until__lte=Now()), due_at__lte=Now()
     ).order_by()
-    late = Now() - Greatest(F("due_at"), F("lease_until"))
+    late = Max(Now() - Greatest("due_at", "lease_until"))
     longest = 0.0
-    for kind, count, oldest in rows.values_list("kind").annotate(Count("id"), Max(late)):
+    for kind, count, latest in rows.values_list("kind").annotate(count=Count("id"), late=late):
         due.add_metric([kind], count)
-        longest = max(longest, oldest.total_seconds())
+        longest = max(longest, latest.total_seconds())
     lag.add_metric([], longest)
     yield from (due, lag)
 

@@ -81,7 +81,7 @@ def reload(cluster_id: UUID) -> Cluster:
 
 @contextmanager
 def fresh_fake() -> Iterator[None]:
-    """No test sees another's clusters."""
+    """A fake site without the clusters of other tests."""
     from controlplane.provisioners import registry
 
     registry.provisioner.cache_clear()

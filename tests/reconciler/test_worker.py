@@ -1,4 +1,4 @@
-"""The worker's chores: beside the claims, bounded, each on its own."""
+"""The worker's chores run beside the claims, are bounded, and do not keep one another from running."""
 
 import threading
 from datetime import timedelta

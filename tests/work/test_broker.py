@@ -32,7 +32,7 @@ BY_SWEEP_SECONDS = 15.0
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """Of a broker that is files in a folder, configured in this process and, by `worker`, in another."""
+    """The environment of a broker that is files in a folder. This process uses it, and so does `worker`."""
     folder = tmp_path / "broker"
     folder.mkdir()
     queue, control = str(folder / "queue"), str(folder / "control")

@@ -1,4 +1,4 @@
-"""Leases: each row to one worker at a time, fairly, fenced, back when its worker is gone."""
+"""Leases: one worker at a time for each row, fair, fenced, free again when the worker has died."""
 
 from collections import Counter
 from collections.abc import Iterator

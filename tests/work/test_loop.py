@@ -43,7 +43,7 @@ class Recorder:
 
 
 def is_idle() -> bool:
-    """Whether the loop listens, which it does with the database's attention before it sleeps."""
+    """Whether the loop has claimed all and sleeps, as the database shows its connections."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"

@@ -30,7 +30,7 @@ FAR = 3600.0
 
 
 class OneRow(RuleBasedStateMachine):
-    """Every order of wakes, claims, releases, crashes and workers that wake up late, held against a small model."""
+    """Every order of wakes, claims, releases, crashes and workers that wake up late, compared with a small model."""
 
     passes = Bundle("passes")
 
@@ -80,7 +80,7 @@ class OneRow(RuleBasedStateMachine):
 
     @rule(found=consumes(passes))
     def crash(self, found: Claimed) -> None:
-        """The worker is gone without a word."""
+        """The worker dies."""
 
     @rule(found=passes)
     def record(self, found: Claimed) -> None:

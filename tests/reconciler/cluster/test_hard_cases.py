@@ -1,4 +1,4 @@
-"""What nodes write, tenants' states and half-done changes cannot bring out of order."""
+"""Output of nodes, states of tenants and half-done changes do not confuse the reconciler."""
 
 from dataclasses import replace
 

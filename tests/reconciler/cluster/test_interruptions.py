@@ -1,4 +1,4 @@
-"""Every verb, broken off at every external call in every way: the same end, and not one node made or ended more.
+"""Every verb, interrupted in every way at every external call: the end state and the nodes made are the same.
 
 The calls are counted in an undisturbed run first; a call without a case would fail the count at the end.
 """
@@ -31,11 +31,11 @@ CALLS = ("ensure_tenant", "apply", "begin_drain", "end_run", "remove", "look", "
 
 
 class Killed(BaseException):
-    """The worker is gone between two of its lines: nothing of ours runs after this."""
+    """The worker dies between two of its lines: nothing of Slipway runs after this."""
 
 
 def nothing(world: World) -> Cluster:
-    """Asked for, and no pass was made yet."""
+    """Requested, and no pass has run yet."""
     return world.launch()
 
 
@@ -73,7 +73,7 @@ SCENARIOS: dict[str, tuple[Callable[[World], Cluster], Callable[[World], object]
 
 @dataclass(frozen=True)
 class End:
-    """Where a run ends, and how many nodes it took to get there."""
+    """The state at the end of a scenario, and how many nodes were made and ended on the way."""
 
     phase: str
     run: int
@@ -112,7 +112,7 @@ def undone() -> Iterator[None]:
 def play(
     world: World, scenario: str, disturb: Callable[[FakeProvisioner], None]
 ) -> tuple[End, FakeProvisioner]:
-    """The scenario from its beginning to rest, disturbed once; time passes as far as it must."""
+    """Run the scenario from its beginning to rest, disturbed once. Time is moved on as far as needed."""
     begin, change = SCENARIOS[scenario]
     cluster = begin(world)
     change(world)

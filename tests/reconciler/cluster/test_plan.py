@@ -75,7 +75,7 @@ NODES: dict[str, tuple[PlannedNode, ...]] = {
 }  # fmt: skip
 
 
-# Going away asks only whether something is there.
+# A stop and a delete depend only on whether something is left.
 ENOUGH = {"none", "all ready", "hand ended", "one draining"}
 
 
@@ -144,7 +144,7 @@ def test_every_snapshot_has_an_allowed_decision() -> None:
         case = (name, snapshot)
         if decision.phase is not snapshot.phase:
             moves.add((snapshot.phase, decision.phase))
-            # A deleted goal never changes back: what cannot occur need not be movable.
+            # A deleted goal never changes back, so these moves cannot occur.
             impossible = snapshot.goal is not Goal.DELETED and snapshot.phase in {
                 Phase.DELETING,
                 Phase.DELETED,

@@ -15,7 +15,7 @@ WHY = "hand-1 is held by the finalizer example.com/hold: its owner has to remove
 
 
 def held(world: World) -> Cluster:
-    """Of a ready cluster something will not go."""
+    """A ready cluster whose node does not end."""
     cluster = settle(world.launch())
     site(cluster).stuck[cluster.id] = WHY
     return cluster

@@ -1,4 +1,4 @@
-"""What nodes keep goes with them when they go for good, and is missed when it is lost."""
+"""Volumes are removed with nodes that leave for good, and a lost volume is noticed."""
 
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_create, cluster_resize, cluster_start, cluster_stop
@@ -14,7 +14,7 @@ def volumes(cluster: Cluster) -> set[str]:
 
 
 def held(cluster: Cluster) -> int:
-    """GiB of storage."""
+    """Returns GiB of storage."""
     return Claim.objects.get(owner_id=cluster.id).amounts.storage // 2**30
 
 
@@ -89,7 +89,7 @@ def test_storage_is_held_for_as_long_as_its_volumes_are_there(world: World) -> N
 
 
 def restarted(world: World, cluster: Cluster) -> Cluster:
-    """Stopped and, after its volumes were lost, started again."""
+    """Stop the cluster, lose its volumes and start it again."""
     cluster_stop(access=world.bob, cluster="one")
     settle(cluster)
     later(60)
@@ -115,7 +115,7 @@ def test_where_no_node_was_ever_ready_nothing_can_be_lost(world: World) -> None:
 
 
 def test_who_survived_a_shrink_is_who_is_started_again(world: World) -> None:
-    """Whatever its number is: its volume is the one with something in it."""
+    """The node that was kept, whatever its index is: its volume is the one that holds data."""
     cluster = settle(world.launch(hand=3))
     site(cluster).loads = {"hand-2": Load(busy=True), "hand-0": Load(busy=False), "hand-1": Load(busy=False)}
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})

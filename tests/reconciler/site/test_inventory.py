@@ -1,4 +1,4 @@
-"""What the listing of a whole site makes up for, and that it lets clusters rest without a call of their own."""
+"""The listing of a site makes up for lost events, and lets clusters rest without a call of their own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ from controlplane.work.wake import wake
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
-# Later than any late write, sooner than a look of one's own; and later than that.
+# Seconds. QUIET: later than any late write, sooner than a look of the cluster's own. OVERDUE: later than that look.
 QUIET, OVERDUE = 100, 400
 
 
@@ -198,8 +198,8 @@ def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
 def test_where_nothing_is_new_nothing_is_written(world: World, django_assert_num_queries: object) -> None:
     cluster, _ = (rested(world, name) for name in ("one", "two"))
     before, place = list(Observation.objects.order_by("id").values_list("id", "observed_at")), cluster.site
-    # The time; who is known, and their nodes; a savepoint with its end, what is new, what is gone; who is missed, who
-    # rests.
+    # The time; the known clusters and their nodes; a savepoint with its end, stored and dropped observations; the
+    # missing clusters and the resting ones.
     with django_assert_num_queries(9):  # type: ignore[operator]
         assert compare(place, site(cluster)) == 0
     assert list(Observation.objects.order_by("id").values_list("id", "observed_at")) == before

@@ -1,4 +1,4 @@
-"""News as rows: a burst of them costs one statement, loses no event and wakes once."""
+"""Observations as rows: a burst of them costs one statement, loses no event and wakes once."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from controlplane.clusters.models import Cluster, Event, Observation
-from controlplane.provisioners.base import NodeObservation, NodeState, Temporary
+from controlplane.provisioners.base import NodeObservation, NodeState, SiteUnknown
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.reconciler.site import watches
 from controlplane.reconciler.site.observations import COALESCE_SECONDS, STARTING_SECONDS, add_observations
@@ -142,12 +142,12 @@ def test_a_site_whose_watch_broke_off_is_checked_at_once(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class BreaksOff(FakeProvisioner):
-        """Listens once, and never again."""
+        """Its stream of events works once, and breaks off for ever after."""
 
         def events(self) -> Iterator[NodeObservation | None]:
             if not woken:
                 yield None
-            raise Temporary("SITE_UNREACHABLE", "the connection was refused")
+            raise SiteUnknown("SITE_UNREACHABLE", "the connection was refused")
 
     woken: list[tuple[object, ...]] = []
     tried_again = threading.Event()
