@@ -1,13 +1,16 @@
 """Leases on due work: taken with SKIP LOCKED by the database's clock, fairly among tenants, fenced by a number."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from controlplane.work.lease_owner import lease_owner
-from controlplane.work.queries import CLAIM, PROLONG, RELEASE, REQUIRE
+from controlplane.work.models import Work
+from controlplane.work.queries import CLAIM, RELEASE, REQUIRE
 from controlplane.work.timing import LEASE_SECONDS, MARGIN_SECONDS
 
 # How many tenants, and how many rows of each, one claim considers: more than workers claim at the same moment.
@@ -79,10 +82,9 @@ def release(claimed: Claimed, *, next_in: float | None, failed: bool = False) ->
 
 def prolong(claimed: Claimed, seconds: float) -> None:
     """Keep the lease for so long from now, for work that is one long call. Raises LostLease."""
-    with connection.cursor() as cursor:
-        cursor.execute(PROLONG, [seconds, claimed.id, claimed.fence])
-        if not cursor.rowcount:
-            raise LostLease(f"{claimed.kind} {claimed.key}")
+    held = Work.objects.filter(id=claimed.id, fence=claimed.fence, lease_until__gt=Now())
+    if not held.update(lease_until=Now() + timedelta(seconds=seconds)):
+        raise LostLease(f"{claimed.kind} {claimed.key}")
 
 
 def require(claimed: Claimed) -> None:

@@ -4,9 +4,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-from django.db import connection
+from django.db.models.functions import Now
 
-from controlplane.work.queries import LEASE_OWNERS, RELEASE_OWNERS
+from controlplane.work.models import Work
 
 
 def lease_owner() -> str:
@@ -23,13 +23,13 @@ def release_dead_leases() -> int:
     if not Path("/proc/1/stat").exists():
         # The processes of other users are hidden here, so a process that is not found may be alive.
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(LEASE_OWNERS, [_namespace()])
-        dead = [name for (name,) in cursor.fetchall() if not _is_alive(name)]
-        if not dead:
-            return 0
-        cursor.execute(RELEASE_OWNERS, [dead])
-        return int(cursor.rowcount)
+    leased = Work.objects.filter(lease_until__gt=Now(), lease_owner__startswith=_namespace())
+    owners = leased.values_list("lease_owner", flat=True).distinct()
+    dead = [owner for owner in owners if not _is_alive(owner)]
+    if not dead:
+        return 0
+    # due_at stays as it was when the item was claimed, so it is due now.
+    return Work.objects.filter(lease_owner__in=dead).update(lease_until=None, lease_owner="")
 
 
 @cache

@@ -71,26 +71,11 @@ UPDATE work_work
  WHERE id = %(id)s AND fence = %(fence)s
 """
 
-# Saves nothing but the compilation of the query; beside RELEASE it is easier to compare.
-PROLONG = """
-UPDATE work_work SET lease_until = clock_timestamp() + %s * interval '1 second'
- WHERE id = %s AND fence = %s AND lease_until > clock_timestamp()
-"""
-
 # Takes a key-share lock, which the ORM does not have: it neither waits for a wake nor makes one wait.
 REQUIRE = """
 SELECT 1 FROM work_work
  WHERE id = %s AND fence = %s AND lease_until > clock_timestamp() + %s * interval '1 second' FOR KEY SHARE
 """
-
-# starts_with() takes the prefix as it is; the ORM would escape it for LIKE.
-LEASE_OWNERS = """
-SELECT DISTINCT lease_owner FROM work_work WHERE lease_until > clock_timestamp() AND starts_with(lease_owner, %s)
-"""
-# due_at stays as it was when the row was claimed, so the rows are due now.
-RELEASE_OWNERS = (
-    "UPDATE work_work SET lease_until = NULL, lease_owner = '' WHERE lease_owner = ANY(%s) RETURNING 1"
-)
 
 
 def wake_statement(rows: str) -> str:

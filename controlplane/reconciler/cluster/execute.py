@@ -72,7 +72,7 @@ def _write(scope: Scope, decision: Decision, action: Action) -> None:
 
 def desired(scope: Scope, decision: Decision, action: Action) -> Desired:
     """What an APPLY asks of the site."""
-    each = {group.name: group.each for group in scope.launch.groups}
+    each, names = {group.name: group.each for group in scope.launch.groups}, action.names
     return Desired(
         cluster=scope.ref,
         run=decision.run,
@@ -88,7 +88,7 @@ def desired(scope: Scope, decision: Decision, action: Action) -> Desired:
                 each=each[node.group],
             )
             for node in decision.nodes
-            if node.name in action.names and not node.ending
+            if node.name in names and not node.ending
         ),
         keeps=frozenset(node.name for node in decision.nodes if not (node.leaving and node.ending)),
         has_data=scope.cluster.ready_at is not None,

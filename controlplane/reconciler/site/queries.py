@@ -83,7 +83,7 @@ SELECT %s, c.id, c.tenant_id, clock_timestamp() + CASE WHEN c.id = ANY(%s::uuid[
   FROM clusters_cluster c WHERE c.id = ANY(%s::uuid[]) ORDER BY c.id
 """)
 
-# Saves nothing but a subquery that the ORM would repeat for each column; there is no foreign key to follow.
+# Saves a parameter for each cluster of the site: the ids are one array.
 _MISSING = """
 SELECT DISTINCT c.id, c.tenant_id FROM clusters_observation o JOIN clusters_cluster c ON c.id = o.cluster_id
  WHERE c.site_id = %s AND o.state <> 'gone' AND o.observed_at < %s AND c.id <> ALL(%s::uuid[])
@@ -101,7 +101,7 @@ UPDATE clusters_cluster SET observed_at = %(at)s, revision = revision + 1 WHERE 
 )
 """
 
-# Saves nothing; the ORM would take the time of this process, and times are compared by the clock of the database.
+# Takes the clock of the database; the ORM would take that of this process.
 _EVENT = """
 INSERT INTO clusters_event (cluster_id, at, kind, node, message) VALUES (%s, clock_timestamp(), %s, '', %s)
 """
