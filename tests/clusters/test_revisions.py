@@ -15,7 +15,7 @@ from controlplane.clusters.services import (
     operation_cancel,
 )
 from controlplane.provisioners.base import ClusterObservation, Drift, DriftKind, FoundCluster
-from controlplane.reconciler.site.drift import run_drifted
+from controlplane.reconciler.site.drift import cluster_drifted
 from tenants.access import tenant_for
 from tenants.actors import actor_for
 from tenants.services import member_remove
@@ -50,7 +50,7 @@ def drift(cluster: Cluster) -> None:
     later(60)
     found = (Drift("NetworkPolicy", "c-1-r1", DriftKind.DELETED),)
     listed = FoundCluster(cluster.id, cluster.tenant_id, ClusterObservation(exists=True), found, cluster.run)
-    assert run_drifted(cluster.site, listed, before=timezone.now())
+    assert cluster_drifted(cluster.site, listed, before=timezone.now())
 
 
 # What is done beforehand, and the write.
