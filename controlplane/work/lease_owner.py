@@ -6,6 +6,8 @@ from pathlib import Path
 
 from django.db import connection
 
+from controlplane.system.processes import boot_id, identify
+
 _LEASES = """
 SELECT DISTINCT lease_owner FROM work_work WHERE lease_until > clock_timestamp() AND starts_with(lease_owner, %s)
 """
@@ -46,18 +48,13 @@ def _lease_owner(pid: int) -> str:
 @cache
 def _place() -> str:
     """Processes of other machines and containers cannot be asked after: theirs is another place."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/"
+    return f"{boot_id()}/{Path('/proc/self/ns/pid').readlink()}/"
 
 
 def _process(pid: int) -> str:
     """Ids are used again, ids with their start time are not. "" for one that is gone or a zombie."""
-    try:
-        # The name, between the first "(" and the last ")", may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] in {"Z", "X"} else f"{pid}/{fields[19]}"
+    identity = identify(pid)
+    return f"{pid}/{identity.start_ticks}" if identity else ""
 
 
 def _lives(name: str) -> bool:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired, NodeRef, Temporary
-from controlplane.provisioners.local import attempts, files, processes
+from controlplane.provisioners.local.launcher.children import kill_node
+from controlplane.provisioners.local.launcher.status import Status
+from controlplane.provisioners.local.nodes import attempts
 from controlplane.provisioners.local.provisioner import LocalProvisioner
-from controlplane.provisioners.local.status import Status
+from controlplane.system import files
 from tests.provisioners.launching import app, cluster, desired, make_ready, reborn, role, states, until
 from tests.provisioners.machine import Machine, alive, kill
 
@@ -142,7 +144,7 @@ def test_a_restart_of_the_machine_ends_all(here: Machine):
     folder = here.folder(wish.cluster)
     kill(here.launcher(folder))
     status = here.status(folder)
-    status.record["launcher"]["boot"] = "another"
+    status.record["launcher"]["boot_id"] = "another"
     status.save()
     assert ended(here, wish.cluster) == "MACHINE_RESTARTED"
 
@@ -217,7 +219,7 @@ def made_but_not_started(here: Machine, wish: Desired) -> None:
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
     kill(here.launcher(folder))
-    assert processes.kill_node(folder.id)
+    assert kill_node(folder.id)
     Status.new(str(folder.path), address=here.status(folder).record["address"]).save()
 
 
@@ -256,17 +258,17 @@ def test_a_second_launcher_leaves_at_once(here: Machine):
 def test_a_change_that_was_cut_off_is_carried_on_by_whoever_looks(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
-    ledger = here.site.layout.cluster(wish.cluster.id).ledger
-    with ledger.open("ab") as file:
+    fence = here.site.layout.cluster(wish.cluster.id).fence
+    with fence.open("ab") as file:
         file.write(b"\n1\n")
     until(lambda: not states(here.site, wish.cluster))
 
 
-def test_half_a_line_in_the_ledger_ends_nothing(here: Machine):
+def test_half_a_line_in_the_run_fence_ends_nothing(here: Machine):
     wish = desired(cluster(), run=3)
-    ledger = here.site.layout.cluster(wish.cluster.id).ledger
-    files.make_folder(str(ledger.parent))
-    ledger.write_bytes(b"\n2\n\n4")
+    fence = here.site.layout.cluster(wish.cluster.id).fence
+    files.make_folder(str(fence.parent))
+    fence.write_bytes(b"\n2\n\n4")
     make_ready(here.site, wish)
 
 

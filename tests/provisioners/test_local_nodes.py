@@ -19,7 +19,7 @@ from controlplane.provisioners.base import (
     Permanent,
     SiteUnknown,
 )
-from controlplane.provisioners.local import log
+from controlplane.provisioners.local.launcher import node_log
 from templates.schema import App, File, Group, Hooks, OnChange, Service
 from tenants.amounts import Amounts
 from tests.provisioners.launching import (
@@ -386,23 +386,23 @@ def test_what_a_node_works_on_is_asked(here: Machine, text: str, load: Load):
 def test_a_log_stays_bounded_and_keeps_its_end(
     here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(log, "FILE_BYTES", 100_000)
-    writer = log.LogWriter(str(tmp_path))
+    monkeypatch.setattr(node_log, "FILE_BYTES", 100_000)
+    writer = node_log.LogWriter(str(tmp_path))
     for index in range(100):
-        writer._write(b"%09999d\n" % index)
-    assert sum((tmp_path / name).stat().st_size for name in (log.NAME, log.OLDER)) <= 200_000
-    assert log.tail(str(tmp_path), 150_000).endswith(b"99\n")
-    assert len(log.tail(str(tmp_path), 150_000)) == 150_000
+        writer.write(b"%09999d\n" % index)
+    assert sum((tmp_path / name).stat().st_size for name in (node_log.NAME, node_log.OLDER)) <= 200_000
+    assert node_log.tail(str(tmp_path), 150_000).endswith(b"99\n")
+    assert len(node_log.tail(str(tmp_path), 150_000)) == 150_000
 
 
 def test_a_log_is_followed_into_its_next_file(here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(log, "FILE_BYTES", 10)
-    writer = log.LogWriter(str(tmp_path))
+    monkeypatch.setattr(node_log, "FILE_BYTES", 10)
+    writer = node_log.LogWriter(str(tmp_path))
     over: list[bool] = []
-    lines = log.follow(str(tmp_path), lambda: bool(over), pause=0)
+    lines = node_log.follow(str(tmp_path), lambda: bool(over), pause=0)
     assert next(lines) == b""
-    writer._write(b"first...\n")
-    writer._write(b"second..\n")
+    writer.write(b"first...\n")
+    writer.write(b"second..\n")
     over.append(True)
     assert b"".join(lines) == b"first...\nsecond..\n"
 

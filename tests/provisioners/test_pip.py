@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.local.pip import pip_environment
+from controlplane.provisioners.local.runtimes.pip_settings import pip_environment
 
 CONFIGURATION = """
 [global]

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired, NodeObservation
-from controlplane.provisioners.local import java, processes
-from controlplane.provisioners.local.install import Progress
 from controlplane.provisioners.local.layout import Layout
-from controlplane.provisioners.local.runtimes import LocalRuntime, describe, install_environment
+from controlplane.provisioners.local.runtimes import java
+from controlplane.provisioners.local.runtimes.install import Progress
+from controlplane.provisioners.local.runtimes.runtime import LocalRuntime, describe, install_environment
+from controlplane.system import processes
 from templates import locks
 from templates.schema import App, Runtime
 from tests.provisioners.launching import app, cluster, desired, first, hook, make_ready, role, states, until
 from tests.provisioners.machine import Machine
 
-INSTALL = "controlplane.provisioners.local.install"
+INSTALL = "controlplane.provisioners.local.runtimes.install"
 
 
 @pytest.fixture(autouse=True)
@@ -38,12 +39,12 @@ def seen(here: Machine, of: ClusterRef) -> NodeObservation:
     return here.site.look(of, ()).nodes[0]
 
 
-def installer(here: Machine, wish: Desired) -> tuple[int, int] | None:
-    """(pid, start time) of what installs, once its own child is at work."""
+def installer(here: Machine, wish: Desired) -> processes.ProcessIdentity | None:
+    """The process that installs, once its own child runs."""
     runtime = describe(here.site.layout, wish.launch.app, wish.launch.app.runtimes[0])
-    if not processes.marked("SLIPWAY_RUNTIME", str(runtime.home)):
+    if not processes.with_variable("SLIPWAY_RUNTIME", str(runtime.home)):
         return None
-    return processes.called_with(INSTALL, str(runtime.beside("request")))
+    return processes.with_arguments(INSTALL, str(runtime.beside("request")))
 
 
 # -- installing ---------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def test_an_installation_that_was_killed_is_begun_again(here: Machine, tmp_path:
     wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
     here.site.apply(wish)
     found = until(lambda: installer(here, wish))
-    assert processes.send(*found, signal.SIGKILL)
+    assert processes.send_signal(found, signal.SIGKILL)
     until(lambda: installer(here, wish) not in (None, found))
     (tmp_path / "go").touch()
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"})
@@ -113,7 +114,7 @@ def test_a_node_without_its_runtime_drains_and_ends_at_once(here: Machine, tmp_p
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "drained"})
     here.site.end_run(wish.cluster, 1)
     until(lambda: not states(here.site, wish.cluster))
-    assert processes.send(*found, signal.SIGKILL)
+    assert processes.send_signal(found, signal.SIGKILL)
 
 
 @pytest.mark.local
@@ -217,7 +218,7 @@ def wheel(folder: Path, *, version: int = 1) -> Path:
 def test_a_runtime_of_nothing_is_there_at_once(tmp_path: Path):
     runtime = describe(Layout(tmp_path), app(), Runtime("plain"))
     assert runtime.installed
-    assert runtime.needs() == {}
+    assert runtime.wait_spec() == {}
 
 
 def test_other_packages_go_elsewhere(tmp_path: Path):
@@ -249,7 +250,7 @@ def test_an_installation_knows_how_to_reach_packages_and_no_secret(monkeypatch: 
          "installing pyspark 4.3.0: 212 of 456 MB"),
         (["Downloading numpy-2.4.0-cp311-cp311-manylinux_2_28_x86_64.whl (18 MB)"], "installing numpy 2.4.0"),
         (["  Building wheel for pyspark (pyproject.toml): started"], "building pyspark"),
-        (["Installing collected packages: a, b"], "installing the packages that have come"),
+        (["Installing collected packages: a, b"], "installing the downloaded packages"),
     ],
 )  # fmt: skip
 def test_progress_is_told_in_short(lines: list[str], text: str):
