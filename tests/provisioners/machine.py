@@ -1,4 +1,4 @@
-"""A local site of its own for one test, and a look behind its back. Nothing of it outlives the test."""
+"""A new local site for one test, with access to its folders and processes. Nothing of it outlives the test."""
 
 import os
 import shutil
@@ -33,14 +33,14 @@ class Machine:
         return found.pid
 
     def processes(self, folder: NodeFolder) -> list[int]:
-        """Whatever carries the node's id; its launcher does not."""
+        """The pids of all processes of the node, without its launcher."""
         return [process.pid for process in processes.with_variable("SLIPWAY_NODE", folder.id)]
 
     def output(self, folder: NodeFolder) -> str:
         return (folder.path / "log").read_text() if (folder.path / "log").exists() else ""
 
     def says(self, folder: NodeFolder, text: str) -> str:
-        """Its whole output, once `text` is in it."""
+        """The whole output of the node, once it contains `text`."""
         until(lambda: text in self.output(folder))
         return self.output(folder)
 

@@ -1,4 +1,4 @@
-"""Whatever is killed, whenever: nothing is left over, nothing is doubled, and what ended is said to have ended."""
+"""Any process may be killed at any time: none is left, none runs twice, and an ended node is observed as ended."""
 
 import multiprocessing
 import os
@@ -15,16 +15,16 @@ from controlplane.provisioners.local.launcher.status import Status
 from controlplane.provisioners.local.nodes import attempts
 from controlplane.provisioners.local.provisioner import LocalProvisioner
 from controlplane.system import files
-from tests.provisioners.launching import app, cluster, desired, make_ready, reborn, role, states, until
+from tests.provisioners.launching import app, cluster, desired, make_ready, role, states, until, with_attempt
 from tests.provisioners.machine import Machine, alive, kill
 
-# Leaves its session and its parent behind, as daemons do.
+# Leaves its session and its parent, as daemons do.
 RUNAWAY = "setsid sh -c 'setsid sleep 1000 & ' & echo started; exec sleep 1000"
 STUBBORN = "trap '' TERM; echo started; while true; do sleep 0.1; done"
 
 
 def ended(here: Machine, of: ClusterRef) -> str:
-    """Why worker-0 ended, once it is seen to have."""
+    """The reason of the end of worker-0, once it has ended."""
     until(lambda: states(here.site, of) == {("worker-0", 1): "ended"})
     (node,) = here.site.look(of, ()).nodes
     return node.reason
@@ -40,7 +40,7 @@ def test_a_killed_command_ends_its_node(here: Machine):
     assert (node.exit_code, node.message) == (137, "killed by SIGKILL")
 
 
-def test_how_it_ended_is_told_and_its_log_only_to_who_asks_for_that(here: Machine):
+def test_an_ended_node_has_its_exit_code_and_nothing_of_its_log_in_the_message(here: Machine):
     wish = desired(cluster(), body=app(role("echo no such file; exit 3")))
     here.site.apply(wish)
     assert ended(here, wish.cluster) == "EXITED"
@@ -49,7 +49,7 @@ def test_how_it_ended_is_told_and_its_log_only_to_who_asks_for_that(here: Machin
     assert here.site.logs(wish.cluster, NodeRef(node.name, node.attempt), tail_bytes=100) == b"no such file\n"
 
 
-def test_a_command_that_is_not_there_is_named(here: Machine):
+def test_a_missing_program_is_named(here: Machine):
     wish = desired(cluster(), body=app(replace(role(), command=("/no/such/program",))))
     here.site.apply(wish)
     assert ended(here, wish.cluster) == "START_FAILED"
@@ -57,7 +57,7 @@ def test_a_command_that_is_not_there_is_named(here: Machine):
     assert "/no/such/program" in node.message
 
 
-def test_what_ran_away_ends_with_its_node(here: Machine):
+def test_daemons_of_a_node_end_with_it(here: Machine):
     wish = desired(cluster(), body=app(role(RUNAWAY)))
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
@@ -69,7 +69,7 @@ def test_what_ran_away_ends_with_its_node(here: Machine):
     assert not any(alive(pid) for pid in pids)
 
 
-def test_what_a_command_leaves_behind_ends_too(here: Machine):
+def test_processes_that_a_command_leaves_behind_end_too(here: Machine):
     wish = desired(cluster(), body=app(role("setsid sleep 1000 & exit 0")))
     here.site.apply(wish)
     assert ended(here, wish.cluster) == "EXITED"
@@ -94,7 +94,7 @@ def test_force_gives_no_grace(here: Machine):
     until(lambda: not states(here.site, wish.cluster))
 
 
-def test_force_goes_past_a_launcher_that_does_not_obey(here: Machine):
+def test_force_ends_a_node_whose_launcher_hangs(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     os.kill(here.launcher(here.folder(wish.cluster)), signal.SIGSTOP)
@@ -118,7 +118,7 @@ def test_nothing_outlives_a_killed_launcher(here: Machine):
     assert here.processes(folder) == []
 
 
-def test_the_end_of_a_launcher_is_heard(here: Machine):
+def test_the_death_of_a_launcher_is_an_event(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     events = here.site.events()
@@ -129,16 +129,16 @@ def test_the_end_of_a_launcher_is_heard(here: Machine):
     assert (event.state, event.reason) == ("ended", "LAUNCHER_LOST")
 
 
-def test_a_later_attempt_waits_for_what_a_killed_launcher_left(here: Machine):
+def test_a_later_attempt_waits_for_the_processes_of_a_killed_launcher(here: Machine):
     wish = desired(cluster(), body=app(role(RUNAWAY)))
     make_ready(here.site, wish)
     kill(here.launcher(here.folder(wish.cluster)))
-    here.site.apply(reborn(wish, 2))
+    here.site.apply(with_attempt(wish, 2))
     assert here.processes(here.folder(wish.cluster)) == []
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 2): "ready"})
 
 
-def test_a_restart_of_the_machine_ends_all(here: Machine):
+def test_a_restart_of_the_machine_ends_every_node(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
@@ -187,7 +187,7 @@ def test_a_damaged_record_of_a_dead_node_is_its_end(here: Machine):
     assert ended(here, wish.cluster) == "LAUNCHER_LOST"
 
 
-def test_a_damaged_order_ends_its_node(here: Machine):
+def test_a_damaged_spec_ends_its_node(here: Machine):
     wish = desired(cluster())
     made_but_not_started(here, wish)
     (here.folder(wish.cluster).path / "spec.json").write_text("")
@@ -195,19 +195,19 @@ def test_a_damaged_order_ends_its_node(here: Machine):
     assert ended(here, wish.cluster) == "SPEC_UNREADABLE"
 
 
-def test_what_was_prepared_before_a_crash_is_not_there_yet(here: Machine):
+def test_a_node_that_was_prepared_before_a_crash_does_not_exist(here: Machine):
     wish = desired(cluster())
     made_but_not_started(here, wish)
     assert states(here.site, wish.cluster) == {}
 
 
-def test_what_was_prepared_before_a_crash_is_started_after_it(here: Machine):
+def test_a_node_that_was_prepared_before_a_crash_is_started_after_it(here: Machine):
     wish = desired(cluster())
     made_but_not_started(here, wish)
     make_ready(here.site, wish)
 
 
-def test_what_was_prepared_before_a_crash_is_cleared_away(here: Machine):
+def test_a_node_that_was_prepared_before_a_crash_is_cleared_away(here: Machine):
     wish = desired(cluster())
     made_but_not_started(here, wish)
     here.site.end_run(wish.cluster, 1)
@@ -241,7 +241,7 @@ def apply_elsewhere(root: Path, wish: Desired) -> None:
 
 
 def commands(here: Machine, wish: Desired, index: int) -> int:
-    """How many shells run the node's command; what they call is not counted."""
+    """How many shells run the node's command. Programs that a shell has started are not counted."""
     pids = here.processes(here.folder(wish.cluster, f"worker-{index}"))
     return sum(b"while" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if alive(pid))
 
@@ -255,7 +255,7 @@ def test_a_second_launcher_leaves_at_once(here: Machine):
     assert here.launcher(folder) == before
 
 
-def test_a_change_that_was_cut_off_is_carried_on_by_whoever_looks(here: Machine):
+def test_look_continues_an_interrupted_end(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     fence = here.site.layout.cluster(wish.cluster.id).fence

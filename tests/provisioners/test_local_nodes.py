@@ -1,4 +1,4 @@
-"""What a local node is given, where it lives, and what it is told."""
+"""The environment, folders, addresses, updates, hooks and logs of local nodes."""
 
 import json
 import socket
@@ -64,7 +64,7 @@ def test_its_files_are_rendered_for_its_owner_alone(here: Machine):
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
 
 
-def test_a_damaged_record_of_one_cluster_keeps_no_other_tenant(here: Machine):
+def test_a_damaged_record_of_a_cluster_keeps_no_other_tenant_from_being_removed(here: Machine):
     damaged, whole = desired(cluster()), desired(cluster())
     for wish in (damaged, whole):
         make_ready(here.site, wish)
@@ -93,9 +93,9 @@ def test_a_secret_is_in_no_command_and_no_record(here: Machine):
     folder = here.folder(wish.cluster)
     here.says(folder, SECRET)
     pids = [here.launcher(folder), *here.processes(folder)]
-    told = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
-    told += [(folder.path / "status.json").read_bytes(), folder.cluster.meta.read_bytes()]
-    assert not any(SECRET.encode() in text for text in told)
+    public = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+    public += [(folder.path / "status.json").read_bytes(), folder.cluster.meta.read_bytes()]
+    assert not any(SECRET.encode() in text for text in public)
 
 
 def test_a_command_that_asks_for_a_secret_is_refused(here: Machine):
@@ -113,7 +113,7 @@ def test_nothing_of_our_environment_is_passed_on(here: Machine, monkeypatch: pyt
     assert f"SLIPWAY_NODE={wish.cluster.id}/worker-0/1.1" in said
 
 
-def test_it_knows_itself_and_its_peers(here: Machine):
+def test_a_command_may_contain_the_addresses_of_peers(here: Machine):
     wish = desired(
         cluster(), 2, body=app(role("echo {peers.worker.rpc}; exec sleep 1000", ports={"rpc": 7077}))
     )
@@ -142,7 +142,7 @@ def test_clusters_of_a_tenant_share_a_folder(here: Machine):
     assert (here.folder(other.cluster).home / "shared" / "model").read_text() == "trained"
 
 
-def test_removing_a_cluster_leaves_what_is_shared(here: Machine):
+def test_removing_a_cluster_leaves_the_shared_folder(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     (here.folder(wish.cluster).home / "shared" / "model").write_text("trained")
@@ -190,7 +190,7 @@ def test_an_address_stays_with_its_name(here: Machine):
     assert here.site.look(wish.cluster, ()).nodes[0].address == before
 
 
-def test_a_removed_cluster_gives_its_addresses_back(here: Machine):
+def test_a_removed_cluster_releases_its_addresses(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     until(lambda: removed(here.site, wish.cluster))
@@ -249,7 +249,7 @@ def test_a_changed_file_is_rewritten(here: Machine):
     assert states(here.site, wish.cluster) == {("worker-0", 1): "ready"}
 
 
-def test_a_node_hears_of_a_changed_file(here: Machine):
+def test_a_node_is_signalled_about_a_changed_file(here: Machine):
     wish = watching(OnChange.SIGNAL)
     make_ready(here.site, wish)
     here.says(here.folder(wish.cluster), "up")
@@ -273,7 +273,7 @@ def test_a_newer_rendering_of_the_same_generation_changes_nothing(here: Machine)
 
 
 def opened_by_a_token(on_change: OnChange) -> Desired:
-    """With a page that a token opens, and another file."""
+    """A node with a page that a token opens, and one more file."""
     page = Service("page", "web", scheme="http", token="page")
     token = File("token", "{secret.page}", on_change)
     body = role(files=(token, File("f", "old", OnChange.RESTART)), ports={"web": 8080}, services=(page,))
@@ -281,7 +281,7 @@ def opened_by_a_token(on_change: OnChange) -> Desired:
 
 
 def with_new_links(wish: Desired) -> Desired:
-    """Rendered by a later release, too."""
+    """New links, and another content of the other file, as a later release may render it."""
     worker = wish.launch.app.roles[0]
     newer = replace(worker, files=(worker.files[0], replace(worker.files[1], content="new")))
     launch = replace(wish.launch, app=replace(wish.launch.app, roles=(newer,)))
@@ -304,7 +304,7 @@ def test_a_node_that_reads_its_token_once_ends_for_new_links(here: Machine):
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ended"})
 
 
-def test_whoever_slept_brings_no_old_links_back(here: Machine):
+def test_a_stale_worker_brings_no_old_links_back(here: Machine):
     wish = opened_by_a_token(OnChange.REREAD)
     make_ready(here.site, wish)
     here.site.apply(with_new_links(wish))
@@ -373,7 +373,7 @@ def test_a_drain_cut_short_says_so(here: Machine):
         ("exec sleep 1000", Load(None)),
     ],
 )
-def test_what_a_node_works_on_is_asked(here: Machine, text: str, load: Load):
+def test_the_busy_hook_gives_the_load(here: Machine, text: str, load: Load):
     body = app(role(hooks=Hooks(busy="hooks/busy")), assets=[hook("hooks/busy", text)])
     wish = desired(cluster(), body=body)
     make_ready(here.site, wish)
@@ -416,7 +416,7 @@ def test_the_end_of_a_log_outlives_its_node(here: Machine):
     assert here.site.logs(wish.cluster, NodeRef("worker-0", 1), tail_bytes=100) == b"worker-0 is here\n"
 
 
-def test_what_is_written_after_is_followed(here: Machine):
+def test_follow_returns_what_is_written_later(here: Machine):
     text = "while [ ! -e {dir.home}/go ]; do sleep 0.05; done; echo news; exec sleep 1000"
     wish = desired(cluster(), body=app(role(text)))
     make_ready(here.site, wish)
@@ -436,14 +436,14 @@ def test_groups_of_one_role_are_peers(here: Machine):
     assert here.says(here.folder(wish.cluster), "\n") == f"{address}\n"
 
 
-def test_a_node_that_is_just_being_replaced_keeps_its_place(here: Machine):
+def test_a_node_that_is_being_replaced_keeps_its_address(here: Machine):
     lead = replace(role(), name="lead")
     body = app(lead, role("echo {first.lead.address}; exec sleep 1000"))
     wish = desired(cluster(), body=body)
     groups = (Group("lead", "lead", 1, Amounts()), *wish.launch.groups)
     wish = replace(wish, launch=replace(wish.launch, groups=groups))
     make_ready(here.site, wish)
-    told = here.says(here.folder(wish.cluster), "\n").strip()
+    address = here.says(here.folder(wish.cluster), "\n").strip()
     leader = replace(wish.nodes[0], name="lead-0", group="lead", role="lead")
     make_ready(here.site, replace(wish, nodes=(leader, *wish.nodes)))
-    assert told == {node.name: node.address for node in here.site.look(wish.cluster, ()).nodes}["lead-0"]
+    assert address == {node.name: node.address for node in here.site.look(wish.cluster, ()).nodes}["lead-0"]

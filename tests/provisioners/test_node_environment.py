@@ -1,4 +1,4 @@
-"""Who is there, as every node is told."""
+"""Which nodes a node finds in its environment."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What of a user's configuration pip gets to see."""
+"""Which settings of a user's configuration reach pip."""
 
 import os
 import subprocess
@@ -30,8 +30,8 @@ def caller(tmp_path: Path) -> dict[str, str]:
     return mine | {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
 
 
-def _seen(environment: dict[str, str]) -> dict[str, str]:
-    """The settings as this pip has them."""
+def _effective(environment: dict[str, str]) -> dict[str, str]:
+    """The settings that pip reads in this environment."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     settings = dict(line.split("=", 1) for line in lines.splitlines())
@@ -40,20 +40,20 @@ def _seen(environment: dict[str, str]) -> dict[str, str]:
 
 
 def test_the_index_and_its_certificate_are_those_of_the_user(caller: dict[str, str]) -> None:
-    assert _seen(pip_environment(sys.executable, caller)) == {
+    assert _effective(pip_environment(sys.executable, caller)) == {
         ":env:.index-url": "'https://packages.example/simple'",
         ":env:.extra-index-url": "'https://one.example/simple https://two.example/simple'",
         ":env:.cert": "'/etc/ours.pem'",
     }
 
 
-def test_the_environment_goes_before_the_file(caller: dict[str, str]) -> None:
+def test_the_environment_overrides_the_file(caller: dict[str, str]) -> None:
     environment = pip_environment(sys.executable, caller | {"PIP_CERT": "/other.pem"})
     assert environment["PIP_CERT"] == "/other.pem"
 
 
 @pytest.mark.parametrize("name", ["PIP_USER", "PIP_TARGET", "PIP_REQUIRE_VIRTUALENV", "PYTHONPATH"])
-def test_nothing_leads_elsewhere(caller: dict[str, str], name: str) -> None:
+def test_settings_that_install_elsewhere_are_dropped(caller: dict[str, str], name: str) -> None:
     assert name not in pip_environment(sys.executable, caller | {name: "1"})
 
 

@@ -1,4 +1,4 @@
-"""What local roles run in: found, installed once, waited for, and tried again."""
+"""Runtimes of local roles: found, installed once, waited for, and installed again after a failure."""
 
 import os
 import signal
@@ -30,12 +30,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepared(text: str) -> App:
-    """An app whose runtime is nothing but its own last step."""
+    """An app whose runtime has no packages and only a last step, this script."""
     body = app(role("exec sleep 1000"), assets=[hook("prepare", text)])
     return replace(body, runtimes=(Runtime("plain", prepare="prepare"),))
 
 
-def seen(here: Machine, of: ClusterRef) -> NodeObservation:
+def observe(here: Machine, of: ClusterRef) -> NodeObservation:
     return here.site.look(of, ()).nodes[0]
 
 
@@ -53,12 +53,12 @@ def installer(here: Machine, wish: Desired) -> processes.ProcessIdentity | None:
 def test_a_node_waits_for_its_runtime_and_says_so(here: Machine, tmp_path: Path):
     wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
     here.site.apply(wish)
-    until(lambda: seen(here, wish.cluster).message == "finishing tiny 1")
-    assert seen(here, wish.cluster).reason == "RUNTIME_INSTALLING"
+    until(lambda: observe(here, wish.cluster).message == "finishing tiny 1")
+    assert observe(here, wish.cluster).reason == "RUNTIME_INSTALLING"
     assert states(here.site, wish.cluster) == {("worker-0", 1): "waiting"}
     (tmp_path / "go").touch()
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"})
-    assert seen(here, wish.cluster).reason == ""
+    assert observe(here, wish.cluster).reason == ""
 
 
 def test_it_is_installed_once_for_all(here: Machine, tmp_path: Path):
@@ -68,24 +68,24 @@ def test_it_is_installed_once_for_all(here: Machine, tmp_path: Path):
     assert (tmp_path / "count").read_text() == "once\n"
 
 
-def test_a_failure_is_told_in_the_words_of_what_failed(here: Machine):
+def test_a_failure_has_the_last_line_of_what_failed(here: Machine):
     wish = desired(cluster(), body=prepared("echo no room on the device; exit 1"))
     here.site.apply(wish)
-    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED")
-    assert seen(here, wish.cluster).message == "no room on the device"
+    until(lambda: observe(here, wish.cluster).reason == "RUNTIME_FAILED")
+    assert observe(here, wish.cluster).message == "no room on the device"
 
 
 def test_a_later_attempt_tries_again(here: Machine, tmp_path: Path):
-    wish = desired(cluster(), body=prepared(f"test -e {tmp_path}/mended"))
+    wish = desired(cluster(), body=prepared(f"test -e {tmp_path}/repaired"))
     here.site.apply(wish)
-    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED")
-    (tmp_path / "mended").touch()
+    until(lambda: observe(here, wish.cluster).reason == "RUNTIME_FAILED")
+    (tmp_path / "repaired").touch()
     here.site.end_run(wish.cluster, 1)
     until(lambda: not states(here.site, wish.cluster))
     make_ready(here.site, replace(wish, run=2))
 
 
-def test_an_installation_that_was_killed_is_begun_again(here: Machine, tmp_path: Path):
+def test_a_killed_installation_is_started_again(here: Machine, tmp_path: Path):
     wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
     here.site.apply(wish)
     found = until(lambda: installer(here, wish))
@@ -130,12 +130,12 @@ def test_packages_are_there_for_the_node(here: Machine, tmp_path: Path):
 
 
 @pytest.mark.local
-def test_a_package_that_is_not_to_be_had_is_named(here: Machine, tmp_path: Path):
+def test_a_missing_package_is_named(here: Machine, tmp_path: Path):
     lost = replace(app(), runtimes=(Runtime("plain", python=(f"{tmp_path}/lost-1-py3-none-any.whl",)),))
     wish = desired(cluster(), body=lost)
     here.site.apply(wish)
-    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED", 60)
-    assert "lost-1-py3-none-any.whl" in seen(here, wish.cluster).message
+    until(lambda: observe(here, wish.cluster).reason == "RUNTIME_FAILED", 60)
+    assert "lost-1-py3-none-any.whl" in observe(here, wish.cluster).message
 
 
 @pytest.mark.local
@@ -150,8 +150,8 @@ def test_packages_that_are_locked_are_taken_by_their_hashes_alone(
     (tmp_path / "tiny.txt").write_text("tiny==1 --hash=sha256:" + "0" * 64 + "\n")
     wish = desired(cluster(), body=replace(app(), runtimes=(Runtime("plain", python=("tiny",)),)))
     here.site.apply(wish)
-    until(lambda: seen(here, wish.cluster).reason == "RUNTIME_FAILED", 60)
-    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in seen(here, wish.cluster).message
+    until(lambda: observe(here, wish.cluster).reason == "RUNTIME_FAILED", 60)
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in observe(here, wish.cluster).message
 
 
 def locks_entry(name: str) -> str:
@@ -160,7 +160,7 @@ def locks_entry(name: str) -> str:
 
 @pytest.mark.local
 class TestPackagesOfUsers:
-    """Two clusters of one runtime, and pip as a notebook calls it in one of them."""
+    """pip in one of two clusters that share a runtime, called as a notebook calls it."""
 
     def start(self, here: Machine, tmp_path: Path) -> Desired:
         body = replace(
@@ -201,7 +201,7 @@ class TestPackagesOfUsers:
 
 
 def wheel(folder: Path, *, version: int = 1) -> Path:
-    """A package of one module that says that it was here."""
+    """A package with one module, whose function prints that it was here."""
     path = folder / f"tiny-{version}-py3-none-any.whl"
     info = f"tiny-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as file:
@@ -215,13 +215,13 @@ def wheel(folder: Path, *, version: int = 1) -> Path:
 # -- what is installed, and where ---------------------------------------------------------------------------------
 
 
-def test_a_runtime_of_nothing_is_there_at_once(tmp_path: Path):
+def test_a_runtime_without_packages_needs_no_installation(tmp_path: Path):
     runtime = describe(Layout(tmp_path), app(), Runtime("plain"))
     assert runtime.installed
     assert runtime.wait_spec() == {}
 
 
-def test_other_packages_go_elsewhere(tmp_path: Path):
+def test_other_packages_get_another_folder(tmp_path: Path):
     layout = Layout(tmp_path)
     homes = {describe(layout, app(), Runtime("plain", python=(name,))).home for name in ("one==1", "one==2")}
     assert len(homes) == 2
@@ -235,7 +235,7 @@ def test_a_changed_asset_prepares_the_same_packages_again(tmp_path: Path):
     assert one.request["marker"] != other.request["marker"]
 
 
-def test_an_installation_knows_how_to_reach_packages_and_no_secret(monkeypatch: pytest.MonkeyPatch):
+def test_an_installation_receives_settings_of_pip_and_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PIP_CERT", "/etc/ca")
     monkeypatch.setenv("DATABASE_URL_OF_OURS", "postgresql://secret")
     assert install_environment()["PIP_CERT"] == "/etc/ca"
@@ -253,7 +253,7 @@ def test_an_installation_knows_how_to_reach_packages_and_no_secret(monkeypatch: 
         (["Installing collected packages: a, b"], "installing the downloaded packages"),
     ],
 )  # fmt: skip
-def test_progress_is_told_in_short(lines: list[str], text: str):
+def test_progress_is_one_short_text(lines: list[str], text: str):
     progress = Progress()
     assert [progress(line) for line in lines][-1] == text
 

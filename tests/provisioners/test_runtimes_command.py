@@ -1,4 +1,4 @@
-"""`manage.py runtimes`: what is there, and fetching what is not."""
+"""`manage.py runtimes`: lists the runtimes of apps, and installs them."""
 
 import io
 from pathlib import Path
@@ -22,7 +22,7 @@ def run(*words: str) -> str:
     return said.getvalue()
 
 
-def test_it_lists_what_is_not_there():
+def test_it_lists_runtimes_that_are_not_installed():
     assert "spark 4.3.0: not installed\n" in run("list")
 
 
@@ -38,7 +38,7 @@ def test_it_fetches_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert (tmp_path / "count").read_text() == "once\n"
 
 
-def test_fetching_again_makes_again_what_was_lost(monkeypatch: pytest.MonkeyPatch):
+def test_fetching_again_repeats_the_last_step(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runtimes, "load", lambda: [prepared('echo "no archive" > "$RUNTIME_HOME/.notice"')])
     said = run("fetch")
     assert "tiny 1: no archive\n" in said
