@@ -247,7 +247,7 @@ class Launcher:
         try:
             seconds = int(files.read_json(os.path.join(self.folder, "drain.json"))["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
-            # The process that asked for the drain was killed before the file was whole; the reconciler asks again.
+            # The file is missing or damaged. The reconciler requests the drain again.
             traceback.print_exc()
             return
         if self.probe:

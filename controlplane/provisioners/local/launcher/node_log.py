@@ -52,7 +52,9 @@ class LogWriter:
     def write(self, chunk: bytes) -> None:
         try:
             if self.size + len(chunk) > FILE_BYTES:
-                self._rotate()
+                os.replace(os.path.join(self.folder, NAME), os.path.join(self.folder, OLDER))
+                os.close(self.file)
+                self.file, self.size = self._open(), 0
             if self.lost:
                 chunk = b"\n[%d bytes were lost: the disk was full]\n" % self.lost + chunk
             os.write(self.file, chunk)
@@ -61,11 +63,6 @@ class LogWriter:
             self.lost += len(chunk)
             return
         self.size, self.lost = self.size + len(chunk), 0
-
-    def _rotate(self) -> None:
-        os.replace(os.path.join(self.folder, NAME), os.path.join(self.folder, OLDER))
-        os.close(self.file)
-        self.file, self.size = self._open(), 0
 
     def _open(self) -> int:
         return os.open(os.path.join(self.folder, NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

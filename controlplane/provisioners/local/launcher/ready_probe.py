@@ -55,7 +55,11 @@ class ReadyProbe:
                 return None
             self.run = None
             run.cut_off()
-            return self._passed(now) if run.exit_code == 0 else self._failed(now, run)
+            if run.exit_code != 0:
+                return self._failed(now, run)
+            self.ready, self.failures = True, 0
+            self.hook_due, self.ports_due = now + READY_PAUSE_SECONDS, float("inf")
+            return True, ""
         if now >= self.ports_due:
             self._check_ports(now)
         if now >= self.hook_due:
@@ -74,11 +78,6 @@ class ReadyProbe:
         if opened:
             self.hook_due = now
         self.ports_due = now + PORT_CHECK_SECONDS if self.closed_ports and not self.ready else float("inf")
-
-    def _passed(self, now: float) -> tuple[bool, str]:
-        self.failures, self.hook_due, self.ports_due = 0, now + READY_PAUSE_SECONDS, float("inf")
-        self.ready = True
-        return True, ""
 
     def _failed(self, now: float, run: HookRun) -> tuple[bool, str] | None:
         self.failures += 1

@@ -31,7 +31,7 @@ from controlplane.provisioners.node_environment import Rendered
 from controlplane.system import files, processes
 
 START_SECONDS = 4.0
-# A launcher that was asked to kill its node and has not done it after this long is killed itself.
+# A launcher that has not killed its node this long after the request is killed itself.
 KILL_SECONDS = 2.0
 KEPT_LOG_BYTES = 1024 * 1024
 KEPT_LOGS = 40

@@ -51,7 +51,7 @@ def apply(layout: Layout, folder: ClusterFolder, fence: RunFence, desired: Desir
 def end_nodes(layout: Layout, nodes: Iterable[NodeFolder], *, force: bool = False) -> set[str]:
     """Ask all of them to end. Returns the names of those that still exist.
 
-    Raises Temporary when one could not be asked, after all others were.
+    Raises Temporary when one request failed, after the requests to all others.
     """
     errors: list[Temporary] = []
     ending = _end_each(layout, nodes, errors, force=force)
