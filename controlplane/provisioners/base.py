@@ -298,7 +298,7 @@ class SiteVerdict:
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """machines: the largest ones, each bigger in something than all others. total: the sum of all machines; None where
-    nodes may together request more than that.
+    the sum of all nodes may be more than that.
     """
 
     machines: tuple[Amounts, ...]
@@ -324,7 +324,7 @@ class Provisioner(Protocol):
     def check(self) -> SiteVerdict: ...
 
     def capacity(self) -> Mapping[str, Capacity]:
-        """App name -> the most that one node, and all nodes together, can have. The key "" is for all other apps.
+        """App name -> the most that one node, and the sum of all nodes, can have. The key "" is for all other apps.
 
         Empty when the capacity is unknown.
         """
@@ -343,7 +343,7 @@ class Provisioner(Protocol):
         """Make the listed nodes that are missing, end other nodes of the run, and repair drift.
 
         - An attempt that ended, or was cleared away, is not made again.
-        - An attempt that was told to end becomes GONE, not ENDED, once no process of it runs, and there is an event.
+        - An attempt that `apply` ends becomes GONE, not ENDED, once no process of it runs, and there is an event.
         - A new attempt at a node is made only when no older attempt is left.
         - Volumes of nodes that are not kept are deleted, see `Desired.keeps`.
         - Does nothing when the run was ended, or when a newer generation was already applied.

@@ -1,4 +1,4 @@
-"""The catalogue without running it: its files parse, fit together, and size Spark correctly."""
+"""The catalogue without running it: its files parse and fit each other, and size Spark correctly."""
 
 import ast
 import importlib.util

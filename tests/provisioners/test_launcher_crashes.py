@@ -12,7 +12,7 @@ import pytest
 from controlplane.provisioners.base import ClusterRef, Desired, NodeRef, Temporary
 from controlplane.provisioners.local.launcher.children import kill_node
 from controlplane.provisioners.local.launcher.status import Status
-from controlplane.provisioners.local.nodes import attempts
+from controlplane.provisioners.local.nodes import node_attempts
 from controlplane.provisioners.local.provisioner import LocalProvisioner
 from controlplane.system import files
 from tests.provisioners.launching import app, cluster, desired, make_ready, role, states, until, with_attempt
@@ -251,7 +251,7 @@ def test_a_second_launcher_leaves_at_once(here: Machine):
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
     before = here.launcher(folder)
-    attempts.start(here.site.layout, [folder])
+    node_attempts.start(here.site.layout, [folder])
     assert here.launcher(folder) == before
 
 

@@ -12,7 +12,7 @@ import pytest
 from controlplane.provisioners.base import ClusterRef, Desired, NodeObservation
 from controlplane.provisioners.local.layout import Layout
 from controlplane.provisioners.local.runtimes import java
-from controlplane.provisioners.local.runtimes.install import Progress
+from controlplane.provisioners.local.runtimes.install import PipProgress
 from controlplane.provisioners.local.runtimes.runtime import LocalRuntime, describe, install_environment
 from controlplane.system import processes
 from templates import locks
@@ -246,7 +246,7 @@ def test_an_installation_receives_settings_of_pip_and_no_secret(monkeypatch: pyt
     ("lines", "text"),
     [
         (["Collecting pyspark==4.3.0"], "installing pyspark==4.3.0"),
-        (["  Downloading pyspark-4.3.0.tar.gz (456.1 MB)", "Progress 212000000 of 456000000"],
+        (["  Downloading pyspark-4.3.0.tar.gz (456.1 MB)", "PipProgress 212000000 of 456000000"],
          "installing pyspark 4.3.0: 212 of 456 MB"),
         (["Downloading numpy-2.4.0-cp311-cp311-manylinux_2_28_x86_64.whl (18 MB)"], "installing numpy 2.4.0"),
         (["  Building wheel for pyspark (pyproject.toml): started"], "building pyspark"),
@@ -254,7 +254,7 @@ def test_an_installation_receives_settings_of_pip_and_no_secret(monkeypatch: pyt
     ],
 )  # fmt: skip
 def test_progress_is_one_short_text(lines: list[str], text: str):
-    progress = Progress()
+    progress = PipProgress()
     assert [progress(line) for line in lines][-1] == text
 
 

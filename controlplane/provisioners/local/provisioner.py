@@ -33,9 +33,9 @@ from controlplane.provisioners.local.launcher.launcher import DRAIN
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
 from controlplane.provisioners.local.nodes import (
     addresses,
-    attempts,
     busy_hooks,
     lifecycle,
+    node_attempts,
     run_fence,
     transitions,
     trash,
@@ -84,7 +84,7 @@ class LocalProvisioner:
         return SiteVerdict(ready=not problem, isolation="none", message=problem)
 
     def capacity(self) -> Mapping[str, Capacity]:
-        """The whole machine. Nodes may together ask for more than it has, but none may alone."""
+        """The whole machine. The sum of all nodes may be more than it has, but no single node."""
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         machine = Amounts(cpu=len(os.sched_getaffinity(0)) * 1000, memory=memory)
         return {"": capacity_of([machine], overcommitted=True)}
@@ -112,7 +112,7 @@ class LocalProvisioner:
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
         for node in self._attempts(cluster, nodes):
             files.write_json(node.path / "drain.json", {"seconds": seconds})
-            attempts.signal_launcher(node, DRAIN)
+            node_attempts.signal_launcher(node, DRAIN)
 
     @_disk_errors
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
@@ -142,7 +142,7 @@ class LocalProvisioner:
             # Clear away what has ended. A call that holds the lock now does it as well.
             with suppress(Temporary), run_fence.locked(folder, wait=0) as fence:
                 lifecycle.sweep(self.layout, folder, fence)
-        observations = [attempts.observe(node) for node in folder.nodes()]
+        observations = [node_attempts.observe(node) for node in folder.nodes()]
         return ClusterObservation(
             folder.path.exists(),
             tuple(observation for observation in observations if observation),
@@ -186,7 +186,7 @@ class LocalProvisioner:
 
     def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
         for attempt in self._attempts(cluster, [node]):
-            yield from node_log.follow(str(attempt.path), partial(attempts.is_over, attempt))
+            yield from node_log.follow(str(attempt.path), partial(node_attempts.is_over, attempt))
 
     def _attempts(self, cluster: ClusterRef, nodes: Iterable[NodeRef]) -> list[NodeFolder]:
         """The folders of these attempts in the newest run that has them. Attempts without a folder are left out."""

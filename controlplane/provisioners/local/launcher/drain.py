@@ -12,7 +12,7 @@ from controlplane.provisioners.local.launcher.ready_probe import failure_message
 COUNTS = ("tasks_start", "tasks_end", "executors_start", "executors_end", "blocks_moved")
 # A hook that failed before the deadline runs again after this long.
 RETRY_SECONDS = 1.0
-# The hook is told its deadline and is to end by itself; it is killed this much later.
+# The hook knows its deadline and should end by itself; it is killed this much later.
 SLACK_SECONDS = 3.0
 
 

@@ -8,7 +8,7 @@ from controlplane.provisioners.base import Desired, DesiredNode, NotYet, Permane
 from controlplane.provisioners.local.launcher.launcher import RELOAD, STOP
 from controlplane.provisioners.local.launcher.status import Status
 from controlplane.provisioners.local.layout import ClusterFolder, Layout, NodeFolder
-from controlplane.provisioners.local.nodes import addresses, attempts, launcher_spec, trash
+from controlplane.provisioners.local.nodes import addresses, launcher_spec, node_attempts, trash
 from controlplane.provisioners.local.nodes.launcher_spec import LocalSite
 from controlplane.provisioners.local.nodes.run_fence import RunFence
 from controlplane.provisioners.local.runtimes import assets, cluster_packages, runtime
@@ -41,7 +41,7 @@ def apply(layout: Layout, folder: ClusterFolder, fence: RunFence, desired: Desir
     }
     sites = _sites(layout, folder, desired, make=bool(missing))
     made = _make(desired, missing, sites, errors)
-    attempts.start(layout, [*made, *(node for node in present if not _has_started(node))])
+    node_attempts.start(layout, [*made, *(node for node in present if not _has_started(node))])
     for node in present:
         _update(desired, wanted[node], node, sites[wanted[node].role])
     if errors:
@@ -114,7 +114,7 @@ def _end_each(
     ending: set[str] = set()
     for node in nodes:
         try:
-            if not attempts.end(layout, node, force=force):
+            if not node_attempts.end(layout, node, force=force):
                 ending.add(node.name)
         except Temporary as error:
             errors.append(error)
@@ -162,7 +162,7 @@ def _make(
             continue
         rendered = site.render(desired, node, folder)
         spec = launcher_spec.spec(desired, node, folder, site, rendered, time.time())
-        attempts.prepare(folder, spec, rendered, site.shared)
+        node_attempts.prepare(folder, spec, rendered, site.shared)
         made.append(folder)
     return made
 
@@ -188,13 +188,13 @@ def _update(desired: Desired, node: DesiredNode, folder: NodeFolder, site: Local
     links_only = spec.get("generation") == desired.generation
     changed = _changed_files(desired, node, folder, rendered, links_only=links_only)
     if OnChange.RESTART in changed.values():
-        attempts.signal_launcher(folder, STOP)
+        node_attempts.signal_launcher(folder, STOP)
         return
     for name in changed:
-        attempts.write_conf(folder.conf / name, rendered.files[name])
+        node_attempts.write_conf(folder.conf / name, rendered.files[name])
     files.write_json(path, {**spec, "generation": desired.generation, "link_version": desired.link_version})
     if OnChange.SIGNAL in changed.values():
-        attempts.signal_launcher(folder, RELOAD)
+        node_attempts.signal_launcher(folder, RELOAD)
 
 
 def _changed_files(

@@ -11,7 +11,7 @@ from controlplane.provisioners.base import NodeObservation, Temporary
 from controlplane.provisioners.local.launcher import notifications
 from controlplane.provisioners.local.launcher.status import Status
 from controlplane.provisioners.local.layout import Layout, NodeFolder
-from controlplane.provisioners.local.nodes import attempts
+from controlplane.provisioners.local.nodes import node_attempts
 from controlplane.system import files
 
 HEARTBEAT_SECONDS = 3.0
@@ -30,7 +30,7 @@ def transitions(layout: Layout) -> Iterator[NodeObservation | None]:
             for folder in watch.changed(HEARTBEAT_SECONDS):
                 # A record that is damaged now makes no observation; a reconcile pass finds it.
                 with suppress(Temporary):
-                    yield attempts.observe(folder) or attempts.gone(folder)
+                    yield node_attempts.observe(folder) or node_attempts.gone(folder)
             if time.monotonic() - heartbeat_at >= HEARTBEAT_SECONDS:
                 heartbeat_at = time.monotonic()
                 yield None
@@ -67,7 +67,7 @@ class _Watch:
             return
         try:
             launcher = Status.load(str(folder.path)).launcher
-            if launcher and not attempts.is_over(folder):
+            if launcher and not node_attempts.is_over(folder):
                 handle = os.pidfd_open(launcher.pid)
                 self.handles[handle] = folder
                 self.poll.register(handle, select.POLLIN)

@@ -18,7 +18,7 @@ from typing import Any
 
 from controlplane.provisioners.local.launcher import file_locks
 from controlplane.provisioners.local.launcher.children import die_with_parent
-from controlplane.provisioners.local.runtimes import java, seal
+from controlplane.provisioners.local.runtimes import java, runtime_seal
 from controlplane.provisioners.local.runtimes.pip_settings import pip_environment
 from controlplane.system import files, processes
 from templates import locks
@@ -60,7 +60,7 @@ def install(request: Mapping[str, Any], environment: Mapping[str, str], report: 
         if not (home / PACKAGES_MARKER).exists():
             report(f"preparing {request['title']}")
             _build(home, request, environment, report)
-            files.write(home / PACKAGES_MARKER, seal.protect(home).encode(), durable=True)
+            files.write(home / PACKAGES_MARKER, runtime_seal.protect(home).encode(), durable=True)
         if request["prepare"]:
             report(f"finishing {request['title']}")
             prepare(home, request, environment)
@@ -71,7 +71,7 @@ def install(request: Mapping[str, Any], environment: Mapping[str, str], report: 
 
 def _build(home: Path, request: Mapping[str, Any], environment: Mapping[str, str], report: Report) -> None:
     if home.exists():
-        seal.unprotect(home)
+        runtime_seal.unprotect(home)
         shutil.rmtree(home)
     _run([request["python"], "-m", "venv", "--without-pip", str(home)], environment)
     if request["packages"]:
@@ -97,13 +97,13 @@ def _install_packages(
     then = [python, "-m", "pip", "install", *options, NO_COMPRESSION, "--progress-bar", "raw"]
     if not request["locked"]:
         _run([*first, PIP], environment)
-        _run([*then, "--", *packages], environment, report, read=Progress())
+        _run([*then, "--", *packages], environment, report, read=PipProgress())
         return
     packages_lock, pip_lock = home / "packages.lock", home / "pip.lock"
     packages_lock.write_text(request["locked"])
     pip_lock.write_text(locks.entry(request["locked"], "pip"))
     _run([*first, *LOCKED, "--requirement", str(pip_lock)], environment)
-    _run([*then, *LOCKED, "--requirement", str(packages_lock)], environment, report, read=Progress())
+    _run([*then, *LOCKED, "--requirement", str(packages_lock)], environment, report, read=PipProgress())
     # Both fail when the list lacks a package that the app requests or that another package needs.
     _run([*then, "--no-index", "--", *packages], environment)
     _run([python, "-m", "pip", "check"], environment)
@@ -121,7 +121,7 @@ def prepare(home: Path, request: Mapping[str, Any], environment: Mapping[str, st
     _run([request["prepare"]], {**direct, **own})
 
 
-class Progress:
+class PipProgress:
     """Turns the lines that pip prints into short progress texts."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from controlplane.provisioners.local.launcher import file_locks
 from controlplane.provisioners.local.layout import Layout
-from controlplane.provisioners.local.runtimes import assets, seal
+from controlplane.provisioners.local.runtimes import assets, runtime_seal
 from controlplane.provisioners.local.runtimes.install import PACKAGES_MARKER
 from controlplane.provisioners.local.runtimes.java import PACKAGE, find_java
 from controlplane.system import files
@@ -66,7 +66,7 @@ class LocalRuntime:
             return
         try:
             recorded = self.home / PACKAGES_MARKER
-            if not recorded.exists() or recorded.read_text() != seal.seal(self.home):
+            if not recorded.exists() or recorded.read_text() != runtime_seal.seal(self.home):
                 logger.warning("runtime_changed", runtime=self.home.name)
                 recorded.unlink(missing_ok=True)
                 Path(self.request["marker"]).unlink()
