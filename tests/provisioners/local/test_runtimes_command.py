@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from controlplane.management.commands import runtimes
-from tests.provisioners.test_runtimes import prepared
+from tests.provisioners.local.test_runtimes import prepared
 
 
 @pytest.fixture(autouse=True)
