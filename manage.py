@@ -224,7 +224,7 @@ def install_packages(requirements: Path, lock: int) -> None:
     options = [*whole, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(requirements)]
     tail: collections.deque[str] = collections.deque(maxlen=12)
-    settings = importlib.import_module("controlplane.provisioners.local.pip")
+    settings = importlib.import_module("controlplane.provisioners.local.runtimes.pip_settings")
     try:
         environment = settings.pip_environment(str(PYTHON), os.environ)
     except subprocess.CalledProcessError as failure:

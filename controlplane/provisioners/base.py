@@ -1,11 +1,15 @@
-"""The contract between the reconciler and the places where clusters run.
+"""The contract between the reconciler and a site, the place where clusters run.
 
-A provisioner is told what should be there and says what it sees. Every call is idempotent, returns within five
-seconds, may be cut off anywhere and repeated, and may arrive late from a worker that no longer holds the lease:
-whatever belongs to a run that `end_run` ended stays ended, whoever asks for it again.
+The reconciler tells a provisioner which nodes should exist; the provisioner makes and ends them, and reports what it
+observes. Every call
+- is idempotent, and returns within CALL_SECONDS;
+- may be interrupted at any point and repeated;
+- may come late, from a worker that has lost its lease. A run that was ended with `end_run` therefore stays ended, even
+  when a late `apply` asks for it again.
 
-Three words: a *node* is a place in a cluster ("worker-0"); a *attempt* counts the times it was made anew within a
-run; an *incarnation* is the site's own identity for one such making (a container id), once it exists.
+A *node* is one member of a cluster, such as "worker-0". An *attempt* counts how often a node was made within a run,
+from 1. An *incarnation* is the site's own identity of one attempt, such as a container id. An attempt gets one when it
+starts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,52 +23,54 @@ from templates.schema import Launch
 from tenants.amounts import Amounts
 
 CALL_SECONDS = 5
-# A write that a call began may take effect this much later: no API server lets one go on for longer than a minute.
+# A write may take effect up to this many seconds after its call was interrupted: API servers end requests after 60 s.
 WRITE_SECONDS = 65
 
+# Resource name -> how much a tenant may hold of it, in the unit of its quota; None without a limit.
 Limits = Mapping[str, int | None]
 
 
-def plain(text: str) -> str:
-    """What a database takes of what a node or a program wrote."""
+def storable_text(text: str) -> str:
+    """The text without what PostgreSQL cannot store: NUL characters and lone surrogates (which become "?")."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 class Temporary(Exception):  # noqa: N818 - read as an outcome
-    """Try again after `delay` seconds. Never a reason to call anything failed or gone.
+    """The call should be repeated after `delay` seconds. It does not mean that anything has failed or is gone.
 
-    Raised as one of its two kinds, because a deadline needs to know which: SiteUnknown or NotYet.
+    Always raised as SiteUnknown or NotYet: an operation's deadline counts the time of one and not of the other.
+    reason: UPPER_SNAKE, for programs. message: for people, safe to show.
     """
 
     def __init__(self, reason: str, message: str, *, delay: float = 2.0) -> None:
         if type(self) is Temporary:
             raise TypeError("raise SiteUnknown or NotYet")
         super().__init__(f"{reason}: {message}")
-        self.reason, self.message, self.delay = reason, plain(message), delay
+        self.reason, self.message, self.delay = reason, storable_text(message), delay
 
 
 class SiteUnknown(Temporary):
-    """The site cannot be asked, or its answer says nothing: the clock of a deadline stops."""
+    """The site cannot be reached, or its answer says nothing about its state. Deadlines do not count this time."""
 
 
 class NotYet(Temporary):
-    """The site answered and refuses for a known reason, which may pass: the clock of a deadline runs."""
+    """The site answered that it cannot do it now, for a known reason that may pass. Deadlines count this time."""
 
 
 class InProgress(NotYet):
-    """What was asked for is being done, and the next try takes it over: come back after `delay`, not ever later."""
+    """The site is still doing what was requested. Repeat the call after exactly `delay` seconds, without back-off."""
 
 
 class TenantMissing(NotYet):
-    """What `ensure_tenant` made is not there any more: it has to be made again before anything else."""
+    """The tenant's part of the site does not exist any more. Call `ensure_tenant` before anything else."""
 
 
 class Permanent(Exception):  # noqa: N818
-    """Trying again cannot help until somebody changes something. Safe to show."""
+    """The call fails again until a person changes something. reason, message: as those of Temporary."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
-        self.reason, self.message = reason, plain(message)
+        self.reason, self.message = reason, storable_text(message)
 
 
 class SettingsInvalid(ValueError):  # noqa: N818
@@ -72,13 +78,18 @@ class SettingsInvalid(ValueError):  # noqa: N818
 
 
 class DriftKind(StrEnum):
+    """What happened to an object outside Slipway."""
+
     DELETED = "deleted"
     CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """An object of ours that is not as Slipway recorded having written it. kind, name: as the site calls it."""
+    """One live object that differs from what Slipway recorded having written.
+
+    kind, name: of the object, in the site's own terms, such as "ConfigMap" and its name.
+    """
 
     kind: str
     name: str
@@ -89,7 +100,10 @@ class Drift:
 
 
 class NodeState(StrEnum):
-    """waiting: made, but not started (no room, image or runtime on its way). gone: no longer there at all."""
+    """waiting: exists but has not started, for want of room, its image or its runtime. starting: was never ready yet.
+    unready: was ready before. drained: its drain is over, whatever the outcome. ended: its command has ended.
+    gone: no longer exists.
+    """
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -102,19 +116,21 @@ class NodeState(StrEnum):
 
 
 class DrainOutcome(StrEnum):
-    """How the drain of a node ended."""
+    """drained: the app's hook finished its work. deadline: it did not finish in time. killed: the node ended first."""
 
     DRAINED = "drained"
     DEADLINE = "deadline"
     KILLED = "killed"
 
 
-# The stages a node passes, in order; each is stamped once per incarnation.
+# The stages that an attempt passes, in this order. Each gets a time once per incarnation.
 STAGES = ("applied", "scheduled", "image", "started", "ready")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterRef:
+    """tenant: the tenant's name."""
+
     id: UUID
     name: str
     tenant_id: UUID
@@ -123,12 +139,16 @@ class ClusterRef:
 
 @dataclass(frozen=True, slots=True)
 class NodeRef:
+    """One attempt at a node."""
+
     name: str
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredNode:
+    """One attempt at a node that should exist. index: of the node in its group, from 0. each: the node's size."""
+
     name: str
     attempt: int
     group: str
@@ -139,15 +159,17 @@ class DesiredNode:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Everything that should exist of one run. A node that is not listed is to be ended; its address stays its own.
+    """All that should exist of one run of a cluster.
 
-    secrets: name -> derived key of this run; never stored, never logged. link_version: grows whenever those that open
-    pages are replaced; a node that has older ones takes up the new ones and closes what the old ones opened.
-    keeps: the nodes that are here or will be made again; the volumes of others go. None: nobody says, and all stay.
-    has_data: the cluster was ready once, so its volumes must be there: Permanent STORAGE_LOST when they are not.
-    used: nodes that were ready once, where the whole cluster was not; for theirs it is the same.
-    repair: something that the run needs beside its nodes is not as it was written: it is written again.
+    nodes: a node of this run that is not listed is ended; it keeps its address.
+    keeps: names of the nodes that exist or will be made again. Volumes of other nodes are deleted; None keeps all.
+    has_data: the cluster was ready before, so the volumes of all nodes must exist; if not, `apply` raises Permanent
+    STORAGE_LOST. used: the same for single nodes that were ready before, in a cluster that was not.
+    repair: write again what the run needs beside its nodes, because it has drifted.
     restart: the generation of the last restart of the whole cluster; 0 without one.
+    secrets: name -> key of this run. Never stored, never logged.
+    link_version: grows when the links that open the cluster's pages are replaced. A running node then takes the new
+    secrets and closes what the old ones opened.
     """
 
     cluster: ClusterRef
@@ -165,17 +187,20 @@ class Desired:
 
     @property
     def with_data(self) -> tuple[DesiredNode, ...]:
-        """The listed nodes whose volumes may hold something already."""
+        """The listed nodes whose volumes must exist, because they may hold data."""
         return self.nodes if self.has_data else tuple(node for node in self.nodes if node.name in self.used)
 
     def is_kept(self, name: str) -> bool:
-        """Whether the volume of this node stays."""
+        """Whether the volume of this node is kept."""
         return self.keeps is None or name in self.keeps or any(node.name == name for node in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What the drain of one node did; None = was not read, never guessed."""
+    """What the drain of one node has done, as its hook counted it. A count is None when it was not read.
+
+    seconds: how long it took.
+    """
 
     outcome: DrainOutcome
     seconds: float
@@ -188,11 +213,12 @@ class DrainReport:
 
 @dataclass(frozen=True, slots=True)
 class NodeObservation:
-    """One attempt of one node, as its site sees it.
+    """One attempt at a node, as its site shows it.
 
-    version grows with every change of the same attempt, so an old observation never replaces a newer one.
-    reason, message: why it is not ready, in words for its user.
-    stages: name from STAGES -> when it was passed.
+    version: grows with every change of the same attempt, so that an old observation never replaces a newer one.
+    address: where other nodes reach it. reason, message: why it is not ready; the message is for its user.
+    exit_code: as a shell counts it; None while it runs. stages: name from STAGES -> when the attempt passed it.
+    drain: None until its drain is over.
     """
 
     cluster_id: UUID
@@ -211,16 +237,16 @@ class NodeObservation:
 
     def __post_init__(self) -> None:
         for name in ("incarnation", "address", "reason", "message"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+            object.__setattr__(self, name, storable_text(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterObservation:
     """A fresh and complete answer about one cluster.
 
-    exists: anything at all is left of it, volumes included. nodes: of every run, ended ones too. volumes: the nodes
-    that have one, there or not, and nobody removes it yet. stuck: what was told to go and does not, each in a sentence
-    that says since when, what holds it and who can help.
+    exists: something of the cluster is left, volumes included. nodes: of every run, ended ones too.
+    volumes: names of the nodes whose volume exists and is not being deleted; the node itself may be gone.
+    stuck: one sentence for each object that was deleted and does not go: since when, what holds it, who can help.
     """
 
     exists: bool
@@ -231,10 +257,10 @@ class ClusterObservation:
 
 @dataclass(frozen=True, slots=True)
 class FoundCluster:
-    """One cluster of ours on a site, as `list_all` found it.
+    """One of Slipway's clusters on a site, as `list_all` found it.
 
-    drift: what its nodes need beside themselves and is not as it was written; empty where nothing can be told.
-    run: of which run that is.
+    drift: objects of the run, other than its nodes, that differ from what was written; empty where a site cannot tell.
+    run: the run that `drift` is about.
     """
 
     cluster_id: UUID
@@ -246,14 +272,14 @@ class FoundCluster:
 
 @dataclass(frozen=True, slots=True)
 class DriftedTenant:
-    """A tenant whose fence is not as it was written: `ensure_tenant` puts it right and says what had become of it."""
+    """A tenant whose isolation differs from what was written. `ensure_tenant` repairs it and returns the drift."""
 
     tenant_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a node is working on. None = could not be asked."""
+    """What a node is working on. busy, tasks: None when the node gave no answer."""
 
     busy: bool | None
     tasks: int | None = None
@@ -261,9 +287,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class SiteVerdict:
-    """isolation: proved, not enforced, unknown, or none where the site shuts nobody off from anybody.
+    """Whether clusters can run on a site.
 
-    identity: tells this place from any other that may be reached in its stead; "" where there can be no other.
+    isolation: "proved", "not enforced", "unknown", or "none" where the site does not isolate tenants.
+    message: for people. identity: differs for every site that could be reached by mistake; "" where only one can be.
     """
 
     ready: bool
@@ -274,7 +301,9 @@ class SiteVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """machines: those that no other one exceeds in everything. total: of all; None where it may be overcommitted."""
+    """machines: the largest ones, each bigger in something than all others. total: the sum of all machines; None where
+    the sum of all nodes may be more than that.
+    """
 
     machines: tuple[Amounts, ...]
     total: Amounts | None = None
@@ -288,63 +317,78 @@ def capacity_of(machines: Sequence[Amounts], *, overcommitted: bool) -> Capacity
     return Capacity(tuple(sorted(largest, key=Amounts.as_tuple)), total)
 
 
-# Why a site is asked nothing that leads elsewhere than its clusters are, and how soon that is looked at again.
+# The reason when a site's settings lead to another place than where its clusters run, and the seconds until the site
+# is checked again. Slipway makes no other call to such a site.
 SITE_CHANGED, CHANGED_DELAY = "SITE_CHANGED", 30.0
 
 
 class Provisioner(Protocol):
-    """One site. Raises SiteUnknown, NotYet or Permanent, and nothing else on purpose."""
+    """One site. Every call may raise SiteUnknown, NotYet and Permanent; any other exception is a bug."""
 
     def check(self) -> SiteVerdict: ...
 
     def capacity(self) -> Mapping[str, Capacity]:
-        """What one node, and all together, may take at most, by app; "" for apps that have no entry. Empty: unknown."""
+        """App name -> the most that one node, and the sum of all nodes, can have. The key "" is for all other apps.
+
+        Empty when the capacity is unknown.
+        """
 
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
-        """Make what all clusters of the tenant share, isolation first. Repairs what was changed or deleted since it was
-        made, and returns that.
+        """Make what all clusters of the tenant share, isolation first. Idempotent.
 
-        limits: resource -> what the tenant may hold; a site may fence it in beside the ledger. None: no limit.
+        Repairs what was changed or deleted since it was made, and returns that. A site may enforce `limits` itself, in
+        addition to quota.
         """
 
     def remove_tenant(self, tenant_id: UUID) -> None:
-        """Remove all of it, shared data included. Idempotent. Returns once nothing of it is left."""
+        """Delete all of the tenant, its clusters and shared data included. Returns once nothing of it is left."""
 
     def apply(self, desired: Desired) -> None:
-        """Make the listed nodes that are missing, end the others of this run with what only they had, repair drift.
+        """Make the listed nodes that are missing, end other nodes of the run, and repair drift.
 
-        An attempt that existed and ended is not made again; one that was told to end is gone, not ENDED, once nothing
-        of it runs, and says so in an event. A new attempt of a name is made only when no older one is
-        left. Does nothing when the run was ended.
+        - An attempt that ended, or was cleared away, is not made again.
+        - An attempt that `apply` ends becomes GONE, not ENDED, once no process of it runs, and there is an event.
+        - A new attempt at a node is made only when no older attempt is left.
+        - Volumes of nodes that are not kept are deleted, see `Desired.keeps`.
+        - Does nothing when the run was ended, or when a newer generation was already applied.
         """
 
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-        """Ask nodes to move their work away; DRAINING, then DRAINED with a report, show up in observations."""
+        """Ask nodes to move their work to other nodes within `seconds`. Returns at once.
+
+        Their observations become DRAINING, then DRAINED with a report.
+        """
 
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
-        """End every node of this and earlier runs, for good; volumes stay. force: no grace."""
+        """End every node of this and earlier runs, for ever. Volumes are kept. force: without grace period."""
 
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
-        """End every run and remove all that is left of the cluster, volumes too."""
+        """End every run, for ever, and delete all of the cluster, volumes included. force: without grace period."""
 
     def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
-        """A fresh answer for at least these nodes, not from a cache. Raises Temporary rather than guess."""
+        """The state of these nodes at least, read now and not from a cache. Raises Temporary rather than guess."""
 
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
-        """What these nodes are working on, by name, asked now."""
+        """Node name -> what the node is working on now."""
 
     def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
-        """Every cluster of which anything is left, as complete as `look` tells it. What is not named is gone. And the
-        tenants whose fence has to be looked at.
+        """Every cluster of which something is left, as complete as `look` returns it, and every drifted tenant.
 
-        Raises Temporary at the end when a part could not be read, after all that could.
+        A cluster that is not returned is gone. Raises Temporary at the end when a part could not be read, after it has
+        returned all that could be.
         """
 
     def events(self) -> Iterator[NodeObservation | None]:
-        """Transitions as they happen, for ever; None once it listens, and every few seconds. May lose or double any."""
+        """Transitions of nodes as they happen, without end. Some may be lost or repeated.
+
+        Yields None once it listens, and every few seconds after that.
+        """
 
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
-        """The last bytes that the node wrote, running or ended. b"" when there is nothing yet."""
+        """The last bytes that the node wrote, whether it runs or has ended; b"" when it has written nothing."""
 
     def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
-        """What the node writes from now on, until it ends; b"" at least once a second, so that one can stop."""
+        """What the node writes from now on, until it ends.
+
+        Yields b"" at least once a second, so that callers can stop.
+        """

@@ -1,6 +1,6 @@
-"""A site whose nodes are entries in memory: for tests and load, never shown to users as a place to run.
+"""A site whose nodes are entries in memory: for tests and benchmarks, never offered to users.
 
-It keeps the contract that every site keeps (the same suite runs over it) and fails on request, each failure by name.
+It passes the same contract tests as every other site, and each of its failures can be switched on by name.
 """
 
 import math
@@ -43,7 +43,7 @@ Key = tuple[int, str, int]
 class _Cluster:
     tenant_id: UUID
     nodes: dict[Key, NodeObservation] = field(default_factory=dict)
-    spent: set[Key] = field(default_factory=set)
+    cleared: set[Key] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
     secrets: dict[str, str] = field(default_factory=dict)
 
@@ -53,10 +53,11 @@ class _Cluster:
 
 
 class FakeProvisioner:
-    """Everything happens at once, inside the call that asks for it.
+    """Every call takes full effect before it returns.
 
-    calls counts calls by name; made and ended count nodes. before_call, after_call: hooks of tests, called with the
-    call's name, that may raise Temporary, Permanent or anything else. unready: names that start and stay unready.
+    calls: counts calls by name. made, ended: count nodes by name. before_call, after_call: tests replace them; they get
+    the name of the call, and may raise any exception. unready: names of nodes that never become ready by themselves.
+    stuck: cluster -> why a part of it does not go. drift, fence_differs: cluster or tenant -> the drift to report.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,6 @@ class FakeProvisioner:
         self.unready: set[str] = set()
         self.loads: dict[str, Load] = {}
         self.data_lost = False
-        # Clusters of which a part does not go, and why.
         self.stuck: dict[UUID, str] = {}
         self.drift: dict[UUID, tuple[Drift, ...]] = {}
         self.fence_differs: dict[UUID, tuple[Drift, ...]] = {}
@@ -85,20 +85,20 @@ class FakeProvisioner:
         return SiteVerdict(ready=True, isolation="none", message="Nothing really runs here.")
 
     def capacity(self) -> Mapping[str, Capacity]:
-        with self._call("capacity"):
+        with _Call(self, "capacity"):
             return {"": capacity_of(self.machines, overcommitted=False)} if self.machines else {}
 
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
-        with self._call("ensure_tenant"):
+        with _Call(self, "ensure_tenant"):
             self._tenants.add(tenant_id)
             return tuple(self.fence_differs.pop(tenant_id, ()))
 
     def remove_tenant(self, tenant_id: UUID) -> None:
-        with self._call("remove_tenant"):
+        with _Call(self, "remove_tenant"):
             self._tenants.discard(tenant_id)
 
     def apply(self, desired: Desired) -> None:
-        with self._call("apply"):
+        with _Call(self, "apply"):
             if self.data_lost and desired.with_data:
                 raise Permanent("STORAGE_LOST", "the volumes of this cluster are gone")
             if desired.run <= self._ended.get(desired.cluster.id, 0):
@@ -116,15 +116,15 @@ class FakeProvisioner:
                 self._make(desired.cluster.id, cluster, key, node)
 
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-        with self._call("begin_drain"):
+        with _Call(self, "begin_drain"):
             for key in self._keys(cluster.id, nodes):
                 observation = self._clusters[cluster.id].nodes[key]
                 if observation.state in {NodeState.READY, NodeState.UNREADY}:
                     report = DrainReport(DrainOutcome.DRAINED, 0.0, tasks_start=0, tasks_end=0)
-                    self._see(replace(observation, state=NodeState.DRAINED, drain=report))
+                    self._record(replace(observation, state=NodeState.DRAINED, drain=report))
 
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
-        with self._call("end_run"):
+        with _Call(self, "end_run"):
             self._ended[cluster.id] = max(self._ended.get(cluster.id, 0), run)
             if cluster.id in self.stuck:
                 return
@@ -133,7 +133,7 @@ class FakeProvisioner:
                     self._drop(cluster.id, found, key)
 
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
-        with self._call("remove"):
+        with _Call(self, "remove"):
             self._ended[cluster.id] = math.inf
             if cluster.id in self.stuck:
                 return
@@ -142,22 +142,22 @@ class FakeProvisioner:
                     self._drop(cluster.id, found, key)
 
     def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
-        with self._call("look"):
+        with _Call(self, "look"):
             return self._observed(cluster.id)
 
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
-        with self._call("load"):
+        with _Call(self, "load"):
             return {node.name: self.loads.get(node.name, Load(busy=None)) for node in nodes}
 
     def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
-        with self._call("list_all"):
+        with _Call(self, "list_all"):
             found = [
                 FoundCluster(key, item.tenant_id, self._observed(key), self.drift.get(key, ()), item.run)
                 for key, item in self._clusters.items()
             ]
-            suspects = [DriftedTenant(tenant) for tenant in self.fence_differs]
+            drifted = [DriftedTenant(tenant) for tenant in self.fence_differs]
         yield from found
-        yield from suspects
+        yield from drifted
 
     def events(self) -> Iterator[NodeObservation | None]:
         while True:
@@ -175,22 +175,22 @@ class FakeProvisioner:
             yield b""
             time.sleep(0.05)
 
-    # -- what tests do to it --------------------------------------------------------------------------------------
+    # -- for tests --------------------------------------------------------------------------------------
 
     def end_node(self, cluster_id: UUID, name: str, message: str = "exited with 1") -> None:
-        """The node's process ends by itself."""
+        """Have the node end as if its command had ended by itself."""
         for observation in self.alive(cluster_id):
             if observation.name == name:
-                self._see(
+                self._record(
                     replace(observation, state=NodeState.ENDED, reason="EXITED", message=message, exit_code=1)
                 )
 
     def get_ready(self, cluster_id: UUID) -> None:
-        """What was kept unready becomes ready."""
+        """Let every node of `unready` become ready."""
         self.unready.clear()
         for observation in self.alive(cluster_id):
             if observation.state is NodeState.STARTING:
-                self._see(_ready(observation))
+                self._record(_ready(observation))
 
     def alive(self, cluster_id: UUID) -> list[NodeObservation]:
         found = self._clusters.get(cluster_id)
@@ -201,20 +201,17 @@ class FakeProvisioner:
         )
 
     def secrets(self, cluster_id: UUID) -> Mapping[str, str]:
-        """What the nodes of the cluster were given last."""
+        """The secrets of the last `apply` of this cluster."""
         return self._clusters[cluster_id].secrets
 
     def news(self) -> list[NodeObservation]:
-        """The transitions since the last call, for tests that deliver them, or do not, by hand."""
+        """The events since the last call, for tests that deliver or lose them on purpose."""
         found = []
         while not self._events.empty():
             found.append(self._events.get())
         return found
 
-    # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _call(self, name: str) -> "_Call":
-        return _Call(self, name)
+    # -- helpers ---------------------------------------------------------------------------------------------------
 
     def _keys(self, cluster_id: UUID, nodes: Sequence[NodeRef]) -> list[Key]:
         found = self._clusters.get(cluster_id)
@@ -225,12 +222,12 @@ class FakeProvisioner:
         found = self._clusters.get(cluster_id)
         if found is None:
             return ClusterObservation(exists=False)
-        held = [self.stuck[cluster_id]] if cluster_id in self.stuck and cluster_id in self._ended else []
-        return ClusterObservation(True, tuple(found.nodes.values()), frozenset(found.volumes), tuple(held))
+        stuck = [self.stuck[cluster_id]] if cluster_id in self.stuck and cluster_id in self._ended else []
+        return ClusterObservation(True, tuple(found.nodes.values()), frozenset(found.volumes), tuple(stuck))
 
     def _make(self, cluster_id: UUID, cluster: _Cluster, key: Key, node: DesiredNode) -> None:
         older = [other for other in cluster.nodes if other[1] == node.name and other != key]
-        if key in cluster.nodes or key in cluster.spent or older:
+        if key in cluster.nodes or key in cluster.cleared or older:
             return
         self.made[node.name] += 1
         now = datetime.now(UTC)
@@ -246,15 +243,15 @@ class FakeProvisioner:
             address="127.0.0.1",
             stages=dict.fromkeys(STAGES[:-1], now),
         )
-        self._see(observation if name in self.unready else _ready(observation))
+        self._record(observation if name in self.unready else _ready(observation))
 
     def _drop(self, cluster_id: UUID, cluster: _Cluster, key: Key) -> None:
         observation = cluster.nodes.pop(key)
-        cluster.spent.add(key)
+        cluster.cleared.add(key)
         self.ended[observation.name] += 1
         self._events.put(replace(observation, state=NodeState.GONE, version=observation.version + 1))
 
-    def _see(self, observation: NodeObservation) -> None:
+    def _record(self, observation: NodeObservation) -> None:
         observation = replace(observation, version=observation.version + 1)
         self._clusters[observation.cluster_id].nodes[
             observation.run, observation.name, observation.attempt
@@ -270,7 +267,7 @@ def _ready(observation: NodeObservation) -> NodeObservation:
 
 @dataclass
 class _Call:
-    """Counts a call, lets tests break it before or after, and keeps calls apart from one another."""
+    """Counts a call, runs the hooks of tests before and after it, and lets one call run at a time."""
 
     site: FakeProvisioner
     name: str

@@ -1,4 +1,4 @@
-"""One provisioner per site and process."""
+"""Keeps one provisioner per site in each process."""
 
 import json
 import threading
@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from controlplane.provisioners.base import Provisioner
 
+# The JSON object that an admin has stored for a site.
 Settings = Mapping[str, Any]
 
 
@@ -41,32 +42,35 @@ KINDS: dict[str, Callable[[Path, Settings], Provisioner]] = {
 
 
 class Registry:
-    """Keeps the provisioner of each site as the site is now. One that was replaced goes with its connections once
-    nobody works with it any more; until then whoever knows the site as it was gets the same one.
+    """Returns the same provisioner for the same site and settings, so that its connections are used again.
+
+    When a site's settings change, callers with the new settings get a new provisioner. The old one is freed with its
+    connections when its last user has finished.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str, Path], Provisioner] = {}
-        self._known: WeakValueDictionary[tuple[str, str, Path, str], Provisioner] = WeakValueDictionary()
+        # The newest of each site is kept alive here; older ones only live as long as they are in use.
+        self._newest: dict[tuple[str, str, Path], Provisioner] = {}
+        self._alive: WeakValueDictionary[tuple[str, str, Path, str], Provisioner] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def __call__(self, kind: str, name: str, root: Path, settings: str = "{}") -> Provisioner:
-        """The provisioner of the site `name`. KeyError: no such kind.
+        """The provisioner of the site `name`. Raises KeyError for an unknown kind.
 
-        root: where a site that keeps files keeps them. settings: what a person said about the site, as a JSON object.
+        root: a folder for sites that keep files. settings: those of the site, as a JSON object.
         """
         with self._lock:
-            found = self._known.get((kind, name, root, settings))
+            found = self._alive.get((kind, name, root, settings))
             if found is None:
                 found = KINDS[kind](root / name, json.loads(settings))
-                self._known[kind, name, root, settings] = found
-            self._kept[kind, name, root] = found
+                self._alive[kind, name, root, settings] = found
+            self._newest[kind, name, root] = found
             return found
 
     def cache_clear(self) -> None:
         with self._lock:
-            self._kept.clear()
-            self._known.clear()
+            self._newest.clear()
+            self._alive.clear()
 
 
 provisioner = Registry()

@@ -20,16 +20,16 @@ from rich.table import Table
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes import finding
 from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
-from controlplane.provisioners.local.files import read_text
-from controlplane.provisioners.local.install import PACKAGES_MARKER
-from controlplane.provisioners.local.java import find_java
 from controlplane.provisioners.local.layout import Layout
-from controlplane.provisioners.local.runtimes import NOTICE
+from controlplane.provisioners.local.runtimes.install import PACKAGES_MARKER
+from controlplane.provisioners.local.runtimes.java import find_java
+from controlplane.provisioners.local.runtimes.runtime import NOTICE
 from controlplane.standalone.binaries import MAJOR, program_folder
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.lock import Running, running_in
 from controlplane.standalone.owner import known_owner
 from controlplane.standalone.ports import DEFAULT_PORT, HOST, port_check
+from controlplane.system.files import read_text
 
 Status = Literal["ok", "missing", "unsafe"]
 SECONDS = 3

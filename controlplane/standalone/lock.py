@@ -100,7 +100,7 @@ def running_in(root: Path) -> Running | None:
         holder = _holder((data.run / "lock").read_bytes())
     except OSError:
         return None
-    return holder if holder and supervisor and supervisor.lives else None
+    return holder if holder and supervisor and supervisor.is_alive else None
 
 
 def _holder(content: bytes) -> Running | None:

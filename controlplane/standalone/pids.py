@@ -5,40 +5,19 @@ import os
 import select
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from controlplane.standalone.datadir import DataDir
+from controlplane.system.processes import ProcessIdentity, identify, with_variable
 
 # In the environment of everything that the supervisor starts; holds the id of its data directory.
 MARK = "SLIPWAY_SUPERVISED_BY"
 KILLED_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Born:
-    """A process for as long as the machine runs: ids are used again, attempt times are not."""
-
-    pid: int
-    boot: str
-    ticks: int
-
-    @property
-    def lives(self) -> bool:
-        return born(self.pid) == self
-
-
-def born(pid: int) -> Born | None:
-    """The identity of a living process; None for one that is gone or a zombie."""
-    if (fields := _stat(pid)) is None or fields[0] in {"Z", "X"}:
-        return None
-    return Born(pid, Path("/proc/sys/kernel/random/boot_id").read_text().strip(), int(fields[19]))
-
-
 def record(data: DataDir, name: str, pid: int) -> None:
     """Write run/<name>.pid (the number alone, for people and scripts) and run/<name>.born beside it."""
-    if identity := born(pid):
-        (data.run / f"{name}.born").write_text(f"{identity.pid} {identity.boot} {identity.ticks}\n")
+    if identity := identify(pid):
+        (data.run / f"{name}.born").write_text(f"{identity.pid} {identity.boot_id} {identity.start_ticks}\n")
         (data.run / f"{name}.pid").write_text(f"{pid}\n")
 
 
@@ -47,10 +26,10 @@ def forget(data: DataDir, name: str) -> None:
     (data.run / f"{name}.born").unlink(missing_ok=True)
 
 
-def recorded(data: DataDir, name: str) -> Born | None:
+def recorded(data: DataDir, name: str) -> ProcessIdentity | None:
     try:
         pid, boot, ticks = (data.run / f"{name}.born").read_text().split()
-        return Born(int(pid), boot, int(ticks))
+        return ProcessIdentity(int(pid), boot, int(ticks))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -62,7 +41,7 @@ def end_leftover(data: DataDir, name: str, *, stop: signal.Signals, seconds: flo
     """
     found = recorded(data, name)
     ended = False
-    if found and found.lives:
+    if found and found.is_alive:
         ended = _end(found, stop, seconds)
     for member in _session(found.pid, data.id) if found else ():
         ended = _end(member, signal.SIGKILL, KILLED_SECONDS) or ended
@@ -70,14 +49,14 @@ def end_leftover(data: DataDir, name: str, *, stop: signal.Signals, seconds: flo
     return ended
 
 
-def _end(process: Born, stop: signal.Signals, seconds: float) -> bool:
+def _end(process: ProcessIdentity, stop: signal.Signals, seconds: float) -> bool:
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return False
     try:
         # From here on the handle cannot come to mean another process.
-        if not process.lives:
+        if not process.is_alive:
             return False
         for number, patience in ((stop, seconds), (signal.SIGKILL, KILLED_SECONDS)):
             with contextlib.suppress(ProcessLookupError):
@@ -89,21 +68,9 @@ def _end(process: Born, stop: signal.Signals, seconds: float) -> bool:
         os.close(handle)
 
 
-def _session(leader: int, mark: str) -> Iterator[Born]:
+def _session(leader: int, mark: str) -> Iterator[ProcessIdentity]:
     """Living processes in the session of a child of ours that carry our mark, its leader excepted."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        fields = _stat(int(folder.name))
-        if fields is None or int(fields[3]) != leader or int(folder.name) == leader:
-            continue
-        with contextlib.suppress(OSError):
-            ours = f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0")
-            if ours and (member := born(int(folder.name))):
+    for member in with_variable(MARK, mark):
+        with contextlib.suppress(ProcessLookupError):
+            if member.pid != leader and os.getsid(member.pid) == leader:
                 yield member
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the third (state) on; the second may hold anything but a ")"."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.db.models.functions import Now
 
+from controlplane.system.processes import boot_id, identify
 from controlplane.work.models import Work
 
 
@@ -40,18 +41,13 @@ def _lease_owner(pid: int) -> str:
 @cache
 def _namespace() -> str:
     """The prefix of the processes whose state this process can read; others run on other machines or in containers."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/"
+    return f"{boot_id()}/{Path('/proc/self/ns/pid').readlink()}/"
 
 
 def _process(pid: int) -> str:
     """The process id with its start time, because ids are used again. "" for a process that has ended."""
-    try:
-        # The name, between the first "(" and the last ")", may contain anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] in {"Z", "X"} else f"{pid}/{fields[19]}"
+    identity = identify(pid)
+    return f"{pid}/{identity.start_ticks}" if identity else ""
 
 
 def _is_alive(name: str) -> bool:

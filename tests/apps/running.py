@@ -1,4 +1,4 @@
-"""An app that ships, run for real on a local site of its own."""
+"""Runs an app of the catalogue with real processes, on a new local site."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from tests.journeys.service import told_by
 from tests.provisioners.launching import until
 from tests.provisioners.machine import Machine, machine
 
-# The first start of all installs what the app needs.
+# The first start on a machine installs the runtime.
 INSTALL_SECONDS = 1500.0
 CACHE = Path.home() / ".cache" / "slipway" / "runtimes"
 
 
 class Running:
-    """One cluster. `counts` are nodes by role; a role that is not named has none."""
+    """One cluster. counts: role name -> number of nodes; none for roles that are not named."""
 
     def __init__(
         self, here: Machine, app: App, counts: Mapping[str, int], settings: Mapping[str, Any]
@@ -50,13 +50,13 @@ class Running:
         return self
 
     def _all_ready(self) -> bool:
-        seen = self.site.look(self.wish.cluster, ()).nodes
-        broken = [node for node in seen if node.state == NodeState.ENDED or node.reason == "RUNTIME_FAILED"]
+        nodes = self.site.look(self.wish.cluster, ()).nodes
+        broken = [node for node in nodes if node.state == NodeState.ENDED or node.reason == "RUNTIME_FAILED"]
         assert not broken, [(node.name, node.message, self.log(node.name)) for node in broken]
-        return all(node.state == NodeState.READY for node in seen)
+        return all(node.state == NodeState.READY for node in nodes)
 
     def restart(self) -> None:
-        """A new run, with new keys."""
+        """Stop the cluster, and start it again in a new run with new secrets."""
         self.site.end_run(self.wish.cluster, self.wish.run)
         until(lambda: not self.site.look(self.wish.cluster, ()).nodes, 60)
         self.keys = {name: secrets.token_hex(32) for name in self.keys}
@@ -64,17 +64,17 @@ class Running:
         self.start()
 
     def rotate(self, name: str) -> None:
-        """A new value of one secret that opens a page."""
+        """Replace the secret of this name, which opens a page."""
         self.keys = {**self.keys, name: secrets.token_hex(32)}
         self.wish = replace(self.wish, secrets=self.keys, link_version=self.wish.link_version + 1)
         self.site.apply(self.wish)
 
     def restart_all(self) -> None:
-        """A restart of the whole cluster: new attempts in the same run."""
+        """Restart the whole cluster: new attempts in the same run."""
         nodes = tuple(replace(node, attempt=node.attempt + 1) for node in self.wish.nodes)
         generation = self.wish.generation + 1
         self.wish = replace(self.wish, nodes=nodes, generation=generation, restart=generation)
-        until(lambda: all(self._born(node.name, node.attempt) for node in nodes), 60)
+        until(lambda: all(self._exists(node.name, node.attempt) for node in nodes), 60)
         until(self._all_ready, 120)
 
     def kill(self, name: str) -> None:
@@ -89,7 +89,7 @@ class Running:
         return self.site.logs(self.wish.cluster, self._ref(name), tail_bytes=4000).decode(errors="replace")
 
     def leaks(self) -> list[str]:
-        """Where a secret stands that others may read: "node: log", "node: pid"."""
+        """Logs and command lines that contain a secret, as "node: log" or "node: pid"."""
         found = []
         for node in self.wish.nodes:
             log = self.site.logs(self.wish.cluster, self._ref(node.name), tail_bytes=2**20)
@@ -112,7 +112,7 @@ class Running:
         return str(self._folder(name).enter)
 
     def enter(self, name: str, *command: str, seconds: float = 180) -> str:
-        """What a command prints in the environment of a node."""
+        """Run a command in the environment of a node. Returns what it prints."""
         entrance = self.entrance(name)
         done = subprocess.run(
             [entrance, *command], capture_output=True, text=True, timeout=seconds, check=False
@@ -121,7 +121,7 @@ class Running:
         return done.stdout
 
     def hook(self, name: str, hook: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and answer of a hook of a node."""
+        """Run a hook of a node. Returns its exit code and its answer."""
         entrance = self.entrance(name)
         done = subprocess.run(
             [entrance, "sh", "-c", f'exec "$SLIPWAY_DIR_APP/hooks/{hook}"'],
@@ -137,7 +137,7 @@ class Running:
         return f"http://{self.address(name)}:{port}/lab?token={self.keys['notebook']}"
 
     def listening(self, name: str) -> set[str]:
-        """The addresses that processes of this node accept connections at."""
+        """The addresses at which processes of this node accept connections."""
         mine = {str(pid) for pid in self.here.processes(self._folder(name))}
         lines = subprocess.run(
             ["ss", "-Hltnp"], capture_output=True, text=True, check=True
@@ -156,20 +156,20 @@ class Running:
         return next(node.drain for node in self.site.look(self.wish.cluster, ()).nodes if node.name == name)
 
     def grow(self, role: str, name: str) -> None:
-        """One more node, or the same one in a new attempt."""
+        """Add a node, or make an existing one again in a new attempt."""
         group = self.wish.launch.group(role)
         old = [node for node in self.wish.nodes if node.name == name]
         attempt = old[0].attempt + 1 if old else 1
         node = DesiredNode(name, attempt, role, role, int(name.rpartition("-")[2]), group.each)
         kept = tuple(other for other in self.wish.nodes if other.name != name)
         self.wish = replace(self.wish, nodes=(*kept, node))
-        until(lambda: self._born(name, attempt), 60)
+        until(lambda: self._exists(name, attempt), 60)
 
-    def _born(self, name: str, attempt: int) -> bool:
-        """A new attempt is made once nothing is left of the one before."""
+    def _exists(self, name: str, attempt: int) -> bool:
+        """Apply, and return whether the attempt exists: it is made once nothing is left of the attempt before."""
         self.site.apply(self.wish)
-        seen = self.site.look(self.wish.cluster, ()).nodes
-        return any((node.name, node.attempt) == (name, attempt) for node in seen)
+        nodes = self.site.look(self.wish.cluster, ()).nodes
+        return any((node.name, node.attempt) == (name, attempt) for node in nodes)
 
 
 def shipped(name: str) -> App:

@@ -1,4 +1,4 @@
-"""What ships can be read, belongs together, and calculates rightly before anything runs."""
+"""The catalogue without running it: its files parse and fit each other, and size Spark correctly."""
 
 import ast
 import importlib.util
@@ -47,13 +47,13 @@ def submit(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def prepare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """Those of the last step of an installation into `tmp_path`."""
+    """The functions of the last step of an installation, for a runtime at `tmp_path`."""
     monkeypatch.setenv("RUNTIME_HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     return functions_of("prepare", monkeypatch)
 
 
-def test_an_archive_that_could_not_be_made_is_told_of_until_it_is(prepare: ModuleType, tmp_path: Path):
+def test_a_notice_says_why_the_archive_could_not_be_made(prepare: ModuleType, tmp_path: Path):
     def fail() -> None:
         raise RuntimeError("train.py ended with 1: Connection refused")
 
@@ -115,7 +115,7 @@ def test_memory_is_read_as_spark_writes_it(submit: ModuleType, text: str, mib: i
     assert submit.mebibytes(text) == mib
 
 
-def test_an_amount_that_is_none_is_a_sentence(submit: ModuleType):
+def test_an_invalid_amount_is_an_error_in_one_sentence(submit: ModuleType):
     with pytest.raises(SystemExit, match="'lots' is no amount of memory"):
         submit.mebibytes("lots")
 
@@ -130,7 +130,7 @@ def test_an_amount_that_is_none_is_a_sentence(submit: ModuleType):
         ["--driver-memory", "1g", "-c", "spark.driver.memory=700m"],
     ],
 )
-def test_the_heap_is_as_asked_for(submit: ModuleType, words: list[str]):
+def test_the_heap_is_as_requested(submit: ModuleType, words: list[str]):
     assert submit.heap_mib([*words, "job.py"]) == 700
 
 
@@ -174,7 +174,7 @@ def test_two_sessions_fit_into_a_node(submit: ModuleType, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "words", [["--driver-class-path", "x.jar"], ["--conf", "spark.driver.extraJavaOptions=-Xss4m"]]
 )
-def test_what_changes_the_jvm_goes_to_the_launcher(submit: ModuleType, words: list[str]):
+def test_options_that_change_the_jvm_go_to_the_launcher(submit: ModuleType, words: list[str]):
     assert submit.needs_launcher([*words, "job.py"])
     assert not submit.needs_launcher(["--conf", "spark.executor.memory=1g", "job.py"])
 

@@ -35,8 +35,8 @@ def test_spark_works_in_an_odd_folder(odd: Path):
     with running(odd, "spark", counts, notebook=False, history=True, connect=True) as cluster:
         run_job(cluster)
         endpoint = f"{cluster.address('connect-0')}:15002"
-        asked = ("python3", "-c", CONNECT, endpoint, cluster.keys["connect"])
-        assert int(cluster.enter("connect-0", *asked)) == sum(range(10**6))
+        command = ("python3", "-c", CONNECT, endpoint, cluster.keys["connect"])
+        assert int(cluster.enter("connect-0", *command)) == sum(range(10**6))
         until(lambda: {"odd", "Spark Connect"} <= recorded(cluster), 60)
 
 

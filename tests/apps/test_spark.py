@@ -229,10 +229,10 @@ def test_connect_and_history_can_be_switched_on(tmp_path: Path):
     counts = {"master": 1, "worker": 1, "history": 1, "connect": 1}
     with running(tmp_path, "spark", counts, notebook=False, history=True, connect=True) as both:
         endpoint = f"{both.address('connect-0')}:15002"
-        asked = ("python3", "-c", CONNECT, endpoint)
-        assert int(both.enter("connect-0", *asked, both.keys["connect"])) == sum(range(10**6))
+        command = ("python3", "-c", CONNECT, endpoint)
+        assert int(both.enter("connect-0", *command, both.keys["connect"])) == sum(range(10**6))
         with pytest.raises(AssertionError, match="UNAUTHENTICATED"):
-            both.enter("connect-0", *asked, "0" * 64)
+            both.enter("connect-0", *command, "0" * 64)
         for name in ("connect-0", "history-0"):
             assert both.listening(name) == {both.address(name)}
         until(lambda: "Spark Connect" in recorded(both), 60)

@@ -35,7 +35,7 @@ def test_a_session_that_waited_for_an_executor_gets_one_from_the_next_master(tmp
         holding = HOLD.format(started=str(started), free=str(free))
         held = beside.submit(first.run, holding, seconds=600)
         until(started.exists, 240)
-        # It has asked for its first executor, and waits for the core.
+        # The session has requested its first executor, and waits for the core.
         second.run("spark.version", seconds=240)
         small.kill("master-0")
         small.grow("master", "master-0")

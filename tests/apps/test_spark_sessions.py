@@ -1,4 +1,4 @@
-"""Sessions in a notebook: none before it is used, and the one that is asked for with all its settings."""
+"""Sessions in a notebook: none exists before its first use, and it has all the settings that were requested."""
 
 import zipfile
 from collections.abc import Iterator
@@ -71,16 +71,16 @@ def test_packages_of_the_first_cell_are_there(kernel: Kernel, tmp_path: Path):
         jar.writestr("greeting.txt", "hello")
     (tmp_path / "greeting-1.0.pom").write_text(POM)
     (tmp_path / "ivy.xml").write_text(IVY.format(tmp_path))
-    asked = {"spark.jars.packages": "org.example:greeting:1.0", "spark.jars.ivy": str(tmp_path / "ivy")}
-    asked["spark.jars.ivySettings"] = str(tmp_path / "ivy.xml")
-    kernel.run(f"{BUILDER}spark = SparkSession.builder.config(map={asked}).getOrCreate()")
+    settings = {"spark.jars.packages": "org.example:greeting:1.0", "spark.jars.ivy": str(tmp_path / "ivy")}
+    settings["spark.jars.ivySettings"] = str(tmp_path / "ivy.xml")
+    kernel.run(f"{BUILDER}spark = SparkSession.builder.config(map={settings}).getOrCreate()")
     assert "greeting-1.0.jar" in kernel.run("print(spark.sparkContext._jsc.sc().listJars())")
 
 
 def test_a_session_starts_at_its_first_use_and_not_before(cluster: Running, kernel: Kernel):
     before = {app["id"] for app in applications(cluster)}
-    asked = "print(spark, isinstance(spark, SparkSession), isinstance(sc, SparkContext))"
-    said = kernel.run(f"{BUILDER}from pyspark import SparkContext\n{asked}")
+    code = "print(spark, isinstance(spark, SparkSession), isinstance(sc, SparkContext))"
+    said = kernel.run(f"{BUILDER}from pyspark import SparkContext\n{code}")
     assert said == "<SparkSession: starts when it is first used> True True\n"
     kernel.run("def count():\n    return spark.range(3).count()\nother = spark")
     assert not {app["id"] for app in applications(cluster)} - before
@@ -97,20 +97,20 @@ def test_a_stopped_session_leaves_no_settings_in_the_way(kernel: Kernel):
 
 def test_a_running_session_names_the_settings_that_it_does_not_take(kernel: Kernel):
     kernel.run("spark.version")
-    asked = {"spark.driver.memory": "800m", "spark.sql.shuffle.partitions": "7"}
-    said = kernel.run(f"{BUILDER}SparkSession.builder.config(map={asked}).getOrCreate()")
+    settings = {"spark.driver.memory": "800m", "spark.sql.shuffle.partitions": "7"}
+    said = kernel.run(f"{BUILDER}SparkSession.builder.config(map={settings}).getOrCreate()")
     assert "does not take spark.driver.memory=800m. To have them, call spark.stop() first" in said
     assert kernel.run("print(spark.conf.get('spark.sql.shuffle.partitions'))") == "7\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("spark.driver.memory", "does not fit into this node, which has 1536 MiB for drivers"),
         ("spark.executor.memory", "no worker can hold an executor of 65536 MiB and 1 cores"),
     ],
 )
-def test_more_memory_than_there_is_is_refused_in_words(kernel: Kernel, name: str, told: str):
-    with pytest.raises(AssertionError, match=told):
+def test_more_memory_than_there_is_is_refused_in_words(kernel: Kernel, name: str, message: str):
+    with pytest.raises(AssertionError, match=message):
         kernel.run(f"{BUILDER}SparkSession.builder.config('{name}', '64g').getOrCreate()")
     assert kernel.run("print(spark.range(3).count())").split()[-1] == "3"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.journeys.kernel import Kernel, page
 from tests.journeys.service import Slipway, processes_of, wait_for
-from tests.provisioners.test_runtimes import wheel
+from tests.provisioners.local.test_runtimes import wheel
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("journeys")]
 

@@ -317,7 +317,7 @@ def messages(admin: Client, path: str) -> list[str]:
 
 
 def reaches(here: Pods, of: Desired, name: str, address: str) -> bool:
-    ran = here.inside(of.cluster, name, "sh", "-c", TRY, "try", f"it {address} {PORT}")
+    ran = here.execute(of.cluster, name, "sh", "-c", TRY, "try", f"it {address} {PORT}")
     return heard(ran.stdout.decode())["it"]
 
 

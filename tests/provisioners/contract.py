@@ -1,4 +1,4 @@
-"""What every site promises, see `provisioners.base`. Sites differ only in how a test harms their nodes."""
+"""The contract of `provisioners.base` as tests: every kind of site passes them. See `Bench` for what a site adds."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -22,16 +22,16 @@ from tests.provisioners.launching import (
     first,
     listed,
     make_ready,
-    reborn,
     removed,
     states,
     tenant_removed,
     until,
+    with_attempt,
 )
 
 
 class Bench(Protocol):
-    """A site under test, and what may happen to its clusters behind its back."""
+    """A site under test, and ways to harm its clusters without telling it."""
 
     site: Provisioner
 
@@ -52,7 +52,7 @@ class ProvisionerContract:
         make_ready(site, wish)
         assert states(site, wish.cluster) == {(f"worker-{index}", 1): "ready" for index in range(3)}
 
-    def test_a_cluster_nobody_made_does_not_exist(self, site: Provisioner):
+    def test_a_cluster_that_was_never_applied_does_not_exist(self, site: Provisioner):
         assert not site.look(cluster(site), ["worker-0"]).exists
 
     def test_a_node_has_an_identity_and_an_address(self, site: Provisioner):
@@ -68,34 +68,34 @@ class ProvisionerContract:
         (node,) = site.look(wish.cluster, ()).nodes
         assert [node.stages[stage] for stage in STAGES] == sorted(node.stages.values())
 
-    def test_asking_again_makes_nothing_twice(self, site: Provisioner):
+    def test_applying_again_makes_nothing_twice(self, site: Provisioner):
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         before = site.look(wish.cluster, ()).nodes
         site.apply(wish)
         assert site.look(wish.cluster, ()).nodes == before
 
-    def test_what_is_not_listed_ends_and_goes(self, site: Provisioner):
+    def test_a_node_that_is_not_listed_ends_and_goes(self, site: Provisioner):
         wish = desired(cluster(site), 3)
         make_ready(site, wish)
         less = replace(wish, nodes=wish.nodes[:1])
         until(lambda: applied(site, less) == {("worker-0", 1): "ready"})
 
-    def test_what_a_node_kept_goes_with_it_when_it_goes_for_good(self, site: Provisioner):
+    def test_the_volume_of_a_node_goes_with_it_when_it_goes_for_good(self, site: Provisioner):
         wish = desired(cluster(site), 3)
         make_ready(site, wish)
         assert site.look(wish.cluster, ()).volumes == {"worker-0", "worker-1", "worker-2"}
         less = replace(wish, nodes=wish.nodes[:1], keeps=frozenset({"worker-0"}))
         until(lambda: applied(site, less) and site.look(wish.cluster, ()).volumes == {"worker-0"})
 
-    def test_what_a_node_kept_stays_when_it_is_made_again(self, site: Provisioner):
+    def test_the_volume_of_a_node_stays_when_it_is_made_again(self, site: Provisioner):
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         less = replace(wish, nodes=wish.nodes[:1])
         until(lambda: applied(site, less) == {("worker-0", 1): "ready"})
         assert site.look(wish.cluster, ()).volumes == {"worker-0", "worker-1"}
 
-    def test_an_end_is_told_with_its_code(self, bench: Bench, site: Provisioner):
+    def test_an_ended_node_has_its_exit_code(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         bench.break_node(wish.cluster, "worker-0")
@@ -103,7 +103,7 @@ class ProvisionerContract:
         (node,) = site.look(wish.cluster, ()).nodes
         assert node.exit_code == 1
 
-    def test_a_attempt_that_ended_is_not_made_again(self, bench: Bench, site: Provisioner):
+    def test_an_attempt_that_ended_is_not_made_again(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         bench.break_node(wish.cluster, "worker-0")
@@ -111,7 +111,7 @@ class ProvisionerContract:
         site.apply(wish)
         assert states(site, wish.cluster) == {("worker-0", 1): "ended"}
 
-    def test_a_attempt_that_was_cleared_away_is_not_made_again(self, site: Provisioner):
+    def test_an_attempt_that_was_cleared_away_is_not_made_again(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: not applied(site, replace(wish, nodes=())))
@@ -121,7 +121,7 @@ class ProvisionerContract:
     def test_the_next_attempt_follows_the_last(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
-        until(lambda: applied(site, reborn(wish, 2)) == {("worker-0", 2): "ready"})
+        until(lambda: applied(site, with_attempt(wish, 2)) == {("worker-0", 2): "ready"})
 
     def test_no_two_attempts_of_a_name_are_there_at_once(self, site: Provisioner):
         wish = desired(cluster(site))
@@ -129,9 +129,9 @@ class ProvisionerContract:
         counts = set()
 
         def replaced() -> bool:
-            seen = applied(site, reborn(wish, 2))
-            counts.add(len(seen))
-            return seen == {("worker-0", 2): "ready"}
+            found = applied(site, with_attempt(wish, 2))
+            counts.add(len(found))
+            return found == {("worker-0", 2): "ready"}
 
         until(replaced)
         assert counts <= {0, 1}
@@ -184,7 +184,7 @@ class ProvisionerContract:
         assert states(site, wish.cluster) == {}
         until(lambda: not site.look(wish.cluster, ()).exists)
 
-    def test_removing_what_is_not_there_is_no_trouble(self, site: Provisioner):
+    def test_a_cluster_that_does_not_exist_can_be_removed(self, site: Provisioner):
         of = cluster(site)
         site.remove(of)
         site.remove(of, force=True)
@@ -199,7 +199,7 @@ class ProvisionerContract:
         assert report
         assert report.outcome is DrainOutcome.DRAINED
 
-    def test_only_the_node_that_was_meant_drains(self, site: Provisioner):
+    def test_only_the_requested_node_drains(self, site: Provisioner):
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         site.begin_drain(wish.cluster, [first(wish)], 10)
@@ -240,7 +240,7 @@ class ProvisionerContract:
         assert until(lambda: site.logs(wish.cluster, first(wish), tail_bytes=5)).endswith(b"\n")
         assert len(site.logs(wish.cluster, first(wish), tail_bytes=5)) == 5
 
-    def test_a_node_that_never_was_has_no_log(self, site: Provisioner):
+    def test_a_node_that_never_existed_has_no_log(self, site: Provisioner):
         assert site.logs(cluster(site), NodeRef("worker-0", 1), tail_bytes=100) == b""
 
     def test_following_ends_with_the_node(self, site: Provisioner):
@@ -256,7 +256,7 @@ class ProvisionerContract:
         make_ready(site, wish)
         assert site.load(wish.cluster, [first(wish)]) == {"worker-0": Load(busy=None)}
 
-    def test_lost_data_is_never_replaced_by_nothing(self, bench: Bench, site: Provisioner):
+    def test_lost_data_is_never_replaced_by_an_empty_volume(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         site.end_run(wish.cluster, 1)

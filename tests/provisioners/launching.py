@@ -1,4 +1,4 @@
-"""Small clusters for tests of provisioners: roles whose command is a line of shell, ready at once."""
+"""Small clusters for tests of provisioners. The command of their roles is a line of shell; nodes are ready at once."""
 
 import os
 import time
@@ -20,17 +20,17 @@ from templates.schema import App, Asset, Group, Hooks, Launch, Role, Runtime
 from tenants.amounts import Amounts
 
 T = TypeVar("T")
-# So little that many of them fit on a small machine, and a volume, so that there is something to lose.
+# Small enough that many nodes fit on one machine. It has a volume, so that tests can lose it.
 EACH = Amounts(cpu=50, memory=2**30, storage=2**24)
-# An image with a shell, where nodes run in images.
+# An image with a shell, for sites whose nodes run in images.
 IMAGE = os.environ.get("SLIPWAY_TEST_IMAGE", "localhost/busybox:1")
-# Ends by itself, with 1, when a test leaves a file named stop in its folder.
+# Ends with exit code 1 when a test creates a file named stop in the working folder.
 RUN = "echo {node} is here; while [ ! -e stop ]; do sleep 0.05; done; exit 1"
 DRAIN = '#!/bin/sh\necho \'{"tasks_start": 2, "tasks_end": 0, "blocks_moved": null}\'\n'
 
 
 def until(condition: Callable[[], T | None], seconds: float = 60.0) -> T:
-    """What `condition` answers, as soon as that is true; asked ever more slowly."""
+    """Call `condition` until its result is true, and return that. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = 0.02
     while not (answer := condition()):
@@ -51,7 +51,7 @@ def role(text: str = RUN, **fields: Any) -> Role:
 
 def app(*roles: Role, assets: Sequence[Asset] = (), **fields: Any) -> App:
     drain = Asset("hooks/drain", DRAIN, executable=True)
-    # A shell that is the first process of its pod does not listen to SIGTERM.
+    # A shell that is the first process of its pod ignores SIGTERM, so its grace period is short.
     used = roles or (role(hooks=Hooks(drain="hooks/drain"), stop_seconds=1),)
     return App(
         "tiny", "1", "Tiny", "", used, (Runtime("plain", image=IMAGE),), assets=(drain, *assets), **fields
@@ -63,7 +63,7 @@ def hook(path: str, text: str) -> Asset:
 
 
 def cluster(site: Provisioner | None = None) -> ClusterRef:
-    """A new one, of a tenant of its own that `site` is ready for."""
+    """A new cluster of a new tenant, for which `site` is prepared."""
     made = ClusterRef(uuid4(), "etl-1", uuid4(), "acme")
     if site:
         site.ensure_tenant(made.tenant_id, made.tenant, {})
@@ -73,7 +73,7 @@ def cluster(site: Provisioner | None = None) -> ClusterRef:
 def desired(
     of: ClusterRef, count: int = 1, *, run: int = 1, body: App | None = None, **fields: Any
 ) -> Desired:
-    """`count` workers, each in its first attempt."""
+    """A run with `count` workers, each in its first attempt."""
     body = body or app()
     nodes = tuple(
         DesiredNode(f"worker-{index}", 1, "worker", "worker", index, EACH) for index in range(count)
@@ -83,7 +83,7 @@ def desired(
     return Desired(of, run, fields.pop("generation", 1), launch, nodes, keeps=kept, **fields)
 
 
-def reborn(wish: Desired, attempt: int) -> Desired:
+def with_attempt(wish: Desired, attempt: int) -> Desired:
     return replace(wish, nodes=tuple(replace(node, attempt=attempt) for node in wish.nodes))
 
 
@@ -92,7 +92,7 @@ def first(of: Desired) -> NodeRef:
 
 
 def states(site: Provisioner, of: ClusterRef) -> dict[tuple[str, int], str]:
-    """(name, attempt) -> state, as it is seen now."""
+    """(name, attempt) -> its state now."""
     return {(node.name, node.attempt): node.state.value for node in site.look(of, ()).nodes}
 
 
@@ -102,7 +102,7 @@ def make_ready(site: Provisioner, wish: Desired) -> None:
 
 
 def applied(site: Provisioner, wish: Desired) -> dict[tuple[str, int], str]:
-    """What is seen after asking for `wish` once more."""
+    """Apply `wish` once more, and return the states after that."""
     site.apply(wish)
     return states(site, wish.cluster)
 
@@ -113,13 +113,13 @@ def listed(site: Provisioner) -> list[FoundCluster]:
 
 
 def removed(site: Provisioner, of: ClusterRef) -> bool:
-    """Whether nothing is left after asking once more."""
+    """Remove the cluster once more, and return whether nothing is left."""
     site.remove(of)
     return not site.look(of, ()).exists
 
 
 def tenant_removed(site: Provisioner, tenant_id: UUID) -> None:
-    """Ask until nothing of the tenant is left: a site answers only then."""
+    """Repeat the call until it returns; it raises NAMESPACE_GOING while something of the tenant is left."""
 
     def ask() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""A local site of its own for one test, and a look behind its back. Nothing of it outlives the test."""
+"""A new local site for one test, with access to its folders and processes. Nothing of it outlives the test."""
 
 import os
 import shutil
@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controlplane.provisioners.base import ClusterRef
-from controlplane.provisioners.local import processes
+from controlplane.provisioners.local.launcher.children import kill_node
+from controlplane.provisioners.local.launcher.status import Status
 from controlplane.provisioners.local.layout import NodeFolder
 from controlplane.provisioners.local.provisioner import LocalProvisioner
-from controlplane.provisioners.local.status import Status
+from controlplane.system import processes
 from tests.provisioners.launching import until
 
 
@@ -29,17 +30,17 @@ class Machine:
     def launcher(self, folder: NodeFolder) -> int:
         found = self.status(folder).launcher
         assert found
-        return found[0]
+        return found.pid
 
     def processes(self, folder: NodeFolder) -> list[int]:
-        """Whatever carries the node's id; its launcher does not."""
-        return [pid for pid, _ in processes.marked("SLIPWAY_NODE", folder.id)]
+        """The pids of all processes of the node, without its launcher."""
+        return [process.pid for process in processes.with_variable("SLIPWAY_NODE", folder.id)]
 
     def output(self, folder: NodeFolder) -> str:
         return (folder.path / "log").read_text() if (folder.path / "log").exists() else ""
 
     def says(self, folder: NodeFolder, text: str) -> str:
-        """Its whole output, once `text` is in it."""
+        """The whole output of the node, once it contains `text`."""
         until(lambda: text in self.output(folder))
         return self.output(folder)
 
@@ -54,9 +55,9 @@ class Machine:
         for cluster in self.site.layout.clusters():
             for node in cluster.nodes():
                 launcher = self.status(node).launcher
-                if launcher and processes.send(*launcher, signal.SIGKILL):
-                    until(lambda launcher=launcher: processes.start_time(launcher[0]) != launcher[1])  # type: ignore[misc]
-                assert processes.kill_node(node.id)
+                if launcher and processes.send_signal(launcher, signal.SIGKILL):
+                    until(lambda launcher=launcher: not launcher.is_alive)  # type: ignore[misc]
+                assert kill_node(node.id)
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def machine(root: Path) -> Iterator[Machine]:
 
 
 def alive(pid: int) -> bool:
-    return processes.start_time(pid) is not None
+    return processes.identify(pid) is not None
 
 
 def kill(pid: int) -> None:

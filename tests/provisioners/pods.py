@@ -1,4 +1,4 @@
-"""A Kubernetes site of its own for one test, and a look behind its back. Nothing of it outlives the test."""
+"""A new Kubernetes site for one test, with access to its pods. Nothing of it outlives the test."""
 
 import secrets
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ class Pods:
     def client(self) -> Client:
         return self.site.accounts.client("provision")
 
-    def inside(self, of: ClusterRef, name: str, *command: str) -> Ran:
-        """What a command does in a node."""
+    def execute(self, of: ClusterRef, name: str, *command: str) -> Ran:
+        """Run a command in a node."""
         return self.site.accounts.run(
             names.namespace(of.tenant_id), names.pod(of.id, name), command, seconds=4
         )
 
     def shell(self, of: ClusterRef, name: str, text: str) -> str:
-        ran = self.inside(of, name, "/bin/sh", "-c", text)
+        ran = self.execute(of, name, "/bin/sh", "-c", text)
         assert ran.exit_code == 0, ran
         return ran.stdout.decode()
 
@@ -52,7 +52,7 @@ class Pods:
 
 @contextmanager
 def pods_site(kubeconfig: Path, **settings: Any) -> Iterator[Pods]:
-    """Of an installation of its own."""
+    """A site of a new installation."""
     accounts = {"provision": {"kubeconfig": str(kubeconfig)}}
     raw = {"installation": secrets.token_hex(8), "accounts": accounts, **settings}
     made = Pods(KubernetesProvisioner(SiteSettings.parse(raw)))

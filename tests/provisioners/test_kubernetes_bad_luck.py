@@ -1,4 +1,4 @@
-"""What goes wrong on a Kubernetes site that is none of a tenant's fault: said in words, waited for, made good."""
+"""Failures of a Kubernetes site that are no tenant's fault: messages name them, and clusters recover from them."""
 
 import secrets
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from controlplane.provisioners.base import Desired, NodeObservation, Temporary, 
 from controlplane.provisioners.kubernetes import names, paths
 from templates.schema import Runtime
 from tests.kube.cluster import kubeconfig
-from tests.provisioners.launching import EACH, app, cluster, desired, make_ready, reborn, states, until
+from tests.provisioners.launching import EACH, app, cluster, desired, make_ready, states, until, with_attempt
 from tests.provisioners.pods import Pods, pods_site
 
 __all__ = ["kubeconfig"]
@@ -39,7 +39,7 @@ def only(here: Pods, wish: Desired) -> NodeObservation:
 
 
 def said(here: Pods, wish: Desired, reason: str) -> str:
-    """What is told of the one node, once this is its reason."""
+    """The message of the only node, once its reason is `reason`."""
     return until(lambda: only(here, wish).message if only(here, wish).reason == reason else "")
 
 
@@ -104,7 +104,7 @@ def test_a_namespace_that_was_deleted_by_hand_is_made_again(here: Pods):
 
 @contextmanager
 def machine(here: Pods, kind: str) -> Iterator[str]:
-    """One that says it is ready, and on which nothing ever runs."""
+    """A machine that reports that it is ready, but never runs a pod."""
     name = f"dies-{secrets.token_hex(4)}"
     room = {"cpu": "4", "memory": "8Gi", "pods": "10", "ephemeral-storage": "100Gi"}
     ready = {"type": "Ready", "status": "True", "reason": "Made", "message": "", "lastHeartbeatTime": None}
@@ -130,6 +130,6 @@ def test_what_a_machine_that_is_gone_had_is_made_again_elsewhere(kubeconfig: Pat
         here.client.delete(paths.nodes(name))
         assert states(here.site, wish.cluster) == {("worker-0", 1): "waiting"}
         until(lambda: not states(here.site, wish.cluster), seconds=120)
-        here.site.apply(reborn(wish, 2))
+        here.site.apply(with_attempt(wish, 2))
         assert "no machine" in said(here, wish, "UNSCHEDULABLE")
         assert states(here.site, wish.cluster) == {("worker-0", 2): "waiting"}

@@ -1,4 +1,4 @@
-"""What a node on Kubernetes is given, where it lives, and what is shut off from it."""
+"""The environment, folders, addresses and isolation of nodes on Kubernetes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -21,11 +21,11 @@ from tests.provisioners.launching import (
     first,
     hook,
     make_ready,
-    reborn,
     removed,
     role,
     states,
     until,
+    with_attempt,
 )
 from tests.provisioners.pods import Pods, pods_site
 
@@ -117,7 +117,9 @@ def test_a_node_that_is_shrunk_away_leaves_nothing_to_the_next_of_its_name(here:
     make_ready(here.site, wish)
     here.shell(wish.cluster, "worker-1", "echo old > $HOME/note")
     here.site.apply(replace(wish, nodes=wish.nodes[:1], keeps=frozenset({"worker-0"}), generation=2))
-    grown = replace(wish, nodes=(wish.nodes[0], *reborn(wish, 2).nodes[1:]), generation=3, has_data=True)
+    grown = replace(
+        wish, nodes=(wish.nodes[0], *with_attempt(wish, 2).nodes[1:]), generation=3, has_data=True
+    )
     until(lambda: tried(here, grown) and states(here.site, wish.cluster).get(("worker-1", 2)) == "ready")
     assert here.shell(wish.cluster, "worker-1", "ls $HOME") == ""
 
@@ -149,7 +151,7 @@ def test_a_node_may_write_nowhere_but_in_its_own_folders(here: Pods):
         == "1000\n"
     )
     for folder in ("/", "/app", "/conf", "/bin"):
-        assert here.inside(wish.cluster, "worker-0", "touch", f"{folder}/a").exit_code != 0
+        assert here.execute(wish.cluster, "worker-0", "touch", f"{folder}/a").exit_code != 0
 
 
 def test_only_nodes_of_the_same_cluster_reach_one_another(here: Pods):
@@ -174,7 +176,7 @@ def address(wish: Desired) -> str:
 
 
 def hears(here: Pods, of: ClusterRef, name: str, host: str) -> bool:
-    ran = here.inside(of, name, "/bin/sh", "-c", f"nc -w 2 {host} {PORT} < /dev/null")
+    ran = here.execute(of, name, "/bin/sh", "-c", f"nc -w 2 {host} {PORT} < /dev/null")
     return ran.stdout == b"hello\n"
 
 
@@ -191,7 +193,7 @@ def test_nothing_of_any_kind_is_left_of_a_removed_cluster(here: Pods):
 
 
 def everything(here: Pods, of: ClusterRef) -> set[tuple[str, str]]:
-    """(kind, name) of all that lives in the tenant's namespace, but for what nobody counts."""
+    """(kind, name) of every object in the tenant's namespace, except those that Kubernetes itself makes."""
     place = names.namespace(of.tenant_id)
     found: set[tuple[str, str]] = set()
     for group in [{"groupVersion": "v1"}, *preferred(here)]:

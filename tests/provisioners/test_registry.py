@@ -1,4 +1,4 @@
-"""One provisioner per site and process, as the site is now."""
+"""One provisioner per site and process, for the site's current settings."""
 
 import gc
 import json
@@ -25,7 +25,7 @@ def kubernetes(registry: Registry, name: str = "k8s", **settings: object) -> Pro
     return registry("kubernetes", name, Path("/nowhere"), json.dumps(SETTINGS | settings))
 
 
-def test_a_site_that_stays_as_it_is_keeps_its_provisioner(registry: Registry):
+def test_the_same_settings_give_the_same_provisioner(registry: Registry):
     assert kubernetes(registry) is kubernetes(registry)
 
 
@@ -33,7 +33,7 @@ def test_each_site_has_its_own(registry: Registry):
     assert kubernetes(registry) is not kubernetes(registry, "other")
 
 
-def test_of_a_changed_site_nothing_is_kept(registry: Registry):
+def test_the_provisioner_of_old_settings_is_freed(registry: Registry):
     before = weakref.ref(kubernetes(registry))
     after = kubernetes(registry, cpu_burst=2)
     gc.collect()
@@ -41,7 +41,7 @@ def test_of_a_changed_site_nothing_is_kept(registry: Registry):
     assert kubernetes(registry, cpu_burst=2) is after
 
 
-def test_who_still_works_with_it_shares_it_with_whoever_knows_the_site_as_it_was(registry: Registry):
+def test_callers_with_the_old_settings_share_the_old_provisioner_while_it_is_in_use(registry: Registry):
     before = kubernetes(registry)
     kubernetes(registry, cpu_burst=2)
     assert kubernetes(registry) is before

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # What the real lock has, as far as manage.py looks.
 PACKAGES = ("django", "psycopg2", "granian")
 # What manage.py uses of the project itself.
-PIP = Path("controlplane/provisioners/local/pip.py")
+PIP = Path("controlplane/provisioners/local/runtimes/pip_settings.py")
 MODULES = (
     PIP,
-    *(PIP.parents[level] / "__init__.py" for level in range(3)),
+    *(PIP.parents[level] / "__init__.py" for level in range(4)),
     Path("controlplane/standalone/__init__.py"),
 )
 ATTACH = """

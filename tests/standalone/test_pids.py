@@ -1,4 +1,3 @@
-import dataclasses
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import pytest
 
 from controlplane.standalone import pids
 from controlplane.standalone.datadir import DataDir
+from controlplane.system.processes import identify
 from tests.standalone.conftest import WAITS, eventually
 
 STOP = signal.SIGTERM
@@ -40,16 +40,16 @@ def test_a_stranger_with_an_old_id_of_ours_is_left_alone(
     pids.record(data, "web", process.pid)
     ours = pids.recorded(data, "web")
     assert ours
-    earlier = dataclasses.replace(ours, ticks=ours.ticks - 1)
-    (data.run / "web.born").write_text(f"{earlier.pid} {earlier.boot} {earlier.ticks}")
+    earlier = ours._replace(start_ticks=ours.start_ticks - 1)
+    (data.run / "web.born").write_text(f"{earlier.pid} {earlier.boot_id} {earlier.start_ticks}")
     assert not pids.end_leftover(data, "web", stop=STOP, seconds=5)
     assert process.poll() is None
 
 
 def test_an_id_of_another_boot_is_no_leftover(data: DataDir, process: "subprocess.Popen[str]") -> None:
-    ours = pids.born(process.pid)
+    ours = identify(process.pid)
     assert ours
-    (data.run / "web.born").write_text(f"{ours.pid} another-boot {ours.ticks}")
+    (data.run / "web.born").write_text(f"{ours.pid} another-boot {ours.start_ticks}")
     assert not pids.end_leftover(data, "web", stop=STOP, seconds=5)
     assert process.poll() is None
 
@@ -65,19 +65,19 @@ def test_members_of_a_dead_leaders_session_are_ended(data: DataDir) -> None:
         start_new_session=True,
     ) as leader:
         assert leader.stdout
-        member = pids.born(int(leader.stdout.readline()))
+        member = identify(int(leader.stdout.readline()))
         pids.record(data, "web", leader.pid)
         leader.kill()
     assert member
-    assert member.lives
+    assert member.is_alive
     assert pids.end_leftover(data, "web", stop=STOP, seconds=5)
-    assert eventually(lambda: not member.lives)
+    assert eventually(lambda: not member.is_alive)
 
 
 def test_a_zombie_does_not_live(data: DataDir) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert pids.born(process.pid) is None
+    assert identify(process.pid) is None
     process.wait()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from controlplane.standalone.child import LONGEST_PAUSE_SECONDS, Child
 from controlplane.standalone.datadir import DataDir
-from controlplane.standalone.pids import born
 from controlplane.standalone.supervisor import StoppedError, Supervisor
+from controlplane.system.processes import identify
 from tests.standalone.conftest import SECONDS, WAITS, eventually, has_said, program
 
 # A supervisor of one child that has a child of its own; prints both ids.
@@ -71,11 +71,11 @@ def test_a_child_takes_what_is_left_of_its_session_along(supervisor: Supervisor,
     grandchild += "stdin=subprocess.PIPE); print(p.pid, flush=True); import signal; signal.pause()"
     child = supervisor.start(program(data, grandchild, restarts=False))
     assert supervisor.wait(lambda: bool(child.log.last_lines(1).strip()), seconds=SECONDS)
-    orphan = born(int(child.log.last_lines(1)))
+    orphan = identify(int(child.log.last_lines(1)))
     os.kill(child.pid, signal.SIGKILL)
     assert supervisor.wait(lambda: not child.alive, seconds=SECONDS)
     assert orphan
-    assert eventually(lambda: not orphan.lives)
+    assert eventually(lambda: not orphan.is_alive)
 
 
 def test_failures_in_a_row_make_the_pause_longer_and_are_explained(
@@ -143,11 +143,11 @@ def _supervising(folder: Path) -> tuple[subprocess.Popen[str], int]:
 
 def test_killing_the_supervisor_ends_its_children(folder: Path) -> None:
     process, child = _supervising(folder)
-    identity = born(child)
+    identity = identify(child)
     with process:
         process.kill()
     assert identity
-    assert eventually(lambda: not identity.lives)
+    assert eventually(lambda: not identity.is_alive)
 
 
 def test_stopping_the_supervisor_leaves_no_child_and_no_pid_file(folder: Path) -> None:
@@ -155,7 +155,7 @@ def test_stopping_the_supervisor_leaves_no_child_and_no_pid_file(folder: Path) -
     with process:
         process.terminate()
     assert process.returncode == 0
-    assert born(child) is None
+    assert identify(child) is None
     assert list((folder / "data" / "run").iterdir()) == []
 
 

@@ -19,9 +19,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from controlplane.standalone import pids
 from controlplane.standalone.ports import HOST
 from controlplane.standalone.server import connections, raise_file_limit
+from controlplane.system.processes import ProcessIdentity, identify
 from tests.standalone.conftest import eventually
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
@@ -94,12 +94,12 @@ def _stop(run: Run) -> None:
     run.process.wait(60)
 
 
-def _living(run: Run) -> list[pids.Born]:
-    return [found for name in NAMES if (found := pids.born(run.pid(name)))]
+def _living(run: Run) -> list[ProcessIdentity]:
+    return [found for name in NAMES if (found := identify(run.pid(name)))]
 
 
-def _gone(processes: list[pids.Born]) -> bool:
-    return not any(process.lives for process in processes)
+def _gone(processes: list[ProcessIdentity]) -> bool:
+    return not any(process.is_alive for process in processes)
 
 
 def _up(*arguments: str) -> "subprocess.CompletedProcess[str]":

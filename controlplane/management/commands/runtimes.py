@@ -12,10 +12,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from controlplane.provisioners.local import assets, locks
-from controlplane.provisioners.local.install import InstallFailed, install_locked, prepare
+from controlplane.provisioners.local.launcher import file_locks
 from controlplane.provisioners.local.layout import Layout
-from controlplane.provisioners.local.runtimes import LocalRuntime, describe, install_environment
+from controlplane.provisioners.local.runtimes import assets
+from controlplane.provisioners.local.runtimes.install import InstallFailed, install_locked, prepare
+from controlplane.provisioners.local.runtimes.runtime import LocalRuntime, describe, install_environment
 from templates.catalog import load
 from templates.schema import App
 
@@ -85,10 +86,10 @@ class Command(BaseCommand):
             self._tell(app, notice)
 
     def _wait_for_lock(self, app: App, lock: str) -> int:
-        if (held := locks.take(lock)) is not None:
+        if (held := file_locks.acquire(lock)) is not None:
             return held
         self._tell(app, "is being installed by another process")
-        while (held := locks.take(lock)) is None:
+        while (held := file_locks.acquire(lock)) is None:
             time.sleep(WAIT_SECONDS)
         return held
 

@@ -16,7 +16,7 @@ from controlplane.provisioners.kubernetes.roots import ClusterRoot, RunRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.survey import Survey, attempt_of, is_leaving, label, run_of, survey
 from controlplane.provisioners.kubernetes.together import all_of
-from controlplane.provisioners.rendering import Rendered
+from controlplane.provisioners.node_environment import Rendered
 
 Body = dict[str, Any]
 Call = Callable[[], object]

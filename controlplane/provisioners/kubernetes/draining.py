@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from controlplane.provisioners.answers import count, facts
 from controlplane.provisioners.base import (
     ClusterRef,
     DrainOutcome,
@@ -18,6 +17,7 @@ from controlplane.provisioners.base import (
     Permanent,
     Temporary,
 )
+from controlplane.provisioners.hook_output import count_or_none, last_json_object
 from controlplane.provisioners.kubernetes import inside, names, paths, sights
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.survey import attempt_of
@@ -110,7 +110,9 @@ def parsed(text: bytes) -> DrainReport | None:
     # Its file lies where the node's user may write too.
     if len(words) != 2 or words[0] not in set(DrainOutcome) or not re.fullmatch("[0-9]{1,9}", words[1]):
         return None
-    said = facts(answer)
+    said = last_json_object(answer)
     return DrainReport(
-        DrainOutcome(words[0]), int(words[1]) / 100, **{name: count(said.get(name)) for name in COUNTS}
+        DrainOutcome(words[0]),
+        int(words[1]) / 100,
+        **{name: count_or_none(said.get(name)) for name in COUNTS},
     )

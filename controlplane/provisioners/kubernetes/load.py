@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from controlplane.provisioners.answers import count, facts
 from controlplane.provisioners.base import ClusterRef, Load, NodeRef, Permanent, Temporary
+from controlplane.provisioners.hook_output import count_or_none, last_json_object
 from controlplane.provisioners.kubernetes import inside, names
 from controlplane.provisioners.kubernetes.accounts import Accounts
 from controlplane.provisioners.kubernetes.together import all_of
@@ -28,4 +28,4 @@ def _ask(accounts: Accounts, cluster: ClusterRef, node: NodeRef) -> Load:
         return UNKNOWN
     if ran.exit_code not in ANSWERS:
         return UNKNOWN
-    return Load(ANSWERS[ran.exit_code], count(facts(ran.stdout).get("tasks")))
+    return Load(ANSWERS[ran.exit_code], count_or_none(last_json_object(ran.stdout).get("tasks")))

@@ -14,7 +14,7 @@ from typing import Any
 from controlplane.provisioners.base import Desired
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.inside import SCRIPTS, SCRIPTS_FOLDER
-from controlplane.provisioners.rendering import Rendered, inside
+from controlplane.provisioners.node_environment import Rendered, contained_path
 from templates.schema import App
 
 Body = dict[str, Any]
@@ -63,7 +63,7 @@ def assets(app: App) -> dict[str, str]:
 def asset_items(app: App) -> list[Body]:
     """Where each lies below {dir.app}."""
     items = [
-        _item(asset.content, str(inside(asset.path)), EXECUTE if asset.executable else READ)
+        _item(asset.content, str(contained_path(asset.path)), EXECUTE if asset.executable else READ)
         for asset in app.assets
     ]
     return items + [_item(text, path, EXECUTE) for path, text in _scripts().items()]

@@ -8,8 +8,14 @@ from controlplane.provisioners.base import Desired, DesiredNode
 from controlplane.provisioners.kubernetes import inside, manifests, names, payload, registry
 from controlplane.provisioners.kubernetes.payload import Payload
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.rendering import NodeEnvironment, Rendered, peers, places, rendered
-from controlplane.provisioners.rendering import inside as within
+from controlplane.provisioners.node_environment import (
+    NodeEnvironment,
+    Rendered,
+    contained_path,
+    expected_nodes,
+    peers,
+    render_node,
+)
 from templates.images import image_of
 from templates.schema import Role
 from tenants.amounts import quantity
@@ -40,10 +46,10 @@ def all_rendered(settings: SiteSettings, desired: Desired) -> dict[str, Rendered
     around = surroundings(settings, desired)
     without_java = replace(around, java="")
     return {
-        node.name: rendered(
+        node.name: render_node(
             desired, node, around if app.runtime(app.role(node.role).runtime).java else without_java
         )
-        for node in places(desired)
+        for node in expected_nodes(desired)
     }
 
 
@@ -54,7 +60,7 @@ def surroundings(settings: SiteSettings, desired: Desired) -> NodeEnvironment:
         node.name: names.hostname(
             cluster.id, desired.run, node.name, cluster.tenant_id, settings.cluster_domain
         )
-        for node in places(desired)
+        for node in expected_nodes(desired)
     }
     return NodeEnvironment(
         home=inside.HOME,
@@ -198,7 +204,10 @@ def _hooks(role: Role) -> list[Body]:
     """For our own scripts in the pod."""
     paths = {name: getattr(role.hooks, name) for name in ("ready", "drain", "busy")}
     return [
-        {"name": f"SLIPWAY_HOOK_{name.upper()}", "value": f"{inside.APP}/{within(path)}" if path else ""}
+        {
+            "name": f"SLIPWAY_HOOK_{name.upper()}",
+            "value": f"{inside.APP}/{contained_path(path)}" if path else "",
+        }
         for name, path in paths.items()
     ]
 

@@ -1,20 +1,21 @@
-"""Where things lie below the root of the site. Nothing here touches the disk but to list it.
+"""Where things lie below the root of the site. Pure paths, except for methods that list folders.
 
-events/                          sockets of those who listen
-ledger/<cluster>                 which runs have ended, for ever; also the cluster's lock
-addresses.json, addresses.lock   which node has which loopback address
+events/                          sockets of those who want to know of changes, see `notifications`
+fences/<cluster>                 which runs have ended, for ever; also the cluster's lock, see `run_fence`
+addresses.json, addresses.lock   the loopback address of each node, see `addresses`
 assets/<digest>/                 hooks and scripts of apps
 runtimes/<app>-<version>-<hash>/ Python packages and Java
-tenants/<tenant>/shared/         what all clusters of a tenant share
-tmp/<hash>/                      a node's TMPDIR: short, because sockets in it have short names
-trash/                           on its way out
+tenants/<tenant>/shared/         shared by all clusters of a tenant
+tmp/<hash>/                      TMPDIR of a node; short, because paths of sockets have at most 107 bytes
+trash/                           is being deleted
 clusters/<cluster>/
-    meta.json                    whose it is
+    meta.json                    the cluster's tenant
     home/<node>/                 kept from run to run
-    packages/<runtime>/          what its users installed, kept from run to run
-    logs/<node>.<attempt>          the end of what a cleared node wrote
-    enter/<node>                 runs a command in the node's environment
+    packages/<runtime>/          packages that users installed, kept from run to run
+    logs/<node>.<attempt>          the end of the log of an attempt that was cleared away
+    enter/<node>                 a script that runs a command in the node's environment
     runs/<run>/<node>.<attempt>/   spec.json status.json lock log drain.json conf/ work/
+    runs/<run>/cleared/<node>.<attempt>   empty; this attempt was cleared away and is not made again
 """
 
 import hashlib
@@ -25,13 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-_FOLDER = re.compile(r"([a-z0-9][a-z0-9-]*)\.([0-9]+)")
+_ATTEMPT = re.compile(r"([a-z0-9][a-z0-9-]*)\.([0-9]+)")
 _NODE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFolder:
-    """One attempt of one node."""
+    """One attempt at one node."""
 
     cluster: "ClusterFolder"
     run: int
@@ -44,11 +45,12 @@ class NodeFolder:
 
     @property
     def id(self) -> str:
-        """What SLIPWAY_NODE says in the environment of all its processes."""
+        """The value of SLIPWAY_NODE in the environment of all its processes."""
         return f"{self.cluster.id}/{self.name}/{self.run}.{self.attempt}"
 
     @property
     def lock(self) -> str:
+        """Its launcher holds this lock."""
         return str(self.path / "lock")
 
     @property
@@ -72,9 +74,9 @@ class NodeFolder:
         return self.cluster.path / "logs" / f"{self.name}.{self.attempt}"
 
     @property
-    def spent(self) -> Path:
-        """Is there once this attempt has been cleared away: it is not made again."""
-        return self.path.parent / "spent" / self.path.name
+    def cleared_marker(self) -> Path:
+        """Exists once this attempt was cleared away; then it is not made again."""
+        return self.path.parent / "cleared" / self.path.name
 
     @property
     def enter(self) -> Path:
@@ -95,31 +97,33 @@ class ClusterFolder:
         return self.path / "meta.json"
 
     @property
-    def ledger(self) -> Path:
-        return self.root / "ledger" / str(self.id)
+    def fence(self) -> Path:
+        return self.root / "fences" / str(self.id)
 
     def home(self, node: str) -> Path:
         return self.path / "home" / node
 
     def packages(self, runtime: str) -> Path:
-        """See `packages`."""
+        """See `cluster_packages`."""
         return self.path / "packages" / runtime
 
     def homes(self) -> list[str]:
-        """The nodes that have one, those that are gone included. What a user has put beside them is none."""
-        return [name for name in _names(self.path / "home") if _NODE.fullmatch(name)]
+        """The names of all nodes that have a home folder, ended nodes included. Other folders there are left out."""
+        return [name for name in _list(self.path / "home") if _NODE.fullmatch(name)]
 
     def nodes(self) -> list[NodeFolder]:
         """Every attempt that has a folder, oldest run first."""
         found: list[NodeFolder] = []
-        for run in sorted(int(name) for name in _names(self.path / "runs") if name.isdigit()):
-            parts = map(_FOLDER.fullmatch, sorted(_names(self.path / "runs" / str(run))))
+        for run in sorted(int(name) for name in _list(self.path / "runs") if name.isdigit()):
+            parts = map(_ATTEMPT.fullmatch, sorted(_list(self.path / "runs" / str(run))))
             found += [NodeFolder(self, run, part[1], int(part[2])) for part in parts if part]
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
+    """The site. root: an absolute path."""
+
     root: Path
 
     @property
@@ -136,7 +140,7 @@ class Layout:
 
     @property
     def runtimes(self) -> Path:
-        """Below the root, or where SLIPWAY_RUNTIME_CACHE says."""
+        """Below the root, or the folder that SLIPWAY_RUNTIME_CACHE names."""
         elsewhere = os.environ.get("SLIPWAY_RUNTIME_CACHE", "")
         return Path(elsewhere).expanduser().absolute() if elsewhere else self.root / "runtimes"
 
@@ -147,17 +151,17 @@ class Layout:
         return ClusterFolder(self.root, cluster)
 
     def clusters(self) -> Iterator[ClusterFolder]:
-        for name in sorted(_names(self.root / "clusters")):
+        for name in sorted(_list(self.root / "clusters")):
             try:
                 yield self.cluster(UUID(name))
             except ValueError:
                 continue
 
     def node_at(self, path: str) -> NodeFolder | None:
-        """The attempt whose folder this is, also when it is there no more."""
+        """The attempt whose folder has this path, whether or not it exists; None for any other path."""
         try:
             top, cluster, runs, run, name = Path(path).relative_to(self.root).parts
-            parts = _FOLDER.fullmatch(name)
+            parts = _ATTEMPT.fullmatch(name)
             if (top, runs) != ("clusters", "runs") or not parts:
                 return None
             return NodeFolder(self.cluster(UUID(cluster)), int(run), parts[1], int(parts[2]))
@@ -165,7 +169,7 @@ class Layout:
             return None
 
 
-def _names(folder: Path) -> list[str]:
+def _list(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
     except FileNotFoundError:

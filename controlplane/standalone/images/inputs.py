@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.provisioners.local.install import PIP
+from controlplane.provisioners.local.runtimes.install import PIP
 from templates import locks
 from templates.schema import App, Runtime
 

@@ -17,7 +17,7 @@ from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from tests.provisioners.kubernetes.memory import Died, MemoryAccounts, MemoryApi
-from tests.provisioners.launching import cluster, desired, first, reborn
+from tests.provisioners.launching import cluster, desired, first, with_attempt
 
 SETTINGS = SiteSettings(
     "0123456789abcdef", {"provision": Reach(server="https://127.0.0.1:1", token_file="t")}
@@ -285,7 +285,7 @@ def test_a_attempt_that_was_cleared_away_is_not_made_again_and_the_next_is():
     site.apply(replace(wish(1), nodes=()))
     site.apply(wish(1))
     assert api_of(site).of_kind("pods") == []
-    site.apply(reborn(wish(1), 2))
+    site.apply(with_attempt(wish(1), 2))
     assert [body["metadata"]["labels"][names.ATTEMPT] for body in api_of(site).of_kind("pods")] == ["2"]
 
 

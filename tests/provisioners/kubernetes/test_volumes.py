@@ -11,7 +11,7 @@ from controlplane.provisioners.kubernetes.provisioner import KubernetesProvision
 from controlplane.provisioners.kubernetes.survey import is_leaving, label, survey
 from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
 from tests.provisioners.kubernetes.rendered import SETTINGS
-from tests.provisioners.launching import cluster, desired, reborn
+from tests.provisioners.launching import cluster, desired, with_attempt
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_the_volume_of_a_node_that_waits_to_be_made_again_stays(
 
 def test_a_replaced_node_finds_its_volume(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
     before = api.objects[at(of, "worker-1")]["metadata"]["uid"]
-    site.apply(reborn(desired(of, 3), 2))
-    site.apply(reborn(desired(of, 3), 2))
+    site.apply(with_attempt(desired(of, 3), 2))
+    site.apply(with_attempt(desired(of, 3), 2))
     assert volumes(api) == pods(api) == {"worker-0", "worker-1", "worker-2"}
     assert api.objects[at(of, "worker-1")]["metadata"]["uid"] == before
 
@@ -101,7 +101,7 @@ def test_a_node_that_comes_back_waits_for_the_volume_of_before_to_go(
 ):
     before = api.objects[at(of, "worker-2")]["metadata"]["uid"]
     site.apply(only(desired(of, 3), "worker-0"))
-    grown = reborn(desired(of, 3, generation=3, has_data=True), 2)
+    grown = with_attempt(desired(of, 3, generation=3, has_data=True), 2)
     wish = replace(grown, nodes=(desired(of).nodes[0], *grown.nodes[1:]))
     assert is_leaving(api.objects[at(of, "worker-2")])
     site.apply(wish)

@@ -1,4 +1,4 @@
-"""What the hooks of a Dask cluster share: pages they may ask, and how they answer."""
+"""Shared by the hooks of a Dask cluster: requests to its pages, and answers."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ Answer = dict[str, Any]
 
 
 class NotNow(Exception):  # noqa: N818 - read as an answer
-    """The node, or what it depends on, does not answer as it should; says why."""
+    """The node, or a service that it depends on, gives no usable answer. Its text says why."""
 
 
 def port(name: str) -> int:
@@ -51,13 +51,13 @@ def ask(host: str, number: int, path: str, headers: dict[str, str] | None = None
 
 
 def scheduler(what: str) -> Answer:
-    """One of the scheduler's own accounts: counts or identity."""
+    """One of the scheduler's JSON pages: "counts" or "identity"."""
     found: Answer = ask(SCHEDULER, SCHEDULER_PAGE, f"/json/{what}.json")
     return found
 
 
 def worker() -> Answer:
-    """This worker, as the scheduler has it."""
+    """The scheduler's record of this worker. Raises NotNow when it has none."""
     mine = scheduler("identity")["workers"].get(worker_address())
     if mine is None:
         raise NotNow("the scheduler does not have this worker")
@@ -66,19 +66,19 @@ def worker() -> Answer:
 
 
 def worker_address() -> str:
-    """As the scheduler has it: by number, also where nodes have names."""
+    """The name of this worker in the scheduler: with its IP address, also where nodes have host names."""
     return f"tls://{socket.gethostbyname(ADDRESS)}:{port('comm')}"
 
 
 def notebook(path: str) -> Any:
-    """What JupyterLab on this node answers; asking does not count as somebody's activity."""
+    """The answer of JupyterLab on this node. The request does not count as activity of a user. Raises NotNow."""
     with open(os.path.join(os.environ["SLIPWAY_DIR_CONF"], "notebook-token"), encoding="utf-8") as file:
         headers = {"Authorization": f"token {file.read().strip()}"}
     return ask(ADDRESS, port("notebook"), f"{path}?no_track_activity=1", headers)
 
 
 def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
-    """The first good answer within `seconds`; asking again here is cheaper than being started again."""
+    """The first answer of `check` within `seconds`. Repeating it here is cheaper than another start of the hook."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -90,6 +90,6 @@ def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
 
 
 def say(answer: Answer, code: int = 0) -> None:
-    """One line of JSON, and the end."""
+    """Print the answer as one line of JSON, and exit with `code`."""
     print(json.dumps(answer), flush=True)
     sys.exit(code)

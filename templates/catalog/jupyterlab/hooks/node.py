@@ -1,4 +1,4 @@
-"""What the hooks of a notebook share: its address, its token, its answers."""
+"""Shared by the hooks of a notebook: requests to JupyterLab, and answers."""
 
 import http.client
 import json
@@ -15,11 +15,11 @@ Answer = dict[str, Any]
 
 
 class NotNow(Exception):  # noqa: N818 - read as an answer
-    """The notebook does not answer as it should; says why."""
+    """JupyterLab gives no usable answer. Its text says why."""
 
 
 def notebook(path: str) -> Any:
-    """What JupyterLab on this node answers; asking does not count as somebody's activity. Raises NotNow."""
+    """The answer of JupyterLab on this node. The request does not count as activity of a user. Raises NotNow."""
     address, port = os.environ["SLIPWAY_ADDRESS"], int(os.environ["SLIPWAY_PORT_NOTEBOOK"])
     with open(os.path.join(os.environ["SLIPWAY_DIR_CONF"], "notebook-token"), encoding="utf-8") as file:
         headers = {"Authorization": f"token {file.read().strip()}"}
@@ -41,7 +41,7 @@ def notebook(path: str) -> Any:
 
 
 def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
-    """The first good answer within `seconds`; asking again here is cheaper than being started again."""
+    """The first answer of `check` within `seconds`. Repeating it here is cheaper than another start of the hook."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -53,6 +53,6 @@ def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
 
 
 def say(answer: Answer, code: int = 0) -> None:
-    """One line of JSON, and the end."""
+    """Print the answer as one line of JSON, and exit with `code`."""
     print(json.dumps(answer), flush=True)
     sys.exit(code)

@@ -1,7 +1,7 @@
 """JupyterLab as a node of a cluster: at its own address and port or not at all, opened by its token alone.
 
-The token is read anew whenever its file changes. Kernels and terminals go on then; every connection, WebSocket and
-login cookie that an older token opened ends within a second.
+The token is read again whenever its file changes. Kernels and terminals then go on, but every connection, WebSocket and
+login cookie that an older token has opened ends within a second.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ QUERY = re.compile(r"\?[^\s\"'<>]*=[^\s\"'<>]*")
 
 
 def cookie_secret(token: str) -> bytes:
-    """Cookies that were signed while another token was in force are worth nothing."""
+    """The key that signs cookies. It depends on the token, so cookies of older tokens are invalid."""
     return hashlib.sha256(f"cookie:{token}".encode()).digest()
 
 
 class TokenInFile(PasswordIdentityProvider):
-    """Lets in whoever has the token that is in the file now."""
+    """Accepts only the token that is in the file now."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,6 +1,6 @@
-"""connect_probe HOST PORT: asks a Spark Connect server for its version, as a client with the token would.
+"""connect_probe HOST PORT: asks a Spark Connect server for its version, like a client that has the token.
 
-The request is spelled in bytes, because importing Spark's own client takes many times as long as the answer.
+The request is written as bytes, because importing Spark's own client takes many times as long as the call.
 """
 
 import os
@@ -26,7 +26,7 @@ def main(host: str, port: str) -> None:
             answer = channel.unary_unary(f"{SERVICE}AnalyzePlan")(
                 session + VERSION, metadata=token, timeout=ANSWER_SECONDS
             )
-            # Sessions that nobody ends are kept for an hour.
+            # The server would keep this session for an hour.
             channel.unary_unary(f"{SERVICE}ReleaseSession")(session, metadata=token, timeout=ANSWER_SECONDS)
         except grpc.RpcError as error:
             raise SystemExit(f"Spark Connect answers {error.code().name}") from None

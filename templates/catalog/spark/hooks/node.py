@@ -1,4 +1,4 @@
-"""What every hook of this app shares: the node it runs on, pages it may ask, processes it may look at."""
+"""Shared by the hooks of this app: requests to Spark's pages, the executors of this node, and answers."""
 
 import http.client
 import json
@@ -13,21 +13,21 @@ from typing import Any
 ADDRESS = os.environ["SLIPWAY_ADDRESS"]
 ROLE = os.environ["SLIPWAY_ROLE"]
 ASK_SECONDS = 2.0
-# A driver's page takes its time over the first question only.
+# A driver's page is slow at the first request only.
 DRIVER_SECONDS = 4.0
 PAUSE_SECONDS = 0.05
-# The port where a driver's page would be, and how many sessions of one node may have moved on from it.
+# The first port of a driver's page. Each further session on a node takes the next port, up to SESSIONS in all.
 JOBS_PORT, SESSIONS = 4040, 33
 
 Answer = dict[str, Any]
 
 
 class NotNow(Exception):  # noqa: N818 - read as an answer
-    """The node, or what it depends on, does not answer as it should; says why."""
+    """The node, or a service that it depends on, gives no usable answer. Its text says why."""
 
 
 class Unreachable(NotNow):
-    """Nothing came back in time: asking the next port of the same host would take as long again."""
+    """The host did not answer in time. The next port of the same host would take as long again."""
 
 
 def port(name: str) -> int:
@@ -70,13 +70,13 @@ def master() -> Answer:
 
 
 def notebook(path: str) -> Any:
-    """What JupyterLab on this node answers; asking does not count as somebody's activity."""
+    """The answer of JupyterLab on this node. The request does not count as activity of a user. Raises NotNow."""
     headers = {"Authorization": f"token {conf('notebook-token')}"}
     return ask(ADDRESS, port("notebook"), f"{path}?no_track_activity=1", headers)
 
 
 def executors() -> list[Answer]:
-    """The executors that run on this node now: {app, id, driver}."""
+    """The executors that run on this node now: {"app": id, "id", "driver": host}."""
     mine = f"@{ADDRESS}:{port('rpc')}"
     found = []
     for _, words in processes():
@@ -95,7 +95,7 @@ def executors() -> list[Answer]:
 
 
 def processes() -> Iterator[tuple[int, list[str]]]:
-    """Every process that may be looked at: its id and its command line."""
+    """(pid, command line) of every process that this user may read."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -107,7 +107,7 @@ def processes() -> Iterator[tuple[int, list[str]]]:
 
 
 def running_tasks(here: list[Answer]) -> int | None:
-    """The tasks that `here`, executors of this node, work on, as their drivers say. None where one does not say."""
+    """How many tasks these executors of this node run, from their drivers' pages. None when one gives no answer."""
     total = 0
     for app in {executor["app"]: executor for executor in here}.values():
         ids = {executor["id"] for executor in here if executor["app"] == app["app"]}
@@ -119,12 +119,12 @@ def running_tasks(here: list[Answer]) -> int | None:
 
 
 def active_tasks(row: Answer) -> int:
-    """Drivers count a task's start a moment before the end of the one whose place it takes."""
+    """A driver counts the start of a task shortly before the end of the task before it: at most one per core counts."""
     return min(row["activeTasks"], row["maxTasks"])
 
 
 def driver_executors(host: str, app: str) -> list[Answer] | None:
-    """The executors of an application, from its driver's page. None when no page of that host is about it."""
+    """The executors of an application, from its driver's page. None when no page of this host shows it."""
     for number in range(JOBS_PORT, JOBS_PORT + SESSIONS):
         try:
             rows: list[Answer] = ask(
@@ -139,7 +139,7 @@ def driver_executors(host: str, app: str) -> list[Answer] | None:
 
 
 def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
-    """The first good answer within `seconds`; asking again here is cheaper than being started again."""
+    """The first answer of `check` within `seconds`. Repeating it here is cheaper than another start of the hook."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -151,6 +151,6 @@ def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
 
 
 def say(answer: Answer, code: int = 0) -> None:
-    """One line of JSON, and the end."""
+    """Print the answer as one line of JSON, and exit with `code`."""
     print(json.dumps(answer), flush=True)
     sys.exit(code)

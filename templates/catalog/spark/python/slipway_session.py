@@ -108,7 +108,7 @@ def _is_stopped(held: Any) -> bool:
 
 
 def starting_afresh(start: Callable[..., None]) -> Callable[..., None]:
-    """SparkContext.__init__ that ends the JVM of a stopped session whose options differ from those asked for."""
+    """SparkContext.__init__ that ends the JVM of a stopped session if the new options differ."""
     signature = inspect.signature(start)
 
     @functools.wraps(start)
@@ -116,10 +116,12 @@ def starting_afresh(start: Callable[..., None]) -> Callable[..., None]:
         given = signature.bind(*args, **kwargs)
         gateway = SparkContext._gateway
         if gateway is not None and SparkContext._active_spark_context is None and gateway.proc is not None:
-            asked = _differing(given.arguments.get("conf"))
-            if any(name.startswith(OF_THE_JVM) for name in asked) or not _has_submit_arguments(gateway.proc):
+            requested = _differing(given.arguments.get("conf"))
+            if any(name.startswith(OF_THE_JVM) for name in requested) or not _has_submit_arguments(
+                gateway.proc
+            ):
                 _end_jvm(gateway)
-                given.arguments["conf"] = SparkConf().setAll(list(asked.items()))
+                given.arguments["conf"] = SparkConf().setAll(list(requested.items()))
         start(*given.args, **given.kwargs)
         look_after(given.arguments["self"])
 
