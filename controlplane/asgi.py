@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from controlplane.api import bodies, following
 from controlplane.api.following import Following, follows
+from controlplane.api.long_poll import Application, LongPoll, Receive, Scope, Send, wait_of
 from controlplane.api.threads import InThreads
-from controlplane.api.waiting import Application, Receive, Scope, Send, Waiting, wish_of
 from controlplane.wsgi import application as django
 
 THREADS = 16
@@ -35,7 +35,7 @@ def in_threads(workers: int) -> Application:
 
 
 plain = in_threads(THREADS)
-waiting = Waiting(plain)
+long_poll = LongPoll(plain)
 reading = Following(in_threads(following.THREADS))
 
 
@@ -43,8 +43,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http" and not scope["query_string"].isascii():
         # The bridge to WSGI takes only what a query may have by the book.
         scope = {**scope, "query_string": quote(scope["query_string"], safe=ASCII).encode()}
-    if wish := wish_of(scope):
-        await waiting(scope, receive, send, wish)
+    if wait := wait_of(scope):
+        await long_poll(scope, receive, send, wait)
     elif follows(scope):
         await reading(scope, receive, send)
     else:

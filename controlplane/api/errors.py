@@ -1,4 +1,4 @@
-"""From whatever was raised to the one answer for it. Refusals by access and quota are audited here."""
+"""The answer to every exception. Refusals by access and quota are audited here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -157,10 +157,10 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
     request = context["request"]
     if not hasattr(request, "actor") or not audit.is_audited(refusal):
         return
-    operation = context["view"].operation_of(request.method)
+    spec = context["view"].spec_of(request.method)
     audit.refused(
         actor=actor_of(request),
-        verb=operation.id if operation else str(request.method).lower(),
+        verb=spec.id if spec else str(request.method).lower(),
         target=_target(context["kwargs"]),
         reason=refusal.reason,
         tenant=getattr(request, "entered", None) or _tenant_named(context["kwargs"].get("tenant")),

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 from what the endpoints say of themselves, with every error of every operation."""
+"""OpenAPI 3.1 from the MethodSpecs of the endpoints, with every error of every method."""
 
 from functools import cache
 from typing import Any, Final
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from controlplane.api.authentication import PasswordAuthentication
 from controlplane.api.converters import IDENT
-from controlplane.api.endpoint import Operation
+from controlplane.api.endpoint import MethodSpec
 from controlplane.api.idempotency import HEADER, KEY_PATTERN, MOST_KEPT
 from controlplane.api.problems import MEDIA_TYPE
 from controlplane.api.shapes import In, Out
@@ -89,25 +89,25 @@ _PATHS: Final = {
 
 class AutoSchema(Spectacular):
     @property
-    def described(self) -> Operation:
+    def spec(self) -> MethodSpec:
         view: Any = self.view
-        found: Operation | None = view.operation_of(self.method)
+        found: MethodSpec | None = view.spec_of(self.method)
         if found is None:
-            raise TypeError(f"{type(self.view).__name__} says nothing about {self.method}")
+            raise TypeError(f"{type(self.view).__name__} has no @method for {self.method}")
         return found
 
     def get_operation_id(self) -> str:
-        return self.described.id
+        return self.spec.id
 
     def get_summary(self) -> str:
-        return self.described.summary
+        return self.spec.summary
 
     def get_description(self) -> str:  # type: ignore[override]
         method = getattr(self.view, self.method.lower())
         return " ".join((method.__doc__ or "").split())
 
     def get_tags(self) -> list[str]:
-        return [self.described.id.split(".")[0]]
+        return [self.spec.id.split(".")[0]]
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         takes_password = self.method == "POST" and self.view.authentication_classes == [
@@ -117,12 +117,12 @@ class AutoSchema(Spectacular):
         return [*ways, {"password": []}] if takes_password else ways
 
     def get_request_serializer(self) -> Any:
-        return self.described.body if self.described.body is not In and self.method not in _READING else None
+        return self.spec.body if self.spec.body is not In and self.method not in _READING else None
 
     def _get_request_body(self, direction: str = "request") -> Any:
         body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
         if body:
-            serializer = self.described.body()
+            serializer = self.spec.body()
             body["required"] = serializer.not_empty or any(f.required for f in serializer.fields.values())
         return body
 
@@ -143,7 +143,7 @@ class AutoSchema(Spectacular):
         ]
 
     def _query_parameters(self) -> list[dict[str, Any]]:
-        serializer = self.described.query()
+        serializer = self.spec.query()
         return [
             {
                 "in": "query",
@@ -166,7 +166,7 @@ class AutoSchema(Spectacular):
 
     def _header_parameters(self) -> list[dict[str, Any]]:
         found = []
-        if self.described.if_match:
+        if self.spec.if_match:
             tag = {"type": "string", "pattern": '^("[0-9]{1,18}"|[*])$', "examples": ['"3"']}
             found.append(_header("If-Match", "Act only on this generation, as the ETag named it.", tag))
         if self.method not in _READING:
@@ -183,9 +183,9 @@ class AutoSchema(Spectacular):
 
     def _successes(self) -> dict[str, Any]:
         found = {}
-        for code, shape in sorted(self.described.answers.items()):
+        for code, shape in sorted(self.spec.answers.items()):
             body = self._shape(shape, code)
-            headers = _answer_headers(self.described, code)
+            headers = _answer_headers(self.spec, code)
             found[str(code)] = body | ({"headers": headers} if headers else {})
         return found
 
@@ -199,7 +199,7 @@ class AutoSchema(Spectacular):
         codes = set(_ALWAYS)
         if self.method not in _READING:
             codes |= set(_WRITING)
-        if self.described.if_match:
+        if self.spec.if_match:
             codes.add(412)
         return sorted(codes)
 
@@ -232,7 +232,7 @@ class AutoSchema(Spectacular):
 
 @cache
 def page_shape(name: str, row: type[Out]) -> type[Out]:
-    """The shape of a list of `row`; one class, however many endpoints answer with it."""
+    """The shape of a page of `row`. The class is made once, as OpenAPI names it."""
     fields = {"items": row(many=True), "next_page_token": serializers.CharField(allow_blank=True)}
     return type(f"{name}Page", (Out,), fields)
 
@@ -241,14 +241,12 @@ def _header(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"in": "header", "name": name, "description": text, "schema": schema}
 
 
-def _answer_headers(operation: Operation, code: int) -> dict[str, Any]:
+def _answer_headers(spec: MethodSpec, code: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if operation.etag and code != 204 and not _is_plan(operation, code):
+    # With 200 beside another status, 200 is the plan of validate_only.
+    is_plan = code == 200 and len(spec.answers) > 1
+    if spec.etag and code != 204 and not is_plan:
         found["ETag"] = {"schema": {"type": "string"}, "required": True, "description": "The generation."}
-    if operation.location and code == 201:
+    if spec.location and code == 201:
         found["Location"] = {"schema": {"type": "string", "format": "uri-reference"}, "required": True}
     return found
-
-
-def _is_plan(operation: Operation, code: int) -> bool:
-    return code == 200 and len(operation.answers) > 1

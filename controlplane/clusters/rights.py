@@ -17,7 +17,6 @@ from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Phase
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
-from templates.stored import launch_from_json
 from tenants.models import Membership, Role, User
 
 # No link opens anything: nothing runs, or the site has no gateway and no link was ever given out (see decision 15).
@@ -102,7 +101,7 @@ def _still_open(user_id: UUID) -> QuerySet[Membership, UUID]:
 
 
 def _pages(cluster: Cluster) -> tuple[str, ...]:
-    launch = launch_from_json(cluster.effective)
+    launch = cluster.launch
     roles = (launch.app.role(group.role) for group in launch.groups if group.count)
     services = (service for role in roles for service in role.services)
     return tuple(service.name for service in services if service.token in launch.app.page_secrets)

@@ -8,7 +8,6 @@ from controlplane.clusters.phases import Phase
 from controlplane.clusters.services import cluster_delete
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, see_other, show, tenant_view
-from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.errors import Conflict
 
@@ -27,7 +26,7 @@ def delete(request: ConsoleRequest, access: Access, cluster: str) -> HttpRespons
         error = f"This is not the name. To delete it, type {found.name}"
     if found.phase == Phase.DELETED:
         raise Conflict("WRONG_PHASE", "The cluster is deleted already.")
-    storage = launch_from_json(found.effective).keeps.to_json()["storage"]
+    storage = found.launch.keeps.to_json()["storage"]
     path = f"/tenants/{access.tenant.name}/clusters/{found.name}"
     return show(
         request,

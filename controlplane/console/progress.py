@@ -1,4 +1,4 @@
-"""How far an operation is, step by step, with the time each took."""
+"""The progress of an operation: its steps, each with its state and time."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ TITLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ShownStep:
-    """state: done, running, waiting, skipped or failed. seconds: taken so far, None where it never began."""
+    """state: done, running, waiting, skipped or failed. seconds: taken so far, None before the step began."""
 
     name: str
     title: str

@@ -16,7 +16,6 @@ from controlplane.clusters.services.verbs import VerbRequest, require_possible
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, refusal_text, see_other, show, tenant_view
 from templates.schema import Group, Launch
-from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.errors import Invalid, QuotaExceeded
 
@@ -40,7 +39,7 @@ def resize(request: ConsoleRequest, access: Access, cluster: str) -> HttpRespons
     found = cluster_for(access, cluster)
     operate(access, found)
     require_possible(access, found, live_operation(found), Verb.RESIZE)
-    launch = launch_from_json(found.effective)
+    launch = found.launch
     form = Form(launch, request.POST if request.method == "POST" else QueryDict())
     if request.method == "POST" and form.is_complete():
         answer = _try(request, access, found, form)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from controlplane.clusters.capacity import Room, Verdict, room_for
 from controlplane.clusters.models import Site
-from controlplane.clusters.selectors import usual_seconds
+from controlplane.clusters.queries.reads import usual_seconds
 from controlplane.clusters.sites import site_for
 from controlplane.console import words
 from templates.launch import LaunchRequest, expand

@@ -1,8 +1,8 @@
-"""What nodes wrote: from the site while they are there, from the kept ends afterwards."""
+"""Keeps the ends of nodes' logs before the nodes go, and removes old ones; `inspection.logs` reads them."""
 
 import gzip
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -10,11 +10,10 @@ from typing import Any
 import structlog
 from django.utils import timezone
 
-from controlplane.clusters.models import Cluster, Event, Node, NodeLog
+from controlplane.clusters.models import Cluster, Event, NodeLog
 from controlplane.provisioners.base import NodeRef, Permanent, Temporary
-from controlplane.reconciler.scope import Scope, cluster_ref, site_of
+from controlplane.reconciler.scope import Scope
 from controlplane.reconciler.view import Place
-from tenants.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -75,56 +74,6 @@ def _drop_oldest(cluster: Cluster, name: str) -> None:
         NodeLog.objects.filter(cluster=cluster, name=name).order_by("-kept_at").values_list("pk", flat=True)
     )
     NodeLog.objects.filter(pk__in=list(kept[KEPT_ATTEMPTS : KEPT_ATTEMPTS + 100])).delete()
-
-
-def tail(cluster: Cluster, node_name: str, lines: int) -> bytes:
-    """The last lines of a node, of its last incarnation where it is gone. Raises NotFound."""
-    node = _node(cluster, node_name)
-    text = _live(cluster, node) if node else b""
-    if not text:
-        text = _kept(cluster, node_name, must_exist=node is None)
-    return b"".join(text.splitlines(keepends=True)[-lines:])
-
-
-def _node(cluster: Cluster, name: str) -> Node | None:
-    if not name.isprintable():
-        raise NotFound()
-    return cluster.nodes.filter(name=name).first()
-
-
-def _live(cluster: Cluster, node: Node) -> bytes:
-    try:
-        return site_of(cluster).logs(
-            cluster_ref(cluster), NodeRef(node.name, node.attempt), tail_bytes=KEPT_BYTES
-        )
-    except (Temporary, Permanent) as error:
-        return _unreadable(error)
-
-
-def _unreadable(error: Temporary | Permanent) -> bytes:
-    return f"[the log cannot be read now: {error.message}]\n".encode()
-
-
-def _kept(cluster: Cluster, node_name: str, *, must_exist: bool) -> bytes:
-    kept = NodeLog.objects.filter(cluster=cluster, name=node_name).order_by("-run", "-attempt").first()
-    if kept is None and must_exist:
-        raise NotFound()
-    return gzip.decompress(bytes(kept.tail)) if kept else b""
-
-
-def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
-    """What the node writes from now on; b"" about once a second, so that the caller can stop. Raises NotFound."""
-    node = _node(cluster, node_name)
-    if node is None:
-        raise NotFound()
-    return _followed(cluster, node)
-
-
-def _followed(cluster: Cluster, node: Node) -> Iterator[bytes]:
-    try:
-        yield from site_of(cluster).follow(cluster_ref(cluster), NodeRef(node.name, node.attempt))
-    except (Temporary, Permanent) as error:
-        yield _unreadable(error)
 
 
 def purge() -> bool:

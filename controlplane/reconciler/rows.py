@@ -11,7 +11,7 @@ from django.db import connection
 
 from controlplane.clusters.models import Cluster, Node, Site
 from controlplane.clusters.models import Step as StepRow
-from controlplane.clusters.rows import selected, split_rows
+from controlplane.clusters.queries.instances import selected, split_rows
 from tenants.models import Tenant
 
 # Everything about a node that the reconciler changes, with its type.

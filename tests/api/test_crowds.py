@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from controlplane.api.waiting import MOST_A_USER
+from controlplane.api.long_poll import MOST_A_USER
 from controlplane.standalone.server import CONNECTIONS, raise_file_limit
 from tests.api.api import ACME
 from tests.api.conftest import World

@@ -37,7 +37,7 @@ def _fields(route: str, path: str) -> list[str]:
     view: Any = resolve(path).func
     endpoint = view.cls()
     assert isinstance(endpoint, Endpoint)
-    operation = endpoint.operation_of(route.split(" ", 1)[0])
+    operation = endpoint.spec_of(route.split(" ", 1)[0])
     return list(operation.body().fields) if operation else []
 
 

@@ -6,12 +6,11 @@ from dataclasses import replace
 import pytest
 
 from controlplane.clusters.endpoints import is_there
-from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.models.site import SiteKind
 from templates.schema import Service
 from tests.provisioners.launching import role
 
-LOCAL, PODS = (Cluster(site=Site(kind=kind)) for kind in (SiteKind.LOCAL, SiteKind.KUBERNETES))
+LOCAL, PODS = SiteKind.LOCAL, SiteKind.KUBERNETES
 
 
 def test_a_service_on_demand_is_there_while_its_port_is_open():
@@ -24,7 +23,7 @@ def test_a_service_on_demand_is_there_while_its_port_is_open():
     assert not is_there(LOCAL, at, service, "127.0.0.1")
 
 
-@pytest.mark.parametrize("cluster", [LOCAL, PODS])
-def test_any_other_service_is_there_with_its_node(cluster: Cluster):
+@pytest.mark.parametrize("site_kind", [LOCAL, PODS])
+def test_any_other_service_is_there_with_its_node(site_kind: SiteKind):
     at = replace(role(), ports={"web": 1})
-    assert is_there(cluster, at, Service("page", "web", "http"), "127.0.0.1")
+    assert is_there(site_kind, at, Service("page", "web", "http"), "127.0.0.1")

@@ -11,7 +11,7 @@ from controlplane.clusters.services import (
     cluster_start,
     cluster_stop,
 )
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.clusters.services.sites import site_allow
 from controlplane.clusters.sites import require_allowed
 from tenants.errors import Conflict, Invalid, NotFound
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def launched_on(site: str, world: World) -> Cluster:
-    return cluster_create(access=world.bob, name="two", request=LaunchRequest("pair", {}, {}, site=site))
+    return cluster_create(access=world.bob, name="two", request=ClusterRequest("pair", {}, {}, site=site))
 
 
 def test_a_site_is_for_everyone_until_somebody_says_otherwise(world: World):

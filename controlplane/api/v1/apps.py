@@ -3,7 +3,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -81,7 +81,7 @@ def _service(role: schema.Role, service: schema.Service) -> dict[str, Any]:
 
 
 class Apps(Endpoint):
-    @operation("app.list", "The catalogue", {200: page_shape("App", AppOut)}, query=PageQuery)
+    @method("app.list", "The catalogue", {200: page_shape("App", AppOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
         """Every version that can be launched, the one registered last first."""
         require_scope(call.actor, "templates:read")

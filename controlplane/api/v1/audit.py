@@ -8,10 +8,10 @@ from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice, Moment, Text
 from controlplane.api.pagination import Order, page
-from controlplane.api.rendering import FastJSONRenderer
+from controlplane.api.renderers import FastJSONRenderer
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery, Query
 from controlplane.api.v1.common import rfc3339
@@ -95,16 +95,14 @@ def event_json(event: AuditEvent) -> dict[str, Any]:
 
 
 class Audit(Endpoint):
-    @operation(
-        "audit.list", "What was done and refused", {200: page_shape("Audit", AuditOut)}, query=AuditQuery
-    )
+    @method("audit.list", "What was done and refused", {200: page_shape("Audit", AuditOut)}, query=AuditQuery)
     def get(self, call: Call, tenant: str) -> Response:
         """For admins of the tenant. Newest first."""
         return _listed(call, _of_tenant(call, tenant))
 
 
 class SiteAudit(Endpoint):
-    @operation(
+    @method(
         "audit.list_all",
         "What was done and refused in all tenants and above them",
         {200: page_shape("Audit", AuditOut)},
@@ -125,7 +123,7 @@ class _Export(Endpoint):
 
 
 class AuditExport(_Export):
-    @operation("audit.export", "Export the audit of a tenant", {200: {"type": "string"}}, query=ExportQuery)
+    @method("audit.export", "Export the audit of a tenant", {200: {"type": "string"}}, query=ExportQuery)
     def get(self, call: Call, tenant: str) -> HttpResponse:
         """A line of JSON each, oldest first, at most 10,000; the header Link says where it goes on. For admins of
         the tenant.
@@ -134,7 +132,7 @@ class AuditExport(_Export):
 
 
 class SiteAuditExport(_Export):
-    @operation("audit.export_all", "Export the whole audit", {200: {"type": "string"}}, query=SiteExportQuery)
+    @method("audit.export_all", "Export the whole audit", {200: {"type": "string"}}, query=SiteExportQuery)
     def get(self, call: Call) -> HttpResponse:
         """As the export of one tenant. For site admins."""
         return _exported(call, audit_events_everywhere(call.actor))

@@ -3,7 +3,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
@@ -30,9 +30,7 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 class Events(Endpoint):
-    @operation(
-        "event.list", "What happened to a cluster", {200: page_shape("Event", EventOut)}, query=PageQuery
-    )
+    @method("event.list", "What happened to a cluster", {200: page_shape("Event", EventOut)}, query=PageQuery)
     def get(self, call: Call, tenant: str, cluster: str) -> Response:
         """Newest first."""
         found = cluster_for(call.enter(tenant), cluster)

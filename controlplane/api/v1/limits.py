@@ -3,7 +3,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import QUANTITIES, Choice, Quantity, Tree, nullable
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -81,13 +81,13 @@ class MemberLimitsOut(LimitsOut):
 
 
 class TenantLimits(Endpoint):
-    @operation("limits.read", "Limits of a tenant", {200: LimitsOut})
+    @method("limits.read", "Limits of a tenant", {200: LimitsOut})
     def get(self, call: Call, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(_limits_json(limits(access.tenant).get(user=None)))
 
-    @operation(
+    @method(
         "limits.put",
         "Set limits of a tenant",
         {200: LimitsOut},
@@ -100,7 +100,7 @@ class TenantLimits(Endpoint):
 
 
 class AllMemberLimits(Endpoint):
-    @operation(
+    @method(
         "limits.list_members",
         "Limits of all members",
         {200: page_shape("MemberLimits", MemberLimitsOut)},
@@ -120,14 +120,14 @@ class AllMemberLimits(Endpoint):
 
 
 class MemberLimits(Endpoint):
-    @operation("limits.read_member", "Limits of a member", {200: LimitsOut})
+    @method("limits.read_member", "Limits of a member", {200: LimitsOut})
     def get(self, call: Call, tenant: str, user: str) -> Response:
         access = call.enter(tenant)
         allow(access, "members.read")
         membership = member(access.tenant, user)
         return answer(_limits_json(limits(access.tenant).get(user=membership.user)))
 
-    @operation(
+    @method(
         "limits.put_member",
         "Set limits of a member",
         {200: LimitsOut},

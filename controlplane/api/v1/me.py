@@ -1,7 +1,7 @@
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice, Text
 from controlplane.api.shapes import In, Out
 from tenants.models import ApiToken, Role
@@ -26,7 +26,7 @@ class PasswordIn(In):
 
 
 class Me(Endpoint):
-    @operation("me.read", "Who I am", {200: MeOut})
+    @method("me.read", "Who I am", {200: MeOut})
     def get(self, call: Call) -> Response:
         """The token's owner and the tenants it may enter, with the role in each."""
         actor = call.actor
@@ -36,7 +36,7 @@ class Me(Endpoint):
 
 class MyPassword(Endpoint):
     # Never keyed: a wrong password must count, which the rollback of a keyed request would undo.
-    @operation(
+    @method(
         "me.change_password", "Change my password", {204: None}, body=PasswordIn, skip_key=lambda call: True
     )
     def put(self, call: Call) -> Response:
@@ -48,7 +48,7 @@ class MyPassword(Endpoint):
 
 
 class EndSessions(Endpoint):
-    @operation("me.end_sessions", "Sign out everywhere", {204: None})
+    @method("me.end_sessions", "Sign out everywhere", {204: None})
     def post(self, call: Call) -> Response:
         """Ends all my sessions of the console. Tokens stay."""
         sessions_end(actor=call.actor)

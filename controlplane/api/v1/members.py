@@ -4,7 +4,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -36,7 +36,7 @@ def member_json(membership: Membership) -> dict[str, Any]:
 
 
 class Members(Endpoint):
-    @operation("member.list", "Members of a tenant", {200: page_shape("Member", MemberOut)}, query=PageQuery)
+    @method("member.list", "Members of a tenant", {200: page_shape("Member", MemberOut)}, query=PageQuery)
     def get(self, call: Call, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "members.read")
@@ -50,7 +50,7 @@ class Members(Endpoint):
 
 
 class Member(Endpoint):
-    @operation(
+    @method(
         "member.put",
         "Make somebody a member",
         {200: MemberOut},
@@ -66,7 +66,7 @@ class Member(Endpoint):
         member_put(access=access, username=user, role=call.body["role"])
         return answer(member_json(member(access.tenant, user)))
 
-    @operation(
+    @method(
         "member.remove",
         "Take somebody out",
         {204: None, 200: RightsPlanOut},

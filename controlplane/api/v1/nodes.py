@@ -3,7 +3,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice
 from controlplane.api.pagination import page_of
 from controlplane.api.schema import page_shape
@@ -55,7 +55,7 @@ def _phase(node: Node, seen: Observation | None) -> str:
 
 
 class Nodes(Endpoint):
-    @operation("node.list", "Nodes of a cluster", {200: page_shape("Node", NodeOut)}, query=PageQuery)
+    @method("node.list", "Nodes of a cluster", {200: page_shape("Node", NodeOut)}, query=PageQuery)
     def get(self, call: Call, tenant: str, cluster: str) -> Response:
         found = cluster_for(call.enter(tenant), cluster)
         seen = observations_of([found]).get(found.pk, {})

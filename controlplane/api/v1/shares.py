@@ -4,7 +4,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, Path, answer, method
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
@@ -40,7 +40,7 @@ def _may(call: Call, path: Path, others: Permission) -> None:
 
 
 class Shares(Endpoint):
-    @operation(
+    @method(
         "share.list", "With whom a cluster is shared", {200: page_shape("Share", ShareOut)}, query=PageQuery
     )
     def get(self, call: Call, tenant: str, cluster: str) -> Response:
@@ -55,13 +55,13 @@ class Shares(Endpoint):
 
 
 class Share(Endpoint):
-    @operation("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_give)
+    @method("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_give)
     def put(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
         """Another member may then use it like its owner, its pages too: the owner's alone to decide."""
         share = cluster_share(access=call.enter(tenant), cluster=cluster, username=user)
         return answer(share_json(share))
 
-    @operation(
+    @method(
         "share.remove",
         "Take a share back",
         {204: None, 200: RightsPlanOut},

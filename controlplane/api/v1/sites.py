@@ -4,7 +4,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -59,7 +59,7 @@ def _plainly(site: Site) -> str:
 
 
 class Sites(Endpoint):
-    @operation("site.list", "Where clusters can run", {200: page_shape("Site", SiteOut)}, query=PageQuery)
+    @method("site.list", "Where clusters can run", {200: page_shape("Site", SiteOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
         """As a worker last found them. A site that none of one's tenants may use is not there."""
         require_scope(call.actor, "sites:read")

@@ -6,7 +6,7 @@ from django.db import transaction
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice, Flag, Name, Text, Tree, Whole
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -14,7 +14,8 @@ from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
 from controlplane.api.v1.common import ROOT, AmountsOut, PlanQuery, in_tenant, rfc3339
 from controlplane.clusters.phases import Phase
-from controlplane.clusters.selectors import template_users, usual_seconds
+from controlplane.clusters.queries.reads import usual_seconds
+from controlplane.clusters.selectors import template_users
 from templates import selectors, services
 from templates.models import Template, TemplateRevision, TemplateState
 from templates.selectors import current_revision
@@ -176,14 +177,14 @@ def _in_use(used_by: list[dict[str, Any]]) -> Conflict:
 
 
 class Templates(Endpoint):
-    @operation("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
+    @method("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
     def get(self, call: Call, tenant: str) -> Response:
         """Those that ship and the tenant's own. Drafts are shown to whoever may write templates."""
         access = call.enter(tenant)
         found = selectors.templates_for(access)
         return answer(page(found, call.query, order=Order(), to_json=partial(_documents, access)))
 
-    @operation(
+    @method(
         "template.create",
         "Make a template",
         {201: TemplateOut, 200: TemplateOut},
@@ -199,16 +200,16 @@ class Templates(Endpoint):
 
 
 class OneTemplate(Endpoint):
-    @operation("template.read", "A template", {200: TemplateOut})
+    @method("template.read", "A template", {200: TemplateOut})
     def get(self, call: Call, tenant: str, template: str) -> Response:
         return _shown(call, tenant, template)
 
-    @operation("template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, **_CHANGES)
+    @method("template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, **_CHANGES)
     def put(self, call: Call, tenant: str, template: str) -> Response:
         """Adds a revision and makes it current; clusters that exist keep theirs."""
         return _changed(call, tenant, services.template_update, template=template, body=call.body)
 
-    @operation(
+    @method(
         "template.delete", "Delete a template", {204: None, 200: TemplateUsersOut}, body=DeleteIn, **_CHANGES
     )
     def delete(self, call: Call, tenant: str, template: str) -> Response:
@@ -227,7 +228,7 @@ class OneTemplate(Endpoint):
 
 
 class TemplateRollback(Endpoint):
-    @operation(
+    @method(
         "template.rollback",
         "Make another revision current",
         {200: TemplateOut},
@@ -241,13 +242,13 @@ class TemplateRollback(Endpoint):
 
 
 class TemplatePublish(Endpoint):
-    @operation("template.publish", "Publish a template", {200: TemplateOut}, **_CHANGES)
+    @method("template.publish", "Publish a template", {200: TemplateOut}, **_CHANGES)
     def post(self, call: Call, tenant: str, template: str) -> Response:
         return _changed(call, tenant, services.template_publish, template=template)
 
 
 class TemplateDeprecate(Endpoint):
-    @operation(
+    @method(
         "template.deprecate",
         "Let nothing new be launched of a template",
         {200: TemplateOut},
@@ -258,7 +259,7 @@ class TemplateDeprecate(Endpoint):
 
 
 class Revisions(Endpoint):
-    @operation(
+    @method(
         "template.revisions",
         "Revisions of a template",
         {200: page_shape("Revision", RevisionOut)},

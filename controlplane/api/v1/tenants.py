@@ -3,7 +3,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice, Name, Text
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -48,7 +48,7 @@ def _role(tenant: Any) -> str | None:
 
 
 class Tenants(Endpoint):
-    @operation(
+    @method(
         "tenant.list", "Tenants that I may enter", {200: page_shape("Tenant", TenantOut)}, query=PageQuery
     )
     def get(self, call: Call) -> Response:
@@ -61,7 +61,7 @@ class Tenants(Endpoint):
         )
         return answer(found)
 
-    @operation(
+    @method(
         "tenant.create",
         "Create a tenant",
         {201: TenantOut},
@@ -77,13 +77,13 @@ class Tenants(Endpoint):
 
 
 class OneTenant(Endpoint):
-    @operation("tenant.read", "A tenant", {200: TenantOut})
+    @method("tenant.read", "A tenant", {200: TenantOut})
     def get(self, call: Call, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(tenant_json(access.tenant, access.role))
 
-    @operation("tenant.delete", "Delete a tenant", {202: TenantOut}, recheck=in_tenant("tenant.write"))
+    @method("tenant.delete", "Delete a tenant", {202: TenantOut}, recheck=in_tenant("tenant.write"))
     def delete(self, call: Call, tenant: str) -> Response:
         """With all its clusters and their data; cannot be undone. Its name is free once all is gone."""
         access = call.enter(tenant)
@@ -91,7 +91,7 @@ class OneTenant(Endpoint):
 
 
 class TenantSuspend(Endpoint):
-    @operation("tenant.suspend", "Suspend a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
+    @method("tenant.suspend", "Suspend a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
     def post(self, call: Call, tenant: str) -> Response:
         """Its clusters stop, and nothing starts until it is resumed. What was wanted is kept."""
         access = call.enter(tenant)
@@ -99,7 +99,7 @@ class TenantSuspend(Endpoint):
 
 
 class TenantResume(Endpoint):
-    @operation("tenant.resume", "Resume a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
+    @method("tenant.resume", "Resume a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
     def post(self, call: Call, tenant: str) -> Response:
         access = call.enter(tenant)
         return answer(tenant_json(tenant_resume(access=access), access.role))

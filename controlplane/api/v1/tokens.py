@@ -4,7 +4,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.authentication import PasswordAuthentication
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, Path, answer, method
 from controlplane.api.fields import NAME_SCHEMA, Choice, Items, Text, Whole
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -72,7 +72,7 @@ def without_secret(body: dict[str, Any]) -> dict[str, Any]:
 class Tokens(Endpoint):
     authentication_classes = [PasswordAuthentication]
 
-    @operation("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
+    @method("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
         found = page(
             tokens_of(call.actor),
@@ -82,7 +82,7 @@ class Tokens(Endpoint):
         )
         return answer(found)
 
-    @operation(
+    @method(
         "token.create",
         "Make a token of my own",
         {201: NewTokenOut},
@@ -101,11 +101,11 @@ class Tokens(Endpoint):
 
 
 class Token(Endpoint):
-    @operation("token.read", "One of my tokens", {200: TokenOut})
+    @method("token.read", "One of my tokens", {200: TokenOut})
     def get(self, call: Call, token: str) -> Response:
         return answer(token_json(_mine(call, token)))
 
-    @operation("token.revoke", "Revoke a token at once", {204: None})
+    @method("token.revoke", "Revoke a token at once", {204: None})
     def delete(self, call: Call, token: str) -> Response:
         """One's own; a site admin anybody's."""
         token_revoke(actor=call.actor, token_id=id_of(token))

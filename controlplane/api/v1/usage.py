@@ -3,7 +3,7 @@ from dataclasses import asdict
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.shapes import Out
 from controlplane.api.v1.common import AmountsOut
 from controlplane.api.v1.limits import LevelOut
@@ -25,7 +25,7 @@ class UsageOut(Out):
 
 
 class Usage(Endpoint):
-    @operation("usage.read", "What may be held, what is held, and by whom", {200: UsageOut})
+    @method("usage.read", "What may be held, what is held, and by whom", {200: UsageOut})
     def get(self, call: Call, tenant: str) -> Response:
         """The tenant's limits, and those of the asker in it. At most 500 holders."""
         access = call.enter(tenant)

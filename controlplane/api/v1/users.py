@@ -4,7 +4,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import Choice, Flag, Text, Username
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -126,7 +126,7 @@ def _without_password(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Users(Endpoint):
-    @operation("user.list", "All users", {200: page_shape("User", UserOut)}, query=PageQuery)
+    @method("user.list", "All users", {200: page_shape("User", UserOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
         """For site admins. Deleted ones are not there."""
         order = Order("username", str, newest_first=False)
@@ -135,7 +135,7 @@ class Users(Endpoint):
         )
         return answer(found)
 
-    @operation(
+    @method(
         "user.create",
         "Create a user",
         {201: NewUserOut},
@@ -161,17 +161,17 @@ def _create(call: Call) -> tuple[User, str | None]:
 
 
 class OneUser(Endpoint):
-    @operation("user.read", "One user", {200: OneUserOut})
+    @method("user.read", "One user", {200: OneUserOut})
     def get(self, call: Call, user: str) -> Response:
         """With the tenants, clusters and tokens of the user. For site admins."""
         return answer(_one_json(_find(call, user)))
 
-    @operation("user.put", "Change a user", {200: UserOut}, body=UserPutIn, recheck=as_user_admin)
+    @method("user.put", "Change a user", {200: UserOut}, body=UserPutIn, recheck=as_user_admin)
     def put(self, call: Call, user: str) -> Response:
         """For site admins. The last site admin stays one."""
         return answer(user_json(user_update(actor=call.actor, username=user, **call.body)))
 
-    @operation("user.delete", "Delete a user", {204: None}, recheck=as_user_admin)
+    @method("user.delete", "Delete a user", {204: None}, recheck=as_user_admin)
     def delete(self, call: Call, user: str) -> Response:
         """Sessions, tokens and memberships end at once, and the name is not given again. Clusters run on, counted
         for the user, until an admin of the tenant stops them. For site admins.
@@ -181,7 +181,7 @@ class OneUser(Endpoint):
 
 
 class UserDisable(Endpoint):
-    @operation("user.disable", "Disable a user", {200: UserOut}, recheck=as_user_admin)
+    @method("user.disable", "Disable a user", {200: UserOut}, recheck=as_user_admin)
     def post(self, call: Call, user: str) -> Response:
         """Sessions and tokens end at once. Memberships stay and clusters run on: admins of the tenants can stop
         them. For site admins.
@@ -190,14 +190,14 @@ class UserDisable(Endpoint):
 
 
 class UserEnable(Endpoint):
-    @operation("user.enable", "Enable a user again", {200: UserOut}, recheck=as_user_admin)
+    @method("user.enable", "Enable a user again", {200: UserOut}, recheck=as_user_admin)
     def post(self, call: Call, user: str) -> Response:
         """With the password of before. Tokens are to be made anew. For site admins."""
         return _done(call, user_enable, user)
 
 
 class UserResetPassword(Endpoint):
-    @operation(
+    @method(
         "user.reset_password",
         "Give a user a temporary password",
         {200: TemporaryOut},
@@ -211,7 +211,7 @@ class UserResetPassword(Endpoint):
 
 
 class UserTokens(Endpoint):
-    @operation("user.list_tokens", "Tokens of a user", {200: page_shape("Token", TokenOut)}, query=PageQuery)
+    @method("user.list_tokens", "Tokens of a user", {200: page_shape("Token", TokenOut)}, query=PageQuery)
     def get(self, call: Call, user: str) -> Response:
         """For site admins, who can revoke them."""
         tokens = _find(call, user).auth_token_set.select_related("tenant")
@@ -220,7 +220,7 @@ class UserTokens(Endpoint):
         )
         return answer(listed)
 
-    @operation(
+    @method(
         "user.create_token",
         "Make a token of a service account",
         {201: NewTokenOut},

@@ -6,9 +6,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Operation, Step
 from controlplane.clusters.phases import Verb
+from controlplane.clusters.queries.insert import insert
 from tenants.models import AuditEvent
 from tests.reconciler.conftest import World
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from rest_framework.renderers import JSONRenderer
 
-from controlplane.api.rendering import FastJSONRenderer
+from controlplane.api.renderers import FastJSONRenderer
 from controlplane.clusters.phases import Phase
 
 ALIKE = [

@@ -1,6 +1,9 @@
-"""New rows in few round trips: what a launch writes is known beforehand, and nothing of it is read back."""
+"""New rows of several tables in one round trip.
 
-from collections.abc import Iterator, Sequence
+A launch inserts a cluster, an operation and its steps: three round trips by the ORM, one here.
+"""
+
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -10,19 +13,22 @@ from django.db.models import AutoField, Field, Model
 
 
 def insert(*rows: Model) -> None:
-    """All of them in one round trip, in this order. Keys that the database counts are not filled in.
+    """Insert the rows in this order. Keys that the database counts are not filled in.
 
-    Raises what the database does, such as IntegrityError; then none of them is there, as in any transaction.
+    Raises the database's errors, such as IntegrityError; then no row is inserted, as in any transaction.
     """
-    parts: list[str] = []
+    statements: list[str] = []
     values: list[Any] = []
     for model, group in groupby(rows, key=type):
         same = list(group)
-        parts.append(_statement(model, len(same)))
-        for row in same:
-            values += _values(row)
+        statements.append(_statement(model, len(same)))
+        values += [
+            field.get_db_prep_save(field.pre_save(row, add=True), connection)
+            for row in same
+            for field in _columns(model)
+        ]
     with connection.cursor() as cursor:
-        cursor.execute(";\n".join(parts), values)
+        cursor.execute(";\n".join(statements), values)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
 
@@ -37,14 +43,9 @@ def _statement(model: type[Model], count: int) -> str:
 
 @cache
 def _columns(model: type[Model]) -> "Sequence[Field[Any, Any]]":
-    """All but those that the database fills in."""
+    """All columns but those that the database fills in."""
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
     given = [field.name for field in fields if field.has_db_default() and not field.has_default()]
     if given:
         raise TypeError(f"{model.__name__} has defaults of the database: {', '.join(given)}")
     return fields
-
-
-def _values(row: Model) -> Iterator[Any]:
-    for field in _columns(type(row)):
-        yield field.get_db_prep_save(field.pre_save(row, add=True), connection)

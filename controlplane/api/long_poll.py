@@ -1,8 +1,8 @@
-"""Waiting for an operation, in front of the application that knows it.
+"""Long polling: a client waits for the end of an operation without holding a thread or a database connection.
 
-`GET …/operations/{id}?wait=30` asks the application, holds its answer back while the operation is live, and asks
-again when it has ended, and now and then. So a wait costs neither a thread nor a database connection, and who may see
-what is decided anew at every answer. Served without this, the same request is answered at once.
+For `GET …/operations/{id}?wait=30` this middleware calls the application, keeps the answer while the operation is
+live, and calls again when it has ended, and every 10 seconds. So the right to see it is checked at every call. Without
+the middleware the application answers such a request at once.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from controlplane.api.listening import Listener
-from controlplane.api.places import Place, Places, address_of, asker_of
 from controlplane.api.refusals import in_front
+from controlplane.api.slots import Slot, Slots, address_of, user_of
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -29,81 +29,83 @@ MOST: Final = 500
 MOST_A_USER: Final = 100
 MOST_AN_ADDRESS: Final = 400
 RETRY_SECONDS: Final = 10
-# Should a notice be missed, it is noticed this many seconds later.
-LOOK_AGAIN_SECONDS: Final = 10.0
+# A notification may be lost; then the wait sees the end this many seconds later.
+POLL_SECONDS: Final = 10.0
 
 _PATH: Final = re.compile(r"/api/v1/tenants/[^/]+/operations/([0-9a-fA-F-]{36})")
 _LIVE: Final = frozenset({"pending", "running"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WaitRequest:
+    """operation: its id. seconds: how long to wait at most."""
+
     operation: str
     seconds: int
 
 
-def wish_of(scope: Scope) -> Wish | None:
-    """What the request wants to wait for; None for every other request, and for what the application refuses."""
+def wait_of(scope: Scope) -> WaitRequest | None:
+    """What the request waits for. None for other requests, and for those that the application refuses."""
     if scope["type"] != "http" or scope["method"] != "GET" or b"wait=" not in scope["query_string"]:
         return None
     found = _PATH.fullmatch(scope["path"])
     waits = parse_qs(scope["query_string"].decode("latin-1")).get("wait", [])
     if not found or len(waits) != 1 or not re.fullmatch("[0-9]{1,2}", waits[0]) or int(waits[0]) > LONGEST:
         return None
-    return Wish(found[1].lower(), int(waits[0]))
+    return WaitRequest(found[1].lower(), int(waits[0]))
 
 
-class Waiting:
-    """The middleware. One a process; its listener is made in the loop that serves the first wait."""
+class LongPoll:
+    """The middleware, once per process. Its listener is made in the loop that serves the first wait."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
         self._listener: Listener | None = None
-        self._places = Places(MOST, MOST_A_USER, MOST_AN_ADDRESS)
+        self._slots = Slots(MOST, MOST_A_USER, MOST_AN_ADDRESS)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, wish: Wish) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, wait: WaitRequest) -> None:
         listener = self._listener = self._listener or Listener()
-        if self._places.is_full or not await listener.listen():
+        if self._slots.is_full or not await listener.listen():
             await self._application(scope, receive, send)
             return
-        with listener.watch(wish.operation) as changed:
-            answer = await self._answer(scope, receive, wish, listener, changed)
+        with listener.watch(wait.operation) as changed:
+            answer = await self._answer(scope, receive, wait, listener, changed)
         for message in answer:
             await send(message)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, wish: Wish, listener: Listener, changed: asyncio.Event
+        self, scope: Scope, receive: Receive, wait: WaitRequest, listener: Listener, changed: asyncio.Event
     ) -> list[Message]:
-        deadline = time.monotonic() + wish.seconds
+        deadline = time.monotonic() + wait.seconds
         gone = asyncio.create_task(_disconnected(receive))
-        place: Place | None = None
+        slot: Slot | None = None
         try:
             while True:
                 changed.clear()
-                answer, asker = await self._ask(scope)
+                answer, user = await self._call(scope)
                 left = deadline - time.monotonic()
                 if gone.done() or left <= 0 or not _is_live(answer):
                     return answer
-                place = place or self._places.take(asker, address_of(scope))
-                if place is None:
+                slot = slot or self._slots.acquire(user, address_of(scope))
+                if slot is None:
                     return _too_many()
-                await _first(changed, gone, min(left, LOOK_AGAIN_SECONDS))
+                await _first(changed, gone, min(left, POLL_SECONDS))
                 await listener.listen()
         finally:
             gone.cancel()
-            if place:
-                place.give_back()
+            if slot:
+                slot.release()
 
-    async def _ask(self, scope: Scope) -> tuple[list[Message], str]:
-        """The application's whole answer, and who asked."""
+    async def _call(self, scope: Scope) -> tuple[list[Message], str]:
+        """The application's whole answer, and the id of the user."""
         messages: list[Message] = []
 
         async def keep(message: Message) -> None:
             messages.append(message)
 
-        mine = dict(scope)
-        await self._application(mine, _no_body, keep)
-        return messages, asker_of(mine)
+        own = dict(scope)
+        await self._application(own, _no_body, keep)
+        return messages, user_of(own)
 
 
 def _too_many() -> list[Message]:
@@ -121,13 +123,10 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _first(changed: asyncio.Event, gone: asyncio.Task[None], seconds: float) -> None:
-    news = asyncio.create_task(_heard(changed))
-    await asyncio.wait({news, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    news.cancel()
-
-
-async def _heard(changed: asyncio.Event) -> None:
-    await changed.wait()
+    """Returns at a change, when the client has gone, or after some seconds."""
+    change = asyncio.ensure_future(changed.wait())
+    await asyncio.wait({change, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    change.cancel()
 
 
 def _is_live(answer: list[Message]) -> bool:

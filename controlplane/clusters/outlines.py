@@ -1,4 +1,4 @@
-"""What clusters consist of, as documents show it, made once a generation."""
+"""What clusters consist of, as lists and documents show it, made once per generation and process."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -6,55 +6,60 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any, Final
-from uuid import UUID
 
 from django.db import transaction
 
-from controlplane.clusters.listing import ListedCluster
 from controlplane.clusters.models import Cluster
+from controlplane.clusters.read_model import ClusterRow
 from templates.parsing import amounts_body
 from templates.schema import Launch
 from templates.stored import launch_from_json
 
 _KEPT: Final = 20_000
-_COLUMNS: Final = ("pk", "generation", "effective", "requested")
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """groups, takes, requested: as they stand in the document."""
+    """groups, takes, requested: as they stand in the API's document."""
 
     launch: Launch
     groups: tuple[dict[str, Any], ...]
     takes: dict[str, Any]
     requested: dict[str, Any]
 
+    @property
+    def node_count(self) -> int:
+        """How many nodes are wanted."""
+        return sum(group.count for group in self.launch.groups)
 
-# A generation's launch never changes; rows of lists are read without it.
+
+# The launch of a generation never changes. Key: id of the cluster, generation.
 _outlines: OrderedDict[tuple[str, int], Outline] = OrderedDict()
 _lock = Lock()
 
 
-def outlines_of(clusters: Iterable[Cluster | ListedCluster]) -> dict[UUID | str, Outline]:
-    """The outline of each cluster's generation, by its pk. One query for those that are not known yet."""
-    rows = list(clusters)
-    found = {row.pk: outline for row in rows if (outline := _known(row))}
-    missing = {str(row.pk): row.pk for row in rows if row.pk not in found}
-    if missing:
-        rows_of = Cluster.objects.filter(pk__in=missing).values_list(*_COLUMNS)
-        for pk, generation, effective, requested in rows_of:
-            found[missing[str(pk)]] = _keep((str(pk), generation), launch_from_json(effective), requested)
+def outline_of(cluster: Cluster) -> Outline:
+    """The outline of a cluster that was read whole."""
+    key = (str(cluster.pk), cluster.generation)
+    return _known(key) or _keep(key, cluster.launch, cluster.requested)
+
+
+def outlines_of(clusters: Iterable[ClusterRow | Cluster]) -> dict[str, Outline]:
+    """The outline of each cluster by the text of its id. One query reads those that are not known yet."""
+    keys = [(str(cluster.id), cluster.generation) for cluster in clusters]
+    found = {key[0]: outline for key in keys if (outline := _known(key))}
+    if missing := [ident for ident, _ in keys if ident not in found]:
+        columns = ("pk", "generation", "effective", "requested")
+        for pk, generation, effective, requested in Cluster.objects.filter(pk__in=missing).values_list(
+            *columns
+        ):
+            found[str(pk)] = _keep((str(pk), generation), launch_from_json(effective), requested)
     return found
 
 
-def _known(cluster: Cluster | ListedCluster) -> Outline | None:
-    key = (str(cluster.pk), cluster.generation)
+def _known(key: tuple[str, int]) -> Outline | None:
     with _lock:
-        if key in _outlines:
-            return _outlines[key]
-    if isinstance(cluster, ListedCluster) or "effective" in cluster.get_deferred_fields():
-        return None
-    return _keep(key, launch_from_json(cluster.effective), cluster.requested)
+        return _outlines.get(key)
 
 
 def _keep(key: tuple[str, int], launch: Launch, requested: dict[str, Any]) -> Outline:
