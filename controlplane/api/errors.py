@@ -23,7 +23,7 @@ from tenants.names import parse_id
 
 log = structlog.get_logger(__name__)
 
-# status: (reason, title), for what the framework refuses.
+# status: (reason, title), for refusals of the framework.
 KNOWN: Final = {
     400: ("MALFORMED", "Malformed request"),
     401: ("UNAUTHENTICATED", "Not authenticated"),
@@ -38,7 +38,7 @@ KNOWN: Final = {
     500: ("INTERNAL", "Internal error"),
 }
 INTERNAL: Final = "Something went wrong here. It is in the log under this request_id."
-# What a request is about, the narrowest first, by the names in URLs.
+# The target of a request, by its name in the URL, the narrowest first.
 _NOUNS: Final = {
     "cluster": "cluster",
     "template": "template",
@@ -47,15 +47,15 @@ _NOUNS: Final = {
     "token": "token",
     "tenant": "tenant",
 }
-# Waited too long for a lock, was cancelled, or lost to another transaction: nothing happened, try again.
-_PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
+# The transaction waited too long for a lock, was cancelled or lost to another one. It changed nothing; try again.
+_TRANSIENT: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
 _DISK_FULL: Final = "53100"
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """The exception handler of the REST framework."""
     request: Request = context["request"]
-    # A problem is JSON whatever the endpoint answers else, and whatever the asker accepts.
+    # A problem is JSON, even where the endpoint or the client has another media type.
     request.accepted_renderer = JSONRenderer()
     request.accepted_media_type = problems.MEDIA_TYPE
     refusal = _as_refusal(error)
@@ -74,7 +74,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def pointers(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
-    """Serializer errors, however nested, as {"pointer", "detail"} each."""
+    """The errors of a serializer, with nested ones, as {"pointer", "detail"} each."""
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             whole = key == "non_field_errors"
@@ -92,7 +92,7 @@ def _token(key: object) -> str:
 
 
 def _as_refusal(error: Exception) -> Refused | None:
-    """Everything that is a plain answer rather than a fault of ours."""
+    """The refusal that an error means; None for a fault of Slipway."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, exceptions.ValidationError):
@@ -105,7 +105,7 @@ def _as_refusal(error: Exception) -> Refused | None:
 
 
 def _as_busy(error: Exception) -> TooBusy | None:
-    if getattr(error.__cause__, "pgcode", None) in _PASSING:
+    if getattr(error.__cause__, "pgcode", None) in _TRANSIENT:
         return TooBusy()
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error).strip()[:200])
@@ -153,7 +153,7 @@ def _internal(request: Request, error: Exception) -> Response:
 
 
 def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
-    """Who was refused what; the tenant's admins see attempts on their tenant, even by outsiders."""
+    """Audit the refusal. Admins of a tenant see refusals there, even of users who are no members."""
     request = context["request"]
     if not hasattr(request, "actor") or not audit.is_audited(refusal):
         return
@@ -168,7 +168,7 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
 
 
 def _target(path: Mapping[str, str]) -> str:
-    """What the URL was about, in the words of the audit."""
+    """The target of the request as the audit names it, such as cluster/etl-1."""
     if "user" in path and "tenant" not in path:
         return f"user/{path['user']}"
     return next((f"{noun}/{path[name]}" for name, noun in _NOUNS.items() if name in path), "site")

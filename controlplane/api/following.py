@@ -35,7 +35,7 @@ class Reader:
     slot: Slot | None = None
 
     def admit(self, user: UUID) -> None:
-        """Raises TooBusy or Throttled."""
+        """Take a slot for the user. Raises TooBusy or Throttled."""
         if self.slots.is_full:
             raise TooBusy("Too many logs are followed at the moment.")
         self.slot = self.slots.acquire(str(user), self.address)

@@ -1,4 +1,4 @@
-"""One LISTEN connection of this process, shared by everybody who waits for an operation."""
+"""The LISTEN connection of this process, which all requests that wait for operations share."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ log = structlog.get_logger(__name__)
 
 
 class Listener:
-    """Tells waiters that their operation has ended. Belongs to one event loop.
+    """Sets an event when an operation has ended. Belongs to one event loop.
 
-    A notice may be missed or come for nothing: whoever is told reads again, and reads again now and then anyway.
+    A notification may be lost, or come without a change: those who wait read again, and also do so from time to time.
     """
 
     def __init__(self) -> None:
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._connection: Any = None
-        # Kept, because a lost connection does not know its own any more.
+        # Kept here, because a lost connection does not know its socket any more.
         self._socket = -1
         self._connecting = asyncio.Lock()
 
@@ -40,7 +40,7 @@ class Listener:
                 del self._waiters[operation]
 
     async def listen(self) -> bool:
-        """Make sure of the connection; False while the database cannot be reached."""
+        """Connect if necessary. Returns False while the database cannot be reached."""
         async with self._connecting:
             if self._connection is None:
                 loop = asyncio.get_running_loop()
@@ -50,7 +50,7 @@ class Listener:
                     log.warning("cannot_listen", error=str(error).strip()[:200])
                     return False
                 self._socket = self._connection.fileno()
-                loop.add_reader(self._socket, self._hear)
+                loop.add_reader(self._socket, self._read_notifications)
         return True
 
     def close(self) -> None:
@@ -59,24 +59,21 @@ class Listener:
             self._connection.close()
             self._connection = None
 
-    def _hear(self) -> None:
+    def _read_notifications(self) -> None:
         try:
             self._connection.poll()
         except psycopg2.Error as error:
             log.warning("listening_lost", error=str(error).strip()[:200])
-            self._lose()
+            # Notifications may have been lost: all waiters read again.
+            self.close()
+            for waiters in self._waiters.values():
+                self._wake(waiters)
             return
-        for notice in self._connection.notifies:
-            self._tell(self._waiters.get(notice.payload, set()))
+        for notification in self._connection.notifies:
+            self._wake(self._waiters.get(notification.payload, set()))
         self._connection.notifies.clear()
 
-    def _lose(self) -> None:
-        """Notices may have been missed: everybody reads again."""
-        self.close()
-        for waiters in self._waiters.values():
-            self._tell(waiters)
-
-    def _tell(self, waiters: set[asyncio.Event]) -> None:
+    def _wake(self, waiters: set[asyncio.Event]) -> None:
         for changed in waiters:
             changed.set()
 

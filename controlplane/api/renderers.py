@@ -1,4 +1,4 @@
-"""Answers as JSON, written by a compiled encoder: a page of fifty clusters in a tenth of the time."""
+"""Renders JSON with orjson, in a tenth of the time of the framework's encoder for a page of 50 clusters."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,16 +7,16 @@ import orjson
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
-# Moments and all that is not plain JSON are spelled by the framework, so that both encoders write alike.
+# The framework encodes times and all other types that JSON does not have, so that both encoders write the same.
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _DEFAULT: Final = JSONEncoder().default
-# Letters of JSON that end a line in JavaScript.
+# JavaScript takes these characters as line ends.
 _LINE_ENDS: Final = ("\u2028", "\u2029")
 _ESCAPED: Final = tuple((end.encode(), ascii(end)[1:-1].encode()) for end in _LINE_ENDS)
 
 
 class FastJSONRenderer(JSONRenderer):
-    """What JSONRenderer writes, byte for byte but for the spelling of very large and very small floats."""
+    """Writes the same bytes as JSONRenderer, except for very large and very small floats."""
 
     def render(
         self,
@@ -29,7 +29,7 @@ class FastJSONRenderer(JSONRenderer):
         try:
             text = orjson.dumps(data, default=_DEFAULT, option=_OPTIONS)
         except orjson.JSONEncodeError:
-            # Such as whole numbers beyond 64 bits, which a template may hold.
+            # For example, a template may hold an integer of more than 64 bits.
             slow: bytes = super().render(data, accepted_media_type, renderer_context)
             return slow
         for raw, escaped in _ESCAPED:

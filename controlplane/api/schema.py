@@ -20,10 +20,10 @@ _MEANINGS: Final = {
     400: "Malformed or invalid; `errors` points at each fault.",
     401: "No token, or one that is unknown, expired or revoked.",
     403: "The role or the scope is missing; the answer names it.",
-    404: "Nothing of this name or id here, or you may not know of it.",
+    404: "Nothing here has this name or id, or you may not see it.",
     405: "This path has no such method.",
     406: "`Accept` allows none of what is answered here.",
-    409: "The state of things stands against it: see `reason`, and `levels` for quota.",
+    409: "The current state does not allow this: see `reason`, and `levels` for quota.",
     411: "The body came without a Content-Length.",
     412: "It has changed since you read it.",
     413: "The body is larger than 1 MiB.",
@@ -56,7 +56,7 @@ _PROBLEM: Final = {
                 "properties": {
                     "pointer": {
                         "type": "string",
-                        "description": "JSON pointer into the body; empty for all of it.",
+                        "description": "JSON pointer into the body; empty for the whole body.",
                     },
                     "parameter": {"type": "string", "description": "Name of a query parameter."},
                     "header": {"type": "string", "description": "Name of a header."},
@@ -158,7 +158,7 @@ class AutoSchema(Spectacular):
     def _with_default(self, field: Any) -> dict[str, Any]:
         schema = dict(self._map_serializer_field(field, "request"))  # type: ignore[no-untyped-call]
         if field.default in (serializers.empty, ""):
-            # Leaving the parameter out says the same, and an enum has no empty value.
+            # No default, as an enum has no empty value; leaving the parameter out means the same.
             schema.pop("default", None)
         else:
             schema["default"] = field.default
@@ -168,11 +168,11 @@ class AutoSchema(Spectacular):
         found = []
         if self.spec.if_match:
             tag = {"type": "string", "pattern": '^("[0-9]{1,18}"|[*])$', "examples": ['"3"']}
-            found.append(_header("If-Match", "Act only on this generation, as the ETag named it.", tag))
+            found.append(_header("If-Match", "Change only this generation, as the ETag names it.", tag))
         if self.method not in _READING:
             key = {"type": "string", "pattern": f"^{KEY_PATTERN}$"}
             text = (
-                "Sent twice with the same key within 24 hours, the request acts once and is answered alike. "
+                "A request that is sent twice in 24 hours with the same key is executed once and answered the same. "
                 f"The last {MOST_KEPT} keys of a user are kept."
             )
             found.append(_header(HEADER, text, key))

@@ -1,6 +1,6 @@
-"""Whether a launch has room at a site, by what was last found there: never, not now, or as far as is known.
+"""Whether a launch has room at a site, by the capacity that a worker last found there.
 
-What is known of a site is in `Site.capacity`: app -> machines and total, "" for apps that are placed like all others.
+`Site.capacity` maps an app to its machines and their total; "" is for apps that have no entry of their own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """levels: of what never fits, as in a refusal by quota, with scope "site" and the group where it is one node."""
+    """levels: what never fits, as in a refusal by quota, with scope "site", and the group if one node is too large."""
 
     verdict: Verdict
     message: str = ""
@@ -39,7 +39,7 @@ class Room:
 
 
 def room_for(site: Site, launch: Launch, grows_by: Amounts) -> Room:
-    """grows_by: what the site would have to give beyond what is held there already."""
+    """The room at the site for a launch. grows_by: what the site must give beyond what is held there now."""
     known = _known(site, launch.app.name)
     if known is None:
         return Room(Verdict.UNKNOWN, f"How large the machines of {site.name} are is not known.")
@@ -53,7 +53,7 @@ def room_for(site: Site, launch: Launch, grows_by: Amounts) -> Room:
 
 
 def require_room_ever(site: Site, launch: Launch) -> None:
-    """Raises Conflict NEVER_FITS for what no machine of the site, or all of them together, can hold."""
+    """Raises Conflict NEVER_FITS if a node is larger than each machine of the site, or the launch than all."""
     known = _known(site, launch.app.name)
     if known is not None and (levels := list(_too_large(known, launch))):
         raise Conflict("NEVER_FITS", _never(site, levels), levels=levels)
@@ -84,7 +84,7 @@ def _too_large(known: _Capacity, launch: Launch) -> Iterator[Level]:
 
 
 def _nearest(machines: tuple[Amounts, ...], wanted: Amounts) -> Amounts:
-    """The machine that falls short in the fewest resources, and among equals by the least part of what is wanted."""
+    """The machine that is too small in the fewest resources; among equals, by the least part of what is wanted."""
 
     def missing(machine: Amounts) -> tuple[int, float]:
         short = [1 - machine[name] / wanted[name] for name in COMPUTE if wanted[name] > machine[name]]
@@ -118,7 +118,7 @@ def _never(site: Site, levels: tuple[Level, ...] | list[Level]) -> str:
 
 
 def _is_free(site: Site, total: Amounts, grows_by: Amounts) -> bool:
-    """By the ledger: what others than Slipway run there is not known, so this is true too often, never too rarely."""
+    """Whether the claims at the site leave room. It does not know of pods that Slipway did not make, so it may err."""
     sums = {resource: Sum(resource, default=0) for resource in COMPUTE}
     held = Amounts(**Claim.objects.filter(site=site.name).aggregate(**sums))
     return (held + grows_by).compute().fits_within(total)

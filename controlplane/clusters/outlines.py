@@ -16,6 +16,7 @@ from templates.schema import Launch
 from templates.stored import launch_from_json
 
 _KEPT: Final = 20_000
+_REQUESTED: Final = ("groups", "parameters", "preset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ def _keep(key: tuple[str, int], launch: Launch, requested: dict[str, Any]) -> Ou
         {"name": group.name, "role": group.role, "wanted": group.count, **amounts_body(group.each)}
         for group in launch.groups
     )
-    asked = {name: requested[name] for name in ("groups", "parameters", "preset")}
-    outline = Outline(launch, groups, launch.takes.to_json(), asked | {"preset": asked["preset"] or None})
+    shown = {name: requested[name] or None if name == "preset" else requested[name] for name in _REQUESTED}
+    outline = Outline(launch, groups, launch.takes.to_json(), shown)
     # A transaction that is rolled back gives its generation to another launch.
     transaction.on_commit(partial(_remember, key, outline))
     return outline

@@ -1,4 +1,4 @@
-"""The read model of a cluster: what API and console show of it.
+"""The read model of clusters: what API and console show.
 
 The API's list, document and OpenAPI schema, and the console's list and page all take their fields from `ClusterRow`.
 To add a field, add a column to the model and a line to `ClusterRow`.
@@ -74,7 +74,7 @@ class ClusterRow(NamedTuple):
     template_revision_id: Annotated[UUID, _INTERNAL]
     goal: Annotated[str, Shown(choices=Goal)]
     phase: Annotated[str, Shown(choices=Phase)]
-    generation: Annotated[int, Shown(help="Grows with every change that was asked for; the ETag.")]
+    generation: Annotated[int, Shown(help="Grows with every change that was requested; the ETag.")]
     observed_generation: Annotated[int, Shown(help="The last generation that was reached or given up.")]
     run: Annotated[int, _INTERNAL]
     link_version: Annotated[int, _INTERNAL]

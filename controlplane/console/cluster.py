@@ -68,7 +68,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "pages": openable(services),
         "events": list(selectors.events_of(found)[:MOST_EVENTS]),
         "actions": can,
-        "replace_url": next((act.url for act in can if act.name == Verb.RESTART and not act.reason), ""),
+        "replace_url": next((one.url for one in can if one.name == Verb.RESTART and not one.reason), ""),
         "takes": (launch.keeps if found.phase == Phase.STOPPED else launch.takes).to_json(),
     }
 
@@ -83,7 +83,7 @@ def _plain(value: Any) -> str:
 
 
 def _requested(found: Cluster) -> list[tuple[str, str]]:
-    """What was asked for beside the defaults of the template, such as "worker count" and "4"."""
+    """What the request changed of the template's defaults, such as "worker count" and "4"."""
     groups = found.requested["groups"].items()
     sizes = [(f"{group} {name}", _plain(value)) for group, chosen in groups for name, value in chosen.items()]
     return [*sizes, *((name, _plain(value)) for name, value in found.requested["parameters"].items())]

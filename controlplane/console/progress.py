@@ -9,9 +9,9 @@ from controlplane.clusters.models.operation import LIVE, State
 
 TITLES: Final = {
     "admitted": "Admitted",
-    "isolated": "Place prepared",
+    "isolated": "Isolation ensured",
     "credentials": "Credentials handed over",
-    "applied": "Nodes asked for",
+    "applied": "Nodes requested",
     "scheduled": "Nodes placed",
     "image": "Software installed",
     "started": "Processes started",

@@ -10,7 +10,6 @@ from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import AmountsOut
 from templates import schema
-from templates.models import App
 from templates.parsing import amounts_body
 from templates.selectors import apps
 from tenants.access import require_scope
@@ -83,11 +82,9 @@ def _service(role: schema.Role, service: schema.Service) -> dict[str, Any]:
 class Apps(Endpoint):
     @method("app.list", "The catalogue", {200: page_shape("App", AppOut)}, query=PageQuery)
     def get(self, call: Call) -> Response:
-        """Every version that can be launched, the one registered last first."""
+        """All versions that can be launched, the newest first."""
         require_scope(call.actor, "templates:read")
-        found: dict[str, Any] = page(apps(), call.query, order=Order(), to_json=_all)
+        found: dict[str, Any] = page(
+            apps(), call.query, order=Order(), to_json=lambda rows: [app_json(row.spec) for row in rows]
+        )
         return answer(found)
-
-
-def _all(rows: list[App]) -> list[dict[str, Any]]:
-    return [app_json(row.spec) for row in rows]

@@ -21,7 +21,7 @@ from tenants.selectors import audit_events, audit_events_everywhere
 
 NDJSON: Final = "application/x-ndjson"
 MOST_EXPORTED: Final = 10_000
-# Of the query: the lookup that it means.
+# Query parameter -> lookup of the ORM.
 _LOOKUPS: Final = {
     "verb": "verb",
     "actor": "actor_name",
@@ -72,7 +72,7 @@ class AuditOut(Out):
     target = serializers.CharField()
     outcome = Choice(list(Outcome.values))
     reason = serializers.CharField(allow_null=True)
-    count = serializers.IntegerField(help_text="Equal refusals within a minute stand in one row.")
+    count = serializers.IntegerField(help_text="Equal refusals of one minute are one row.")
     detail = serializers.DictField()
     request_id = serializers.CharField(allow_blank=True)
 
@@ -125,8 +125,8 @@ class _Export(Endpoint):
 class AuditExport(_Export):
     @method("audit.export", "Export the audit of a tenant", {200: {"type": "string"}}, query=ExportQuery)
     def get(self, call: Call, tenant: str) -> HttpResponse:
-        """A line of JSON each, oldest first, at most 10,000; the header Link says where it goes on. For admins of
-        the tenant.
+        """One JSON object per line, oldest first, at most 10,000. The header Link has the address of the next part. For
+        admins of the tenant.
         """
         return _exported(call, _of_tenant(call, tenant))
 
@@ -144,14 +144,14 @@ def _of_tenant(call: Call, tenant: str) -> QuerySet[AuditEvent]:
     return audit_events(access.tenant)
 
 
-def _asked(events: QuerySet[AuditEvent], query: Mapping[str, Any]) -> QuerySet[AuditEvent]:
+def _filtered(events: QuerySet[AuditEvent], query: Mapping[str, Any]) -> QuerySet[AuditEvent]:
     lookups = {lookup: query[name] for name, lookup in _LOOKUPS.items() if query.get(name)}
     return events.filter(**lookups)
 
 
 def _listed(call: Call, events: QuerySet[AuditEvent]) -> Response:
     found = page(
-        _asked(events, call.query),
+        _filtered(events, call.query),
         call.query,
         order=Order(),
         to_json=lambda rows: [event_json(row) for row in rows],
@@ -160,13 +160,13 @@ def _listed(call: Call, events: QuerySet[AuditEvent]) -> Response:
 
 
 def _exported(call: Call, events: QuerySet[AuditEvent]) -> HttpResponse:
-    found = _asked(events, call.query).order_by("id")
+    found = _filtered(events, call.query).order_by("id")
     if after := call.query.get("after"):
         found = found.filter(id__gt=after)
     rows = list(found[: MOST_EXPORTED + 1])
     shown, render = rows[:MOST_EXPORTED], FastJSONRenderer().render
     response = HttpResponse(b"".join(render(event_json(row)) + b"\n" for row in shown), content_type=NDJSON)
     if len(rows) > len(shown):
-        asked = call.request.query_params.dict() | {"after": str(shown[-1].id)}
-        response["Link"] = f'<{call.request.path}?{urlencode(asked)}>; rel="next"'
+        query = call.request.query_params.dict() | {"after": str(shown[-1].id)}
+        response["Link"] = f'<{call.request.path}?{urlencode(query)}>; rel="next"'
     return response

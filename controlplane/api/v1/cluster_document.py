@@ -33,7 +33,7 @@ _SERVICE = {
         "dashboard": {"type": "boolean", "description": "Of a page: made for people."},
         "idle": {
             "type": "boolean",
-            "description": "Of a page: it is there only at times, such as a Spark session's, and not now.",
+            "description": "Of a page: it runs only at times, such as a Spark session's, and not now.",
         },
         "address": {"type": ["string", "null"], "description": "host:port of what is not a page."},
     },
@@ -100,9 +100,9 @@ class _ComposedOut(Out):
     template = TemplateRefOut()
     app = ClusterAppOut()
     preset = serializers.CharField(allow_null=True)
-    parameters = Tree(schema={"type": "object"}, help_text="All of them, as they hold.")
+    parameters = Tree(schema={"type": "object"}, help_text="All parameters, with their defaults.")
     requested = RequestedOut(
-        help_text="What was asked for; the template, its preset and defaults do the rest."
+        help_text="What was requested; the template, its preset and defaults give the rest."
     )
     groups = GroupOut(many=True)
     services = Tree(list, schema={"type": "array", "items": _SERVICE})

@@ -47,7 +47,7 @@ class ClustersQuery(PageQuery):
 class ClusterIn(In):
     name = Name()
     template = Text(most=40, least=1, help_text="Name or id.")
-    site = Text(most=40, default="", help_text="Where there is only one, it need not be named.")
+    site = Text(most=40, default="", help_text="Not needed where there is only one.")
     preset = Text(most=40, default="")
     groups = Tree(default=dict, schema=shapes.CHOSEN_GROUPS)
     parameters = Tree(default=dict, schema=shapes.CHOSEN_PARAMETERS)
@@ -61,7 +61,7 @@ class ResizeIn(In):
 
 
 class ConfigureIn(In):
-    """By the rules of a JSON merge patch: what is not named stays, null takes back what was asked for."""
+    """A JSON merge patch: fields that are not named stay, null removes what was requested."""
 
     not_empty = True
     groups = Tree(required=False, schema=shapes.CHANGED_GROUPS)
@@ -110,7 +110,7 @@ class PlanBodyOut(Out):
     fits = serializers.BooleanField()
     room = RoomOut(help_text="At the site: fits, not_now (it would wait), never (it is refused) or unknown.")
     expected_seconds = Tree(schema={"type": ["object", "null"]})
-    changes = DifferenceOut(many=True, required=False, help_text="Of a PATCH: what would not be as before.")
+    changes = DifferenceOut(many=True, required=False, help_text="Of a PATCH: the values that would change.")
 
 
 class PlanOut(Out):
@@ -158,7 +158,7 @@ class Clusters(Endpoint):
         skip_key=_is_plan,
     )
     def post(self, call: Call, tenant: str) -> Response:
-        """All of it is admitted, or nothing. It comes up in the background: see `operation`."""
+        """The cluster is admitted whole or not at all. It starts in the background: see `operation`."""
         access, body = call.enter(tenant), dict(call.body)
         name = body.pop("name")
         request = ClusterRequest(**body)
@@ -215,7 +215,7 @@ class OneCluster(Endpoint):
         skip_key=_is_plan,
     )
     def delete(self, call: Call, tenant: str, cluster: str) -> Response:
-        """With its volumes; cannot be undone. Its name is free once all is gone."""
+        """Its volumes too; this cannot be undone. Its name is free once everything is removed."""
         return _verb_response(
             call, tenant, cluster, VerbRequest(Verb.DELETE, call.if_match, call.body["force"])
         )
@@ -250,7 +250,7 @@ class ClusterStart(Endpoint):
 class ClusterStop(Endpoint):
     @method("cluster.stop", "Stop a cluster", body=ForceIn, **_VERB)
     def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """Its volumes stay. What is under way is given up, unless it is a deletion."""
+        """Its volumes stay. An operation under way is cancelled, unless it is a deletion."""
         return _verb_response(
             call, tenant, cluster, VerbRequest(Verb.STOP, call.if_match, call.body["force"])
         )
@@ -266,7 +266,7 @@ class ClusterRelease(Endpoint):
         redact=without_pages,
     )
     def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """By a site admin, while it is being deleted: its name and quota are free, and what is left is watched."""
+        """For site admins, while it is being deleted: its name and quota are free, the rest is removed later."""
         access = call.enter(tenant)
         done = cluster_release(access=access, cluster=cluster)
         return answer(cluster_json(access, done), status=202, generation=done.generation)
@@ -275,7 +275,7 @@ class ClusterRelease(Endpoint):
 class ClusterRestart(Endpoint):
     @method("cluster.restart", "Restart a cluster", body=RestartIn, **_VERB)
     def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """Every node is replaced, or those that are named; what they store stays."""
+        """Every node is replaced, or the named ones. Their volumes stay."""
         request = VerbRequest(Verb.RESTART, call.if_match, nodes=call.body["nodes"])
         return _verb_response(call, tenant, cluster, request)
 

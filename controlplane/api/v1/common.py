@@ -1,4 +1,4 @@
-"""Small things that several nouns share."""
+"""Shapes and functions that several nouns share."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ ROOT: Final = "/api/v1"
 
 
 class AmountsOut(Out):
-    """Of each resource as much; cpu, memory and storage as Kubernetes quantities."""
+    """The amount of each resource; cpu, memory and storage as Kubernetes quantities."""
 
     cpu = serializers.CharField()
     memory = serializers.CharField()
@@ -44,12 +44,12 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 
 def rfc3339_of(stored: str | None) -> str | None:
-    """A moment that a JSON column holds, spelled like all others."""
+    """A time from a JSON column, in the format of all others."""
     return None if stored is None else rfc3339(datetime.fromisoformat(stored))
 
 
 def id_of(text: str) -> UUID:
-    """Raises NotFound for what is no id."""
+    """The id that this text spells. Raises NotFound for other texts."""
     found = parse_id(text)
     if found is None:
         raise NotFound
@@ -57,7 +57,7 @@ def id_of(text: str) -> UUID:
 
 
 def in_tenant(permission: Permission) -> Recheck:
-    """The asker is still in the tenant of the URL and may still do this there."""
+    """A recheck that the user is in the tenant of the URL and has this permission there."""
 
     def recheck(call: Call, path: Path) -> None:
         allow(call.enter(path["tenant"]), permission)

@@ -70,7 +70,7 @@ class OverOut(Out):
 
 
 class LimitsOut(Out):
-    """over: of what more is held than the limit allows now. Nothing is taken away, but nothing may grow."""
+    """over: the resources of which more is held than the limit allows. Nothing is stopped, but nothing may grow."""
 
     limits = LevelOut(many=True)
     over = OverOut(many=True)
@@ -107,14 +107,16 @@ class AllMemberLimits(Endpoint):
         query=PageQuery,
     )
     def get(self, call: Call, tenant: str) -> Response:
-        """Former members too, as long as they hold something."""
+        """Also of former members, as long as they hold something."""
         access = call.enter(tenant)
         allow(access, "members.read")
         found = page(
             limits(access.tenant).exclude(user=None),
             call.query,
             order=Order("user__username", str, newest_first=False),
-            to_json=lambda rows: [_limits_json(row) | {"user": _name_of(row)} for row in rows],
+            to_json=lambda rows: [
+                _limits_json(row) | {"user": row.user.username if row.user else ""} for row in rows
+            ],
         )
         return answer(found)
 
@@ -137,10 +139,6 @@ class MemberLimits(Endpoint):
     def put(self, call: Call, tenant: str, user: str) -> Response:
         """For admins of the tenant. A member never holds more than the tenant may in all."""
         return _put(call, tenant, user)
-
-
-def _name_of(row: Limit) -> str:
-    return "" if row.user is None else row.user.username
 
 
 def _limits_json(row: Limit) -> dict[str, Any]:

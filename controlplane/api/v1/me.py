@@ -35,7 +35,7 @@ class Me(Endpoint):
 
 
 class MyPassword(Endpoint):
-    # Never keyed: a wrong password must count, which the rollback of a keyed request would undo.
+    # Ignores the key, because the rollback of a keyed request would undo the count of wrong passwords.
     @method(
         "me.change_password", "Change my password", {204: None}, body=PasswordIn, skip_key=lambda call: True
     )

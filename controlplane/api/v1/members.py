@@ -52,7 +52,7 @@ class Members(Endpoint):
 class Member(Endpoint):
     @method(
         "member.put",
-        "Make somebody a member",
+        "Make a user a member",
         {200: MemberOut},
         body=MemberIn,
         recheck=in_tenant("members.write"),
@@ -60,7 +60,7 @@ class Member(Endpoint):
     def put(self, call: Call, tenant: str, user: str) -> Response:
         """Or change the role. The last admin of a tenant stays one.
 
-        Who becomes a viewer may open no pages: all links that they had are replaced.
+        A viewer may not open pages: all links that a user had before are replaced.
         """
         access = call.enter(tenant)
         member_put(access=access, username=user, role=call.body["role"])
@@ -68,16 +68,16 @@ class Member(Endpoint):
 
     @method(
         "member.remove",
-        "Take somebody out",
+        "Remove a member",
         {204: None, 200: RightsPlanOut},
         query=PlanQuery,
         recheck=in_tenant("members.write"),
         skip_key=is_plan,
     )
     def delete(self, call: Call, tenant: str, user: str) -> Response:
-        """Their tokens for this tenant end, and the links to every page that they could open are replaced.
+        """Their tokens for this tenant end, and the links to all pages that they could open are replaced.
 
-        Their clusters run on, and stay counted until an admin stops or deletes them.
+        Their clusters run on, and count until an admin stops or deletes them.
         """
         access = call.enter(tenant)
         change = partial(member_remove, access=access, username=user)

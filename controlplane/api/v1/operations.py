@@ -75,7 +75,7 @@ class OperationOut(Out):
     report = Tree(
         list,
         schema={"type": "array", "items": _REPORT},
-        help_text="What was done to each node.",
+        help_text="The drain of each node that left.",
     )
 
 
@@ -133,7 +133,7 @@ class Operations(Endpoint):
 class OneOperation(Endpoint):
     @method("operation.read", "An operation", {200: OperationOut}, query=WaitQuery)
     def get(self, call: Call, tenant: str, operation: str) -> Response:
-        """With its steps. The waiting itself is done in front of this: see controlplane.api.long_poll."""
+        """With its steps. With `wait`, the answer comes when the operation has ended, or after that many seconds."""
         set_user(call.request._request, call.actor.user_id)
         access = call.enter(tenant)
         allow(access, "cluster.read")
@@ -146,9 +146,9 @@ def _may_cancel(call: Call, path: Path) -> None:
 
 
 class OperationCancel(Endpoint):
-    @method("operation.cancel", "Give up an operation", {202: OperationOut}, recheck=_may_cancel)
+    @method("operation.cancel", "Cancel an operation", {202: OperationOut}, recheck=_may_cancel)
     def post(self, call: Call, tenant: str, operation: str) -> Response:
-        """Of create and start: the cluster stops. Of resize: it keeps the nodes that exist. Others go on."""
+        """A cancelled create or start stops the cluster; a cancelled resize keeps the nodes that exist."""
         access = call.enter(tenant)
         operation_cancel(access=access, operation=id_of(operation))
         return answer(operation_json(_one(access, operation)), status=202)

@@ -4,7 +4,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, method
+from controlplane.api.endpoint import Call, Endpoint, Path, Recheck, answer, method
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
@@ -25,23 +25,23 @@ def share_json(share: ClusterShare) -> dict[str, Any]:
     return {"user": share.user.username, "since": rfc3339(share.created_at)}
 
 
-def _may_give(call: Call, path: Path) -> None:
-    _may(call, path, "cluster.open_any")
+def _owner_or(others: Permission) -> Recheck:
+    """A recheck that the user owns the cluster and may operate it, or has the permission for those of others."""
 
+    def recheck(call: Call, path: Path) -> None:
+        access = call.enter(path["tenant"])
+        mine = cluster_for(access, path["cluster"]).owner_id == call.actor.user_id
+        allow(access, "cluster.operate_own" if mine else others)
 
-def _may_take_back(call: Call, path: Path) -> None:
-    _may(call, path, "cluster.operate_any")
-
-
-def _may(call: Call, path: Path, others: Permission) -> None:
-    access = call.enter(path["tenant"])
-    mine = cluster_for(access, path["cluster"]).owner_id == call.actor.user_id
-    allow(access, "cluster.operate_own" if mine else others)
+    return recheck
 
 
 class Shares(Endpoint):
     @method(
-        "share.list", "With whom a cluster is shared", {200: page_shape("Share", ShareOut)}, query=PageQuery
+        "share.list",
+        "The users that a cluster is shared with",
+        {200: page_shape("Share", ShareOut)},
+        query=PageQuery,
     )
     def get(self, call: Call, tenant: str, cluster: str) -> Response:
         found = cluster_for(call.enter(tenant), cluster)
@@ -55,7 +55,7 @@ class Shares(Endpoint):
 
 
 class Share(Endpoint):
-    @method("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_give)
+    @method("share.put", "Share a cluster", {200: ShareOut}, recheck=_owner_or("cluster.open_any"))
     def put(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
         """Another member may then use it like its owner, its pages too: the owner's alone to decide."""
         share = cluster_share(access=call.enter(tenant), cluster=cluster, username=user)
@@ -66,7 +66,7 @@ class Share(Endpoint):
         "Take a share back",
         {204: None, 200: RightsPlanOut},
         query=PlanQuery,
-        recheck=_may_take_back,
+        recheck=_owner_or("cluster.operate_any"),
         skip_key=is_plan,
     )
     def delete(self, call: Call, tenant: str, cluster: str, user: str) -> Response:

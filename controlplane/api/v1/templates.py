@@ -31,7 +31,7 @@ class AppRefOut(Out):
 
 
 class SecondsOut(Out):
-    """Of the last launches that succeeded, and of how many."""
+    """Of the last launches that succeeded. of: their number."""
 
     p50 = serializers.FloatField()
     p95 = serializers.FloatField()
@@ -43,7 +43,7 @@ class TemplateOut(Out):
     name = serializers.CharField()
     revision = serializers.IntegerField()
     state = Choice(list(TemplateState.values))
-    shipped = serializers.BooleanField(help_text="Comes with Slipway and is there for every tenant.")
+    shipped = serializers.BooleanField(help_text="Comes with Slipway, for every tenant.")
     title = serializers.CharField(allow_blank=True)
     description = serializers.CharField(allow_blank=True)
     app = AppRefOut()
@@ -51,7 +51,7 @@ class TemplateOut(Out):
     groups = Tree(list, schema=shapes.GROUPS_OUT)
     parameters = Tree(schema=shapes.SCHEMA_OUT, help_text="JSON Schema of a launch's parameters.")
     presets = Tree(schema={"type": "object"})
-    takes = AmountsOut(help_text="What a launch takes that says nothing else.")
+    takes = AmountsOut(help_text="What a launch without choices takes.")
     usual_seconds = SecondsOut(allow_null=True)
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField()
@@ -61,7 +61,7 @@ class RevisionOut(Out):
     revision = serializers.IntegerField()
     current = serializers.BooleanField()
     app = AppRefOut()
-    body = Tree(schema={"type": "object"}, help_text="As it can be sent again to make this revision's twin.")
+    body = Tree(schema={"type": "object"}, help_text="As it can be sent again to make an equal revision.")
     takes = AmountsOut()
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField()
@@ -86,7 +86,7 @@ class RollbackIn(In):
 
 
 class DeleteIn(In):
-    in_use = Flag(default=False, help_text="Also while clusters of it exist.")
+    in_use = Flag(default=False, help_text="Also while clusters of the template exist.")
 
 
 class TemplateUserOut(Out):
@@ -144,7 +144,7 @@ def _documents(access: Access, rows: list[Template]) -> list[dict[str, Any]]:
 
 
 def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Response:
-    """As it is read, whoever changed it."""
+    """The document of the template, as a GET answers it."""
     ident = template.pk if isinstance(template, Template) else template
     access = call.enter(tenant)
     [document] = _documents(access, [selectors.template_for(access, ident)])
@@ -154,7 +154,7 @@ def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Re
 def _changed(
     call: Call, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
 ) -> Response:
-    """The template as the service leaves it. Where only the outcome is asked for, the change is undone."""
+    """The template after the change. With validate_only, the change is rolled back."""
     access = call.enter(tenant)
     with transaction.atomic():
         changed = service(access=access, **given)
@@ -179,7 +179,7 @@ def _in_use(used_by: list[dict[str, Any]]) -> Conflict:
 class Templates(Endpoint):
     @method("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
     def get(self, call: Call, tenant: str) -> Response:
-        """Those that ship and the tenant's own. Drafts are shown to whoever may write templates."""
+        """Those that ship and the tenant's own. Only users who may write templates see drafts."""
         access = call.enter(tenant)
         found = selectors.templates_for(access)
         return answer(page(found, call.query, order=Order(), to_json=partial(_documents, access)))
@@ -193,7 +193,7 @@ class Templates(Endpoint):
         **_CHANGES,
     )
     def post(self, call: Call, tenant: str) -> Response:
-        """A draft: publish it, and every member may launch it."""
+        """It is a draft. Once it is published, every member may launch it."""
         body = dict(call.body)
         name = body.pop("name")
         return _changed(call, tenant, services.template_create, status=201, name=name, body=body)
@@ -213,7 +213,7 @@ class OneTemplate(Endpoint):
         "template.delete", "Delete a template", {204: None, 200: TemplateUsersOut}, body=DeleteIn, **_CHANGES
     )
     def delete(self, call: Call, tenant: str, template: str) -> Response:
-        """Refused while clusters of it exist, unless that is confirmed; they keep what they were launched with."""
+        """Refused while clusters of the template exist, unless that is confirmed; they run on unchanged."""
         access = call.enter(tenant)
         allow(access, "templates.write")
         with transaction.atomic():

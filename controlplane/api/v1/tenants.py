@@ -85,7 +85,7 @@ class OneTenant(Endpoint):
 
     @method("tenant.delete", "Delete a tenant", {202: TenantOut}, recheck=in_tenant("tenant.write"))
     def delete(self, call: Call, tenant: str) -> Response:
-        """With all its clusters and their data; cannot be undone. Its name is free once all is gone."""
+        """All its clusters and their data too; this cannot be undone. Its name is free once everything is removed."""
         access = call.enter(tenant)
         return answer(tenant_json(tenant_delete(access=access), access.role), status=202)
 

@@ -4,7 +4,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.authentication import PasswordAuthentication
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, method
+from controlplane.api.endpoint import Call, Endpoint, answer, method
 from controlplane.api.fields import NAME_SCHEMA, Choice, Items, Text, Whole
 from controlplane.api.pagination import Order, page
 from controlplane.api.schema import page_shape
@@ -13,7 +13,8 @@ from controlplane.api.v1.common import ROOT, id_of, rfc3339
 from tenants.access import require_scope
 from tenants.actors import SCOPES
 from tenants.models import ApiToken
-from tenants.selectors import token, tokens_of
+from tenants.selectors import token as token_for
+from tenants.selectors import tokens_of
 from tenants.services import token_create, token_revoke
 
 
@@ -61,10 +62,6 @@ def token_json(found: ApiToken) -> dict[str, Any]:
     }
 
 
-def _may_make(call: Call, path: Path) -> None:
-    require_scope(call.actor, "tokens:write")
-
-
 def without_secret(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "token": None}
 
@@ -88,7 +85,7 @@ class Tokens(Endpoint):
         {201: NewTokenOut},
         body=TokenIn,
         location=True,
-        recheck=_may_make,
+        recheck=lambda call, path: require_scope(call.actor, "tokens:write"),
         redact=without_secret,
     )
     def post(self, call: Call) -> Response:
@@ -103,14 +100,10 @@ class Tokens(Endpoint):
 class Token(Endpoint):
     @method("token.read", "One of my tokens", {200: TokenOut})
     def get(self, call: Call, token: str) -> Response:
-        return answer(token_json(_mine(call, token)))
+        return answer(token_json(token_for(call.actor, id_of(token))))
 
     @method("token.revoke", "Revoke a token at once", {204: None})
     def delete(self, call: Call, token: str) -> Response:
-        """One's own; a site admin anybody's."""
+        """Of the user's own; site admins may revoke any token."""
         token_revoke(actor=call.actor, token_id=id_of(token))
         return answer(status=204)
-
-
-def _mine(call: Call, ident: str) -> ApiToken:
-    return token(call.actor, id_of(ident))

@@ -27,7 +27,7 @@ class UsageOut(Out):
 class Usage(Endpoint):
     @method("usage.read", "What may be held, what is held, and by whom", {200: UsageOut})
     def get(self, call: Call, tenant: str) -> Response:
-        """The tenant's limits, and those of the asker in it. At most 500 holders."""
+        """The limits of the tenant, and of the user in it. At most 500 holders."""
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(asdict(usage(access.tenant, call.actor.user_id)))

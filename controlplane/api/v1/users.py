@@ -87,7 +87,7 @@ class UserClusterOut(Out):
 
 
 class OneUserOut(UserOut):
-    """What disabling or deleting would touch: memberships and tokens end, clusters run on."""
+    """With what disabling or deleting the user would end (memberships and tokens) and would not end (clusters)."""
 
     tenants = UserTenantOut(many=True)
     clusters = UserClusterOut(many=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Cluster(models.Model):
-    """What people want of a cluster (goal, generation, requested, effective), and what there is of it (the rest).
+    """The requested state of a cluster (goal, generation, requested, effective) and its observed state (the rest).
 
     The first group of columns is written by services, the second by the reconciler alone. Every write of either
     increments `revision`, and fails where the revision is not the one that was read.
