@@ -156,7 +156,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["controlplane.api.renderers.FastJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["controlplane.api.parsers.BoundedJSONParser"],
     "EXCEPTION_HANDLER": "controlplane.api.errors.handle",
-    "DEFAULT_SCHEMA_CLASS": "controlplane.api.schema.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "controlplane.api.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {

@@ -58,6 +58,14 @@ class Unknown(NotFound):
         self.reason, self.detail = reason, detail
 
 
+def pointer_token(key: object, longest: int = 64) -> str:
+    """One step of a JSON pointer, escaped as RFC 6901 says. A longer or unprintable key is shown as far as possible."""
+    text = str(key)
+    short = text if len(text) <= longest else text[:longest] + "…"
+    shown = "".join(letter if letter.isprintable() else "?" for letter in short)
+    return shown.replace("~", "~0").replace("/", "~1")
+
+
 def no_such_member() -> Unknown:
     return Unknown(
         "NO_SUCH_MEMBER",

@@ -1,6 +1,7 @@
 """The rule for names of tenants, templates, clusters and everything else that stands in a URL."""
 
 import re
+from typing import Literal
 from uuid import UUID
 
 from tenants.errors import Invalid
@@ -27,6 +28,17 @@ _UUID_RULE = "A name must not look like a UUID."
 def parse_id(value: str) -> UUID | None:
     """The id that `value` spells in the usual form with hyphens, or None when it is a name."""
     return UUID(value) if _UUID.fullmatch(value) else None
+
+
+def lookup_column(name_or_id: str | UUID) -> tuple[Literal["id", "name"], str | UUID] | None:
+    """The column to look up and its value: an id when it is spelled as one, else a name.
+
+    None for a text that can be neither, so that a text which PostgreSQL refuses never reaches it.
+    """
+    pk = name_or_id if isinstance(name_or_id, UUID) else parse_id(name_or_id)
+    if pk is not None:
+        return "id", pk
+    return ("name", name_or_id) if _NAME.fullmatch(str(name_or_id)) else None
 
 
 def looks_like_id(value: str) -> bool:

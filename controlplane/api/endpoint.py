@@ -33,7 +33,7 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One request. body and query are validated. if_match: the generation to compare with, None for any."""
 
     request: Request
@@ -50,7 +50,7 @@ class Call:
         return access
 
 
-Recheck = Callable[[Call, Path], None]
+Recheck = Callable[[ApiCall, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class MethodSpec:
     location: bool = False
     recheck: Recheck = lambda call, path: None
     redact: Callable[[Any], Any] = lambda body: body
-    skip_key: Callable[[Call], bool] = lambda call: False
+    skip_key: Callable[[ApiCall], bool] = lambda call: False
 
-    def read(self, request: Request) -> Call:
+    def read(self, request: Request) -> ApiCall:
         """The request, validated. Raises Invalid, and the parser's errors."""
         takes_body = request.method not in _SAFE
         if takes_body and "Transfer-Encoding" in request.headers:
@@ -85,7 +85,7 @@ class MethodSpec:
         # The bytes are read before they are parsed, because the fingerprint of a keyed request needs them.
         body = self.body(data=request.data if takes_body and request._request.body else {})
         body.is_valid(raise_exception=True)
-        return Call(
+        return ApiCall(
             request=request,
             actor=actor_of(request),
             body=dict(body.validated_data),

@@ -17,9 +17,9 @@ from controlplane.api.authentication import actor_of
 from controlplane.api.parsers import TooLarge
 from controlplane.provisioners.base import Temporary
 from tenants import audit
-from tenants.errors import Invalid, NotFound, Refused, TooBusy
+from tenants.errors import Invalid, NotFound, Refused, TooBusy, pointer_token
 from tenants.models import Tenant, TenantState
-from tenants.names import parse_id
+from tenants.names import lookup_column
 
 log = structlog.get_logger(__name__)
 
@@ -78,17 +78,13 @@ def pointers(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             whole = key == "non_field_errors"
-            yield from pointers(inner, pointer if whole else f"{pointer}/{_token(key)}")
+            yield from pointers(inner, pointer if whole else f"{pointer}/{pointer_token(key)}")
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             is_text = isinstance(inner, str)
             yield from pointers(inner, pointer if is_text else f"{pointer}/{index}")
     else:
         yield {"pointer": pointer, "detail": str(detail)}
-
-
-def _token(key: object) -> str:
-    return str(key)[:100].replace("~", "~0").replace("/", "~1")
 
 
 def _as_refusal(error: Exception) -> Refused | None:
@@ -175,8 +171,5 @@ def _target(path: Mapping[str, str]) -> str:
 
 
 def _tenant_named(ident: str | None) -> Tenant | None:
-    if ident is None:
-        return None
-    pk = parse_id(ident)
-    tenants = Tenant.objects.exclude(state=TenantState.DELETED)
-    return tenants.filter(pk=pk).first() if pk else tenants.filter(name=ident).first()
+    lookup = lookup_column(ident) if ident else None
+    return Tenant.objects.exclude(state=TenantState.DELETED).filter(lookup).first() if lookup else None

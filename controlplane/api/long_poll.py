@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from controlplane.api.listening import Listener
+from controlplane.api.listener import Listener
 from controlplane.api.refusals import in_front
 from controlplane.api.slots import Slot, Slots, address_of, user_of
 

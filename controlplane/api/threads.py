@@ -33,7 +33,7 @@ class SlowReaderError(Exception):
     """The client reads no more of a streamed answer."""
 
 
-class File:
+class FileBody:
     """WSGI's file_wrapper. It marks an answer that is a file."""
 
     def __init__(self, file: IO[bytes], size: int = CHUNK) -> None:
@@ -66,7 +66,7 @@ class InThreads:
             rest = await loop.run_in_executor(
                 self._pool, run, self._run, _environ(scope, body), send_from_thread
             )
-            if isinstance(rest[-1], File):
+            if isinstance(rest[-1], FileBody):
                 await _send_file(rest[0], rest[-1].file, send)
                 return
             for message in rest:
@@ -76,14 +76,14 @@ class InThreads:
             log.info("reader_left", path=scope["path"])
 
     def _run(self, environ: Any, send: Callable[[Message], None]) -> list[Any]:
-        """Runs in a thread. Returns what is still to be sent: messages, or the head and a File."""
+        """Runs in a thread. Returns what is still to be sent: messages, or the head and a FileBody."""
         head: Message = {"type": "http.response.start"}
 
         def start_response(status: str, headers: Headers, exc_info: Any = None) -> None:
             head.update(status=int(status.split(" ", 1)[0]), headers=_encoded(headers))
 
         response = self._wsgi(environ, start_response)
-        if isinstance(response, File):
+        if isinstance(response, FileBody):
             return [head, response]
         try:
             if getattr(response, "streaming", True):
@@ -97,7 +97,7 @@ def _environ(scope: Any, body: bytes) -> dict[str, Any]:
     environ: dict[str, Any] = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type,assignment]
     # The body was read whole, so its transfer encoding does not count any more.
     environ.pop("HTTP_TRANSFER_ENCODING", None)
-    return {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.file_wrapper": File}
+    return {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.file_wrapper": FileBody}
 
 
 def _stream(head: Message, parts: Iterable[bytes], send: Callable[[Message], None]) -> list[Message]:

@@ -1,16 +1,15 @@
 """Which clusters a user may see and use: as a member of the tenant, as the owner, or by a share."""
 
-import re
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from controlplane.clusters.models import Cluster, ClusterShare
 from controlplane.clusters.phases import Phase
 from tenants.access import Access, allow
 from tenants.errors import NotFound
 from tenants.models import Membership, Role
-from tenants.names import NAME_PATTERN, parse_id
+from tenants.names import lookup_column
 
 SHARE_PERMISSION = "operate_cluster"
 
@@ -29,18 +28,13 @@ def cluster_for(access: Access, ident: str | UUID, *, lock: bool = False) -> Clu
     clusters = clusters_of(access).select_related("owner", "site", "tenant")
     if lock:
         clusters = clusters.select_for_update(of=("self",), no_key=True)
-    named = _named(ident)
-    cluster = clusters.filter(named).first() if named is not None else None
+    lookup = lookup_column(ident)
+    if lookup is not None and lookup[0] == "name":
+        clusters = clusters.exclude(phase=Phase.DELETED)
+    cluster = clusters.filter(lookup).first() if lookup else None
     if cluster is None:
         raise NotFound()
     return cluster
-
-
-def _named(ident: str | UUID) -> Q | None:
-    pk = ident if isinstance(ident, UUID) else parse_id(ident)
-    if pk is not None:
-        return Q(id=pk)
-    return Q(name=ident) & ~Q(phase=Phase.DELETED) if re.fullmatch(NAME_PATTERN, str(ident)) else None
 
 
 def is_mine(access: Access, cluster: Cluster) -> bool:

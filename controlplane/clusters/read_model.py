@@ -109,7 +109,7 @@ class ClusterRow(NamedTuple):
         return live or self.phase in TRANSIENT
 
 
-class Field(NamedTuple):
+class RowField(NamedTuple):
     """A field of ClusterRow. type: of its values, without None."""
 
     name: str
@@ -118,7 +118,7 @@ class Field(NamedTuple):
     shown: Shown
 
 
-def _fields() -> tuple[Field, ...]:
+def _fields() -> tuple[RowField, ...]:
     hints = get_type_hints(ClusterRow, include_extras=True)
     found = []
     for name in ClusterRow._fields:
@@ -127,7 +127,7 @@ def _fields() -> tuple[Field, ...]:
             hint, shown = get_args(hint)
         nullable = type(None) in get_args(hint)
         kind = next(one for one in get_args(hint) if one is not type(None)) if nullable else hint
-        found.append(Field(name, get_origin(kind) or kind, nullable, shown))
+        found.append(RowField(name, get_origin(kind) or kind, nullable, shown))
     return tuple(found)
 
 

@@ -1,6 +1,5 @@
 """The page of a cluster: its state, operation, services, nodes and actions."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,9 +18,9 @@ from controlplane.clusters.queries.reads import ready_nodes
 from controlplane.clusters.read_model import FIELDS, ClusterRow, row_of
 from controlplane.console.actions import actions
 from controlplane.console.calls import Call
-from controlplane.console.cluster_rows import openable
+from controlplane.console.cluster_rows import openable, plain
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
-from controlplane.console.progress import Progress, progress_of
+from controlplane.console.progress import OperationProgress, progress_of
 from tenants.access import Access
 
 MOST_EVENTS: Final = 50
@@ -51,7 +50,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "facts": _facts(row),
         "launch": launch,
         "preset": found.requested["preset"],
-        "settings": [(name, _plain(value)) for name, value in sorted(launch.settings.items())],
+        "settings": [(name, plain(value)) for name, value in sorted(launch.settings.items())],
         "requested": _requested(found),
         "now": now,
         "is_live": row.is_moving,
@@ -75,21 +74,17 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
 
 def _facts(row: ClusterRow) -> list[tuple[str, str]]:
     """The fields of the read model that have a title among the facts of the page."""
-    return [(field.shown.fact, _plain(getattr(row, field.name))) for field in FIELDS if field.shown.fact]
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return [(field.shown.fact, plain(getattr(row, field.name))) for field in FIELDS if field.shown.fact]
 
 
 def _requested(found: Cluster) -> list[tuple[str, str]]:
     """What the request changed of the template's defaults, such as "worker count" and "4"."""
     groups = found.requested["groups"].items()
-    sizes = [(f"{group} {name}", _plain(value)) for group, chosen in groups for name, value in chosen.items()]
-    return [*sizes, *((name, _plain(value)) for name, value in found.requested["parameters"].items())]
+    sizes = [(f"{group} {name}", plain(value)) for group, chosen in groups for name, value in chosen.items()]
+    return [*sizes, *((name, plain(value)) for name, value in found.requested["parameters"].items())]
 
 
-def _announcement(row: ClusterRow, progress: Progress | None) -> tuple[str, str]:
+def _announcement(row: ClusterRow, progress: OperationProgress | None) -> tuple[str, str]:
     """A key that changes exactly when the announcement does, and the announcement for screen readers."""
     step = progress.current if progress and progress.is_live else None
     said = f"{row.phase}.{step.name}" if step else row.phase

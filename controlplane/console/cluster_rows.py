@@ -1,5 +1,6 @@
 """Clusters as the console's lists show them. None takes a query per row."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,9 +31,14 @@ class Row:
         return self.cluster.is_moving
 
     @property
-    def columns(self) -> list[Any]:
+    def columns(self) -> list[str]:
         """The values of COLUMNS."""
-        return [getattr(self.cluster, name) for name in COLUMNS]
+        return [plain(getattr(self.cluster, name)) for name in COLUMNS]
+
+
+def plain(value: Any) -> str:
+    """A value of a document as text: JSON where it is no text."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def rows_of(access: Access, clusters: Sequence[ClusterRow], *, with_pages: bool = False) -> list[Row]:

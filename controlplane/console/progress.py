@@ -33,7 +33,7 @@ class ShownStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class OperationProgress:
     operation: Operation
     steps: tuple[ShownStep, ...]
     is_live: bool
@@ -44,10 +44,10 @@ class Progress:
         return next((step for step in self.steps if step.state == "running"), None)
 
 
-def progress_of(operation: Operation | None, now: datetime) -> Progress | None:
+def progress_of(operation: Operation | None, now: datetime) -> OperationProgress | None:
     if operation is None:
         return None
-    return Progress(
+    return OperationProgress(
         operation=operation,
         steps=tuple(_shown(operation, step, now) for step in operation.steps.all()),
         is_live=operation.state in LIVE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from controlplane.api.listening import Listener
+from controlplane.api.listener import Listener
 
 SECONDS = 20.0
 

@@ -105,15 +105,19 @@ def test_a_problem_looks_as_described(world: World) -> None:
 def test_every_error_is_described_as_a_problem() -> None:
     for path, methods in openapi_document()["paths"].items():
         for method, operation in methods.items():
-            failures = {status: told for status, told in operation["responses"].items() if status >= "400"}
+            failures = {
+                status: failure for status, failure in operation["responses"].items() if status >= "400"
+            }
             assert set(failures) >= {"400", "401", "403", "404", "405", "406", "500", "503"}, (path, method)
-            assert all(list(told["content"]) == ["application/problem+json"] for told in failures.values())
+            assert all(
+                list(failure["content"]) == ["application/problem+json"] for failure in failures.values()
+            )
 
 
 def test_it_is_openapi_3_1_and_served_to_everybody(world: World) -> None:
-    answer = world.nobody.get("/api/v1/openapi.json")
+    answer = world.anonymous.get("/api/v1/openapi.json")
     assert answer.body["openapi"].startswith("3.1.")
-    assert world.nobody.get("/api/v1/docs").status == 200
+    assert world.anonymous.get("/api/v1/docs").status == 200
 
 
 def test_what_is_no_page_loads_nothing(world: World) -> None:

@@ -20,11 +20,11 @@ KEY = {"Idempotency_Key": "6f1c"}
 
 
 def same(first: Answer, second: Answer) -> bool:
-    told = ("Location", "ETag")
-    return (first.status, first.body, *map(first.headers.get, told)) == (
+    names = ("Location", "ETag")
+    return (first.status, first.body, *map(first.headers.get, names)) == (
         second.status,
         second.body,
-        *map(second.headers.get, told),
+        *map(second.headers.get, names),
     )
 
 

@@ -61,11 +61,11 @@ def test_what_the_database_fills_in_is_not_inserted_this_way(db: None) -> None:
 
 def test_a_launch_reads_nothing_back(world: World) -> None:
     world.launch("warm")
-    with CaptureQueriesContext(connection) as seen:
+    with CaptureQueriesContext(connection) as queries:
         world.launch("etl-1")
     wrote = next(
-        n for n, query in enumerate(seen) if query["sql"].startswith('INSERT INTO "clusters_cluster"')
+        n for n, query in enumerate(queries) if query["sql"].startswith('INSERT INTO "clusters_cluster"')
     )
-    after = [query["sql"] for query in seen.captured_queries[wrote:]]
+    after = [query["sql"] for query in queries.captured_queries[wrote:]]
     assert not [sql for sql in after if "FROM" in sql and "clusters_" in sql]
     assert Cluster.objects.get(name="etl-1").operations.get().steps.count() == 7

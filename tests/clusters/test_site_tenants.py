@@ -72,8 +72,8 @@ def test_everyone_may_again(world: World):
     site_allow(name="fake", tenants=["globex"])
     site_allow(name="fake", tenants=None)
     assert world.launch()
-    told = AuditEvent.objects.filter(verb="site.allow").order_by("id").values_list("target", "detail")
-    assert list(told) == [("site/fake", {"tenants": ["globex"]}), ("site/fake", {"everyone": True})]
+    recorded = AuditEvent.objects.filter(verb="site.allow").order_by("id").values_list("target", "detail")
+    assert list(recorded) == [("site/fake", {"tenants": ["globex"]}), ("site/fake", {"everyone": True})]
 
 
 def test_only_tenants_that_there_are_are_allowed(world: World):

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import AmountsOut
 from templates import schema
@@ -81,7 +81,7 @@ def _service(role: schema.Role, service: schema.Service) -> dict[str, Any]:
 
 class Apps(Endpoint):
     @method("app.list", "The catalogue", {200: page_shape("App", AppOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         """All versions that can be launched, the newest first."""
         require_scope(call.actor, "templates:read")
         found: dict[str, Any] = page(

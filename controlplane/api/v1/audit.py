@@ -8,11 +8,11 @@ from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Moment, Text
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
 from controlplane.api.renderers import FastJSONRenderer
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery, Query
 from controlplane.api.v1.common import rfc3339
 from tenants.access import allow
@@ -96,7 +96,7 @@ def event_json(event: AuditEvent) -> dict[str, Any]:
 
 class Audit(Endpoint):
     @method("audit.list", "What was done and refused", {200: page_shape("Audit", AuditOut)}, query=AuditQuery)
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """For admins of the tenant. Newest first."""
         return _listed(call, _of_tenant(call, tenant))
 
@@ -108,7 +108,7 @@ class SiteAudit(Endpoint):
         {200: page_shape("Audit", AuditOut)},
         query=SiteAuditQuery,
     )
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         """For site admins: also users, sign-ins, sites and the catalogue. Newest first."""
         return _listed(call, audit_events_everywhere(call.actor))
 
@@ -124,7 +124,7 @@ class _Export(Endpoint):
 
 class AuditExport(_Export):
     @method("audit.export", "Export the audit of a tenant", {200: {"type": "string"}}, query=ExportQuery)
-    def get(self, call: Call, tenant: str) -> HttpResponse:
+    def get(self, call: ApiCall, tenant: str) -> HttpResponse:
         """One JSON object per line, oldest first, at most 10,000. The header Link has the address of the next part. For
         admins of the tenant.
         """
@@ -133,12 +133,12 @@ class AuditExport(_Export):
 
 class SiteAuditExport(_Export):
     @method("audit.export_all", "Export the whole audit", {200: {"type": "string"}}, query=SiteExportQuery)
-    def get(self, call: Call) -> HttpResponse:
+    def get(self, call: ApiCall) -> HttpResponse:
         """As the export of one tenant. For site admins."""
         return _exported(call, audit_events_everywhere(call.actor))
 
 
-def _of_tenant(call: Call, tenant: str) -> QuerySet[AuditEvent]:
+def _of_tenant(call: ApiCall, tenant: str) -> QuerySet[AuditEvent]:
     access = call.enter(tenant)
     allow(access, "audit.read")
     return audit_events(access.tenant)
@@ -149,7 +149,7 @@ def _filtered(events: QuerySet[AuditEvent], query: Mapping[str, Any]) -> QuerySe
     return events.filter(**lookups)
 
 
-def _listed(call: Call, events: QuerySet[AuditEvent]) -> Response:
+def _listed(call: ApiCall, events: QuerySet[AuditEvent]) -> Response:
     found = page(
         _filtered(events, call.query),
         call.query,
@@ -159,7 +159,7 @@ def _listed(call: Call, events: QuerySet[AuditEvent]) -> Response:
     return answer(found)
 
 
-def _exported(call: Call, events: QuerySet[AuditEvent]) -> HttpResponse:
+def _exported(call: ApiCall, events: QuerySet[AuditEvent]) -> HttpResponse:
     found = _filtered(events, call.query).order_by("id")
     if after := call.query.get("after"):
         found = found.filter(id__gt=after)

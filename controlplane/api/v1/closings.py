@@ -6,7 +6,7 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, answer
+from controlplane.api.endpoint import ApiCall, answer
 from controlplane.api.shapes import Out
 from controlplane.clusters import rights
 
@@ -29,7 +29,7 @@ class RightsPlanOut(Out):
     plan = ClosingsOut()
 
 
-def is_plan(call: Call) -> bool:
+def is_plan(call: ApiCall) -> bool:
     return bool(call.query["validate_only"])
 
 

@@ -19,7 +19,7 @@ from controlplane.clusters.models.operation import State
 from controlplane.clusters.outlines import Outline, outline_of, outlines_of
 from controlplane.clusters.phases import Verb
 from controlplane.clusters.queries.reads import ReadyNodes, ready_nodes
-from controlplane.clusters.read_model import FIELDS, ClusterRow, Field, LastOperation, row_of
+from controlplane.clusters.read_model import FIELDS, ClusterRow, LastOperation, RowField, row_of
 from tenants.access import Access
 
 _URL = {"type": ["string", "null"], "format": "uri"}
@@ -121,7 +121,7 @@ _SERIALIZERS: Final[Mapping[type, Callable[..., Any]]] = {
 }
 
 
-def _serializer(field: Field) -> Any:
+def _serializer(field: RowField) -> Any:
     more: dict[str, Any] = {"help_text": field.shown.help} if field.shown.help else {}
     if field.nullable or field.shown.empty_is_null:
         more["allow_null"] = True

@@ -3,10 +3,10 @@ from typing import Any, Final
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, Path, answer, method
 from controlplane.api.fields import Choice, Name, Text, Tree, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page_by
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
 from controlplane.api.v1.cluster_document import ClusterOut, cluster_json, clusters_json, without_pages
@@ -117,11 +117,11 @@ class PlanOut(Out):
     plan = PlanBodyOut()
 
 
-def _is_plan(call: Call) -> bool:
+def _is_plan(call: ApiCall) -> bool:
     return bool(call.query["validate_only"])
 
 
-def _may_operate(call: Call, path: Path) -> None:
+def _may_operate(call: ApiCall, path: Path) -> None:
     """Raises if the user may not use the cluster any more. Once it is deleted, the right to use clusters counts."""
     access = call.enter(path["tenant"])
     try:
@@ -132,7 +132,7 @@ def _may_operate(call: Call, path: Path) -> None:
 
 class Clusters(Endpoint):
     @method("cluster.list", "Clusters", {200: page_shape("Cluster", ClusterOut)}, query=ClustersQuery)
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """Newest first."""
         access = call.enter(tenant)
         narrow = ClusterFilter(**{name: call.query[name] for name in ("phase", "owner", "site", "template")})
@@ -157,7 +157,7 @@ class Clusters(Endpoint):
         redact=without_pages,
         skip_key=_is_plan,
     )
-    def post(self, call: Call, tenant: str) -> Response:
+    def post(self, call: ApiCall, tenant: str) -> Response:
         """The cluster is admitted whole or not at all. It starts in the background: see `operation`."""
         access, body = call.enter(tenant), dict(call.body)
         name = body.pop("name")
@@ -175,7 +175,7 @@ class Clusters(Endpoint):
 
 class OneCluster(Endpoint):
     @method("cluster.read", "A cluster", {200: ClusterOut}, etag=True)
-    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """By name while it is not deleted, by id at any time."""
         access = call.enter(tenant)
         found = cluster_for(access, cluster)
@@ -193,7 +193,7 @@ class OneCluster(Endpoint):
         redact=without_pages,
         skip_key=_is_plan,
     )
-    def patch(self, call: Call, tenant: str, cluster: str) -> Response:
+    def patch(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """Sizes, parameters, preset, revision of its template; applied at its next start."""
         access = call.enter(tenant)
         change: dict[str, Any] = {"cluster": cluster, "changes": call.body, "if_match": call.if_match}
@@ -214,14 +214,14 @@ class OneCluster(Endpoint):
         redact=without_pages,
         skip_key=_is_plan,
     )
-    def delete(self, call: Call, tenant: str, cluster: str) -> Response:
+    def delete(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """Its volumes too; this cannot be undone. Its name is free once everything is removed."""
         return _verb_response(
             call, tenant, cluster, VerbRequest(Verb.DELETE, call.if_match, call.body["force"])
         )
 
 
-def _verb_response(call: Call, tenant: str, cluster: str, request: VerbRequest) -> Response:
+def _verb_response(call: ApiCall, tenant: str, cluster: str, request: VerbRequest) -> Response:
     access = call.enter(tenant)
     if _is_plan(call):
         return answer(cluster_verb_plan(access=access, cluster=cluster, request=request))
@@ -242,14 +242,14 @@ _VERB: Final[dict[str, Any]] = {
 
 class ClusterStart(Endpoint):
     @method("cluster.start", "Start a cluster", **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """A stopped one, or a failed one again."""
         return _verb_response(call, tenant, cluster, VerbRequest(Verb.START, call.if_match))
 
 
 class ClusterStop(Endpoint):
     @method("cluster.stop", "Stop a cluster", body=ForceIn, **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """Its volumes stay. An operation under way is cancelled, unless it is a deletion."""
         return _verb_response(
             call, tenant, cluster, VerbRequest(Verb.STOP, call.if_match, call.body["force"])
@@ -265,7 +265,7 @@ class ClusterRelease(Endpoint):
         recheck=in_tenant("cluster.release"),
         redact=without_pages,
     )
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """For site admins, while it is being deleted: its name and quota are free, the rest is removed later."""
         access = call.enter(tenant)
         done = cluster_release(access=access, cluster=cluster)
@@ -274,7 +274,7 @@ class ClusterRelease(Endpoint):
 
 class ClusterRestart(Endpoint):
     @method("cluster.restart", "Restart a cluster", body=RestartIn, **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """Every node is replaced, or the named ones. Their volumes stay."""
         request = VerbRequest(Verb.RESTART, call.if_match, nodes=call.body["nodes"])
         return _verb_response(call, tenant, cluster, request)
@@ -282,7 +282,7 @@ class ClusterRestart(Endpoint):
 
 class ClusterResize(Endpoint):
     @method("cluster.resize", "Resize a cluster", body=ResizeIn, **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """A ready one now, a stopped one at its next start. Leaving workers finish or move their work first."""
         request = VerbRequest(
             Verb.RESIZE,

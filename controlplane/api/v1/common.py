@@ -6,7 +6,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from controlplane.api.endpoint import Call, Path, Recheck
+from controlplane.api.endpoint import ApiCall, Path, Recheck
 from controlplane.api.fields import Flag
 from controlplane.api.shapes import In, Out, Query
 from tenants.access import Permission, allow, require_site_admin
@@ -59,17 +59,17 @@ def id_of(text: str) -> UUID:
 def in_tenant(permission: Permission) -> Recheck:
     """A recheck that the user is in the tenant of the URL and has this permission there."""
 
-    def recheck(call: Call, path: Path) -> None:
+    def recheck(call: ApiCall, path: Path) -> None:
         allow(call.enter(path["tenant"]), permission)
 
     return recheck
 
 
-def as_site_admin(call: Call, path: Path) -> None:
+def as_site_admin(call: ApiCall, path: Path) -> None:
     require_site_admin(call.actor)
 
 
-def as_user_admin(call: Call, path: Path) -> None:
+def as_user_admin(call: ApiCall, path: Path) -> None:
     require_site_admin(call.actor, "users:write")
 
 

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import QUANTITIES, Choice, Quantity, Tree, nullable
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import in_tenant
 from tenants.access import allow
@@ -82,7 +82,7 @@ class MemberLimitsOut(LimitsOut):
 
 class TenantLimits(Endpoint):
     @method("limits.read", "Limits of a tenant", {200: LimitsOut})
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(_limits_json(limits(access.tenant).get(user=None)))
@@ -94,7 +94,7 @@ class TenantLimits(Endpoint):
         body=LimitsIn,
         recheck=in_tenant("tenant.write_limits"),
     )
-    def put(self, call: Call, tenant: str) -> Response:
+    def put(self, call: ApiCall, tenant: str) -> Response:
         """For site admins. Lower than what is held is accepted: `over` then says by how much."""
         return _put(call, tenant, None)
 
@@ -106,7 +106,7 @@ class AllMemberLimits(Endpoint):
         {200: page_shape("MemberLimits", MemberLimitsOut)},
         query=PageQuery,
     )
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """Also of former members, as long as they hold something."""
         access = call.enter(tenant)
         allow(access, "members.read")
@@ -123,7 +123,7 @@ class AllMemberLimits(Endpoint):
 
 class MemberLimits(Endpoint):
     @method("limits.read_member", "Limits of a member", {200: LimitsOut})
-    def get(self, call: Call, tenant: str, user: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, user: str) -> Response:
         access = call.enter(tenant)
         allow(access, "members.read")
         membership = member(access.tenant, user)
@@ -136,7 +136,7 @@ class MemberLimits(Endpoint):
         body=LimitsIn,
         recheck=in_tenant("member_limits.write"),
     )
-    def put(self, call: Call, tenant: str, user: str) -> Response:
+    def put(self, call: ApiCall, tenant: str, user: str) -> Response:
         """For admins of the tenant. A member never holds more than the tenant may in all."""
         return _put(call, tenant, user)
 
@@ -145,6 +145,6 @@ def _limits_json(row: Limit) -> dict[str, Any]:
     return {"limits": limit_json(row), "over": over_json(row)}
 
 
-def _put(call: Call, tenant: str, user: str | None) -> Response:
+def _put(call: ApiCall, tenant: str, user: str | None) -> Response:
     done = limits_put(access=call.enter(tenant), limits=call.body, username=user)
     return answer({"limits": done.limits, "over": done.over})

@@ -15,7 +15,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from controlplane.api.authentication import BearerAuthentication, actor_of
-from controlplane.api.endpoint import Call, Endpoint, method
+from controlplane.api.endpoint import ApiCall, Endpoint, method
 from controlplane.api.fields import Flag, Whole
 from controlplane.api.following import reader_of
 from controlplane.api.shapes import Query
@@ -51,7 +51,7 @@ class Logs(Endpoint):
     renderer_classes = [PlainText]
 
     @method("node.logs", "What a node wrote", {200: {"type": "string"}}, query=LogQuery)
-    def get(self, call: Call, tenant: str, cluster: str, node: str) -> HttpResponseBase:
+    def get(self, call: ApiCall, tenant: str, cluster: str, node: str) -> HttpResponseBase:
         """Its last lines. Of a node that is gone they are kept for seven days."""
         found = _readable(call, tenant, cluster)
         if not call.query["follow"]:
@@ -70,7 +70,7 @@ class Logs(Endpoint):
         return StreamingHttpResponse(pieces, content_type=_TEXT)
 
 
-def _readable(call: Call, tenant: str, cluster: str) -> Cluster:
+def _readable(call: ApiCall, tenant: str, cluster: str) -> Cluster:
     access = call.enter(tenant)
     found = cluster_for(access, cluster)
     read_logs(access, found)

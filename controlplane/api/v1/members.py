@@ -4,10 +4,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.closings import RightsPlanOut, is_plan, rights_plan
 from controlplane.api.v1.common import PlanQuery, in_tenant, rfc3339
@@ -37,7 +37,7 @@ def member_json(membership: Membership) -> dict[str, Any]:
 
 class Members(Endpoint):
     @method("member.list", "Members of a tenant", {200: page_shape("Member", MemberOut)}, query=PageQuery)
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "members.read")
         found = page(
@@ -57,7 +57,7 @@ class Member(Endpoint):
         body=MemberIn,
         recheck=in_tenant("members.write"),
     )
-    def put(self, call: Call, tenant: str, user: str) -> Response:
+    def put(self, call: ApiCall, tenant: str, user: str) -> Response:
         """Or change the role. The last admin of a tenant stays one.
 
         A viewer may not open pages: all links that a user had before are replaced.
@@ -74,7 +74,7 @@ class Member(Endpoint):
         recheck=in_tenant("members.write"),
         skip_key=is_plan,
     )
-    def delete(self, call: Call, tenant: str, user: str) -> Response:
+    def delete(self, call: ApiCall, tenant: str, user: str) -> Response:
         """Their tokens for this tenant end, and the links to all pages that they could open are replaced.
 
         Their clusters run on, and count until an admin stops or deletes them.

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import page_of
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import rfc3339_of
 from controlplane.clusters.access import cluster_for
@@ -54,7 +54,7 @@ def _phase(node: Node, observation: Observation | None) -> str:
 
 class Nodes(Endpoint):
     @method("node.list", "Nodes of a cluster", {200: page_shape("Node", NodeOut)}, query=PageQuery)
-    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         found = cluster_for(call.enter(tenant), cluster)
         observations = observations_of([found]).get(found.pk, {})
         listed = page_of(

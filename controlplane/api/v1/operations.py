@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, Path, answer, method
 from controlplane.api.fields import Choice, Text, Tree, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery, Query
 from controlplane.api.slots import set_user
 from controlplane.api.v1.common import ReasonOut, id_of, reason_of, rfc3339
@@ -121,7 +121,7 @@ class Operations(Endpoint):
     @method(
         "operation.list", "Operations", {200: page_shape("Operation", OperationOut)}, query=OperationsQuery
     )
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """Newest first, of the tenant or of one cluster."""
         access = call.enter(tenant)
         allow(access, "cluster.read")
@@ -132,7 +132,7 @@ class Operations(Endpoint):
 
 class OneOperation(Endpoint):
     @method("operation.read", "An operation", {200: OperationOut}, query=WaitQuery)
-    def get(self, call: Call, tenant: str, operation: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, operation: str) -> Response:
         """With its steps. With `wait`, the answer comes when the operation has ended, or after that many seconds."""
         set_user(call.request._request, call.actor.user_id)
         access = call.enter(tenant)
@@ -140,14 +140,14 @@ class OneOperation(Endpoint):
         return answer(operation_json(_one(access, operation)))
 
 
-def _may_cancel(call: Call, path: Path) -> None:
+def _may_cancel(call: ApiCall, path: Path) -> None:
     access = call.enter(path["tenant"])
     operate(access, cluster_for(access, _one(access, path["operation"]).row.cluster_id))
 
 
 class OperationCancel(Endpoint):
     @method("operation.cancel", "Cancel an operation", {202: OperationOut}, recheck=_may_cancel)
-    def post(self, call: Call, tenant: str, operation: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, operation: str) -> Response:
         """A cancelled create or start stops the cluster; a cancelled resize keeps the nodes that exist."""
         access = call.enter(tenant)
         operation_cancel(access=access, operation=id_of(operation))

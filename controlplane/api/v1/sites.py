@@ -4,10 +4,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import rfc3339
 from controlplane.clusters.models import Site
@@ -60,7 +60,7 @@ def _message_without_details(site: Site) -> str:
 
 class Sites(Endpoint):
     @method("site.list", "Where clusters can run", {200: page_shape("Site", SiteOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         """As a worker last found them. Sites that no tenant of the user may use are left out."""
         require_scope(call.actor, "sites:read")
         sites, order = known_sites(call.actor), Order("name", str, newest_first=False)

@@ -3,7 +3,7 @@ from typing import Any
 
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.clusters.access import clusters_of
 from controlplane.clusters.endpoints import is_there
 from controlplane.clusters.models import Cluster, Observation
@@ -30,7 +30,7 @@ _TARGETS = {
 
 class Targets(Endpoint):
     @method("target.list", "Metrics endpoints of the tenant's clusters", {200: _TARGETS})
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """For Prometheus's HTTP service discovery: the services of nodes that are ready and answer now."""
         access = call.enter(tenant)
         clusters = list(

@@ -6,10 +6,10 @@ from django.db import transaction
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Flag, Name, Text, Tree, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
 from controlplane.api.v1.common import ROOT, AmountsOut, PlanQuery, in_tenant, rfc3339
@@ -101,7 +101,7 @@ class TemplateUsersOut(Out):
     used_by = TemplateUserOut(many=True)
 
 
-def _is_trial(call: Call) -> bool:
+def _is_trial(call: ApiCall) -> bool:
     return bool(call.query["validate_only"])
 
 
@@ -143,7 +143,7 @@ def _documents(access: Access, rows: list[Template]) -> list[dict[str, Any]]:
     return [template_json(row, usual.get(row.pk)) for row in rows]
 
 
-def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Response:
+def _shown(call: ApiCall, tenant: str, template: Template | str, **more: Any) -> Response:
     """The document of the template, as a GET answers it."""
     ident = template.pk if isinstance(template, Template) else template
     access = call.enter(tenant)
@@ -152,7 +152,7 @@ def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Re
 
 
 def _changed(
-    call: Call, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
+    call: ApiCall, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
 ) -> Response:
     """The template after the change. With validate_only, the change is rolled back."""
     access = call.enter(tenant)
@@ -178,7 +178,7 @@ def _in_use(used_by: list[dict[str, Any]]) -> Conflict:
 
 class Templates(Endpoint):
     @method("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """Those that ship and the tenant's own. Only users who may write templates see drafts."""
         access = call.enter(tenant)
         found = selectors.templates_for(access)
@@ -192,7 +192,7 @@ class Templates(Endpoint):
         location=True,
         **_CHANGES,
     )
-    def post(self, call: Call, tenant: str) -> Response:
+    def post(self, call: ApiCall, tenant: str) -> Response:
         """It is a draft. Once it is published, every member may launch it."""
         body = dict(call.body)
         name = body.pop("name")
@@ -201,18 +201,18 @@ class Templates(Endpoint):
 
 class OneTemplate(Endpoint):
     @method("template.read", "A template", {200: TemplateOut})
-    def get(self, call: Call, tenant: str, template: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, template: str) -> Response:
         return _shown(call, tenant, template)
 
     @method("template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, **_CHANGES)
-    def put(self, call: Call, tenant: str, template: str) -> Response:
+    def put(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Adds a revision and makes it current; clusters that exist keep theirs."""
         return _changed(call, tenant, services.template_update, template=template, body=call.body)
 
     @method(
         "template.delete", "Delete a template", {204: None, 200: TemplateUsersOut}, body=DeleteIn, **_CHANGES
     )
-    def delete(self, call: Call, tenant: str, template: str) -> Response:
+    def delete(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Refused while clusters of the template exist, unless that is confirmed; they run on unchanged."""
         access = call.enter(tenant)
         allow(access, "templates.write")
@@ -235,7 +235,7 @@ class TemplateRollback(Endpoint):
         body=RollbackIn,
         **_CHANGES,
     )
-    def post(self, call: Call, tenant: str, template: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Back or forward; no revision is lost."""
         revision = call.body["revision"]
         return _changed(call, tenant, services.template_rollback, template=template, revision=revision)
@@ -243,7 +243,7 @@ class TemplateRollback(Endpoint):
 
 class TemplatePublish(Endpoint):
     @method("template.publish", "Publish a template", {200: TemplateOut}, **_CHANGES)
-    def post(self, call: Call, tenant: str, template: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, template: str) -> Response:
         return _changed(call, tenant, services.template_publish, template=template)
 
 
@@ -254,7 +254,7 @@ class TemplateDeprecate(Endpoint):
         {200: TemplateOut},
         **_CHANGES,
     )
-    def post(self, call: Call, tenant: str, template: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, template: str) -> Response:
         return _changed(call, tenant, services.template_deprecate, template=template)
 
 
@@ -265,7 +265,7 @@ class Revisions(Endpoint):
         {200: page_shape("Revision", RevisionOut)},
         query=PageQuery,
     )
-    def get(self, call: Call, tenant: str, template: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Newest first."""
         access = call.enter(tenant)
         allow(access, "templates.read")

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Name, Text
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import ROOT, as_site_admin, in_tenant, rfc3339
 from controlplane.api.v1.limits import LimitsField
@@ -51,7 +51,7 @@ class Tenants(Endpoint):
     @method(
         "tenant.list", "Tenants that I may enter", {200: page_shape("Tenant", TenantOut)}, query=PageQuery
     )
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         require_scope(call.actor, "tenants:read")
         found = page(
             tenants_of(call.actor),
@@ -69,7 +69,7 @@ class Tenants(Endpoint):
         location=True,
         recheck=as_site_admin,
     )
-    def post(self, call: Call) -> Response:
+    def post(self, call: ApiCall) -> Response:
         """Without members. For site admins."""
         tenant = tenant_create(actor=call.actor, **call.body)
         tenant.refresh_from_db(fields=["created_at"])
@@ -78,13 +78,13 @@ class Tenants(Endpoint):
 
 class OneTenant(Endpoint):
     @method("tenant.read", "A tenant", {200: TenantOut})
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(tenant_json(access.tenant, access.role))
 
     @method("tenant.delete", "Delete a tenant", {202: TenantOut}, recheck=in_tenant("tenant.write"))
-    def delete(self, call: Call, tenant: str) -> Response:
+    def delete(self, call: ApiCall, tenant: str) -> Response:
         """All its clusters and their data too; this cannot be undone. Its name is free once everything is removed."""
         access = call.enter(tenant)
         return answer(tenant_json(tenant_delete(access=access), access.role), status=202)
@@ -92,7 +92,7 @@ class OneTenant(Endpoint):
 
 class TenantSuspend(Endpoint):
     @method("tenant.suspend", "Suspend a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
-    def post(self, call: Call, tenant: str) -> Response:
+    def post(self, call: ApiCall, tenant: str) -> Response:
         """Its clusters stop, and nothing starts until it is resumed. What was wanted is kept."""
         access = call.enter(tenant)
         return answer(tenant_json(tenant_suspend(access=access), access.role))
@@ -100,6 +100,6 @@ class TenantSuspend(Endpoint):
 
 class TenantResume(Endpoint):
     @method("tenant.resume", "Resume a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
-    def post(self, call: Call, tenant: str) -> Response:
+    def post(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         return answer(tenant_json(tenant_resume(access=access), access.role))

@@ -4,10 +4,10 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.authentication import PasswordAuthentication
-from controlplane.api.endpoint import Call, Endpoint, answer, method
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import NAME_SCHEMA, Choice, Items, Text, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import ROOT, id_of, rfc3339
 from tenants.access import require_scope
@@ -70,7 +70,7 @@ class Tokens(Endpoint):
     authentication_classes = [PasswordAuthentication]
 
     @method("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         found = page(
             tokens_of(call.actor),
             call.query,
@@ -88,7 +88,7 @@ class Tokens(Endpoint):
         recheck=lambda call, path: require_scope(call.actor, "tokens:write"),
         redact=without_secret,
     )
-    def post(self, call: Call) -> Response:
+    def post(self, call: ApiCall) -> Response:
         """It can do no more than the token that makes it. The first one is made with name and password
         (`curl -u alice`), or on the page API tokens of the console. The secret is shown this once and stored
         nowhere.
@@ -99,11 +99,11 @@ class Tokens(Endpoint):
 
 class Token(Endpoint):
     @method("token.read", "One of my tokens", {200: TokenOut})
-    def get(self, call: Call, token: str) -> Response:
+    def get(self, call: ApiCall, token: str) -> Response:
         return answer(token_json(token_for(call.actor, id_of(token))))
 
     @method("token.revoke", "Revoke a token at once", {204: None})
-    def delete(self, call: Call, token: str) -> Response:
+    def delete(self, call: ApiCall, token: str) -> Response:
         """Of the user's own; site admins may revoke any token."""
         token_revoke(actor=call.actor, token_id=id_of(token))
         return answer(status=204)
