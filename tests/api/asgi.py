@@ -20,7 +20,7 @@ def front() -> Any:
 
 
 def listener() -> Listener | None:
-    found: Listener | None = front().waiting._listener
+    found: Listener | None = front().long_poll._listener
     return found
 
 
@@ -89,7 +89,7 @@ def drive(scenario: Callable[[], Awaitable[Any]]) -> Any:
         finally:
             if found := listener():
                 found.close()
-            front().waiting._listener = None
+            front().long_poll._listener = None
 
     return asyncio.run(whole())
 
