@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from controlplane.clusters.models import Cluster, Node, NodeLog
 from controlplane.provisioners.base import NodeRef, Permanent, Temporary
-from controlplane.reconciler.logs import KEPT_BYTES
-from controlplane.reconciler.scope import cluster_ref, site_of
+from controlplane.reconciler.cluster.node_logs import KEPT_BYTES
+from controlplane.reconciler.cluster.scope import cluster_ref
+from controlplane.reconciler.site.provisioning import provisioner_of
 from tenants.errors import NotFound
 
 
@@ -19,7 +20,7 @@ def tail(cluster: Cluster, node_name: str, lines: int) -> bytes:
     text = b""
     if node is not None:
         try:
-            text = site_of(cluster).logs(cluster_ref(cluster), _ref(node), tail_bytes=KEPT_BYTES)
+            text = provisioner_of(cluster.site).logs(cluster_ref(cluster), _ref(node), tail_bytes=KEPT_BYTES)
         except (Temporary, Permanent) as error:
             text = _unreadable(error)
     if not text:
@@ -43,7 +44,7 @@ def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
 
 def _followed(cluster: Cluster, node: Node) -> Iterator[bytes]:
     try:
-        yield from site_of(cluster).follow(cluster_ref(cluster), _ref(node))
+        yield from provisioner_of(cluster.site).follow(cluster_ref(cluster), _ref(node))
     except (Temporary, Permanent) as error:
         yield _unreadable(error)
 

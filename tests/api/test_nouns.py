@@ -8,11 +8,11 @@ import pytest
 from django.db import connection
 
 from controlplane.clusters.models import Cluster, Observation
+from controlplane.provisioners.fake import FakeProvisioner
 from tenants.models import ApiToken, Tenant
 from tests import launchable
 from tests.api.api import ACME, ROOT, Api, as_user
 from tests.api.conftest import World
-from tests.reconciler.settling import site
 
 
 def names(answer: Any, member: str = "name") -> list[str]:
@@ -213,8 +213,8 @@ def test_a_node_that_nobody_has_seen_is_pending(world: World) -> None:
 
 
 def test_a_log_is_plain_text_of_as_many_lines_as_asked_for(world: World, monkeypatch: Any) -> None:
-    cluster = world.ready("one")
-    monkeypatch.setattr(site(cluster), "logs", lambda *_, **__: b"a\nb\nc\n")
+    world.ready("one")
+    monkeypatch.setattr(FakeProvisioner, "logs", lambda *_, tail_bytes: b"a\nb\nc\n")
     answer = world.bob.get("clusters/one/nodes/hand-0/logs?tail=2")
     assert answer.body == b"b\nc\n"
     assert answer.headers["Content-Type"].startswith("text/plain")

@@ -8,7 +8,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.provisioners.fake import FakeProvisioner
-from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.reconciler.site.provisioning import provisioner_of
 from tests.console.browser import Page, chromium, programs, working
 from tests.console.conftest import SignIn, World
 

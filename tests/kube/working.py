@@ -17,7 +17,7 @@ from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
 from controlplane.provisioners.kubernetes import check, names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
-from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.reconciler.worker import Worker
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake

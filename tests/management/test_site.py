@@ -18,8 +18,8 @@ from controlplane.management.commands.site import Command
 from controlplane.provisioners.kubernetes import check, identity, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
-from controlplane.reconciler.provisioning import installation_id
-from controlplane.reconciler.sites import reconcile_site
+from controlplane.reconciler.site.provisioning import installation_id
+from controlplane.reconciler.site.reconcile_site import reconcile_site
 from controlplane.standalone.environment import ROOT, python
 from controlplane.work.claim import claim, release
 from controlplane.work.models import Kind, Work

@@ -1,4 +1,4 @@
-"""The worker's chores: beside the claims, bounded, each on its own."""
+"""The worker's chores run beside the claims, are bounded, and do not keep one another from running."""
 
 import threading
 from datetime import timedelta
@@ -7,7 +7,7 @@ import pytest
 from django.db.models import F
 
 from controlplane.clusters.models import Event
-from controlplane.reconciler import logs
+from controlplane.reconciler.cluster import node_logs as logs
 from controlplane.reconciler.worker import Chore, Chores, Worker
 from tests.reconciler.conftest import World
 from tests.work.table import eventually, on_own_connection, row, woken

@@ -8,7 +8,7 @@ from django.db import connection
 from controlplane.clusters.channels import OPERATION_CHANNEL
 from controlplane.clusters.models.operation import LIVE
 from controlplane.work.models import Kind
-from controlplane.work.wake import waking
+from controlplane.work.queries import wake_statement
 
 # The notification goes out only where the update ended the operation; the ORM would take two statements.
 _END: Final = """
@@ -19,7 +19,7 @@ WITH ended AS (
 SELECT pg_notify(%s, id::text) FROM ended
 """
 # The ORM has no INSERT from a SELECT, and a tenant may have thousands of clusters.
-_WAKE_ALL: Final = waking("""
+_WAKE_ALL: Final = wake_statement("""
 SELECT %s, id, tenant_id, clock_timestamp()
   FROM clusters_cluster WHERE tenant_id = %s AND phase <> 'deleted' ORDER BY id
 """)

@@ -20,7 +20,7 @@ from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes import check, identity, names, prepull, prove
 from controlplane.provisioners.kubernetes.proof import ProbeOutcome
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
-from controlplane.reconciler.provisioning import installation_id
+from controlplane.reconciler.site.provisioning import installation_id
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import ENVIRONMENT
 from templates.catalog import load
