@@ -4,13 +4,14 @@ import asyncio
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 
+from controlplane.api.bodies import receive_of
 from controlplane.api.long_poll import Application, Receive, Scope, Send
 from controlplane.api.slots import Slot, Slots, address_of
 from tenants.errors import TooBusy
@@ -70,7 +71,7 @@ class Following:
         reader = Reader(self._slots, address_of(scope))
         watching = asyncio.create_task(_watch(receive, reader.gone))
         try:
-            await self._application({**scope, _READER: reader}, _no_body, send)
+            await self._application({**scope, _READER: reader}, receive_of(b""), send)
         finally:
             reader.leave()
             watching.cancel()
@@ -80,10 +81,6 @@ async def _watch(receive: Receive, gone: threading.Event) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     gone.set()
-
-
-async def _no_body() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def reader_of(request: HttpRequest) -> Reader:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from controlplane.api.bodies import receive_of
 from controlplane.api.listener import Listener
 from controlplane.api.refusals import in_front
 from controlplane.api.slots import Slot, Slots, address_of, user_of
@@ -104,17 +105,13 @@ class LongPoll:
             messages.append(message)
 
         own = dict(scope)
-        await self._application(own, _no_body, keep)
+        await self._application(own, receive_of(b""), keep)
         return messages, user_of(own)
 
 
 def _too_many() -> list[Message]:
     detail = f"You wait for {MOST_A_USER} operations already. Ask without wait, or a little later."
     return list(in_front(429, "TOO_MANY_REQUESTS", "Too many requests", detail, retry_after=RETRY_SECONDS))
-
-
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def _disconnected(receive: Receive) -> None:

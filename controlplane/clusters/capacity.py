@@ -16,8 +16,6 @@ from tenants.amounts import COMPUTE, Amounts, quantity
 from tenants.errors import Conflict
 from tenants.models import Claim
 
-Level = dict[str, Any]
-
 
 class Verdict(StrEnum):
     FITS = "fits"
@@ -32,7 +30,7 @@ class Room:
 
     verdict: Verdict
     message: str = ""
-    levels: tuple[Level, ...] = ()
+    levels: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {"verdict": str(self.verdict), "message": self.message, "levels": list(self.levels)}
@@ -74,7 +72,7 @@ def _known(site: Site, app: str) -> _Capacity | None:
     return _Capacity(tuple(Amounts(**machine) for machine in body["machines"]), total)
 
 
-def _too_large(known: _Capacity, launch: Launch) -> Iterator[Level]:
+def _too_large(known: _Capacity, launch: Launch) -> Iterator[dict[str, Any]]:
     for group in launch.groups:
         wanted = group.each.compute()
         if group.count and not any(wanted.fits_within(machine) for machine in known.machines):
@@ -93,7 +91,7 @@ def _nearest(machines: tuple[Amounts, ...], wanted: Amounts) -> Amounts:
     return min(machines, key=missing)
 
 
-def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterator[Level]:
+def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for resource in COMPUTE:
         if wanted[resource] > limit[resource]:
             amounts = {
@@ -105,7 +103,7 @@ def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterato
             yield {"scope": "site", "resource": resource, **texts, **more}
 
 
-def _never(site: Site, levels: tuple[Level, ...] | list[Level]) -> str:
+def _never(site: Site, levels: tuple[dict[str, Any], ...] | list[dict[str, Any]]) -> str:
     first = levels[0]
     noun = "CPU" if first["resource"] == "cpu" else first["resource"]
     if "group" in first:

@@ -1,4 +1,4 @@
-"""The ASGI application driven by hand: one loop, one process, a real database."""
+"""Calls the ASGI application in this process, with one event loop and a real database."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ SECONDS = 20.0
 
 
 def front() -> Any:
-    """Loaded with the first request: it reads the settings, which the tests change."""
+    """The application. It is imported by the first request, because it reads settings that tests change."""
     from controlplane import asgi
 
     return asgi
@@ -31,7 +31,7 @@ def waiters() -> int:
 
 @dataclass
 class Request:
-    """One request under way. `leave` is the client that closes its connection."""
+    """A request under way. leave: closes the connection as a client does."""
 
     token: str
     url: str
@@ -81,7 +81,7 @@ class Request:
 
 
 def drive(scenario: Callable[[], Awaitable[Any]]) -> Any:
-    """Run it in a loop of its own; the listener ends with the loop."""
+    """Run the coroutine in an event loop of its own; the listener ends with the loop."""
 
     async def whole() -> Any:
         try:
@@ -95,7 +95,7 @@ def drive(scenario: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for it; a deadline makes it a failure."""
+    """Wait until the condition is true. Fails after a deadline."""
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from tests.reconciler.settling import fresh_fake, settle
 
 @dataclass
 class World:
-    """Everybody, and dave, another member, with tokens of their own, where the template "pair" can be launched."""
+    """A client for each person, with dave as another member, and the template "pair" to launch."""
 
     people: Cast
     alice: Api

@@ -1,4 +1,4 @@
-"""Every route, asked for by everybody, about everything: one row a route, and no route without a row."""
+"""The authorisation matrix: every route with every person and target. A route without a row fails."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ PEOPLE = ("anonymous", "charlie", "carol", "dave", "bob", "alice", "root")
 
 @dataclass(frozen=True)
 class Row:
-    """What everybody is answered: about what is there, about what is not (or is another tenant's), about what was
-    deleted. Where nothing is named in the URL there is only the first."""
+    """The statuses that all people get: of things that exist (there), that do not exist or belong to another tenant
+    (missing), and that were deleted. A route without a name in its URL has only the first."""
 
     there: str
     missing: str = ""
@@ -201,7 +201,7 @@ def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
 
 
 def _own_token(route: str, person: str, kind: str) -> bool:
-    """What is foreign to all others here is charlie's own, and root revokes anybody's."""
+    """Things that are foreign to the others here are charlie's own, and root may revoke any token."""
     return "{token}" in route and kind == "foreign" and person in {"charlie", "root"}
 
 
@@ -210,7 +210,7 @@ def _ask(api: Api, route: str, names: dict[str, str], body: Any) -> int:
 
 
 def _answer(api: Api, route: str, names: dict[str, str], body: Any) -> Answer:
-    """Whatever it did is undone."""
+    """Roll back what the request did."""
     method, path = route.split()
     with transaction.atomic():
         answer = api.call(method, f"{ROOT}/{path.format(**names)}", body)

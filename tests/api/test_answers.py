@@ -1,4 +1,4 @@
-"""What answers say is true: names, numbers, times, and every fault at once."""
+"""Answers are true: names, numbers and times; and a refusal names every fault."""
 
 import re
 from typing import Any

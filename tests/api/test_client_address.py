@@ -1,4 +1,4 @@
-"""Whose address a request has: that of the connection, unless a trusted proxy says another."""
+"""The address of a request is that of the connection, unless a trusted proxy names another."""
 
 from ipaddress import ip_network
 

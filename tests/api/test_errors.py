@@ -1,4 +1,4 @@
-"""Every refusal and failure is a problem document, and tells strangers nothing."""
+"""Every refusal and failure is a problem document, and reveals nothing to outsiders."""
 
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ MEMBERS = {"type", "title", "status", "reason", "detail", "request_id"}
 
 
 def public(answer: Answer) -> Any:
-    """All that an answer says but for the id of its request."""
+    """The answer without the id of its request."""
     headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}}
     return answer.status, {**answer.body, "request_id": ""}, headers
 

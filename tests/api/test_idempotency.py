@@ -1,4 +1,4 @@
-"""A key makes a request act once: alone, repeated, doubled, refused, reused."""
+"""A request with a key is executed once, when it is repeated, sent in parallel, refused or changed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A refusal is small, however much of a request is wrong."""
+"""A refusal is small, even if a large request is wrong everywhere."""
 
 from collections.abc import Iterator
 from typing import Any

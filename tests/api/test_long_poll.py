@@ -1,4 +1,4 @@
-"""Waiting for operations and reading along with logs: long requests that keep nothing busy."""
+"""Waits for operations and logs that are followed: long requests hold no thread."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ from tests.api.conftest import World
 
 @pytest.fixture
 def outside(transactional_db: None, world: World) -> Iterator[World]:
-    """Requests are served by threads, each with a connection that ends with the request."""
+    """Threads serve requests, each with a connection that closes after the request."""
     age, connection.settings_dict["CONN_MAX_AGE"] = connection.settings_dict["CONN_MAX_AGE"], 0
     yield world
     connection.settings_dict["CONN_MAX_AGE"] = age
 
 
 def elsewhere(change: Any) -> None:
-    """Another process does this."""
+    """End the operation, as another process does."""
 
     def run() -> None:
         change()
@@ -186,7 +186,7 @@ def test_a_followed_log_ends_when_the_right_to_read_it_does(
 
 
 def fresh_token(world: World) -> str:
-    """Bob's, with all his rights."""
+    """A token of bob with all his rights."""
     try:
         User.objects.filter(pk=world.people.bob.pk).update(is_active=True)
         Membership.objects.update_or_create(

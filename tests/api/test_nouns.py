@@ -1,4 +1,4 @@
-"""What each of the smaller nouns answers."""
+"""The answers of the smaller nouns."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -205,7 +205,7 @@ def test_nodes_tell_where_they_are_and_what_they_are_doing(world: World) -> None
     assert nodes[0]["address"] == "127.0.0.1"
 
 
-def test_a_node_that_nobody_has_seen_is_pending(world: World) -> None:
+def test_a_node_without_an_observation_is_pending(world: World) -> None:
     world.ready("one")
     Observation.objects.filter(name="hand-1").delete()
     nodes = {node["name"]: node["phase"] for node in world.bob.get("clusters/one/nodes").body["items"]}

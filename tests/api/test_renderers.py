@@ -1,4 +1,4 @@
-"""The compiled encoder against the one it stands in for."""
+"""The compiled encoder writes the same as the framework's encoder."""
 
 import uuid
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""One line a request."""
+"""The log has one line per request."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A client that knows nothing but the published description, and tries whatever that allows or forbids."""
+"""A generated client that knows the OpenAPI document alone, and tries what it allows and forbids."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ from tests.api.served import served
 
 LEAST_CASES = 2000
 
-# Names that are there, so that more than refusals is seen; everything else is made up.
+# Names that exist, so that not every answer is a refusal; all other names are generated.
 KNOWN = {"tenant": ["acme"], "cluster": ["one", "two"], "template": ["pair"], "user": ["bob", "carol"]}
 KNOWN["node"] = ["hand-0"]
 GRANTED = ["2xx", "401", "403", "404", "409", "412"]
@@ -44,7 +44,7 @@ DEPEND_ON_DATA = [
     "cluster.resize",
     "cluster.restart",
 ]
-# Of the connection and not of the request: the HTTP server refuses a wrong one before we are asked.
+# Headers of the connection: the HTTP server refuses wrong ones before Slipway gets the request.
 FRAMING = {
     "connection",
     "content-length",
@@ -101,14 +101,14 @@ def config(token: str) -> SchemathesisConfig:
 
 
 def with_a_key_of_its_own(context: Any, case: Any, kwargs: Any) -> None:
-    """Else nearly every request would be refused for the key of the one before."""
+    """Give each request a key of its own; else most are refused for the key of the one before."""
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch(KEY_PATTERN, key):
         case.headers["Idempotency-Key"] = uuid4().hex
 
 
 def with_its_quotes(context: Any, case: Any, kwargs: Any) -> None:
-    """A tag that is made up to fit its pattern comes without the quotes of the pattern."""
+    """Add the quotes that a generated tag lacks."""
     tag = (case.headers or {}).get("If-Match", "")
     if (
         case.meta

@@ -1,4 +1,4 @@
-"""What the API says of the places where clusters run."""
+"""Sites in the API."""
 
 from datetime import UTC, datetime
 

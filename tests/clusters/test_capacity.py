@@ -1,4 +1,4 @@
-"""What a site has no room for, now or ever."""
+"""Launches that a site has no room for, now or ever."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which services are listed with a link."""
+"""The services that are listed with a link."""
 
 import socket
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Several rows in one round trip."""
+"""Several rows are inserted in one round trip."""
 
 from typing import Any
 

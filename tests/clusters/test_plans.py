@@ -1,4 +1,4 @@
-"""What a change would do, told before it is done."""
+"""Plans of changes."""
 
 from datetime import timedelta
 from typing import Any

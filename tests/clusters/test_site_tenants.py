@@ -1,4 +1,4 @@
-"""Tenants are allowed on sites; one that is not does not know the site."""
+"""Tenants are allowed on sites; to other tenants a site does not exist."""
 
 import pytest
 
