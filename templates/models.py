@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 from templates import schema
 from templates.parsing import stored_app
-from templates.revision import parse_revision
+from templates.revision import revision_document, stored_revision
+from tenants.amounts import Amounts
 from tenants.ids import new_id
 from tenants.models import Tenant
 
@@ -83,7 +84,11 @@ class Template(models.Model):
 
 
 class TemplateRevision(models.Model):
-    """What a template said from some moment on. takes: what a launch by default takes, in JSON quantities."""
+    """One revision of a template; it never changes.
+
+    body: as `templates.revision.revision_body` writes it. takes: what a launch with the defaults takes. Both have
+    integer amounts: millicores, bytes and counts.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="revisions")
@@ -106,12 +111,21 @@ class TemplateRevision(models.Model):
 
     @property
     def spec(self) -> schema.RevisionSpec:
-        """Read from the database once a process: neither it nor its app ever changes."""
+        """The parsed body. It is read from the database once per process, because it never changes."""
         return _spec(self.pk)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body as the API shows it, with quantities for amounts."""
+        return revision_document(self.body)
+
+    @property
+    def default_takes(self) -> Amounts:
+        """What a launch with the defaults takes."""
+        return Amounts(**self.takes)
 
 
 @lru_cache(maxsize=256)
 def _spec(pk: UUID) -> schema.RevisionSpec:
     revision = TemplateRevision.objects.select_related("app").get(pk=pk)
-    body: dict[str, Any] = revision.body
-    return parse_revision(body, revision.app.spec)
+    return stored_revision(revision.body, revision.app.spec)

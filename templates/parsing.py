@@ -26,7 +26,9 @@ from templates.roles import (
 from templates.schema import App, Asset, Role, Runtime
 from tenants.amounts import Amounts, quantity
 
+# The format of bodies that people write, and of those in the database.
 FORMAT: Final = 1
+STORED_FORMAT: Final = 2
 
 _LONGEST_APP: Final = 1024 * 1024
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
@@ -35,10 +37,21 @@ _PARTS: Final = ("roles", "runtimes", "settings", "secrets", "assets")
 
 
 def parse_app(body: Mapping[str, Any]) -> App:
-    """The App that `body` describes. Raises Invalid with a JSON pointer."""
-    whole = Value(body)
+    """The App that a person wrote as `body`. Raises Invalid with JSON pointers."""
+    return _read(Value(body))
+
+
+def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
+    """The App that `app_body` wrote. It is read once per process and digest, because a stored body never changes."""
+    return _read_stored(_StoredBody(body_digest, body))
+
+
+def _read(whole: Value) -> App:
     fields = whole.fields(*_HEAD, *_PARTS)
-    _check_format(fields.get("format", FORMAT))
+    readable = STORED_FORMAT if whole.stored else FORMAT
+    written = fields.get("format", readable)
+    if written.integer(least=1, most=10**6) != readable:
+        raise written.refused(f"This release reads format {readable}.")
     assets = _assets(fields.get("assets", []))
     runtimes = tuple(_runtime(*pair, assets) for pair in fields["runtimes"].named(most=20))
     around = ParseContext(
@@ -71,9 +84,9 @@ def parse_version(value: Value) -> str:
 
 
 def app_body(app: App) -> dict[str, Any]:
-    """`app` as plain JSON, which `parse_app` reads as an equal App."""
+    """`app` as the database stores it; amounts are integers. `stored_app` reads an equal App."""
     return {
-        "format": FORMAT,
+        "format": STORED_FORMAT,
         "name": app.name,
         "version": app.version,
         "title": app.title,
@@ -92,32 +105,27 @@ def digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
-    """The App of a body that was checked and stored before; parsed once a process, as bodies never change."""
-    return _parse_stored(_Stored(body_digest, body))
-
-
 def amounts_body(amounts: Amounts) -> dict[str, str | int]:
-    """What one node takes: quantities of cpu, memory, gpu and storage."""
+    """What one node takes, as the API shows it: quantities of cpu, memory, gpu and storage."""
     return {resource: quantity(resource, amounts[resource]) for resource in SIZES}
 
 
+def stored_amounts(amounts: Amounts) -> dict[str, int]:
+    """What one node takes, as the database stores it: integers of cpu, memory, gpu and storage."""
+    return {resource: amounts[resource] for resource in SIZES}
+
+
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """A stored body, told from others by its digest alone."""
+class _StoredBody:
+    """A stored body as a cache key: two bodies are equal when their digests are."""
 
     digest: str
     body: Mapping[str, Any] = field(compare=False)
 
 
 @lru_cache(maxsize=256)
-def _parse_stored(stored: _Stored) -> App:
-    return replace(parse_app(stored.body), digest=stored.digest)
-
-
-def _check_format(value: Value) -> None:
-    if value.integer(least=1, most=10**6) != FORMAT:
-        raise value.refused(f"This release reads format {FORMAT}.")
+def _read_stored(stored: _StoredBody) -> App:
+    return replace(_read(Value(stored.body, stored=True)), digest=stored.digest)
 
 
 def _assets(value: Value) -> dict[str, Asset]:
@@ -176,9 +184,9 @@ def _role_body(role: Role) -> dict[str, Any]:
         "max_count": role.max_count,
         "critical": role.critical,
         "when": role.when,
-        "minimum": amounts_body(role.minimum),
-        "default": amounts_body(role.default),
-        "overhead": quantity("memory", role.overhead),
+        "minimum": stored_amounts(role.minimum),
+        "default": stored_amounts(role.default),
+        "overhead": role.overhead,
         "ports": dict(role.ports),
         "env": dict(role.env),
         "files": [{**asdict(file), "on_change": file.on_change.value} for file in role.files],

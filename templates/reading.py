@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from tenants.amounts import parse
+from tenants.amounts import CEILINGS, parse
 from tenants.errors import FieldError, Invalid
 from tenants.names import validate_name
 
@@ -23,16 +23,21 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a document, as it was sent, and where it stands: a JSON pointer."""
+    """One value of a document as it was sent, and the JSON pointer to it.
+
+    stored: the document comes from the database, where amounts are integers of the base unit. In a document that a
+    person wrote they are quantities, such as "2Gi".
+    """
 
     raw: object
     pointer: str = ""
+    stored: bool = False
 
     def refused(self, detail: str) -> Invalid:
         return Invalid.at(self.pointer, detail)
 
     def at(self, key: str | int, raw: object) -> "Value":
-        return Value(raw, f"{self.pointer}/{_token(key)}")
+        return Value(raw, f"{self.pointer}/{_token(key)}", self.stored)
 
     def fields(self, *allowed: str) -> "Fields":
         """An object that has no other fields than these."""
@@ -66,7 +71,7 @@ class Value:
             name = item.at("name", raw.pop("name", None)).name()
             if name in found:
                 raise item.at("name", name).refused("This name is there twice.")
-            found[name] = Value(raw, item.pointer)
+            found[name] = Value(raw, item.pointer, self.stored)
         return list(found.items())
 
     def text(self, *, longest: int, shortest: int = 1, lines: bool = False) -> str:
@@ -114,7 +119,9 @@ class Value:
         return self.raw
 
     def amount(self, resource: str) -> int:
-        """cpu in millicores, memory and storage in bytes."""
+        """The integer of the base unit: cpu in millicores, memory and storage in bytes."""
+        if self.stored:
+            return self.integer(least=0, most=CEILINGS[resource])
         try:
             return parse(resource, self.raw)
         except Invalid as refusal:

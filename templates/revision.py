@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from templates.launch import expand, group_of
 from templates.parameters import narrow
-from templates.parsing import amounts_body, parse_version
+from templates.parsing import parse_version, stored_amounts
 from templates.reading import Fields, Value
 from templates.roles import SIZES
 from templates.schema import App, GroupSpec, LaunchRequest, RevisionSpec, Role
@@ -23,6 +23,8 @@ from tenants.errors import Invalid
 
 _FIELDS: Final = ("app", "title", "description", "quick_launch", "groups", "parameters", "presets")
 _BOUNDS: Final = ("min_count", "max_count", *(f"{end}_{size}" for end in ("min", "max") for size in SIZES))
+# Every field of a group that is an amount, and the resource it is of.
+_AMOUNT_FIELDS: Final = {f"{end}{size}": size for end in ("", "min_", "max_") for size in SIZES}
 _GROUPS: Final = 20
 
 
@@ -33,11 +35,20 @@ def parse_reference(body: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def parse_revision(body: Mapping[str, Any], app: App) -> RevisionSpec:
-    """One revision of a template for `app`. What it says by default, and every preset, can be launched.
+    """The revision that a person wrote as `body`. Its defaults, and each of its presets, can be launched.
 
     Raises Invalid with JSON pointers.
     """
-    fields = Value(body).fields(*_FIELDS)
+    return _read(Value(body), app)
+
+
+def stored_revision(body: Mapping[str, Any], app: App) -> RevisionSpec:
+    """The revision that `revision_body` wrote."""
+    return _read(Value(body, stored=True), app)
+
+
+def _read(whole: Value, app: App) -> RevisionSpec:
+    fields = whole.fields(*_FIELDS)
     revision = RevisionSpec(
         app=app,
         groups=_groups(fields["groups"], app),
@@ -54,7 +65,7 @@ def parse_revision(body: Mapping[str, Any], app: App) -> RevisionSpec:
 
 
 def revision_body(revision: RevisionSpec) -> dict[str, Any]:
-    """`revision` as plain JSON, which `parse_revision` reads as an equal one."""
+    """`revision` as the database stores it; amounts are integers. `stored_revision` reads an equal one."""
     return {
         "app": {"name": revision.app.name, "version": revision.app.version},
         "title": revision.title,
@@ -67,6 +78,11 @@ def revision_body(revision: RevisionSpec) -> dict[str, Any]:
             for name, preset in revision.presets.items()
         },
     }
+
+
+def revision_document(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored body as the API shows it, with quantities for amounts. `parse_revision` reads an equal revision."""
+    return {**body, "groups": [_group_document(group) for group in body["groups"]]}
 
 
 def parameters_schema(revision: RevisionSpec) -> dict[str, Any]:
@@ -136,8 +152,8 @@ def _most(fields: Fields) -> dict[str, int]:
 
 
 def _size(fields: Fields, size: str, default: Amounts, least: Amounts, most: Mapping[str, int]) -> int:
-    value = fields.get(size, quantity(size, default[size]))
-    amount = value.amount(size)
+    value = fields.get(size, None)
+    amount = value.amount(size) if size in fields else default[size]
     if amount < least[size]:
         raise value.refused(f"Must be at least {quantity(size, least[size])}.")
     if amount > most.get(size, amount):
@@ -186,9 +202,17 @@ def _group_body(group: GroupSpec) -> dict[str, Any]:
         "name": group.name,
         "role": group.role,
         "count": group.count,
-        **amounts_body(group.each),
+        **stored_amounts(group.each),
         "min_count": group.min_count,
         "max_count": group.max_count,
-        **{f"min_{size}": bound for size, bound in amounts_body(group.least).items()},
-        **{f"max_{size}": quantity(size, bound) for size, bound in group.most.items()},
+        **{f"min_{size}": bound for size, bound in stored_amounts(group.least).items()},
+        **{f"max_{size}": bound for size, bound in group.most.items()},
+    }
+
+
+def _group_document(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A group of a stored body with quantities in the place of integers."""
+    return {
+        field: quantity(_AMOUNT_FIELDS[field], value) if field in _AMOUNT_FIELDS else value
+        for field, value in group.items()
     }

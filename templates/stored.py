@@ -1,6 +1,6 @@
-"""A launch as a cluster keeps it: what was chosen, and the app by the digest of its registered body.
+"""A launch as `Cluster.effective` stores it: groups with integer amounts, settings, and the digest of the app's body.
 
-The body stands once, in the catalogue, where the database lets nobody change or delete it.
+The body itself is stored once, in the catalogue, where the database refuses to change or delete it.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from templates import models
-from templates.parsing import amounts_body
+from templates.parsing import stored_amounts
 from templates.schema import App, Group, Launch
-from tenants.amounts import Amounts, parse
+from tenants.amounts import Amounts
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 def launch_to_json(launch: Launch) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def launch_to_json(launch: Launch) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "app": {"name": app.name, "version": app.version, "digest": app.digest},
-        "groups": [_group_body(group) for group in launch.groups],
+        "groups": [{**asdict(group), "each": stored_amounts(group.each)} for group in launch.groups],
         "settings": dict(launch.settings),
     }
 
@@ -35,7 +35,7 @@ def launch_from_json(body: Mapping[str, Any]) -> Launch:
         raise ValueError(f"a stored launch has format {body['format']!r}; this release reads {FORMAT}")
     return Launch(
         app=registered_app(body["app"]["digest"]),
-        groups=tuple(_group(group) for group in body["groups"]),
+        groups=tuple(Group(**{**group, "each": Amounts(**group["each"])}) for group in body["groups"]),
         settings=body["settings"],
     )
 
@@ -44,12 +44,3 @@ def launch_from_json(body: Mapping[str, Any]) -> Launch:
 def registered_app(digest: str) -> App:
     """The app of this body, withdrawn or not; read once a process, as a body never changes."""
     return models.App.objects.get(digest=digest).spec
-
-
-def _group_body(group: Group) -> dict[str, Any]:
-    return {**asdict(group), "each": amounts_body(group.each)}
-
-
-def _group(body: Mapping[str, Any]) -> Group:
-    each = Amounts(**{resource: parse(resource, value) for resource, value in body["each"].items()})
-    return Group(**{**body, "each": each})

@@ -100,6 +100,10 @@ class Amounts:
         """In the order of RESOURCES."""
         return self.cpu, self.memory, self.gpu, self.storage, self.clusters
 
+    def as_dict(self) -> dict[str, int]:
+        """The integers by resource, as the database stores them: `Amounts(**stored)` reads them back."""
+        return {resource: self[resource] for resource in RESOURCES}
+
     def to_json(self) -> dict[str, str | int]:
         """{"cpu": "500m", "memory": "2Gi", "gpu": 0, "storage": "100Gi", "clusters": 1}"""
         return {resource: quantity(resource, self[resource]) for resource in RESOURCES}

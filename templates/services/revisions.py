@@ -38,7 +38,7 @@ def revision_add(*, template: Template, app: App, spec: RevisionSpec, created_by
         app=app,
         body=body,
         digest=body_digest,
-        takes=expand(spec, LaunchRequest()).takes.to_json(),
+        takes=expand(spec, LaunchRequest()).takes.as_dict(),
         created_by=created_by,
     )
     template.save(update_fields=["current"])

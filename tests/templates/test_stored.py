@@ -33,6 +33,10 @@ def test_a_launch_reads_as_it_was_written(stored: Any) -> None:
     assert json.loads(json.dumps(launch_to_json(launch), sort_keys=True)) == stored
 
 
+def test_amounts_are_stored_as_integers_of_the_base_unit(stored: Any) -> None:
+    assert stored["groups"][0]["each"] == {"cpu": 1500, "memory": GI, "gpu": 1, "storage": 0}
+
+
 def test_it_names_the_app_and_has_no_body(stored: Any, engine_row: App) -> None:
     assert stored["app"] == {"name": "engine", "version": "1.0", "digest": engine_row.digest}
 
@@ -67,5 +71,5 @@ def test_an_app_that_is_not_registered_is_not_kept() -> None:
 
 
 def test_a_launch_of_another_format_is_not_guessed_at(stored: Any) -> None:
-    with pytest.raises(ValueError, match="format 3"):
-        launch_from_json({**stored, "format": 3})
+    with pytest.raises(ValueError, match="format 4"):
+        launch_from_json({**stored, "format": 4})

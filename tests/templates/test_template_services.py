@@ -61,13 +61,7 @@ def test_a_template_begins_as_a_draft_with_revision_one(alice, engine_row):
     revision = current_revision(template)
     assert (template.state, revision.number, template.created_by) == ("draft", 1, "alice")
     assert revision.app == engine_row
-    assert revision.takes == {
-        "cpu": "4500m",
-        "memory": "5Gi",
-        "gpu": 0,
-        "storage": "0",
-        "clusters": 1,
-    }
+    assert revision.takes == {"cpu": 4500, "memory": 5 * 2**30, "gpu": 0, "storage": 0, "clusters": 1}
     assert verbs() == ["template.create"]
 
 
