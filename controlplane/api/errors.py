@@ -158,7 +158,7 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
     if not hasattr(request, "actor") or not audit.is_audited(refusal):
         return
     operation = context["view"].operation_of(request.method)
-    audit.refused(
+    audit.record_refusal(
         actor=actor_of(request),
         verb=operation.id if operation else str(request.method).lower(),
         target=_target(context["kwargs"]),

@@ -15,7 +15,7 @@ from controlplane.clusters.models import Cluster, Node, NodeLog, Observation
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Phase, Verb
-from controlplane.console.actions import actions
+from controlplane.console.buttons import buttons
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
 from controlplane.console.progress import Progress, progress_of
@@ -44,7 +44,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
     progress, launch = progress_of(last, now), launch_from_json(found.effective)
     nodes = [_node(node, seen.get(node.name)) for node in selectors.nodes_of(found)]
     services = _services(access, found, launch)
-    can = actions(access, found, live)
+    can = buttons(access, found, live)
     said, sentence = _said(found, progress)
     return {
         "cluster": found,

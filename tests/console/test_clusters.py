@@ -110,9 +110,9 @@ def test_the_list_reads_no_body_of_an_app(sign_in: SignIn, world: World) -> None
     world.launch()
     with CaptureQueriesContext(
         connection,
-    ) as seen:
+    ) as queries:
         sign_in("bob").get(LIST)
-    read_clusters = [q["sql"] for q in seen if 'FROM "clusters_cluster"' in q["sql"] and "->" in q["sql"]]
+    read_clusters = [q["sql"] for q in queries if 'FROM "clusters_cluster"' in q["sql"] and "->" in q["sql"]]
     assert read_clusters
     assert not any('"clusters_cluster"."effective",' in sql for sql in read_clusters)
 
@@ -129,6 +129,6 @@ def test_a_tombstone_is_reached_by_id_alone(sign_in: SignIn, world: World) -> No
 
 def queries(client: object, path: str = LIST) -> int:
     client.get(path)  # type: ignore[attr-defined]
-    with CaptureQueriesContext(connection) as seen:
+    with CaptureQueriesContext(connection) as queries:
         client.get(path)  # type: ignore[attr-defined]
-    return len(seen)
+    return len(queries)
