@@ -1,4 +1,4 @@
-"""The catalogue and templates as rows. A registered body never changes, nor does a revision."""
+"""The tables of the catalogue and of templates. Registered apps and revisions never change."""
 
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,11 @@ from tenants.models import Tenant
 
 
 class App(models.Model):
-    """One version of an app. digest: of the body. withdrawn: nothing new may be launched of it."""
+    """One version of an app in the catalogue.
+
+    body: as `templates.parsing.app_body` writes it. digest: of the body. withdrawn_at: set when nothing new may be
+    launched of this version.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=40)
@@ -35,11 +39,12 @@ class App(models.Model):
 
     @property
     def spec(self) -> schema.App:
+        """The parsed body."""
         return stored_app(self.digest, self.body)
 
 
 class TemplateState(models.TextChoices):
-    """draft: only those who write templates see it. deprecated: nothing new is launched of it."""
+    """draft: only admins of the tenant see it. deprecated: nothing new can be launched."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -47,10 +52,10 @@ class TemplateState(models.TextChoices):
 
 
 class Template(models.Model):
-    """A named line of revisions; `current` is the one that a launch takes.
+    """A named template with its revisions. A deleted template keeps its row; only its name can be used again.
 
-    tenant null: it ships with Slipway and is there for every tenant. created_by: a user name, copied. The row
-    stays after deletion; only its name becomes free.
+    tenant: NULL for a template that ships with Slipway, which every tenant has. current: the revision that a launch
+    uses. created_by: a copy of the user name.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -1,7 +1,8 @@
-"""An App as JSON or YAML: read once, strictly, at the door; and written so that it reads the same again.
+"""Reading an App from JSON or YAML, and writing it for the database.
 
-As people write it, roles, runtimes and services are objects by name. As it is stored they are lists of
-objects with a name, because PostgreSQL keeps no order of keys. Both are read. What is stored has a format.
+`parse_app` reads what people write and checks it strictly, once, on input. `app_body` writes what is stored, and
+`stored_app` reads that. People write roles, runtimes and services as objects by name. Stored bodies have lists of
+objects with a "name", because PostgreSQL does not keep the order of keys. Both functions accept both forms.
 """
 
 import hashlib
@@ -51,32 +52,40 @@ def _read(whole: Value) -> App:
     readable = STORED_FORMAT if whole.stored else FORMAT
     written = fields.get("format", readable)
     if written.integer(least=1, most=10**6) != readable:
-        raise written.refused(f"This release reads format {readable}.")
-    assets = _assets(fields.get("assets", []))
+        raise written.refused(f"This release reads only format {readable}.")
+    listed = [_asset(item) for item in fields.get("assets", []).items(most=200)]
+    check_paths((asset.path for asset in listed), fields.get("assets", []))
+    assets = {asset.path: asset for asset in listed}
     runtimes = tuple(_runtime(*pair, assets) for pair in fields["runtimes"].named(most=20))
-    around = ParseContext(
+    context = ParseContext(
         assets=assets,
         runtimes=frozenset(runtime.name for runtime in runtimes),
-        javas=frozenset(runtime.name for runtime in runtimes if runtime.java),
+        java_runtimes=frozenset(runtime.name for runtime in runtimes if runtime.java),
         secrets=frozenset(item.word() for item in fields.get("secrets", []).items(most=20)),
-        settings=_settings(fields.get("settings", {})),
+        settings={
+            Value(name, setting.pointer).word(): parse_setting(setting)
+            for name, setting in fields.get("settings", {}).entries(most=100)
+        },
     )
     app = App(
         name=fields["name"].name(),
         version=parse_version(fields["version"]),
         title=fields["title"].text(longest=100),
         description=fields.get("description", "").text(longest=2000, shortest=0, lines=True),
-        roles=parse_roles(fields["roles"], around),
+        roles=parse_roles(fields["roles"], context),
         runtimes=runtimes,
-        settings=around.settings,
-        secrets=tuple(sorted(around.secrets)),
+        settings=context.settings,
+        secrets=tuple(sorted(context.secrets)),
         assets=tuple(assets.values()),
     )
-    _check_size(app, whole)
+    files = sum(len(file.content) for role in app.roles for file in role.files)
+    if files + sum(len(asset.content) for asset in app.assets) > _LONGEST_APP:
+        raise whole.refused(f"Files and assets must have at most {_LONGEST_APP} characters in all.")
     return app
 
 
 def parse_version(value: Value) -> str:
+    """The version of an app. Raises Invalid."""
     version = value.text(longest=64)
     if not _VERSION.fullmatch(version):
         raise value.refused("Use letters, digits, dots, hyphens, underscores and plus signs.")
@@ -100,7 +109,7 @@ def app_body(app: App) -> dict[str, Any]:
 
 
 def digest(body: Mapping[str, Any]) -> str:
-    """SHA-256 of `body` in one canonical spelling: what tells one body from another."""
+    """The SHA-256 of `body` as canonical JSON, in hexadecimal digits. Equal bodies have equal digests."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -126,12 +135,6 @@ class _StoredBody:
 @lru_cache(maxsize=256)
 def _read_stored(stored: _StoredBody) -> App:
     return replace(_read(Value(stored.body, stored=True)), digest=stored.digest)
-
-
-def _assets(value: Value) -> dict[str, Asset]:
-    assets = [_asset(item) for item in value.items(most=200)]
-    check_paths((asset.path for asset in assets), value)
-    return {asset.path: asset for asset in assets}
 
 
 def _asset(value: Value) -> Asset:
@@ -160,17 +163,6 @@ def _requirement(value: Value) -> str:
     if not requirement[0].isalnum():
         raise value.refused("Must be a Python requirement, such as numpy==2.0.0.")
     return requirement
-
-
-def _settings(value: Value) -> dict[str, Mapping[str, Any]]:
-    pairs = value.entries(most=100)
-    return {Value(name, setting.pointer).word(): parse_setting(setting) for name, setting in pairs}
-
-
-def _check_size(app: App, whole: Value) -> None:
-    files = sum(len(file.content) for role in app.roles for file in role.files)
-    if files + sum(len(asset.content) for asset in app.assets) > _LONGEST_APP:
-        raise whole.refused("Files and assets have more than 1048576 characters in all.")
 
 
 def _role_body(role: Role) -> dict[str, Any]:

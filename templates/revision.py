@@ -1,4 +1,4 @@
-"""What a template says, as JSON: read strictly against the app it is for, and written out in full.
+"""Reading the revision of a template from JSON, and writing it for the database and for the API.
 
     {"app": {"name", "version"}, "title", "description", "quick_launch",
      "groups": [{"name", "role", "count", "cpu", "memory", "gpu", "storage",
@@ -6,7 +6,9 @@
      "parameters": {"type": "object", "properties": {NAME: schema}},
      "presets": {NAME: {"groups": {…}, "parameters": {…}}}}
 
-Written out, every group has all its sizes and bounds, and every setting of the app its schema as it holds.
+`parse_revision` reads what people write, in which most fields have defaults. `revision_body` writes what is stored:
+every group with all its sizes and bounds as integers, and the schema of every setting of the app. Presets are stored as
+people wrote them: each is a launch request, which `launch.expand` reads at every launch.
 """
 
 from collections.abc import Mapping
@@ -29,7 +31,7 @@ _GROUPS: Final = 20
 
 
 def parse_reference(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and version of the app that `body` is for."""
+    """The name and version of the app of a body. Raises Invalid."""
     fields = Value(body).fields(*_FIELDS)["app"].fields("name", "version")
     return fields["name"].name(), parse_version(fields["version"])
 
@@ -53,14 +55,17 @@ def _read(whole: Value, app: App) -> RevisionSpec:
         app=app,
         groups=_groups(fields["groups"], app),
         parameters=_parameters(fields.get("parameters", {}), app),
-        presets=_presets(fields.get("presets", {})),
+        presets={name: _preset(item) for name, item in fields.get("presets", {}).named(most=20)},
         title=fields.get("title", "").text(longest=100, shortest=0),
         description=fields.get("description", "").text(longest=2000, shortest=0, lines=True),
         quick_launch=fields.get("quick_launch", False).boolean(),
     )
     expand(revision, LaunchRequest())
     for name, preset in revision.presets.items():
-        _check_preset(revision, preset, fields["presets"].at(name, None))
+        try:
+            expand(revision, preset)
+        except Invalid as refusal:
+            raise refusal.prefixed(fields["presets"].at(name, None).pointer) from None
     return revision
 
 
@@ -86,39 +91,36 @@ def revision_document(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameters_schema(revision: RevisionSpec) -> dict[str, Any]:
-    """The JSON Schema of a launch's parameters."""
+    """The JSON Schema of the parameters of a launch."""
     properties = {name: dict(schema) for name, schema in revision.parameters.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _groups(value: Value, app: App) -> tuple[GroupSpec, ...]:
     pairs = value.named(most=_GROUPS)
-    roles = [_role(item, app) for _, item in pairs]
-    missing = [role.name for role in app.roles if _is_needed(role) and role not in roles]
+    names = {role.name for role in app.roles}
+    fields = [item.fields("role", "count", *SIZES, *_BOUNDS) for _, item in pairs]
+    roles = [app.role(one["role"].one_of(names, "role")) for one in fields]
+    needed = [role for role in app.roles if not role.when and role.min_count > 0]
+    missing = [role.name for role in needed if role not in roles]
     if missing:
-        raise value.refused(f"The app needs a group of each of these roles: {', '.join(missing)}.")
+        raise value.refused(f"Add a group of each of these roles, which the app needs: {', '.join(missing)}.")
     return tuple(
         _group(name, item, role, app, alone=roles.count(role) == 1)
         for (name, item), role in zip(pairs, roles, strict=True)
     )
 
 
-def _role(value: Value, app: App) -> Role:
-    role = value.fields("role", "count", *SIZES, *_BOUNDS)["role"]
-    return app.role(role.one_of({role.name for role in app.roles}, "role"))
-
-
-def _is_needed(role: Role) -> bool:
-    return not role.when and role.min_count > 0
-
-
 def _group(name: str, value: Value, role: Role, app: App, *, alone: bool) -> GroupSpec:
-    """alone: no other group has this role, so the role's least count is the group's."""
+    """alone: no other group has this role, so the group needs as many nodes as the role."""
     if name != role.name and name in {other.name for other in app.roles}:
-        raise value.refused("A group that is named like a role is of that role.")
+        raise value.refused(
+            "This is the name of another role. Name the group differently, or give it that role."
+        )
     fields = value.fields("role", "count", *SIZES, *_BOUNDS)
     own = group_of(role)
-    least, most = _least(fields, role), _most(fields)
+    least = Amounts(**{size: _lower_bound(fields, size, role.minimum[size]) for size in SIZES})
+    most = {size: fields[f"max_{size}"].amount(size) for size in SIZES if f"max_{size}" in fields}
     needed = own.min_count if alone else 0
     highest = fields.get("max_count", own.max_count).integer(least=needed, most=own.max_count)
     lowest = fields.get("min_count", needed).integer(least=0, most=highest)
@@ -134,21 +136,15 @@ def _group(name: str, value: Value, role: Role, app: App, *, alone: bool) -> Gro
     )
 
 
-def _least(fields: Fields, role: Role) -> Amounts:
-    return Amounts(**{size: _lower(fields, size, role.minimum[size]) for size in SIZES})
-
-
-def _lower(fields: Fields, size: str, minimum: int) -> int:
+def _lower_bound(fields: Fields, size: str, minimum: int) -> int:
     if f"min_{size}" not in fields:
         return minimum
     bound = fields[f"min_{size}"].amount(size)
     if bound < minimum:
-        raise fields[f"min_{size}"].refused(f"The role's own minimum is {quantity(size, minimum)}.")
+        raise fields[f"min_{size}"].refused(
+            f"Must be at least {quantity(size, minimum)}, the minimum of the role."
+        )
     return bound
-
-
-def _most(fields: Fields) -> dict[str, int]:
-    return {size: fields[f"max_{size}"].amount(size) for size in SIZES if f"max_{size}" in fields}
 
 
 def _size(fields: Fields, size: str, default: Amounts, least: Amounts, most: Mapping[str, int]) -> int:
@@ -157,7 +153,7 @@ def _size(fields: Fields, size: str, default: Amounts, least: Amounts, most: Map
     if amount < least[size]:
         raise value.refused(f"Must be at least {quantity(size, least[size])}.")
     if amount > most.get(size, amount):
-        raise value.refused(f"Is more than max_{size}, {quantity(size, most[size])}.")
+        raise value.refused(f"Must be at most {quantity(size, most[size])}, the max_{size}.")
     return amount
 
 
@@ -166,7 +162,7 @@ def _parameters(value: Value, app: App) -> dict[str, Mapping[str, Any]]:
     fields.get("type", "object").one_of(["object"], "type here")
     if fields.get("additionalProperties", False).raw is not False:
         raise fields["additionalProperties"].refused(
-            "A launch has no other parameters than the app's settings."
+            "Must be false: a launch has only the parameters that are settings of the app."
         )
     narrowed = {}
     for name, schema in fields.get("properties", {}).entries(most=100):
@@ -175,12 +171,8 @@ def _parameters(value: Value, app: App) -> dict[str, Mapping[str, Any]]:
     return {name: narrowed.get(name, setting) for name, setting in app.settings.items()}
 
 
-def _presets(value: Value) -> dict[str, LaunchRequest]:
-    return {name: _preset(item) for name, item in value.named(most=20)}
-
-
 def _preset(value: Value) -> LaunchRequest:
-    """Read in full when it is tried out; here only so far that it is no deeper than it may be."""
+    """The request of a preset, of which only the fields are checked. `expand` checks the values."""
     fields = value.fields("groups", "parameters")
     groups = fields.get("groups", {}).entries(most=_GROUPS)
     parameters = fields.get("parameters", {}).entries(most=100)
@@ -188,13 +180,6 @@ def _preset(value: Value) -> LaunchRequest:
         groups={name: dict(item.fields("count", *SIZES).raw) for name, item in groups},
         parameters={name: item.raw for name, item in parameters},
     )
-
-
-def _check_preset(revision: RevisionSpec, preset: LaunchRequest, where: Value) -> None:
-    try:
-        expand(revision, preset)
-    except Invalid as refusal:
-        raise refusal.prefixed(where.pointer) from None
 
 
 def _group_body(group: GroupSpec) -> dict[str, Any]:

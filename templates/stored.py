@@ -17,7 +17,7 @@ FORMAT: Final = 3
 
 
 def launch_to_json(launch: Launch) -> dict[str, Any]:
-    """`launch` as plain JSON. Raises ValueError for one of an app that is not in the catalogue."""
+    """`launch` as JSON. Raises ValueError when its app is not registered."""
     app = launch.app
     if not app.digest:
         raise ValueError(f"{app.name} {app.version} is not registered")
@@ -30,7 +30,7 @@ def launch_to_json(launch: Launch) -> dict[str, Any]:
 
 
 def launch_from_json(body: Mapping[str, Any]) -> Launch:
-    """The Launch that `launch_to_json` wrote. Raises ValueError for one of another release's format."""
+    """The Launch that `launch_to_json` wrote. Raises ValueError for the format of another release."""
     if body["format"] != FORMAT:
         raise ValueError(f"a stored launch has format {body['format']!r}; this release reads {FORMAT}")
     return Launch(
@@ -42,5 +42,5 @@ def launch_from_json(body: Mapping[str, Any]) -> Launch:
 
 @lru_cache(maxsize=256)
 def registered_app(digest: str) -> App:
-    """The app of this body, withdrawn or not; read once a process, as a body never changes."""
+    """The app with this digest, withdrawn or not. Read once per process, because a stored body never changes."""
     return models.App.objects.get(digest=digest).spec

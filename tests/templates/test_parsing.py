@@ -14,7 +14,7 @@ GI = 2**30
 
 
 def as_stored(body: object) -> Any:
-    """What comes back from a database that keeps no order of keys."""
+    """The body as PostgreSQL returns it, without the order of its keys."""
     return json.loads(json.dumps(body, sort_keys=True))
 
 
@@ -151,7 +151,7 @@ UNREADABLE = [
 ]
 
 
-# Two fields that do not go together: the other one, or both, are blamed.
+# Two fields that contradict each other: the refusal points at the other field, or at both.
 BLAMED = {"/roles/worker/overhead": "/roles/worker/", "/roles/head/files/0/content": "/roles/head/files/0"}
 
 
@@ -183,7 +183,7 @@ def test_a_file_has_content_or_a_source_and_not_both():
 def test_no_asset_stands_where_another_does(path):
     body = engine_body()
     body["assets"].append({"path": path, "content": ""})
-    with pytest.raises(Invalid, match="twice, or lies below a file"):
+    with pytest.raises(Invalid, match="twice, or is below another file"):
         parse_app(body)
 
 

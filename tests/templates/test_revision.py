@@ -124,7 +124,7 @@ UNREADABLE = [
 ]
 
 
-# Two fields that do not go together: the other one is blamed.
+# Two fields that contradict each other: the refusal points at the other field.
 BLAMED = {"/groups/1/name": "/groups/1", "/groups/1/max_cpu": "/groups/1/cpu"}
 
 
@@ -163,7 +163,7 @@ def test_counts_of_everything_are_bounded():
 
 def test_more_than_can_be_counted_is_refused():
     body = spoilt(template_body(presets={}), "/groups/1/storage", 2**60)
-    assert "more than can be counted" in refusal(body)["detail"]
+    assert "more than Slipway can count" in refusal(body)["detail"]
 
 
 def test_an_optional_role_needs_no_group():

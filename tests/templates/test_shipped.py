@@ -1,4 +1,4 @@
-"""What ships: every app can be read, and every template and preset of it launched, within the demo tenant's limits."""
+"""The apps and templates that ship: all can be read, and every preset fits the limits of the demo tenant."""
 
 import json
 

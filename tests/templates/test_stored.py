@@ -1,4 +1,4 @@
-"""A launch as a cluster keeps it."""
+"""A launch as Cluster.effective stores it."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ GI = 2**30
 
 @pytest.fixture
 def stored(engine_row: App) -> Any:
-    """As it comes back from a database that keeps no order of keys."""
+    """A launch as PostgreSQL returns it, without the order of its keys."""
     groups = (Group("worker", "worker", 2, Amounts(cpu=1500, memory=GI, gpu=1), min_count=1, max_count=4),)
     launch = Launch(app=engine_row.spec, groups=groups, settings={"notebook": True, "ratio": 0.25})
     return json.loads(json.dumps(launch_to_json(launch), sort_keys=True))
