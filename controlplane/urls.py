@@ -7,7 +7,7 @@ from django.urls import include, path
 
 from controlplane.api import failures, health
 from controlplane.console import errors as pages
-from controlplane.metrics import views as metrics
+from controlplane.monitoring import views as metrics
 
 urlpatterns = [
     path("healthz", health.healthz),

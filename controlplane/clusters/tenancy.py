@@ -7,10 +7,11 @@ from django.db import connection
 
 from controlplane.clusters import rights
 from controlplane.work.models import Kind
-from controlplane.work.wake import wake, waking
+from controlplane.work.queries import wake_statement
+from controlplane.work.wake import wake
 from tenants.signals import rights_lost, sessions_ended, tenant_changed
 
-_WAKE_ALL = waking("""
+_WAKE_ALL = wake_statement("""
 SELECT %s, id, tenant_id, clock_timestamp()
   FROM clusters_cluster WHERE tenant_id = %s AND phase <> 'deleted' ORDER BY id
 """)

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from controlplane.clusters.access import cluster_for, read_logs
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
-from controlplane.reconciler.logs import tail
+from controlplane.reconciler.cluster.node_logs import tail
 from tenants.access import Access
 from tenants.errors import NotFound
 

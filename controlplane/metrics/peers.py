@@ -1,4 +1,4 @@
-"""Numbers of the other processes of one machine: each offers its own on a socket, web reads them at a scrape."""
+"""Metrics of the other processes of one machine: each offers its own on a socket, and web reads them at a scrape."""
 
 import fcntl
 import os
@@ -17,9 +17,9 @@ log = structlog.get_logger(__name__)
 
 SUFFIX = ".metrics"
 TIMEOUT_SECONDS = 1.0
-# Of one process; its labels are bounded, so this is far away.
-MOST_BYTES = 4 * 1024 * 1024
-MOST_WORKERS = 16
+# Of one process. Its labels are bounded, so it stays far below.
+MAX_BYTES = 4 * 1024 * 1024
+MAX_WORKERS = 16
 
 
 class _Reply(socketserver.BaseRequestHandler):
@@ -37,7 +37,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A name that is ours until `close`, or until this process ends, however it ends."""
+    """A name that belongs to this process until `close`, or until the process ends in any way."""
 
     name: str
     _server: _Server
@@ -50,8 +50,8 @@ class Offer:
 
 
 def offer(folder: Path, name: str) -> Offer:
-    """Answer readers in a thread; a second process of this name becomes name-2. Raises OSError."""
-    for number in range(1, MOST_WORKERS + 1):
+    """Answer readers in a thread. A second process of this name becomes name-2. Raises OSError."""
+    for number in range(1, MAX_WORKERS + 1):
         unique = name if number == 1 else f"{name}-{number}"
         lock = os.open(folder / f"{unique}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -59,39 +59,39 @@ def offer(folder: Path, name: str) -> Offer:
         except BlockingIOError:
             os.close(lock)
             continue
-        # Whoever left it there is gone: the lock was free.
+        # The lock was free, so the process that left this socket has ended.
         (folder / f"{unique}{SUFFIX}").unlink(missing_ok=True)
-        with _short(folder) as near:
-            server = _Server(f"{near}/{unique}{SUFFIX}", _Reply)
+        with _short(folder) as short:
+            server = _Server(f"{short}/{unique}{SUFFIX}", _Reply)
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         return Offer(unique, server, lock)
-    raise OSError(f"{MOST_WORKERS} processes named {name} offer their numbers already")
+    raise OSError(f"{MAX_WORKERS} processes named {name} offer their metrics already")
 
 
 def read_all(folder: Path) -> Iterator[tuple[str, str | None]]:
-    """(process, its numbers as Prometheus text); None where nobody answers."""
-    for path in sorted(folder.glob(f"*{SUFFIX}"))[:MOST_WORKERS]:
+    """(process, its metrics as Prometheus text). None: the process does not answer."""
+    for path in sorted(folder.glob(f"*{SUFFIX}"))[:MAX_WORKERS]:
         yield path.stem, _read(folder, path.name)
 
 
 def _read(folder: Path, name: str) -> str | None:
     parts, size = [], 0
     try:
-        with _short(folder) as near, socket.socket(socket.AF_UNIX) as connection:
+        with _short(folder) as short, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(TIMEOUT_SECONDS)
-            connection.connect(f"{near}/{name}")
-            while size <= MOST_BYTES and (part := connection.recv(65536)):
+            connection.connect(f"{short}/{name}")
+            while size <= MAX_BYTES and (part := connection.recv(65536)):
                 parts.append(part)
                 size += len(part)
     except OSError:
         return None
     text = b"".join(parts).decode(errors="replace")
-    return text if size <= MOST_BYTES and text.endswith("\n") else None
+    return text if size <= MAX_BYTES and text.endswith("\n") else None
 
 
 @contextmanager
 def _short(folder: Path) -> Iterator[str]:
-    """A name of the folder for the address of a socket, which holds 107 bytes."""
+    """A short name of the folder, because the address of a socket has room for 107 bytes."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{number}"

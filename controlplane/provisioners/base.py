@@ -67,6 +67,10 @@ class Permanent(Exception):  # noqa: N818
         self.reason, self.message = reason, plain(message)
 
 
+class SettingsInvalid(ValueError):  # noqa: N818
+    """A sentence that says which setting of a site is wrong and what it may be."""
+
+
 class DriftKind(StrEnum):
     DELETED = "deleted"
     CHANGED = "changed"

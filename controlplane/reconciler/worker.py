@@ -1,4 +1,4 @@
-"""The worker: the loop over due work, a watch on every site, and the chores that some worker has to do."""
+"""The worker: the loop over due work, a watch on every site, and periodic chores."""
 
 import threading
 import time
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from controlplane.reconciler import logs
+from controlplane.reconciler.cluster import node_logs
+from controlplane.reconciler.site.watches import Watches
 from controlplane.reconciler.tasks import HANDLERS
-from controlplane.reconciler.watches import Watches
 from controlplane.work.lease_owner import release_dead_leases
 from controlplane.work.loop import SWEEP_SECONDS, THREADS, Loop
 from tenants import seal
@@ -22,9 +22,9 @@ PURGE_SECONDS = 3600.0
 
 @dataclass
 class Chore:
-    """Something to do now and then; due at the first sweep.
+    """A periodic task, due at the first sweep. every: seconds.
 
-    do: takes a bounded time. Returns True when more is left; then it is due again at the next sweep.
+    do: takes a bounded time. Returns True when more is left; then the chore is due again at the next sweep.
     """
 
     name: str
@@ -78,12 +78,15 @@ class Chores:
             chore.run()
         except (DatabaseError, InterfaceError):
             raise
-        except Exception:  # the other chores, and this one at its next turn, must not wait for a repair
+        except Exception:  # the other chores go on, and this one is tried again
             log.exception("chore_failed", chore=chore.name)
 
 
 class Worker:
-    """Blocks in `run` until `stop`. chores: what layers above want done beside our own. beat: see Loop.on_turn."""
+    """Blocks in `run` until `stop`.
+
+    observe: watch the sites too. chores: of the layers above, beside our own. beat: see on_turn of Loop.
+    """
 
     def __init__(
         self,
@@ -96,9 +99,9 @@ class Worker:
         self._watches = Watches()
         self._chores = Chores(
             [
-                Chore("give back leases of the dead", SWEEP_SECONDS, release_dead_leases),
-                Chore("seal the audit", 1.0, _seal),
-                Chore("drop old logs and events", PURGE_SECONDS, logs.purge),
+                Chore("release dead leases", SWEEP_SECONDS, release_dead_leases),
+                Chore("seal the audit", 1.0, lambda: seal.unsealed() and seal.seal() == seal.BATCH),
+                Chore("drop old logs and events", PURGE_SECONDS, node_logs.purge),
                 *([Chore("watch sites", SWEEP_SECONDS, self._watches.refresh)] if observe else []),
                 *chores,
             ]
@@ -115,7 +118,3 @@ class Worker:
 
     def stop(self) -> None:
         self.loop.stop()
-
-
-def _seal() -> bool:
-    return seal.unsealed() and seal.seal() == seal.BATCH

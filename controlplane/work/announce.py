@@ -1,6 +1,6 @@
-"""Telling workers that there is work: by the broker where one is configured, by PostgreSQL's NOTIFY otherwise.
+"""Hints that tell workers that something is due: by the broker where one is configured, by NOTIFY otherwise.
 
-Only a hint: what is due stands in the table, and every worker finds it there within seconds.
+A hint may be lost: the table says what is due, and every worker finds it there in a few seconds.
 """
 
 import threading
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 CHANNEL = "slipway_work"
 TASK = "slipway.there_is_work"
 QUEUE = "slipway"
-# A hint that nobody took in this time is of no use any more.
+# A hint is of no use after this time: the sweep has found the work.
 EXPIRES_SECONDS = 30
-# Without time-outs, and with kombu's endless retries, a broker that went away would hang the sender.
+# Without these time-outs, kombu retries for ever and hangs the sender while the broker is away.
 _TRANSPORT: dict[str, dict[str, float]] = {
     "redis": {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0},
     "filesystem": {"polling_interval": 0.1},
@@ -32,7 +32,7 @@ _TRANSPORT: dict[str, dict[str, float]] = {
 @cache
 def broker() -> "Celery":
     """The Celery application of this process."""
-    # Not at the top: half a second of imports that an installation without a broker never needs.
+    # Imported here, because it takes half a second, and an installation without a broker never needs it.
     from celery import Celery
 
     url = settings.CELERY_BROKER_URL
@@ -50,29 +50,29 @@ def broker() -> "Celery":
 
 
 def announce() -> None:
-    """When the caller's transaction commits, and never if it does not. Never waits for the broker."""
+    """Send a hint when the caller's transaction commits. Never waits for the broker."""
     if settings.CELERY_BROKER_URL:
-        transaction.on_commit(_hand_over, robust=True)
+        transaction.on_commit(_send_soon, robust=True)
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
 
-# Ends with the process, after the hint that it is sending.
+# Its thread ends with the process, after the hint that it is sending.
 _sender = ThreadPoolExecutor(1, thread_name_prefix="hints")
-_handed_over = threading.Event()
+_queued = threading.Event()
 
 
-def _hand_over() -> None:
-    """One hint is as good as many: there is at most one that is not being sent yet."""
-    if not _handed_over.is_set():
-        _handed_over.set()
+def _send_soon() -> None:
+    """Send a hint in a thread. One hint is as good as many, so at most one is queued."""
+    if not _queued.is_set():
+        _queued.set()
         _sender.submit(_send)
 
 
 def _send() -> None:
-    _handed_over.clear()
+    _queued.clear()
     try:
         broker().send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False)  # type: ignore[no-untyped-call]
-    except Exception as error:  # noqa: BLE001  each transport has errors of its own; the sweep finds the work
+    except Exception as error:  # noqa: BLE001 - each transport has errors of its own, and the sweep finds the work
         log.warning("broker_away", error=str(error)[:200])

@@ -1,65 +1,59 @@
-"""Which process holds a lease, so that what a dead one held need not wait until the lease has run out."""
+"""The name of the process that owns a lease, so that the leases of a dead process end before they run out."""
 
 import os
 from functools import cache
 from pathlib import Path
 
-from django.db import connection
+from django.db.models.functions import Now
 
-_LEASES = """
-SELECT DISTINCT lease_owner FROM work_work WHERE lease_until > clock_timestamp() AND starts_with(lease_owner, %s)
-"""
-# Due as it was when it was claimed, which is now.
-_GIVE_BACK = (
-    "UPDATE work_work SET lease_until = NULL, lease_owner = '' WHERE lease_owner = ANY(%s) RETURNING 1"
-)
+from controlplane.work.models import Work
 
 
 def lease_owner() -> str:
-    """This process, as no other one was or will be called: machine and boot, namespace, id, start in clock ticks."""
+    """Names this process for ever: boot id, process namespace, process id, start time in clock ticks."""
     return _lease_owner(os.getpid())
 
 
 def release_dead_leases() -> int:
-    """Free every lease of a process of this machine that is not alive any more; how many. Idempotent.
+    """Free every lease of a process of this machine that is not alive any more. Returns their number. Idempotent.
 
-    The dead act no more, and a call that one of them had sent is no later than at the end of a lease: the fence
-    and the rest after the last act see to both.
+    A dead process sends no more calls. A call that it had sent may still arrive, but no later than at the end of any
+    other lease: the fence refuses its result, and a cluster rests only after an observation that is later.
     """
     if not Path("/proc/1/stat").exists():
-        # Processes of others are hidden here: nobody can be called dead.
+        # The processes of other users are hidden here, so a process that is not found may be alive.
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(_LEASES, [_place()])
-        dead = [name for (name,) in cursor.fetchall() if not _lives(name)]
-        if dead:
-            cursor.execute(_GIVE_BACK, [dead])
-            return int(cursor.rowcount)
-    return 0
+    leased = Work.objects.filter(lease_until__gt=Now(), lease_owner__startswith=_namespace())
+    owners = leased.values_list("lease_owner", flat=True).distinct()
+    dead = [owner for owner in owners if not _is_alive(owner)]
+    if not dead:
+        return 0
+    # due_at stays as it was when the item was claimed, so it is due now.
+    return Work.objects.filter(lease_owner__in=dead).update(lease_until=None, lease_owner="")
 
 
 @cache
 def _lease_owner(pid: int) -> str:
-    return f"{_place()}{_process(pid)}"
+    return f"{_namespace()}{_process(pid)}"
 
 
 @cache
-def _place() -> str:
-    """Processes of other machines and containers cannot be asked after: theirs is another place."""
+def _namespace() -> str:
+    """The prefix of the processes whose state this process can read; others run on other machines or in containers."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/"
 
 
 def _process(pid: int) -> str:
-    """Ids are used again, ids with their start time are not. "" for one that is gone or a zombie."""
+    """The process id with its start time, because ids are used again. "" for a process that has ended."""
     try:
-        # The name, between the first "(" and the last ")", may hold anything.
+        # The name, between the first "(" and the last ")", may contain anything.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return "" if fields[0] in {"Z", "X"} else f"{pid}/{fields[19]}"
 
 
-def _lives(name: str) -> bool:
-    process = name.removeprefix(_place())
+def _is_alive(name: str) -> bool:
+    process = name.removeprefix(_namespace())
     return _process(int(process.partition("/")[0])) == process

@@ -1,4 +1,4 @@
-"""The worker's loop: claim what is due, hand it to a thread, sleep until there is a reason not to."""
+"""The worker's loop: claim due items, hand each to a thread, sleep until something is due."""
 
 import os
 import select
@@ -17,7 +17,8 @@ from controlplane.work.claim import Claimed, LostLease, claim_or_wait, release
 
 log = structlog.get_logger(__name__)
 
-# Handles one claimed row; seconds until the next look, or None for rest. Raising means "later", with back-off.
+# Handles one work item. Returns the seconds until the next pass, or None for rest. After an exception the item is due
+# again with back-off.
 Handler = Callable[[Claimed], float | None]
 
 # Passes mostly wait for a site. With 4 an API server batched its quota updates less: 0.56 against 0.68 of the rate at
@@ -25,13 +26,13 @@ Handler = Callable[[Claimed], float | None]
 THREADS = 16
 SWEEP_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 60.0
-# Something may be due and yet not to be had: locked by a transaction that is about to commit.
+# How soon to claim again when something is due but locked by a transaction that is about to commit.
 LOCKED_SECONDS = 0.02
-AWAY_SECONDS = 0.5
+DATABASE_AWAY_SECONDS = 0.5
 
 
 class RetryLater(Exception):  # noqa: N818
-    """Raised by a handler: nothing went wrong here, but try again after `delay` seconds."""
+    """Raised by a handler: try again after `delay` seconds. It is not logged as a failure."""
 
     def __init__(self, delay: float) -> None:
         super().__init__(f"later, in {delay:.1f} s")
@@ -39,10 +40,7 @@ class RetryLater(Exception):  # noqa: N818
 
 
 class Loop:
-    """One per process. `run` blocks; `stop` and `nudge` may be called from any thread or signal handler.
-
-    on_sweep: called before every look for due work; returns at once.
-    """
+    """One per process. `run` blocks; `stop` and `nudge` may be called from any thread or signal handler."""
 
     def __init__(
         self,
@@ -52,9 +50,12 @@ class Loop:
         on_sweep: Callable[[], None] = lambda: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        """on_turn: called at least every SWEEP_SECONDS, also while the database is away."""
+        """on_sweep: called before every claim; has to return at once.
+
+        on_turn: called at least every SWEEP_SECONDS, also while the database is away.
+        """
         self._handlers, self._on_sweep, self._on_turn = handlers, on_sweep, on_turn
-        self._free = threading.Semaphore(threads)
+        self._free_threads = threading.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._unreleased: deque[Claimed] = deque()
         self._listening: object = None
@@ -63,6 +64,7 @@ class Loop:
         self._stopping = False
 
     def nudge(self) -> None:
+        """End the sleep of the loop."""
         with suppress(BlockingIOError):
             os.write(self._write, b"!")
 
@@ -71,18 +73,18 @@ class Loop:
         self.nudge()
 
     def run(self) -> None:
-        said = ""
+        logged = ""
         while not self._stopping:
             try:
                 self._serve()
             except (DatabaseError, InterfaceError) as error:
-                # Once, however long it is away.
-                if said != (said := str(error).strip()[:200]):
-                    log.warning("database_away", error=said)
+                # Logged once, however long the database is away.
+                if logged != (logged := str(error).strip()[:200]):
+                    log.warning("database_away", error=logged)
                 connection.close()
                 self._listening = None
                 self._on_turn()
-                self._sleep(None, AWAY_SECONDS)
+                self._sleep(None, DATABASE_AWAY_SECONDS)
         self._pool.shutdown(wait=True)
         connection.close()
 
@@ -91,76 +93,71 @@ class Loop:
             self._on_turn()
             self._on_sweep()
             self._listen()
-            self._give_back()
-            self._heard()
+            self._release_failed()
+            self._take_notifications()
             wait = self._claim_all()
-            # News that came with the answer to a query does not wake the sleep.
-            if not self._heard():
+            # A notification that came with the answer to a query does not end the sleep.
+            if not self._take_notifications():
                 self._sleep(connection.connection, wait)
 
     def _listen(self) -> None:
-        # A connection that was made anew does not listen yet.
+        # A new connection does not listen yet.
         if connection.connection is None or connection.connection is not self._listening:
             with connection.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")
             self._listening = connection.connection
 
     def _claim_all(self) -> float:
-        """Claim as much as there are free threads for; how many seconds nothing more is to be done here."""
-        while not self._stopping and self._free.acquire(blocking=False):
-            claimed = self._claim()
+        """Claim an item for each free thread. Returns the seconds until the next claim."""
+        while not self._stopping and self._free_threads.acquire(blocking=False):
+            claimed: Claimed | float = 0.0
+            try:
+                claimed = claim_or_wait(list(self._handlers), at_most=SWEEP_SECONDS)
+            finally:
+                if not isinstance(claimed, Claimed):
+                    self._free_threads.release()
             if not isinstance(claimed, Claimed):
                 return claimed or LOCKED_SECONDS
             instruments.SWEEP_LAG.observe(claimed.late)
             self._pool.submit(self._work, claimed)
-        # The next thread that is free nudges.
+        # The next thread that is free ends the sleep.
         return SWEEP_SECONDS
-
-    def _claim(self) -> Claimed | float:
-        try:
-            claimed = claim_or_wait(list(self._handlers), at_most=SWEEP_SECONDS)
-        except BaseException:
-            self._free.release()
-            raise
-        if not isinstance(claimed, Claimed):
-            self._free.release()
-        return claimed
 
     def _work(self, claimed: Claimed) -> None:
         try:
             run_once(claimed, self._handlers[claimed.kind])
-        except Exception:  # not even released: the loop does it as soon as the database answers again
+        except Exception:  # the lease was not released: the loop does that once the database answers again
             log.exception("work_lost", kind=claimed.kind, key=str(claimed.key))
             self._unreleased.append(claimed)
         finally:
             close_old_connections()
-            self._free.release()
+            self._free_threads.release()
             self.nudge()
 
-    def _give_back(self) -> None:
-        """The leases of passes that could not say how they ended: due again soon, not when the lease is over."""
+    def _release_failed(self) -> None:
+        """Release the leases of passes that could not: their items are due again soon, not when the lease is over."""
         while self._unreleased:
             release(self._unreleased[0], next_in=backoff(self._unreleased[0].attempts), failed=True)
             self._unreleased.popleft()
 
-    def _heard(self) -> bool:
-        """Forget the notifications that have come in; whether there were any."""
+    def _take_notifications(self) -> bool:
+        """Forget the notifications that have arrived. Returns whether there were any."""
         notifies = self._listening.notifies  # type: ignore[attr-defined]
-        some = bool(notifies)
+        arrived = bool(notifies)
         notifies.clear()
-        return some
+        return arrived
 
     def _sleep(self, database: object, seconds: float) -> None:
-        """Until time is over, somebody nudges, or the database has news that a free thread could see to."""
-        ears = select.poll()
-        ears.register(self._read, select.POLLIN)
-        busy = not self._free.acquire(blocking=False)
+        """Sleep until the time is over, the loop is nudged, or a notification arrives that a free thread can handle."""
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        busy = not self._free_threads.acquire(blocking=False)
         if not busy:
-            self._free.release()
+            self._free_threads.release()
         with connection.wrap_database_errors:
             if database and not busy:
-                ears.register(database, select.POLLIN)  # type: ignore[arg-type]
-            ready = {number for number, _ in ears.poll((SWEEP_SECONDS if busy else seconds) * 1000)}
+                poll.register(database, select.POLLIN)  # type: ignore[arg-type]
+            ready = {number for number, _ in poll.poll((SWEEP_SECONDS if busy else seconds) * 1000)}
             if self._read in ready:
                 os.read(self._read, 4096)
             if ready - {self._read}:
@@ -168,7 +165,7 @@ class Loop:
 
 
 def run_once(claimed: Claimed, handler: Handler) -> None:
-    """Handle one lease to its end: released with what the handler says, or with back-off when it fails."""
+    """Handle one work item and release it: as the handler says, or with back-off when it fails."""
     try:
         with instruments.PASS.labels(claimed.kind).time():
             next_in = handler(claimed)

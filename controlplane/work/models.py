@@ -8,11 +8,11 @@ class Kind(models.TextChoices):
 
 
 class Work(models.Model):
-    """One thing to look after. The row is the queue: narrow, leased by the database's clock, fenced.
+    """A work item: one cluster, tenant or site, and when its next pass is due. The table is the queue.
 
-    due_at: when somebody should look again; null = at rest. wake_seq counts the reasons to look, so that a wake
-    during a pass is not erased by that pass's release. fence counts the leases; a result recorded under an older
-    one is refused. lease_owner: the process that has the lease, see `lease_owner`.
+    due_at: null = at rest. lease_until, lease_owner: of the process that handles the item now. fence: counts the
+    leases; a result under an older one is refused. attempts: passes in a row that failed. wake_seq: counts the wakes,
+    so that the end of a pass does not erase a wake that came during the pass.
     """
 
     kind = models.CharField(max_length=16, choices=Kind.choices)

@@ -18,10 +18,11 @@ from controlplane.clusters.models import Cluster  # noqa: E402
 from controlplane.provisioners.kubernetes import convergence  # noqa: E402
 from controlplane.provisioners.kubernetes.client import Client  # noqa: E402
 from controlplane.provisioners.kubernetes.settings import SiteSettings  # noqa: E402
-from controlplane.reconciler.acts import desired  # noqa: E402
-from controlplane.reconciler.plan import plan  # noqa: E402
-from controlplane.reconciler.provisioning import installation_id  # noqa: E402
-from controlplane.reconciler.scope import Learned, read  # noqa: E402
+from controlplane.reconciler.cluster.action import Action, ActionKind  # noqa: E402
+from controlplane.reconciler.cluster.execute import desired  # noqa: E402
+from controlplane.reconciler.cluster.plan import plan  # noqa: E402
+from controlplane.reconciler.cluster.scope import PassState, read_scope  # noqa: E402
+from controlplane.reconciler.site.provisioning import installation_id  # noqa: E402
 
 Body = dict[str, Any]
 
@@ -45,10 +46,11 @@ class Notes:
 
 def main() -> None:
     cluster = Cluster.objects.select_related("site").get(id=sys.argv[1])
-    scope = read(cluster.id, Learned())
+    scope = read_scope(cluster.id, PassState())
     assert scope is not None
-    names = tuple(place.name for place in scope.view.places)
-    wish = desired(scope, replace(plan(scope.view), places=scope.view.places, names=names))
+    nodes = scope.snapshot.nodes
+    action = Action(ActionKind.APPLY, nodes=tuple(node.ref for node in nodes))
+    wish = desired(scope, replace(plan(scope.snapshot), nodes=nodes), action)
     settings = SiteSettings.parse({**cluster.site.settings, "installation": installation_id()})
     notes = Notes()
     convergence.apply(cast(Client, notes), settings, wish)

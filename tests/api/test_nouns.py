@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from controlplane.clusters.models import Cluster, Observation
-from controlplane.reconciler import logs
+from controlplane.provisioners.fake import FakeProvisioner
 from tenants.models import ApiToken, Tenant
 from tests import launchable
 from tests.api.api import ACME, ROOT, Api, as_user
@@ -214,7 +214,7 @@ def test_a_node_that_nobody_has_seen_is_pending(world: World) -> None:
 
 def test_a_log_is_plain_text_of_as_many_lines_as_asked_for(world: World, monkeypatch: Any) -> None:
     world.ready("one")
-    monkeypatch.setattr(logs, "_live", lambda cluster, node: b"a\nb\nc\n")
+    monkeypatch.setattr(FakeProvisioner, "logs", lambda *_, tail_bytes: b"a\nb\nc\n")
     answer = world.bob.get("clusters/one/nodes/hand-0/logs?tail=2")
     assert answer.body == b"b\nc\n"
     assert answer.headers["Content-Type"].startswith("text/plain")

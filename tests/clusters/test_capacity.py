@@ -16,8 +16,8 @@ from controlplane.clusters.services.create import LaunchRequest
 from controlplane.console.tiles import tiles
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.provisioners.local.provisioner import LocalProvisioner
-from controlplane.reconciler.provisioning import provisioner_of
-from controlplane.reconciler.sites import reconcile_site
+from controlplane.reconciler.site.provisioning import provisioner_of
+from controlplane.reconciler.site.reconcile_site import reconcile_site
 from controlplane.work.claim import claim
 from controlplane.work.loop import run_once
 from controlplane.work.models import Kind

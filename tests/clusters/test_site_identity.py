@@ -9,8 +9,8 @@ from controlplane.clusters.models import Cluster, Observation, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_found, site_moves, site_put
 from controlplane.provisioners.base import Temporary
-from controlplane.reconciler.loop import reconcile
-from controlplane.reconciler.provisioning import provisioner_of
+from controlplane.reconciler.cluster.reconcile_cluster import reconcile_cluster
+from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.work.claim import claim
 from controlplane.work.loop import RetryLater
 from controlplane.work.models import Kind
@@ -92,7 +92,7 @@ def woken(cluster: Cluster) -> None:
     claimed = claim([Kind.CLUSTER])
     assert claimed is not None
     with pytest.raises(RetryLater):
-        reconcile(claimed)
+        reconcile_cluster(claimed)
 
 
 def test_a_site_with_clusters_is_not_led_elsewhere(world: World):

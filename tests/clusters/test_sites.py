@@ -11,7 +11,7 @@ from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_proved, site_put, site_remove
 from controlplane.clusters.sites import site_for
-from controlplane.reconciler import sites
+from controlplane.reconciler.site import reconcile_site as sites
 from controlplane.work.claim import claim
 from controlplane.work.models import Kind, Work
 from tenants.errors import Conflict, Invalid, NotFound

@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.clusters.models import Site
 from controlplane.clusters.services.sites import site_remove
-from controlplane.reconciler.watches import Watches
+from controlplane.reconciler.site.watches import Watches
 from controlplane.standalone.environment import ROOT, python
 from controlplane.work.models import Kind, Work
 from tests import launchable
@@ -50,7 +50,7 @@ def watches() -> Iterator[Watches]:
 
 
 def threads(watches: Watches) -> dict[object, object]:
-    return {key: kept.watch.thread for key, kept in watches._kept.items()}
+    return {key: watch.thread for key, watch in watches._watches.items()}
 
 
 def heard() -> int:

@@ -1,4 +1,4 @@
-"""Driving the loop by hand: passes are made here, wakes are only written down."""
+"""Driving the loop by hand: passes run here, wakes are only stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from django.db import connection
 
 from controlplane.clusters.models import Cluster
 from controlplane.provisioners.fake import FakeProvisioner
-from controlplane.reconciler.observations import notice
-from controlplane.reconciler.scope import site_of
+from controlplane.reconciler.site.observations import add_observations
+from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.reconciler.tasks import HANDLERS
 from controlplane.work.claim import claim
 from controlplane.work.loop import run_once
@@ -18,15 +18,15 @@ MOST_PASSES = 60
 
 
 def site(cluster: Cluster) -> FakeProvisioner:
-    found = site_of(cluster)
+    found = provisioner_of(cluster.site)
     assert isinstance(found, FakeProvisioner)
     return found
 
 
 def one_pass(*, news: FakeProvisioner | None = None) -> bool:
-    """Handle the one row that is next; whether there was one. news: whose events are taken in first."""
+    """Handle the next due work item. Returns whether there was one. news: a site whose events are stored first."""
     for observation in news.news() if news else []:
-        notice(observation)
+        add_observations(observation)
     _hurry()
     claimed = claim(list(HANDLERS))
     if claimed is None:
@@ -36,7 +36,7 @@ def one_pass(*, news: FakeProvisioner | None = None) -> bool:
 
 
 def _hurry() -> None:
-    """What waits for less than the time that news takes is due now."""
+    """Make due what waits for less than three seconds, such as for a burst of observations to end."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET due_at = clock_timestamp()"
@@ -45,7 +45,7 @@ def _hurry() -> None:
 
 
 def settle(cluster: Cluster) -> Cluster:
-    """Passes until nothing is due, news delivered in between; the cluster as it is then."""
+    """Run passes, and store observations in between, until nothing is due. Returns the cluster as it is then."""
     for _ in range(MOST_PASSES):
         if not one_pass(news=site(cluster)) and site(cluster)._events.empty():
             return Cluster.objects.get(id=cluster.id)
@@ -53,7 +53,7 @@ def settle(cluster: Cluster) -> Cluster:
 
 
 def later(seconds: float) -> None:
-    """Make what is due within this time due now, and what was done that much longer ago."""
+    """Make what is due in these seconds due now, and move all that was done so far into the past."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET due_at = due_at - %(s)s * interval '1 second', lease_until = NULL",
@@ -81,7 +81,7 @@ def reload(cluster_id: UUID) -> Cluster:
 
 @contextmanager
 def fresh_fake() -> Iterator[None]:
-    """No test sees another's clusters."""
+    """A fake site without the clusters of other tests."""
     from controlplane.provisioners import registry
 
     registry.provisioner.cache_clear()

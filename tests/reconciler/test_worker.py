@@ -1,4 +1,4 @@
-"""The worker's chores: beside the claims, bounded, each on its own."""
+"""The worker's chores run beside the claims, are bounded, and do not keep one another from running."""
 
 import threading
 from datetime import timedelta
@@ -7,7 +7,7 @@ import pytest
 from django.db.models import F
 
 from controlplane.clusters.models import Event
-from controlplane.reconciler import logs
+from controlplane.reconciler.cluster import node_logs as logs
 from controlplane.reconciler.worker import Chore, Chores, Worker
 from tests.reconciler.conftest import World
 from tests.work.table import eventually, on_own_connection, row, woken
@@ -75,7 +75,8 @@ def test_work_is_claimed_while_a_chore_takes_long() -> None:
 
     def hang() -> None:
         started.set()
-        release.wait(10)
+        # Longer than the test waits for the claim: work that waits for chores is claimed too late.
+        release.wait(60)
 
     worker = Worker(threads=1, observe=False, chores=[Chore("hang", 3600.0, hang)])
     thread = on_own_connection(worker.run)

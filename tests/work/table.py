@@ -1,4 +1,4 @@
-"""The work table as tests see it: committed rows, a clock that can be pushed, threads with their own connections."""
+"""The work table for tests: committed rows, a clock that can be moved, threads with their own connections."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Row:
-    """due: somebody should look now, whether or not somebody does."""
+    """due: a pass should run now, whether or not the row is leased."""
 
     due: bool
     leased: bool
@@ -57,7 +57,7 @@ def woken(tenant_id: UUID | None = None) -> UUID:
 
 
 def claimed_keys() -> list[UUID]:
-    """Claim until nothing is to be had; the keys in the order in which they were handed out."""
+    """Claim until nothing is due. Returns the keys in the order of the claims."""
     keys = []
     while found := claim(KINDS):
         keys.append(found.key)
@@ -65,7 +65,7 @@ def claimed_keys() -> list[UUID]:
 
 
 def expire_leases() -> None:
-    """Whoever holds a lease has had it for too long."""
+    """Make all leases run out."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET lease_until = clock_timestamp() - interval '1 second'"
@@ -88,7 +88,7 @@ def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> boo
 
 
 def on_own_connection(work: Callable[[], object]) -> threading.Thread:
-    """Started in a thread that closes its connection when it is done."""
+    """Run in a thread that closes its connection at its end."""
 
     def run() -> None:
         try:
@@ -108,7 +108,7 @@ def running(
     threads: int = 2,
     on_sweep: Callable[[], None] = lambda: None,
 ) -> Iterator[Loop]:
-    """A loop at work in a thread, until the end of the block."""
+    """Run a loop in a thread until the end of the block."""
     handlers = handler if isinstance(handler, Mapping) else dict.fromkeys(KINDS, handler)
     loop = Loop(handlers, threads=threads, on_sweep=on_sweep)
     thread = on_own_connection(loop.run)

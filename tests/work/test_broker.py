@@ -24,7 +24,7 @@ from tests.work.table import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START_SECONDS = 60.0
-# Sooner than any sweep: only a hint can have told.
+# Sooner than any sweep: only a hint can be the cause.
 BY_HINT_SECONDS = 3.0
 # A sweep, and the time that a busy machine takes.
 BY_SWEEP_SECONDS = 15.0
@@ -32,7 +32,7 @@ BY_SWEEP_SECONDS = 15.0
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """Of a broker that is files in a folder, configured in this process and, by `worker`, in another."""
+    """The environment of a broker that is files in a folder. This process uses it, and so does `worker`."""
     folder = tmp_path / "broker"
     folder.mkdir()
     queue, control = str(folder / "queue"), str(folder / "control")
@@ -119,7 +119,7 @@ def test_a_broker_that_does_not_answer_holds_nobody_up(settings: Settings) -> No
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         announce.broker.cache_clear()
-        # Each that waited would wait two seconds: together for longer than the test may take.
+        # Each that waited would wait two seconds, all of them for longer than the test may take.
         for _ in range(50):
             announce.announce()
         silent.accept()[0].close()

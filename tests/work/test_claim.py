@@ -1,4 +1,4 @@
-"""Leases: each row to one worker at a time, fairly, fenced, back when its worker is gone."""
+"""Leases: one worker at a time for each row, fair, fenced, free again when the worker has died."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +10,6 @@ import pytest
 from django.db import connection, transaction
 
 from controlplane.work.claim import (
-    CLAIM,
-    LEASE_SECONDS,
-    MARGIN_SECONDS,
     Claimed,
     LostLease,
     claim,
@@ -23,6 +20,8 @@ from controlplane.work.claim import (
     require,
 )
 from controlplane.work.models import Kind
+from controlplane.work.queries import CLAIM
+from controlplane.work.timing import LEASE_SECONDS, MARGIN_SECONDS
 from controlplane.work.wake import forget, wake
 from tenants.ids import new_id
 from tests.work.table import KINDS, claimed_keys, due_in, expire_leases, on_own_connection, row, woken

@@ -15,7 +15,7 @@ from controlplane.work.models import Work
 from tests.database import TestServer
 from tests.work.table import due_in, eventually, row, running, woken
 
-# A lease lasts longer: what happens within this was not waiting for one to run out.
+# A lease lasts longer: what happens in this time was not waiting for one to run out.
 SOON = 15.0
 
 
@@ -65,23 +65,23 @@ def _answers() -> bool:
 
 
 def test_a_sleeping_loop_outlives_a_kill_of_the_database(server: TestServer) -> None:
-    seen: list[UUID] = []
-    with running(lambda claimed: seen.append(claimed.key)):
+    handled: list[UUID] = []
+    with running(lambda claimed: handled.append(claimed.key)):
         first = woken()
-        assert eventually(lambda: seen == [first])
+        assert eventually(lambda: handled == [first])
         kill(server)
         start_again(server)
         second = woken()
-        assert eventually(lambda: seen == [first, second], SOON)
+        assert eventually(lambda: handled == [first, second], SOON)
 
 
 def test_a_pass_during_which_it_died_is_done_again_before_its_lease_is_over(server: TestServer) -> None:
-    seen: list[int] = []
+    handled: list[int] = []
     started, go_on = threading.Event(), threading.Event()
 
     def handler(claimed: Claimed) -> None:
-        seen.append(claimed.fence)
-        if len(seen) == 1:
+        handled.append(claimed.fence)
+        if len(handled) == 1:
             started.set()
             go_on.wait(30)
 
@@ -91,17 +91,17 @@ def test_a_pass_during_which_it_died_is_done_again_before_its_lease_is_over(serv
         kill(server)
         go_on.set()
         start_again(server)
-        assert eventually(lambda: len(seen) > 1 and not row(key).leased, SOON)
+        assert eventually(lambda: len(handled) > 1 and not row(key).leased, SOON)
     assert due_in(key) is None
-    assert seen == sorted(set(seen))
+    assert handled == sorted(set(handled))
 
 
 def test_cut_connections_are_made_again(server: TestServer) -> None:
-    seen: list[UUID] = []
-    with running(lambda claimed: seen.append(claimed.key)):
+    handled: list[UUID] = []
+    with running(lambda claimed: handled.append(claimed.key)):
         for number in range(1, 4):
             woken()
-            assert eventually(lambda number=number: len(seen) == number, SOON)  # type: ignore[misc]
+            assert eventually(lambda number=number: len(handled) == number, SOON)  # type: ignore[misc]
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -112,8 +112,8 @@ def test_cut_connections_are_made_again(server: TestServer) -> None:
 def test_a_loop_that_starts_before_its_database_waits_for_it(server: TestServer) -> None:
     key = woken()
     kill(server)
-    seen: list[UUID] = []
-    with running(lambda claimed: seen.append(claimed.key)):
-        assert not seen
+    handled: list[UUID] = []
+    with running(lambda claimed: handled.append(claimed.key)):
+        assert not handled
         start_again(server)
-        assert eventually(lambda: seen == [key], SOON)
+        assert eventually(lambda: handled == [key], SOON)

@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a pass: somebody else does the work, after its lease at the latest."""
+"""A worker that is killed in the middle of a pass: another worker takes over, after the lease at the latest."""
 
 import subprocess
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def test_its_machine_gives_the_lease_back_at_once(stuck_worker: subprocess.Popen
     key = woken()
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()
-    # It is a zombie until somebody asks how it ended, and a zombie does no work.
+    # It is a zombie until this process waits for it, and a zombie does no work.
     assert eventually(lambda: release_dead_leases() == 1)
     found = claim(KINDS)
     assert found is not None

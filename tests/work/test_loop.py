@@ -20,30 +20,30 @@ from tenants.ids import new_id
 from tests.work.table import due_in, eventually, row, running, woken
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
-# Far less than the sweep: what happens within this was not found by sweeping.
+# Far less than the sweep: what happens in this time was not found by the sweep.
 AT_ONCE = 1.0
 
 
 class Recorder:
-    """A handler that notes what it was given, and answers or raises as told."""
+    """A handler that notes what it was given, and returns an answer or raises an error."""
 
     def __init__(self, answer: float | None = None, error: Exception | None = None) -> None:
-        self.seen: list[Claimed] = []
+        self.handled: list[Claimed] = []
         self.answer, self.error = answer, error
 
     def __call__(self, claimed: Claimed) -> float | None:
-        self.seen.append(claimed)
+        self.handled.append(claimed)
         if self.error:
             raise self.error
         return self.answer
 
     @property
     def keys(self) -> list[UUID]:
-        return [claimed.key for claimed in self.seen]
+        return [claimed.key for claimed in self.handled]
 
 
 def is_idle() -> bool:
-    """Whether the loop listens, which it does with the database's attention before it sleeps."""
+    """Whether the loop has claimed all and sleeps, as the database shows its connections."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"
@@ -56,7 +56,7 @@ def is_idle() -> bool:
 def test_what_is_due_is_handled_and_rests() -> None:
     key, handler = woken(), Recorder()
     with running(handler):
-        assert eventually(lambda: handler.seen and not row(key).leased)
+        assert eventually(lambda: handler.handled and not row(key).leased)
     assert (handler.keys, due_in(key)) == ([key], None)
 
 
@@ -66,7 +66,7 @@ def test_a_wake_from_elsewhere_reaches_a_sleeping_loop_at_once() -> None:
         assert eventually(is_idle)
         began = time.monotonic()
         woken()
-        assert eventually(lambda: handler.seen)
+        assert eventually(lambda: handler.handled)
         assert time.monotonic() - began < AT_ONCE < SWEEP_SECONDS
 
 
@@ -103,7 +103,7 @@ def test_a_wake_without_any_signal_is_found_by_the_sweep(monkeypatch: pytest.Mon
                 " VALUES ('cluster', %s, clock_timestamp(), 0, 0, 1)",
                 [new_id()],
             )
-        assert eventually(lambda: handler.seen)
+        assert eventually(lambda: handler.handled)
 
 
 def test_what_becomes_due_later_is_handled_then_and_not_at_the_next_sweep() -> None:
@@ -111,28 +111,28 @@ def test_what_becomes_due_later_is_handled_then_and_not_at_the_next_sweep() -> N
     with running(handler):
         began = time.monotonic()
         wake(Kind.CLUSTER, new_id(), after=0.3)
-        assert eventually(lambda: handler.seen)
+        assert eventually(lambda: handler.handled)
         assert 0.3 <= time.monotonic() - began < 0.3 + AT_ONCE
 
 
 def test_a_wake_during_a_pass_gives_another_pass_at_once() -> None:
     key = woken()
-    seen: list[int] = []
+    handled: list[int] = []
 
     def handler(claimed: Claimed) -> None:
-        seen.append(claimed.wake_seq)
-        if len(seen) == 1:
+        handled.append(claimed.wake_seq)
+        if len(handled) == 1:
             wake(Kind.CLUSTER, key)
 
     with running(handler):
-        assert eventually(lambda: len(seen) == 2, AT_ONCE)
+        assert eventually(lambda: len(handled) == 2, AT_ONCE)
         assert eventually(lambda: due_in(key) is None)
 
 
 def test_a_pass_that_fails_is_tried_again_later_and_later() -> None:
     key, handler = woken(), Recorder(error=RuntimeError("broken"))
     with running(handler):
-        assert eventually(lambda: handler.seen and not row(key).leased)
+        assert eventually(lambda: handler.handled and not row(key).leased)
     assert row(key).attempts == 1
     assert due_in(key) == pytest.approx(backoff(1), abs=0.5)
 
@@ -144,7 +144,7 @@ def test_the_pause_doubles_up_to_a_minute() -> None:
 def test_later_comes_back_when_it_says() -> None:
     key, handler = woken(), Recorder(error=RetryLater(40))
     with running(handler):
-        assert eventually(lambda: handler.seen and not row(key).leased)
+        assert eventually(lambda: handler.handled and not row(key).leased)
     assert due_in(key) == pytest.approx(40, abs=2)
 
 
@@ -229,4 +229,4 @@ def test_work_that_is_locked_does_not_make_it_spin() -> None:
             assert eventually(lambda: len(turns) > 10)
             pauses = [after - before for before, after in pairwise(turns[2:])]
             assert min(pauses) >= loops.LOCKED_SECONDS * 0.9
-    assert not handler.seen
+    assert not handler.handled

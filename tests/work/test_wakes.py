@@ -30,7 +30,7 @@ FAR = 3600.0
 
 
 class OneRow(RuleBasedStateMachine):
-    """Every order of wakes, claims, releases, crashes and workers that wake up late, held against a small model."""
+    """Every order of wakes, claims, releases, crashes and workers that wake up late, compared with a small model."""
 
     passes = Bundle("passes")
 
@@ -80,7 +80,7 @@ class OneRow(RuleBasedStateMachine):
 
     @rule(found=consumes(passes))
     def crash(self, found: Claimed) -> None:
-        """The worker is gone without a word."""
+        """The worker dies."""
 
     @rule(found=passes)
     def record(self, found: Claimed) -> None:
@@ -96,8 +96,8 @@ class OneRow(RuleBasedStateMachine):
     @invariant()
     def the_row_is_as_the_model_says(self) -> None:
         if self.exists:
-            seen = row(self.key)
-            assert (seen.due, seen.leased, seen.fence) == (self.due, self.leased, self.fence)
+            found = row(self.key)
+            assert (found.due, found.leased, found.fence) == (self.due, self.leased, self.fence)
 
     @invariant()
     def news_is_never_at_rest(self) -> None:
@@ -160,7 +160,7 @@ def test_in_a_storm_the_last_news_is_always_seen() -> None:
     """Threads that publish numbers and wake, against threads that read the number in a pass and then rest."""
     keys = [new_id() for _ in range(3)]
     published: dict[UUID, int] = dict.fromkeys(keys, 0)
-    seen: dict[UUID, int] = dict.fromkeys(keys, 0)
+    handled: dict[UUID, int] = dict.fromkeys(keys, 0)
     lock, done = threading.Lock(), threading.Event()
 
     def publish(seed: int) -> None:
@@ -175,7 +175,7 @@ def test_in_a_storm_the_last_news_is_always_seen() -> None:
         while not done.is_set():
             if found := claim(KINDS):
                 with lock:
-                    seen[found.key] = published[found.key]
+                    handled[found.key] = published[found.key]
                 release(found, next_in=None)
 
     workers = [on_own_connection(work) for _ in range(3)]
@@ -187,7 +187,7 @@ def test_in_a_storm_the_last_news_is_always_seen() -> None:
     for worker in workers:
         worker.join(10)
     assert rested
-    assert seen == published
+    assert handled == published
 
 
 def _somebody_waits_for_us() -> bool:

@@ -21,7 +21,7 @@ from controlplane.api.following import reader_of
 from controlplane.api.shapes import Query
 from controlplane.clusters.access import cluster_for, read_logs
 from controlplane.clusters.models import Cluster
-from controlplane.reconciler import logs
+from controlplane.reconciler.cluster import node_logs as logs
 from tenants.errors import Refused
 
 log = structlog.get_logger(__name__)

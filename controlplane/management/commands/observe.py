@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
-from controlplane.reconciler.watches import Watches
+from controlplane.reconciler.site.watches import Watches
 
 
 class Command(BaseCommand):

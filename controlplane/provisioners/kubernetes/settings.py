@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from controlplane.provisioners.base import SettingsInvalid as SettingsInvalid
+
 # One account for each kind of thing we do, so that each can be given no more than that; see deploy/kubernetes.
 ACCOUNTS = ("provision", "namespaces", "exec", "observe", "logs")
-
-
-class SettingsInvalid(ValueError):  # noqa: N818 - read as a finding
-    """A sentence that says which setting is wrong and what it may be."""
 
 
 @dataclass(frozen=True, slots=True)
