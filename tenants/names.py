@@ -1,4 +1,4 @@
-"""The rule for names of tenants, templates, clusters and everything else that stands in a URL."""
+"""The rules for names of tenants, users, templates and clusters, which stand in URLs."""
 
 import re
 from typing import Literal
@@ -46,17 +46,17 @@ def looks_like_id(value: str) -> bool:
 
 
 def validate_name(value: object, pointer: str = "/name") -> str:
-    """`value`, if it is a usable name; else Invalid, pointing at `pointer`."""
+    """Returns `value` if it is a valid name. Raises Invalid at `pointer`."""
     return _validate(value, pointer, _NAME, _NAME_RULE)
 
 
 def validate_username(value: object, pointer: str = "/username") -> str:
-    """`value`, if it is a usable user name; else Invalid, pointing at `pointer`."""
+    """Returns `value` if it is a valid user name. Raises Invalid at `pointer`."""
     return _validate(value, pointer, _USERNAME, _USERNAME_RULE)
 
 
 def validate_text(value: object, pointer: str, *, longest: int, shortest: int = 1) -> str:
-    """Free text for people (display names, descriptions) without surrounding space or control characters."""
+    """Returns a text for people, such as a display name, without surrounding space. Raises Invalid at `pointer`."""
     if not isinstance(value, str):
         raise Invalid.at(pointer, "Must be text.")
     text = value.strip()

@@ -15,11 +15,11 @@ from rest_framework.request import Request
 from structlog.contextvars import bind_contextvars
 
 from controlplane.api.queries import tokens_with_key
-from tenants import attempts
 from tenants.actors import Actor, actor_for
 from tenants.errors import WrongPassword
 from tenants.models import ApiToken, User
 from tenants.services import sign_in, token_used
+from tenants.sign_in_throttle import TOKENS_BY_ADDRESS, address_counter, count_attempt
 
 KEYWORD: Final = "Bearer"
 _USED_EVERY: Final = 60
@@ -39,7 +39,8 @@ class BearerAuthentication(BaseAuthentication):
         token = _token(words[1])
         if token is None:
             # Only wrong ones count, so that others at the same address are not held up.
-            attempts.take(attempts.of_address(attempts.TOKEN, address_of(request)))
+            counter = address_counter(TOKENS_BY_ADDRESS, address_of(request))
+            count_attempt(counter)
             raise AuthenticationFailed("This token is unknown, expired or revoked.")
         _note_use(token)
         # On Django's request, as the log of requests reads the actor there.

@@ -154,7 +154,7 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
     if not hasattr(request, "actor") or not audit.is_audited(refusal):
         return
     spec = context["view"].spec_of(request.method)
-    audit.refused(
+    audit.record_refusal(
         actor=actor_of(request),
         verb=spec.id if spec else str(request.method).lower(),
         target=_target(context["kwargs"]),

@@ -12,9 +12,10 @@ from django.db.models import Sum
 
 from controlplane.clusters.models import Site
 from templates.schema import Launch
-from tenants.amounts import COMPUTE, Amounts, quantity
+from tenants.amounts import COMPUTE, Amounts
 from tenants.errors import Conflict
 from tenants.models import Claim
+from tenants.quota import Level
 
 
 class Verdict(StrEnum):
@@ -93,14 +94,12 @@ def _nearest(machines: tuple[Amounts, ...], wanted: Amounts) -> Amounts:
 
 def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for resource in COMPUTE:
-        if wanted[resource] > limit[resource]:
-            amounts = {
-                "limit": limit[resource],
-                "wanted": wanted[resource],
-                "short_by": wanted[resource] - limit[resource],
-            }
-            texts = {name: quantity(resource, amount) for name, amount in amounts.items()}
-            yield {"scope": "site", "resource": resource, **texts, **more}
+        level = Level("site", resource, limit[resource], held=0, change=wanted[resource])
+        if level.short_by:
+            found = level.refusal_json()
+            # What is held at the site does not count: the question is whether the launch can run there at all.
+            del found["held"]
+            yield {**found, **more}
 
 
 def _never(site: Site, levels: tuple[dict[str, Any], ...] | list[dict[str, Any]]) -> str:

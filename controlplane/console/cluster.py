@@ -16,7 +16,7 @@ from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Phase, Verb
 from controlplane.clusters.queries.reads import ready_nodes
 from controlplane.clusters.read_model import FIELDS, ClusterRow, row_of
-from controlplane.console.actions import actions
+from controlplane.console.buttons import buttons
 from controlplane.console.calls import Call
 from controlplane.console.cluster_rows import openable, plain
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
@@ -43,7 +43,7 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
     row, progress, launch = row_of(access, found), progress_of(last, now), found.launch
     nodes = [_node(node, observations.get(node.name)) for node in selectors.nodes_of(found)]
     services = _services(access, found, row)
-    can = actions(access, found, live)
+    can = buttons(access, found, live)
     said, sentence = _announcement(row, progress)
     return {
         "cluster": row,

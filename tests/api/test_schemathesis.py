@@ -13,8 +13,9 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
+from controlplane.api import authentication
 from controlplane.api.idempotency import KEY_PATTERN
-from tenants import attempts
+from tenants import sign_in_throttle
 from tenants.models import ApiToken
 from tests.api.conftest import World
 from tests.api.served import served
@@ -124,7 +125,8 @@ CHANGES = (with_a_key_of_its_own, with_its_quotes)
 @pytest.fixture
 def schema(transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # It tries a wrong token at every operation, and takes a 429 for none that was refused.
-    monkeypatch.setattr(attempts, "TOKEN", replace(attempts.TOKEN, free=1_000_000))
+    rate = replace(sign_in_throttle.TOKENS_BY_ADDRESS, free=1_000_000)
+    monkeypatch.setattr(authentication, "TOKENS_BY_ADDRESS", rate)
     world.ready("one")
     world.launch("two")
     mine = str(ApiToken.objects.values_list("id", flat=True).get(user=world.people.alice))

@@ -133,6 +133,6 @@ def test_a_tombstone_is_reached_by_id_alone(sign_in: SignIn, world: World) -> No
 
 def queries(client: object, path: str = LIST) -> int:
     client.get(path)  # type: ignore[attr-defined]
-    with CaptureQueriesContext(connection) as seen:
+    with CaptureQueriesContext(connection) as queries:
         client.get(path)  # type: ignore[attr-defined]
-    return len(seen)
+    return len(queries)

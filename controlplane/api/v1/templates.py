@@ -110,7 +110,7 @@ _CHANGES: Final[dict[str, Any]] = {"query": PlanQuery, "recheck": _writing, "ski
 
 def template_json(template: Template, usual: dict[str, Any] | None) -> dict[str, Any]:
     revision = current_revision(template)
-    body = revision.body
+    body = revision.document
     return {
         "id": str(template.pk),
         "name": template.name,
@@ -121,7 +121,7 @@ def template_json(template: Template, usual: dict[str, Any] | None) -> dict[str,
         "created_by": template.created_by,
         **{field: body[field] for field in ("title", "description", "app", "quick_launch", "groups")},
         **{field: body[field] for field in ("parameters", "presets")},
-        "takes": revision.takes,
+        "takes": revision.default_takes.to_json(),
         "usual_seconds": usual,
     }
 
@@ -131,8 +131,8 @@ def revision_json(revision: TemplateRevision, current: int) -> dict[str, Any]:
         "revision": revision.number,
         "current": revision.number == current,
         "app": revision.body["app"],
-        "body": revision.body,
-        "takes": revision.takes,
+        "body": revision.document,
+        "takes": revision.default_takes.to_json(),
         "created_at": rfc3339(revision.created_at),
         "created_by": revision.created_by,
     }

@@ -6,7 +6,7 @@ from controlplane.clusters.access import SHARE_PERMISSION, cluster_for
 from controlplane.clusters.models import Cluster, ClusterShare
 from tenants import audit
 from tenants.access import Access, Permission, allow
-from tenants.errors import Invalid, Unknown, no_such_member
+from tenants.errors import Invalid, UserNotFound, no_such_member
 from tenants.models import Membership, Role, User
 
 
@@ -52,7 +52,7 @@ def cluster_unshare(*, access: Access, cluster: str, username: str) -> None:
     found = _own(access, cluster, giving=False)
     removed, _ = ClusterShare.objects.filter(content_object=found, user__username=username).delete()
     if not removed:
-        raise Unknown("NOT_SHARED", "The cluster is not shared with a user of this name.")
+        raise UserNotFound("NOT_SHARED", "The cluster is not shared with a user of this name.")
     rights.share_removed(found)
     _record(access, "cluster.unshare", found, username)
 

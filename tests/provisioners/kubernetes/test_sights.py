@@ -11,6 +11,7 @@ import pytest
 from controlplane.provisioners.base import STAGES, DrainOutcome, DrainReport, NodeObservation, NodeState
 from controlplane.provisioners.kubernetes import names
 from controlplane.provisioners.kubernetes.errors import Body
+from controlplane.provisioners.kubernetes.reasons import Why
 from controlplane.provisioners.kubernetes.sights import gone, last_words, may_be_drained, sight
 from controlplane.provisioners.kubernetes.survey import whose
 
@@ -19,7 +20,7 @@ CLUSTER = UUID("018f0000-0000-7000-8000-00000000c1a5")
 TENANT = UUID("018f0000-0000-7000-8000-000000007e2a")
 REPORT = DrainReport(DrainOutcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
-NO_IMAGE = "the image localhost/slipway-nothing:1 is not to be had: "
+NO_IMAGE = "cannot pull image localhost/slipway-nothing:1: "
 SAYS = {
     "new": ("waiting", "", ""),
     "scheduled": ("waiting", "", ""),
@@ -58,7 +59,7 @@ SAYS = {
         "IMAGE_PULL",
         NO_IMAGE + 'Container image "localhost/slipway-nothing:1" is not present',
     ),
-    "image_name": ("waiting", "IMAGE_PULL", "the image localhost/Slipway:1 is not to be had: "),
+    "image_name": ("waiting", "IMAGE_PULL", "cannot pull image localhost/Slipway:1: "),
     "no_secret": ("waiting", "CREATE_ERROR", 'its container cannot be made: secret "nothing" not found'),
     "no_command": ("waiting", "CREATE_ERROR", "its container cannot be made: failed to create"),
     "no_command_back_off": ("ended", "START_FAILED", "could not be started: failed to create"),
@@ -391,6 +392,15 @@ def test_a_readiness_gate_is_named_as_the_reason():
         "READINESS_GATE",
         "its readiness gate example.com/target is not true: nobody has set it yet",
     )
+
+
+def test_the_last_warning_is_told_where_the_pod_says_nothing_itself():
+    warning = Why("FAILED_MOUNT", "no such volume")
+    told, before = sight(pod("scheduled"), warning=warning), seen(pod("scheduled"))
+    assert told
+    assert (told.state, told.reason, told.message) == (before.state, "FAILED_MOUNT", "no such volume")
+    assert told.version > before.version
+    assert sight(pod("image_missing"), warning=warning) == seen(pod("image_missing"))
 
 
 def test_a_finalizer_that_holds_a_node_is_named():

@@ -1,4 +1,4 @@
-"""What to stop of one's own when something does not fit."""
+"""Which of their own clusters users are advised to stop when a claim does not fit."""
 
 from itertools import combinations
 
@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants import quota
-from tenants.advice import smallest_set
 from tenants.amounts import ZERO, Amounts
 from tenants.errors import QuotaExceeded
 from tenants.ids import new_id
 from tenants.models import Claim, Tenant, User
+from tenants.quota.advice import smallest_set
 from tests.cast import Cast, cast, set_limits
 
 
@@ -102,5 +102,5 @@ def test_the_set_is_sufficient_minimal_and_found_whenever_there_is_one(held: lis
     assert bool(found) == bool(enough)
     if found:
         assert need.fits_within(sum((claim.amounts for claim in found), ZERO))
-        # Up to three are tried in full; a larger set is gathered greedily and may be larger than the smallest.
+        # Sets of up to three are tried in full. A larger set is built greedily and can be larger than the smallest one.
         assert len(found) == min(enough) if min(enough) <= 3 else len(found) >= min(enough)

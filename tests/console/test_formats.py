@@ -1,4 +1,4 @@
-"""Times and amounts in words."""
+"""Times and amounts as text."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.clusters.operations import STEPS
 from controlplane.clusters.phases import Phase
-from controlplane.console import words
+from controlplane.console import formats
 from controlplane.console.progress import TITLES
 from controlplane.console.templatetags.console import NODES, PHASES
 from controlplane.console.tiles import generated_name
@@ -27,19 +27,19 @@ from tenants.names import validate_name
     ],
 )
 def test_a_duration_has_the_figures_that_matter(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert formats.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(-5, "0 s"), (59, "59 s"), (61, "1 min"), (200000, "2 d")])
 def test_an_age_has_one_figure(seconds: int, text: str) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert words.age(now - timedelta(seconds=seconds), now) == text
+    assert formats.age(now - timedelta(seconds=seconds), now) == text
 
 
 def test_amounts_leave_out_what_is_nothing() -> None:
-    found = words.amounts({"cpu": "2500m", "memory": "5Gi", "gpu": 1, "storage": "0", "clusters": 1})
+    found = formats.amounts({"cpu": "2500m", "memory": "5Gi", "gpu": 1, "storage": "0", "clusters": 1})
     assert found.replace("\N{NO-BREAK SPACE}", " ") == "2.5 CPU · 5Gi memory · 1 GPU"
-    assert words.amounts({"cpu": "0", "memory": "0", "gpu": 0, "storage": "0"}) == "nothing"
+    assert formats.amounts({"cpu": "0", "memory": "0", "gpu": 0, "storage": "0"}) == "nothing"
 
 
 @pytest.mark.parametrize("template", ["spark", "ab", "a" * 40, "a" * 34 + "-bcdef", "a-" * 19 + "aa"])

@@ -1,4 +1,4 @@
-"""The ledger, one promise at a time."""
+"""Claims and limits, one promise per test."""
 
 from uuid import UUID
 

@@ -1,22 +1,20 @@
-"""The statements of the ledger. Built once from constants; every value is a parameter."""
+"""The hand-written statements of the ledger. They are built once from constants; every value is a parameter."""
 
 from typing import Final
 
 from tenants.amounts import RESOURCES
 
-# What "unlimited" stops at, so that no sum can overflow a bigint.
-MOST_HELD: Final = 2**62
-
-# The function is in the migrations. It locks the tenant's row, then the member's, and only then looks at the
-# claim. All who change a claim come this way, so what it sees is current, and it writes everything or nothing.
+# Calls the function that the migrations define, in one round trip. It locks the tenant's row, then the member's, and
+# reads the claim only after that. Every change of a claim takes these locks, so the function reads current values.
 CHANGE_CLAIM: Final = "SELECT * FROM tenants_change_claim_v1(%s, %s, %s, %s, %s, %s, %s::bigint[])"
 
 
 def _each(pattern: str) -> str:
-    """`pattern` for every resource, with {r} replaced."""
+    """`pattern` once per resource, with {r} replaced."""
     return ", ".join(pattern.format(r=resource) for resource in RESOURCES)
 
 
+# Compares held amounts and claims in one snapshot, which several statements of the ORM could not.
 DIFFERENCES: Final = f"""
 WITH claimed AS (
   SELECT tenant_id, user_id, {_each("sum({r})::bigint AS {r}")} FROM tenants_claim

@@ -1,4 +1,4 @@
-"""Random sequences of everything the ledger offers, beside a model that fits into a few lines."""
+"""Random sequences of all changes of claims and limits, compared with a model of a few lines."""
 
 from uuid import UUID
 
