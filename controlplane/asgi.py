@@ -1,15 +1,15 @@
 """What the web process serves: granian --interface asgi controlplane.asgi:application
 
-Everything is the one WSGI application with the one URL conf, run in threads. Two kinds of requests last long and
-get a small piece in front, so that they keep no thread or no common one: waits, and logs that are followed.
+The WSGI application with its URL conf runs in threads. Two kinds of requests last long, and so have a middleware in
+front: waits for operations hold no thread, and requests that follow logs have threads of their own.
 """
 
 from urllib.parse import quote
 
 from controlplane.api import bodies, following
 from controlplane.api.following import Following, follows
+from controlplane.api.long_poll import Application, LongPoll, Receive, Scope, Send, wait_of
 from controlplane.api.threads import InThreads
-from controlplane.api.waiting import Application, Receive, Scope, Send, Waiting, wish_of
 from controlplane.wsgi import application as django
 
 THREADS = 16
@@ -29,22 +29,22 @@ def in_threads(workers: int) -> Application:
             for message in bodies.refusal(body):
                 await send(message)
         else:
-            await pooled(scope, bodies.again(body), send)
+            await pooled(scope, bodies.receive_of(body), send)
 
     return application
 
 
 plain = in_threads(THREADS)
-waiting = Waiting(plain)
+long_poll = LongPoll(plain)
 reading = Following(in_threads(following.THREADS))
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http" and not scope["query_string"].isascii():
-        # The bridge to WSGI takes only what a query may have by the book.
+        # The bridge to WSGI takes ASCII only, as RFC 3986 has it.
         scope = {**scope, "query_string": quote(scope["query_string"], safe=ASCII).encode()}
-    if wish := wish_of(scope):
-        await waiting(scope, receive, send, wish)
+    if wait := wait_of(scope):
+        await long_poll(scope, receive, send, wait)
     elif follows(scope):
         await reading(scope, receive, send)
     else:

@@ -1,4 +1,4 @@
-"""The apps and templates that ship with Slipway: a YAML file each, with a folder of assets beside it."""
+"""Loading the apps and templates that ship: one YAML file per app, with a folder of assets of the same name."""
 
 import os
 from collections.abc import Hashable
@@ -15,17 +15,17 @@ FOLDER: Final = Path(__file__).with_name("catalog")
 TEMPLATES: Final = "templates.yaml"
 
 
-class BadCatalog(ValueError):  # noqa: N818 - read as a finding
-    """A file of the catalogue cannot be used; the message names it, the place in it and what is wrong."""
+class BadCatalog(ValueError):  # noqa: N818 - the name says what is bad
+    """A file of the catalogue is not valid. The message names the file, the JSON pointer and the error."""
 
 
 def load(folder: Path = FOLDER) -> list[App]:
-    """Every app of `folder`, by name. Raises BadCatalog."""
+    """All apps of `folder`, by name. Raises BadCatalog."""
     return [_load_app(path) for path in sorted(folder.glob("*.yaml")) if path.name != TEMPLATES]
 
 
 def load_templates(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
-    """The bodies of the templates that ship, by name; apps are named without a version. Raises BadCatalog."""
+    """The bodies of the templates that ship, by name. "app" is a name without a version. Raises BadCatalog."""
     path = folder / TEMPLATES
     bodies = _load_yaml(path) if path.exists() else {}
     for name, body in bodies.items():
@@ -37,29 +37,27 @@ def load_templates(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
 def _load_app(path: Path) -> App:
     body = _load_yaml(path)
     if "assets" in body:
-        raise BadCatalog(f"{path.name}: /assets: assets are the files in the folder {path.stem}")
+        raise BadCatalog(f"{path.name}: /assets: put assets as files into the folder {path.stem} instead")
+    folder = path.with_suffix("")
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+    assets = [_asset(file, file.relative_to(folder).as_posix()) for file in files]
     try:
-        app = parse_app({**body, "assets": _assets(path.with_suffix(""))})
+        app = parse_app({**body, "assets": assets})
     except Invalid as refusal:
         found = "; ".join(f"{error['pointer']}: {error['detail']}" for error in refusal.errors)
         raise BadCatalog(f"{path.name}: {found}") from None
     if app.name != path.stem:
-        raise BadCatalog(f"{path.name}: /name: must be {path.stem}, like the file")
+        raise BadCatalog(f"{path.name}: /name: must be {path.stem}, the name of the file")
     return app
-
-
-def _assets(folder: Path) -> list[dict[str, Any]]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    return [_asset(path, path.relative_to(folder).as_posix()) for path in files]
 
 
 def _asset(path: Path, name: str) -> dict[str, Any]:
     if path.is_symlink():
-        raise BadCatalog(f"{name}: an asset is a file of its own, never a link")
+        raise BadCatalog(f"{name}: an asset must be a file, not a link")
     try:
         content = path.read_bytes().decode()
     except UnicodeDecodeError:
-        raise BadCatalog(f"{name}: an asset is text in UTF-8") from None
+        raise BadCatalog(f"{name}: an asset must be text in UTF-8") from None
     return {"path": name, "content": content, "executable": os.access(path, os.X_OK)}
 
 
@@ -74,11 +72,13 @@ def _load_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice: the second would silently win."""
+    """Refuses a duplicate key, of which YAML would silently use the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
         if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} is there twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice!r} occurs twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)

@@ -1,13 +1,13 @@
-"""What the container images of apps are called."""
+"""The names of the container images of apps."""
 
 from templates.schema import App, Runtime
 
 
 def image_of(app: App, runtime: Runtime) -> str:
-    """`slipway-<app>:<version>`, with the runtime's name behind the app's where it has several; no registry.
+    """The image of a runtime whose `image` is "": `slipway-<app>:<version>`, without a registry.
 
-    It is for runtimes whose `image` the catalogue leaves open.
+    For an app with several runtimes the name of the runtime follows the name of the app.
     """
     name = app.name if len(app.runtimes) == 1 else f"{app.name}-{runtime.name}"
-    # A version may have a +, which a tag may not.
+    # A version can contain a +, a tag cannot.
     return f"slipway-{name}:{app.version.replace('+', '-')}"

@@ -1,4 +1,4 @@
-"""From a template's revision and a person's choices to a Launch, and from a Launch to a resized one. Pure."""
+"""Expands a revision of a template and a launch request to a Launch, and resizes a Launch. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,17 +18,19 @@ from templates.schema import (
 )
 from tenants.amounts import CEILINGS, Amounts, quantity
 
-__all__ = ["LaunchRequest", "check_counts", "expand", "resize"]
+__all__ = ["LaunchRequest", "check_counts", "expand", "group_of", "is_on", "resize"]
 
 _MOST: Final = Amounts(**CEILINGS)
 _GROUPS: Final = 100
 
 
 def expand(revision: RevisionSpec, request: LaunchRequest) -> Launch:
-    """The launch that `request` asks for. Raises Invalid with pointers into the request."""
+    """The launch that `request` describes. Raises Invalid with pointers into the request."""
     faults, preset = Faults(), LaunchRequest()
     with faults.noted():
-        preset = _preset(revision, request)
+        if request.preset != "":
+            name = Value(request.preset, "/preset").one_of(revision.presets, "preset")
+            preset = revision.presets[name]
     settings = _settings(revision, preset, Value(request.parameters, "/parameters"), faults)
     groups = _expand_groups(revision, preset, settings, Value(request.groups, "/groups"), faults)
     faults.settle()
@@ -38,7 +40,7 @@ def expand(revision: RevisionSpec, request: LaunchRequest) -> Launch:
 
 
 def resize(launch: Launch, groups: Mapping[str, Any]) -> Launch:
-    """The launch with other counts: {name: {"count"}}. Raises Invalid with pointers from /groups on."""
+    """The launch with other counts. groups: {name: {"count"}}. Raises Invalid with pointers below /groups."""
     value = Value(groups, "/groups")
     entries = dict(value.entries(most=_GROUPS))
     if not entries:
@@ -58,22 +60,24 @@ def resize(launch: Launch, groups: Mapping[str, Any]) -> Launch:
 
 
 def check_counts(launch: Launch, value: Value) -> None:
-    """Every role has as many nodes as it allows, and all together can be counted."""
+    """Raises Invalid unless every role has as many nodes as it allows and the total can be counted.
+
+    value: the "groups" of the request, which the refusal points at.
+    """
     for role in launch.app.roles:
-        if is_on(role, launch.settings):
-            _check_role(role, [group for group in launch.groups if group.role == role.name], value)
+        groups = [group for group in launch.groups if group.role == role.name]
+        total = sum(group.count for group in groups)
+        if is_on(role, launch.settings) and not role.min_count <= total <= role.max_count:
+            raise _requested_count(groups, value).refused(
+                f"The role {role.name} needs {role.min_count} to {role.max_count} nodes; this makes {total}."
+            )
     if not launch.takes.fits_within(_MOST):
-        raise value.refused("All nodes together take more than can be counted.")
+        raise value.refused("All nodes in sum take more than Slipway can count. Use fewer or smaller nodes.")
 
 
 def is_on(role: Role, settings: Mapping[str, Any]) -> bool:
+    """Whether a cluster with these settings has the role: always, or when the setting `role.when` is true."""
     return not role.when or settings[role.when] is True
-
-
-def _preset(revision: RevisionSpec, request: LaunchRequest) -> LaunchRequest:
-    if request.preset == "":
-        return LaunchRequest()
-    return revision.presets[Value(request.preset, "/preset").one_of(revision.presets, "preset")]
 
 
 def _settings(
@@ -90,6 +94,7 @@ def _settings(
 
 
 def _entries(value: Value, faults: Faults) -> dict[str, Value]:
+    """The entries of an object; none, and a noted fault, when it is not a valid one."""
     with faults.noted():
         return dict(value.entries(most=_GROUPS))
     return {}
@@ -99,24 +104,24 @@ def _expand_groups(
     revision: RevisionSpec,
     preset: LaunchRequest,
     settings: Mapping[str, Any],
-    asked: Value,
+    requested: Value,
     faults: Faults,
 ) -> tuple[Group, ...]:
     specs = {spec.name: spec for spec in _specs(revision, settings)}
-    entries = _entries(asked, faults)
+    entries = _entries(requested, faults)
     for name, entry in entries.items():
         with faults.noted():
             _check_known(name, entry, specs, revision)
     groups: list[Group] = []
     for spec in specs.values():
         with faults.noted():
-            chosen = entries.get(spec.name, asked.at(spec.name, {}))
+            chosen = entries.get(spec.name, requested.at(spec.name, {}))
             groups.append(_group(spec, preset.groups.get(spec.name, {}), chosen, faults))
     return tuple(groups)
 
 
 def _specs(revision: RevisionSpec, settings: Mapping[str, Any]) -> Iterable[GroupSpec]:
-    """The template's groups of roles that are on, and one for each role that a setting turned on."""
+    """The template's groups of roles that are on, and one group for each other role that a setting turns on."""
     present = {spec.role for spec in revision.groups}
     for spec in revision.groups:
         if is_on(revision.app.role(spec.role), settings):
@@ -127,7 +132,7 @@ def _specs(revision: RevisionSpec, settings: Mapping[str, Any]) -> Iterable[Grou
 
 
 def group_of(role: Role) -> GroupSpec:
-    """The group that a role gets by itself, where it is the only one of the role."""
+    """The only group of a role of which the template has no group."""
     return GroupSpec(
         name=role.name,
         role=role.name,
@@ -147,13 +152,13 @@ def _check_known(name: str, entry: Value, specs: Mapping[str, GroupSpec], revisi
     }
     if name in roles:
         switch = revision.app.role(roles[name]).when
-        raise entry.refused(f"This group is there only when the parameter {switch} is true.")
+        raise entry.refused(f"The cluster has this group only when the parameter {switch} is true.")
     Value(name, entry.pointer).one_of(specs, "group")
 
 
-def _group(spec: GroupSpec, preset: Mapping[str, Any], asked: Value, faults: Faults) -> Group:
-    fields = asked.fields("count", *SIZES)
-    chosen = Fields(asked, {**preset, **fields.raw})
+def _group(spec: GroupSpec, preset: Mapping[str, Any], requested: Value, faults: Faults) -> Group:
+    fields = requested.fields("count", *SIZES)
+    chosen = Fields(requested, {**preset, **fields.raw})
     group = Group(spec.name, spec.role, spec.count, spec.each, spec.min_count, spec.max_count)
     count, each = spec.count, {}
     with faults.noted():
@@ -183,17 +188,8 @@ def _amount(chosen: Fields, resource: str, spec: GroupSpec) -> int:
     return amount
 
 
-def _check_role(role: Role, groups: list[Group], value: Value) -> None:
-    total = sum(group.count for group in groups)
-    if role.min_count <= total <= role.max_count:
-        return
-    raise _blamed(groups, value).refused(
-        f"The role {role.name} has {role.min_count} to {role.max_count} nodes; this makes {total}."
-    )
-
-
-def _blamed(groups: list[Group], value: Value) -> Value:
-    """The count that was asked for, where it was; else all groups."""
+def _requested_count(groups: list[Group], value: Value) -> Value:
+    """The last count of these groups in the request; all its groups when it has none of these."""
     raw = value.raw if isinstance(value.raw, Mapping) else {}
-    asked = [group.name for group in groups if "count" in raw.get(group.name, {})]
-    return value.at(asked[-1], None).at("count", None) if asked else value
+    requested = [group.name for group in groups if "count" in raw.get(group.name, {})]
+    return value.at(requested[-1], None).at("count", None) if requested else value

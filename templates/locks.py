@@ -1,6 +1,7 @@
-"""The exact Python packages of the apps that ship, with their hashes: the same on every kind of site.
+"""The lock files of the apps that ship: exact Python packages with hashes, the same on every kind of site.
 
-`common.txt` has what all apps have, a file for each app the rest. An app that is not listed gets what it asks for.
+`common.txt` has the packages of all apps, and one file per app has the rest. An app without a file gets the newest
+packages that its requirements allow.
 """
 
 from pathlib import Path
@@ -8,24 +9,24 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).with_name("catalog") / "locks"
 COMMON: Final = FOLDER / "common.txt"
-# Whose Java is used where the machine has none that is new enough.
+# The packages of the Java that is used on a machine that has none, or only an older one.
 JAVA: Final = FOLDER / "java.txt"
 
 
 def own(app: str) -> Path | None:
-    """The list of this app, beside COMMON."""
+    """The lock file of this app, beside COMMON; None without one."""
     found = FOLDER / f"{app}.txt"
     return found if found.exists() else None
 
 
 def text(app: str) -> str:
-    """All packages of the app as pip takes them; "" where they are not chosen."""
+    """All packages of the app as a requirements file for pip; "" for an app without a lock file."""
     found = own(app)
     return COMMON.read_text() + found.read_text() if found else ""
 
 
 def entry(text: str, name: str) -> str:
-    """The part of a list that pins this package; "" when it is not there."""
+    """The lines of a lock file that pin this package; "" when it is not in it."""
     lines = text.splitlines(keepends=True)
     starts = [number for number, line in enumerate(lines) if line.startswith(f"{name}==")]
     if not starts:

@@ -1,4 +1,4 @@
-"""The catalogue and templates as rows. A registered body never changes, nor does a revision."""
+"""The tables of the catalogue and of templates. Registered apps and revisions never change."""
 
 from functools import lru_cache
 from typing import Any
@@ -10,13 +10,18 @@ from django.db.models.functions import Now
 
 from templates import schema
 from templates.parsing import stored_app
-from templates.revision import parse_revision
+from templates.revision import revision_document, stored_revision
+from tenants.amounts import Amounts
 from tenants.ids import new_id
 from tenants.models import Tenant
 
 
 class App(models.Model):
-    """One version of an app. digest: of the body. withdrawn: nothing new may be launched of it."""
+    """One version of an app in the catalogue.
+
+    body: as `templates.parsing.app_body` writes it. digest: of the body. withdrawn_at: set when nothing new may be
+    launched of this version.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=40)
@@ -34,11 +39,12 @@ class App(models.Model):
 
     @property
     def spec(self) -> schema.App:
+        """The parsed body."""
         return stored_app(self.digest, self.body)
 
 
 class TemplateState(models.TextChoices):
-    """draft: only those who write templates see it. deprecated: nothing new is launched of it."""
+    """draft: only admins of the tenant see it. deprecated: nothing new can be launched."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -46,10 +52,10 @@ class TemplateState(models.TextChoices):
 
 
 class Template(models.Model):
-    """A named line of revisions; `current` is the one that a launch takes.
+    """A named template with its revisions. A deleted template keeps its row; only its name can be used again.
 
-    tenant null: it ships with Slipway and is there for every tenant. created_by: a user name, copied. The row
-    stays after deletion; only its name becomes free.
+    tenant: NULL for a template that ships with Slipway, which every tenant has. current: the revision that a launch
+    uses. created_by: a copy of the user name.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -83,7 +89,11 @@ class Template(models.Model):
 
 
 class TemplateRevision(models.Model):
-    """What a template said from some moment on. takes: what a launch by default takes, in JSON quantities."""
+    """One revision of a template; it never changes.
+
+    body: as `templates.revision.revision_body` writes it. takes: what a launch with the defaults takes. Both have
+    integer amounts: millicores, bytes and counts.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="revisions")
@@ -106,12 +116,21 @@ class TemplateRevision(models.Model):
 
     @property
     def spec(self) -> schema.RevisionSpec:
-        """Read from the database once a process: neither it nor its app ever changes."""
+        """The parsed body. It is read from the database once per process, because it never changes."""
         return _spec(self.pk)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body as the API shows it, with quantities for amounts."""
+        return revision_document(self.body)
+
+    @property
+    def default_takes(self) -> Amounts:
+        """What a launch with the defaults takes."""
+        return Amounts(**self.takes)
 
 
 @lru_cache(maxsize=256)
 def _spec(pk: UUID) -> schema.RevisionSpec:
     revision = TemplateRevision.objects.select_related("app").get(pk=pk)
-    body: dict[str, Any] = revision.body
-    return parse_revision(body, revision.app.spec)
+    return stored_revision(revision.body, revision.app.spec)

@@ -1,10 +1,10 @@
-"""Settings of an app and parameters of a template: a small, closed part of JSON Schema for one scalar each.
+"""Settings of an app and parameters of a template. Each is one scalar with a small part of JSON Schema:
 
     type (boolean, integer, number, string) · enum · default · minimum, maximum · minLength, maxLength
-    title, description, and in templates const with x-reason: the value is locked, and that is why
+    title, description · in templates also const with x-reason: the value is locked for that reason
 
-An app declares every setting with a type and a default. A template narrows: its bounds and choices lie within
-the app's. Whatever else JSON Schema knows is refused: patterns and references cost time that others pay for.
+An app declares every setting with a type and a default. A template narrows it: its bounds and choices must lie in those
+of the app. All other keywords are refused; patterns and references could take a server's time without limit.
 """
 
 import math
@@ -28,7 +28,7 @@ _LARGEST: Final = 10**15
 
 
 def parse_setting(value: Value) -> Schema:
-    """One setting of an app: with a type, and with a default that fits it."""
+    """The schema of one setting of an app. Raises Invalid unless it has a type and a default that fits."""
     fields = value.fields(*_SETTING)
     kind = fields["type"].one_of(TYPES, "type")
     schema = {"type": kind} | _keywords(fields, kind)
@@ -38,26 +38,36 @@ def parse_setting(value: Value) -> Schema:
 
 
 def narrow(setting: Schema, value: Value) -> Schema:
-    """The schema of a parameter: the app's setting as a template narrows or locks it."""
+    """The schema of a parameter: the app's setting as the template narrows or locks it. Raises Invalid."""
     fields = value.fields(*_SETTING, *_LOCK)
     if "type" in fields and fields["type"].one_of(TYPES, "type") != setting["type"]:
-        raise fields["type"].refused(f"The app says {setting['type']}.")
+        raise fields["type"].refused(
+            f"The app's setting has the type {setting['type']}. Use that, or leave the type out."
+        )
     stated = _keywords(fields, setting["type"])
-    _within(setting, stated, fields)
+    _check_narrower(setting, stated, fields)
     schema = {**setting, **stated}
     _checked_bounds(schema, value)
-    return _locked(schema, fields) if "const" in fields else _open(schema, fields)
+    return _locked(schema, fields) if "const" in fields else _with_default(schema, fields)
 
 
 def checked(schema: Schema, value: Value) -> Any:
-    """The value as it is, if the schema allows it."""
+    """The raw value, if the schema allows it. Raises Invalid."""
     _typed(schema["type"], value)
     if is_locked(schema) and not _same(value.raw, schema["const"]):
         raise value.refused(f"Locked: {schema['x-reason']}")
     if "enum" in schema and not any(_same(value.raw, choice) for choice in schema["enum"]):
         raise value.refused(f"Must be one of: {', '.join(map(str, schema['enum']))}.")
-    _bounded(schema, value)
-    return value.raw
+    raw: Any = value.raw
+    if "minimum" in schema and raw < schema["minimum"]:
+        raise value.refused(f"Must be at least {schema['minimum']}.")
+    if "maximum" in schema and raw > schema["maximum"]:
+        raise value.refused(f"Must be at most {schema['maximum']}.")
+    if "minLength" in schema and len(raw) < schema["minLength"]:
+        raise value.refused(f"Must have at least {schema['minLength']} characters.")
+    if "maxLength" in schema and len(raw) > schema["maxLength"]:
+        raise value.refused(f"Must have at most {schema['maxLength']} characters.")
+    return raw
 
 
 def is_locked(schema: Schema) -> bool:
@@ -65,12 +75,12 @@ def is_locked(schema: Schema) -> bool:
 
 
 def default_of(schema: Schema) -> Any:
-    """What a launch gets that says nothing."""
+    """The value in a launch whose request does not set it."""
     return schema["const"] if is_locked(schema) else schema["default"]
 
 
 def _keywords(fields: Fields, kind: str) -> dict[str, Any]:
-    """Everything but the type, the default and the lock."""
+    """All keywords except the type, the default and those of a lock. Raises Invalid."""
     found: dict[str, Any] = {
         word: fields[word].text(longest=_LONGEST, shortest=0) for word in _WORDS if word in fields
     }
@@ -89,16 +99,25 @@ def _keywords(fields: Fields, kind: str) -> dict[str, Any]:
 
 def _only_for(value: Value, fits: bool, what: str) -> None:
     if not fits:
-        raise value.refused(f"This is for {what} alone.")
+        raise value.refused(f"Only {what} can have this.")
 
 
 def _typed(kind: str, value: Value) -> Any:
+    """The raw value, if it is of this type. Raises Invalid."""
     if kind == "boolean":
         return value.boolean()
     if kind == "integer":
         return value.integer(least=-_LARGEST, most=_LARGEST)
     if kind == "number":
-        return _number(value)
+        number = value.raw
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or not math.isfinite(number)
+            or abs(number) > _LARGEST
+        ):
+            raise value.refused(f"Must be a number from -{_LARGEST} to {_LARGEST}.")
+        return number
     text = value.raw
     if not isinstance(text, str) or len(text) > _LONGEST or not is_safe(text):
         raise value.refused(
@@ -107,47 +126,24 @@ def _typed(kind: str, value: Value) -> Any:
     return text
 
 
-def _number(value: Value) -> int | float:
-    number = value.raw
-    if isinstance(number, bool) or not isinstance(number, int | float) or not _is_bounded(number):
-        raise value.refused(f"Must be a number from -{_LARGEST} to {_LARGEST}.")
-    return number
-
-
-def _is_bounded(number: float) -> bool:
-    return math.isfinite(number) and abs(number) <= _LARGEST
-
-
 def _same(one: Any, other: Any) -> bool:
-    """Equal as in JSON, where true is not 1."""
+    """Whether the values are equal in JSON, where true is not 1."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def _bounded(schema: Schema, value: Value) -> None:
-    raw: Any = value.raw
-    if "minimum" in schema and raw < schema["minimum"]:
-        raise value.refused(f"Must be at least {schema['minimum']}.")
-    if "maximum" in schema and raw > schema["maximum"]:
-        raise value.refused(f"Must be at most {schema['maximum']}.")
-    if "minLength" in schema and len(raw) < schema["minLength"]:
-        raise value.refused(f"Must have at least {schema['minLength']} characters.")
-    if "maxLength" in schema and len(raw) > schema["maxLength"]:
-        raise value.refused(f"Must have at most {schema['maxLength']} characters.")
 
 
 def _checked_bounds(schema: Schema, value: Value) -> None:
     for least, most in (_BOUNDS, _LENGTHS):
         if least in schema and most in schema and schema[least] > schema[most]:
-            raise value.refused(f"{least} is more than {most}.")
+            raise value.refused(f"{least} must not be more than {most}.")
 
 
-def _within(setting: Schema, stated: Mapping[str, Any], fields: Fields) -> None:
-    """What a template states lies inside of what the app allows."""
+def _check_narrower(setting: Schema, stated: Mapping[str, Any], fields: Fields) -> None:
+    """Raises Invalid unless the template allows only values that the app allows."""
     for least, most in (_BOUNDS, _LENGTHS):
         if least in stated and stated[least] < setting.get(least, stated[least]):
-            raise fields[least].refused(f"The app's own {least} is {setting[least]}.")
+            raise fields[least].refused(f"Must be at least {setting[least]}, the {least} of the app.")
         if most in stated and stated[most] > setting.get(most, stated[most]):
-            raise fields[most].refused(f"The app's own {most} is {setting[most]}.")
+            raise fields[most].refused(f"Must be at most {setting[most]}, the {most} of the app.")
     if "enum" in stated:
         for choice in fields["enum"].items(most=100):
             checked(setting, choice)
@@ -155,19 +151,23 @@ def _within(setting: Schema, stated: Mapping[str, Any], fields: Fields) -> None:
 
 def _locked(schema: Schema, fields: Fields) -> Schema:
     if "default" in fields:
-        raise fields["default"].refused("A locked parameter has no default of its own: const is its value.")
+        raise fields["default"].refused(
+            "A locked parameter has no default; const is its value. Leave the default out."
+        )
     reason = fields["x-reason"].text(longest=300)
     unlocked = {key: value for key, value in schema.items() if key != "default"}
     return unlocked | {"const": checked(unlocked, fields["const"]), "x-reason": reason}
 
 
-def _open(schema: Schema, fields: Fields) -> Schema:
+def _with_default(schema: Schema, fields: Fields) -> Schema:
     if "x-reason" in fields:
-        raise fields["x-reason"].refused("A reason belongs to a const.")
+        raise fields["x-reason"].refused("Only a parameter with const can have x-reason.")
     if "default" in fields:
         return {**schema, "default": checked(schema, fields["default"])}
     try:
         checked(schema, fields.whole.at("default", schema["default"]))
     except Invalid:
-        raise fields.whole.refused("The app's own default is outside of this: state a default.") from None
+        raise fields.whole.refused(
+            "The default of the app is not allowed here. Add a default that is."
+        ) from None
     return schema

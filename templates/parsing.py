@@ -1,7 +1,8 @@
-"""An App as JSON or YAML: read once, strictly, at the door; and written so that it reads the same again.
+"""Reading an App from JSON or YAML, and writing it for the database.
 
-As people write it, roles, runtimes and services are objects by name. As it is stored they are lists of
-objects with a name, because PostgreSQL keeps no order of keys. Both are read. What is stored has a format.
+`parse_app` reads what people write and checks it strictly, once, on input. `app_body` writes what is stored, and
+`stored_app` reads that. People write roles, runtimes and services as objects by name. Stored bodies have lists of
+objects with a "name", because PostgreSQL does not keep the order of keys. Both functions accept both forms.
 """
 
 import hashlib
@@ -26,7 +27,9 @@ from templates.roles import (
 from templates.schema import App, Asset, Role, Runtime
 from tenants.amounts import Amounts, quantity
 
+# The format of bodies that people write, and of those in the database.
 FORMAT: Final = 1
+STORED_FORMAT: Final = 2
 
 _LONGEST_APP: Final = 1024 * 1024
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
@@ -35,35 +38,54 @@ _PARTS: Final = ("roles", "runtimes", "settings", "secrets", "assets")
 
 
 def parse_app(body: Mapping[str, Any]) -> App:
-    """The App that `body` describes. Raises Invalid with a JSON pointer."""
-    whole = Value(body)
+    """The App that a person wrote as `body`. Raises Invalid with JSON pointers."""
+    return _read(Value(body))
+
+
+def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
+    """The App that `app_body` wrote. It is read once per process and digest, because a stored body never changes."""
+    return _read_stored(_StoredBody(body_digest, body))
+
+
+def _read(whole: Value) -> App:
     fields = whole.fields(*_HEAD, *_PARTS)
-    _check_format(fields.get("format", FORMAT))
-    assets = _assets(fields.get("assets", []))
+    readable = STORED_FORMAT if whole.stored else FORMAT
+    written = fields.get("format", readable)
+    if written.integer(least=1, most=10**6) != readable:
+        raise written.refused(f"This release reads only format {readable}.")
+    listed = [_asset(item) for item in fields.get("assets", []).items(most=200)]
+    check_paths((asset.path for asset in listed), fields.get("assets", []))
+    assets = {asset.path: asset for asset in listed}
     runtimes = tuple(_runtime(*pair, assets) for pair in fields["runtimes"].named(most=20))
-    around = ParseContext(
+    context = ParseContext(
         assets=assets,
         runtimes=frozenset(runtime.name for runtime in runtimes),
-        javas=frozenset(runtime.name for runtime in runtimes if runtime.java),
+        java_runtimes=frozenset(runtime.name for runtime in runtimes if runtime.java),
         secrets=frozenset(item.word() for item in fields.get("secrets", []).items(most=20)),
-        settings=_settings(fields.get("settings", {})),
+        settings={
+            Value(name, setting.pointer).word(): parse_setting(setting)
+            for name, setting in fields.get("settings", {}).entries(most=100)
+        },
     )
     app = App(
         name=fields["name"].name(),
         version=parse_version(fields["version"]),
         title=fields["title"].text(longest=100),
         description=fields.get("description", "").text(longest=2000, shortest=0, lines=True),
-        roles=parse_roles(fields["roles"], around),
+        roles=parse_roles(fields["roles"], context),
         runtimes=runtimes,
-        settings=around.settings,
-        secrets=tuple(sorted(around.secrets)),
+        settings=context.settings,
+        secrets=tuple(sorted(context.secrets)),
         assets=tuple(assets.values()),
     )
-    _check_size(app, whole)
+    files = sum(len(file.content) for role in app.roles for file in role.files)
+    if files + sum(len(asset.content) for asset in app.assets) > _LONGEST_APP:
+        raise whole.refused(f"Files and assets must have at most {_LONGEST_APP} characters in all.")
     return app
 
 
 def parse_version(value: Value) -> str:
+    """The version of an app. Raises Invalid."""
     version = value.text(longest=64)
     if not _VERSION.fullmatch(version):
         raise value.refused("Use letters, digits, dots, hyphens, underscores and plus signs.")
@@ -71,9 +93,9 @@ def parse_version(value: Value) -> str:
 
 
 def app_body(app: App) -> dict[str, Any]:
-    """`app` as plain JSON, which `parse_app` reads as an equal App."""
+    """`app` as the database stores it; amounts are integers. `stored_app` reads an equal App."""
     return {
-        "format": FORMAT,
+        "format": STORED_FORMAT,
         "name": app.name,
         "version": app.version,
         "title": app.title,
@@ -87,43 +109,32 @@ def app_body(app: App) -> dict[str, Any]:
 
 
 def digest(body: Mapping[str, Any]) -> str:
-    """SHA-256 of `body` in one canonical spelling: what tells one body from another."""
+    """The SHA-256 of `body` as canonical JSON, in hexadecimal digits. Equal bodies have equal digests."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def stored_app(body_digest: str, body: Mapping[str, Any]) -> App:
-    """The App of a body that was checked and stored before; parsed once a process, as bodies never change."""
-    return _parse_stored(_Stored(body_digest, body))
-
-
 def amounts_body(amounts: Amounts) -> dict[str, str | int]:
-    """What one node takes: quantities of cpu, memory, gpu and storage."""
+    """What one node takes, as the API shows it: quantities of cpu, memory, gpu and storage."""
     return {resource: quantity(resource, amounts[resource]) for resource in SIZES}
 
 
+def stored_amounts(amounts: Amounts) -> dict[str, int]:
+    """What one node takes, as the database stores it: integers of cpu, memory, gpu and storage."""
+    return {resource: amounts[resource] for resource in SIZES}
+
+
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """A stored body, told from others by its digest alone."""
+class _StoredBody:
+    """A stored body as a cache key: two bodies are equal when their digests are."""
 
     digest: str
     body: Mapping[str, Any] = field(compare=False)
 
 
 @lru_cache(maxsize=256)
-def _parse_stored(stored: _Stored) -> App:
-    return replace(parse_app(stored.body), digest=stored.digest)
-
-
-def _check_format(value: Value) -> None:
-    if value.integer(least=1, most=10**6) != FORMAT:
-        raise value.refused(f"This release reads format {FORMAT}.")
-
-
-def _assets(value: Value) -> dict[str, Asset]:
-    assets = [_asset(item) for item in value.items(most=200)]
-    check_paths((asset.path for asset in assets), value)
-    return {asset.path: asset for asset in assets}
+def _read_stored(stored: _StoredBody) -> App:
+    return replace(_read(Value(stored.body, stored=True)), digest=stored.digest)
 
 
 def _asset(value: Value) -> Asset:
@@ -154,17 +165,6 @@ def _requirement(value: Value) -> str:
     return requirement
 
 
-def _settings(value: Value) -> dict[str, Mapping[str, Any]]:
-    pairs = value.entries(most=100)
-    return {Value(name, setting.pointer).word(): parse_setting(setting) for name, setting in pairs}
-
-
-def _check_size(app: App, whole: Value) -> None:
-    files = sum(len(file.content) for role in app.roles for file in role.files)
-    if files + sum(len(asset.content) for asset in app.assets) > _LONGEST_APP:
-        raise whole.refused("Files and assets have more than 1048576 characters in all.")
-
-
 def _role_body(role: Role) -> dict[str, Any]:
     services = [{**asdict(service), "metrics": list(service.metrics)} for service in role.services]
     return {
@@ -176,9 +176,9 @@ def _role_body(role: Role) -> dict[str, Any]:
         "max_count": role.max_count,
         "critical": role.critical,
         "when": role.when,
-        "minimum": amounts_body(role.minimum),
-        "default": amounts_body(role.default),
-        "overhead": quantity("memory", role.overhead),
+        "minimum": stored_amounts(role.minimum),
+        "default": stored_amounts(role.default),
+        "overhead": role.overhead,
         "ports": dict(role.ports),
         "env": dict(role.env),
         "files": [{**asdict(file), "on_change": file.on_change.value} for file in role.files],

@@ -1,7 +1,7 @@
-"""The only substitution there is: {name} in commands, environment values and files; {{ is a literal brace.
+"""Placeholders: {name} in commands, environment values and files. A doubled brace is a literal one.
 
-`templates.schema` lists the names. A value never adds a line or a terminal code to the text it lands in: one
-with a control character or a line separator is refused, so no setting can smuggle a second line into a file.
+`templates.schema` lists the names. A value with a control character or a line separator is refused, so that no setting
+can add a line or a terminal code to the text around it.
 """
 
 import re
@@ -9,28 +9,28 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_.-]*)\}|[{}]")
-# Control characters, separators of lines and paragraphs, and halves of characters, which no file can hold.
+# Unicode categories: control characters, line and paragraph separators, and surrogates, which no file can contain.
 _UNSAFE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 
-class BadPlaceholder(ValueError):  # noqa: N818 - read as a finding
-    """A brace that is no placeholder, a name nobody knows, or a value that may not be put in."""
+class BadPlaceholder(ValueError):  # noqa: N818 - the name says what is bad
+    """A single brace, an unknown name, or a value that may not be inserted."""
 
 
 def is_safe(value: str) -> bool:
-    """Whether `value` stays within the line it is put into."""
+    """Whether `value` has no character that would end or disturb the line around it."""
     return value.isprintable() or not any(unicodedata.category(char) in _UNSAFE for char in value)
 
 
 def names(text: str) -> set[str]:
-    """The names of all placeholders of `text`. Raises BadPlaceholder for a stray brace."""
+    """The names of all placeholders in `text`. Raises BadPlaceholder for a single brace."""
     return {match[1] for match in _tokens(text) if match[1] is not None}
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
-    """`text` with every placeholder replaced, once, by its value; `values` is keyed by what is in the braces.
+    """`text` with every placeholder replaced by its value. Placeholders in values are not replaced.
 
-    Raises BadPlaceholder. Its message names the placeholder and never shows a value.
+    values: by the names in the braces. Raises BadPlaceholder, whose message never contains a value.
     """
     parts, start = [], 0
     for match in _tokens(text):
@@ -40,12 +40,12 @@ def render(text: str, values: Mapping[str, str]) -> str:
 
 
 def setting_text(value: object) -> str:
-    """How a setting is written into text: true and false as in JSON, numbers in decimals."""
+    """A setting as text: true and false as in JSON, numbers in decimals."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def setting_values(settings: Mapping[str, object]) -> dict[str, str]:
-    """The placeholders {setting.NAME} of a launch's settings."""
+    """The values of the placeholders {setting.NAME}, by name, from a launch's settings."""
     return {f"setting.{name}": setting_text(value) for name, value in settings.items()}
 
 
@@ -54,14 +54,14 @@ def _tokens(text: str) -> Iterator[re.Match[str]]:
         if match[1] is None and len(match[0]) == 1:
             line = text.count("\n", 0, match.start()) + 1
             raise BadPlaceholder(
-                f"line {line}: a brace that belongs to no placeholder; double it to mean itself"
+                f"line {line}: a single brace that is not part of a placeholder; double it for a literal brace"
             )
         yield match
 
 
 def _value(name: str, values: Mapping[str, str]) -> str:
     if name not in values:
-        raise BadPlaceholder(f"there is no {{{name}}} here")
+        raise BadPlaceholder(f"the placeholder {{{name}}} has no value here")
     value = values[name]
     if not is_safe(value):
         raise BadPlaceholder(f"the value of {{{name}}} has a control character or a line break")

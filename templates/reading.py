@@ -1,4 +1,4 @@
-"""Strict reading of JSON and YAML documents: every refusal points at the field that it is about."""
+"""Strict reading of JSON and YAML documents. Every refusal has the JSON pointer of the wrong field."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -7,35 +7,42 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from tenants.amounts import parse
-from tenants.errors import FieldError, Invalid
+from tenants.amounts import CEILINGS, parse
+from tenants.errors import FieldError, Invalid, pointer_token
 from tenants.names import validate_name
 
 WORD_PATTERN = "[a-z][a-z0-9_-]{0,62}"
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _WORD = re.compile(WORD_PATTERN)
 _WORD_RULE = (
     "Use 1 to 63 characters: lower case letters, digits, hyphens and underscores, starting with a letter."
 )
-_LONGEST_KEY = 64
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a document, as it was sent, and where it stands: a JSON pointer."""
+    """One value of a document as it was sent, and the JSON pointer to it.
+
+    stored: the document comes from the database, where amounts are integers of the base unit. In a document that a
+    person wrote they are quantities, such as "2Gi".
+    """
 
     raw: object
     pointer: str = ""
+    stored: bool = False
 
     def refused(self, detail: str) -> Invalid:
+        """The refusal of this value, to be raised."""
         return Invalid.at(self.pointer, detail)
 
     def at(self, key: str | int, raw: object) -> "Value":
-        return Value(raw, f"{self.pointer}/{_token(key)}")
+        """The value `raw` at `key` of this object or list."""
+        return Value(raw, f"{self.pointer}/{pointer_token(key)}", self.stored)
 
     def fields(self, *allowed: str) -> "Fields":
-        """An object that has no other fields than these."""
+        """The fields of an object, which may have no others than the `allowed` ones. Raises Invalid."""
         raw = self._mapping()
         for key in raw:
             if key not in allowed:
@@ -43,13 +50,14 @@ class Value:
         return Fields(self, raw)
 
     def entries(self, *, most: int) -> list[tuple[str, "Value"]]:
-        """An object whose keys are the document's own, in their order."""
+        """The entries of an object with any keys, at most `most`, in the order of the document. Raises Invalid."""
         raw = self._mapping()
         if len(raw) > most:
-            raise self.refused(f"At most {most} entries.")
+            raise self.refused(f"Must have at most {most} entries.")
         return [(key, self.at(key, value)) for key, value in raw.items()]
 
     def items(self, *, most: int, least: int = 0) -> list["Value"]:
+        """The items of a list. Raises Invalid."""
         if not isinstance(self.raw, list | tuple):
             raise self.refused("Must be a list.")
         if not least <= len(self.raw) <= most:
@@ -57,7 +65,7 @@ class Value:
         return [self.at(index, item) for index, item in enumerate(self.raw)]
 
     def named(self, *, most: int) -> list[tuple[str, "Value"]]:
-        """Objects by name, or a list of objects each with its "name": the same thing, in order."""
+        """Named objects in order, from an object by name or from a list of objects with a "name". Raises Invalid."""
         if not isinstance(self.raw, list | tuple):
             return [(Value(key, item.pointer).name(), item) for key, item in self.entries(most=most)]
         found: dict[str, Value] = {}
@@ -65,29 +73,29 @@ class Value:
             raw = dict(item._mapping())
             name = item.at("name", raw.pop("name", None)).name()
             if name in found:
-                raise item.at("name", name).refused("This name is there twice.")
-            found[name] = Value(raw, item.pointer)
+                raise item.at("name", name).refused("Another item has this name. Use each name once.")
+            found[name] = Value(raw, item.pointer, self.stored)
         return list(found.items())
 
     def text(self, *, longest: int, shortest: int = 1, lines: bool = False) -> str:
+        """A text of so many characters; one printable line, or with `lines` any text without NUL. Raises Invalid."""
         if not isinstance(self.raw, str):
             raise self.refused("Must be text.")
         if not shortest <= len(self.raw) <= longest:
             raise self.refused(f"Must have {shortest} to {longest} characters.")
-        if not _is_text(self.raw, lines=lines):
-            raise self.refused(
-                "Must have no NUL and no broken characters."
-                if lines
-                else "Must be one line of printable text."
-            )
+        if not lines and not self.raw.isprintable():
+            raise self.refused("Must be one line of printable text.")
+        # PostgreSQL stores no NUL and no half of a surrogate pair.
+        if lines and _UNSTORABLE.search(self.raw):
+            raise self.refused("Must have no NUL and no broken characters.")
         return self.raw
 
     def name(self) -> str:
-        """A name as tenants, templates and clusters have."""
+        """A name as tenants, templates and clusters have it. Raises Invalid."""
         return validate_name(self.raw, self.pointer)
 
     def word(self) -> str:
-        """A name inside an app: of a port, a secret, a setting."""
+        """The name of a port, a secret or a setting of an app. Raises Invalid."""
         if not isinstance(self.raw, str) or not _WORD.fullmatch(self.raw):
             raise self.refused(_WORD_RULE)
         return self.raw
@@ -114,7 +122,9 @@ class Value:
         return self.raw
 
     def amount(self, resource: str) -> int:
-        """cpu in millicores, memory and storage in bytes."""
+        """The amount in base units: cpu in millicores, memory and storage in bytes. Raises Invalid."""
+        if self.stored:
+            return self.integer(least=0, most=CEILINGS[resource])
         try:
             return parse(resource, self.raw)
         except Invalid as refusal:
@@ -130,7 +140,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of one object. A field that is not there reads as missing, or as its default."""
+    """The fields of one object. `fields[name]` requires the field; `fields.get` has a default."""
 
     whole: Value
     raw: Mapping[str, Any]
@@ -151,37 +161,20 @@ class Fields:
 
 
 class Faults:
-    """Gathers refusals, so that one answer names them all."""
+    """Collects refusals, so that one answer lists all of them."""
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """What is refused inside is kept for `settle`."""
+        """Keeps an Invalid that its block raises, for `settle`."""
         try:
             yield
         except Invalid as refusal:
             self._errors.extend(refusal.errors)
 
     def settle(self) -> None:
-        """Raises Invalid with everything that was refused."""
+        """Raises Invalid with all errors that were collected."""
         if self._errors:
             raise Invalid(errors=self._errors)
-
-
-def _token(key: str | int) -> str:
-    """One step of a JSON pointer. A key that nobody can read is shown as far as it can be."""
-    text = str(key)
-    short = text if len(text) <= _LONGEST_KEY else text[:_LONGEST_KEY] + "…"
-    shown = "".join(char if char.isprintable() else "?" for char in short)
-    return shown.replace("~", "~0").replace("/", "~1")
-
-
-def _is_text(text: str, *, lines: bool) -> bool:
-    if not lines:
-        return text.isprintable()
-    try:
-        return b"\0" not in text.encode()
-    except UnicodeEncodeError:
-        return False

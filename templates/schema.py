@@ -1,27 +1,26 @@
-"""The shapes of the catalogue: an App is data, and a Launch is a template expanded for one cluster.
+"""The data classes of apps, templates and launches. All of them are frozen and know no database.
 
-Everything here is frozen and knows no database. `templates.parsing` reads these shapes from JSON or YAML
-once, at the door; from there on they are trusted.
+`templates.parsing` and `templates.revision` read and check them once, on input; all other code trusts them.
 
-Placeholders, the only substitution there is, may stand in commands, environment values and file contents:
+These placeholders can be used in commands, environment values and file contents; there is no other substitution:
 
     {node} {cluster} {index}          names of this node and its cluster; the node's number in its group
-    {restart}                         changes with each restart of the whole cluster, and with no other
+    {restart}                         changes when the whole cluster is restarted, and only then
     {address} {port.NAME}             where this node listens
-    {dir.home}                        kept from start to start: a person's notebooks and data
-    {dir.work}                        scratch of this incarnation
+    {dir.home}                        a folder that survives stops: the owner's notebooks and data
+    {dir.work}                        a scratch folder of this attempt at the node
     {dir.shared}                      one folder for all clusters of the tenant
-    {dir.conf}                        where this role's files are rendered
-    {dir.app}                         where the app's assets (hooks, scripts) lie
+    {dir.conf}                        the folder of this role's rendered files
+    {dir.app}                         the folder of the app's assets (hooks, scripts)
     {memory_mib} {heap_mib} {cores}   whole numbers; heap is memory less the role's overhead, cores at least 1
-    {secret.NAME}                     a key of this run, derived, 64 hexadecimal digits
-    {setting.NAME}                    a setting of the app, as the launch chose it
+    {secret.NAME}                     a secret derived for this run, 64 hexadecimal digits
+    {setting.NAME}                    a setting of the app, as the launch has it
     {first.ROLE.address} {first.ROLE.port.NAME}    the first node of a role
     {peers.ROLE.NAME}                 host:port of every node of a role, by comma, for port NAME
     {runtime.python} {runtime.java} {runtime.home} interpreter, JAVA_HOME and root of the role's runtime
-    {packages.python} {packages.home} the same for code of the cluster's users: also has the packages they install
+    {packages.python} {packages.home} the same for code of the cluster's users, with the packages that they install
 
-A literal brace is doubled. What speaks of a role that the launch has no node of is empty text.
+A literal brace is doubled. A placeholder of a role without nodes in the launch is replaced by an empty text.
 """
 
 from collections.abc import Mapping
@@ -31,12 +30,15 @@ from typing import Any, Final
 
 from tenants.amounts import Amounts
 
-# No role, and so no group, has more nodes than this.
+# The most nodes that a role, and so a group, can have.
 NODES_AT_MOST: Final = 1000
 
 
 class OnChange(StrEnum):
-    """What a node does when the content of one of its files changes under it. reread: reads it anew by itself."""
+    """What happens to a running node when the content of one of its files changes.
+
+    ignore: nothing. reread: the node reads the file again by itself. signal: it gets a signal. restart: it restarts.
+    """
 
     IGNORE = "ignore"
     REREAD = "reread"
@@ -46,10 +48,11 @@ class OnChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something a role offers on one of its ports.
+    """A service that a role offers on one of its ports.
 
-    scheme: http or tcp. token: the name of the secret that opens the page, or "". metrics: paths that
-    Prometheus may scrape. on_demand: its port is open only at times, so it is listed only while it answers.
+    scheme: "http" or "tcp". path: of the page, "" for none. dashboard: users open the page in a browser. token: the
+    name of the secret that opens the page, or "". metrics: paths that Prometheus can scrape. on_demand: the port is not
+    always open, so the service is listed only while it answers.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """A file that is rendered on every node of a role. path: below {dir.conf}."""
+
     path: str
     content: str
     on_change: OnChange = OnChange.IGNORE
@@ -71,12 +76,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Executables among the app's assets; each answers by exit code and one line of JSON ("" = has none).
+    """Executable assets of the app that Slipway runs on a node. "": the role has none.
 
-    ready: 0 when the node would do work now. busy: 0 when it is working, 1 when idle,
-    {"tasks": n, "executors": n}. drain: moves the work away and returns when done, at the latest after
-    SLIPWAY_DRAIN_SECONDS; {"tasks_start", "tasks_end", "executors_start", "executors_end", "blocks_moved"},
-    null where unknown. info: {"version": …} and whatever else helps a person.
+    Each answers by its exit code and one line of JSON. ready: 0 when the node can do work. busy: 0 while it works, 1
+    while it is idle; {"tasks": n, "executors": n}. drain: moves the work away and returns when that is done, at the
+    latest after SLIPWAY_DRAIN_SECONDS; {"tasks_start", "tasks_end", "executors_start", "executors_end",
+    "blocks_moved"}, null where unknown. info: {"version": …} and other facts for people.
     """
 
     ready: str = ""
@@ -87,7 +92,12 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One kind of node. critical: a cluster without it can do nothing. when: the setting that turns it on."""
+    """A kind of node in an app.
+
+    critical: the cluster cannot work without it. when: the boolean setting that turns the role on, "" for always.
+    minimum, default: what one node takes. overhead: bytes of memory that are not heap. stop_seconds: how long a node
+    may take to end after its signal.
+    """
 
     name: str
     title: str
@@ -110,7 +120,11 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a role needs to run: Python packages and a Java on the local site, an image on Kubernetes."""
+    """What a role needs to run: packages and Java on the local site, an image on Kubernetes.
+
+    python: requirements. java: the major version, 0 for none. prepare: the path of an executable asset that completes
+    the installation, or "". image: "" for the name that `templates.images` derives.
+    """
 
     name: str
     python: tuple[str, ...] = ()
@@ -121,6 +135,8 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
+    """A file of the app that its nodes can read. path: below {dir.app}."""
+
     path: str
     content: str
     executable: bool = False
@@ -128,10 +144,10 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A versioned distribution. Its body never changes once registered.
+    """A versioned distribution. Once registered it never changes.
 
-    settings: name -> JSON Schema of one value, each with a default. secrets: names of the keys a run gets.
-    digest: of the body that it is registered with, and no part of what it is; "" for one that is not.
+    settings: the JSON Schema of each setting by its name, each with a default. secrets: the names of the secrets that
+    a run gets. digest: of the stored body, "" before registration; apps are equal whatever their digests.
     """
 
     name: str
@@ -150,7 +166,7 @@ class App:
 
     @property
     def page_secrets(self) -> frozenset[str]:
-        """The secrets that open a page in a browser, and are part of its link."""
+        """The names of the secrets that open pages in a browser and are part of their links."""
         services = (service for role in self.roles for service in role.services)
         return frozenset(service.token for service in services if service.scheme == "http" and service.token)
 
@@ -163,9 +179,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`count` nodes of one role; `each` is what one of them takes (storage: its volume; clusters: 0).
+    """`count` nodes of one role and one size.
 
-    min_count, max_count: how far a resize may go; the role's own counts hold besides.
+    each: what one node takes; storage is its volume, clusters is 0. min_count, max_count: the bounds of a resize. The
+    bounds of the role hold too.
     """
 
     name: str
@@ -178,7 +195,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A template expanded for one cluster: all a provisioner needs, with the App's whole body."""
+    """A template expanded for one cluster: everything that a provisioner needs, with the whole App."""
 
     app: App
     groups: tuple[Group, ...]
@@ -186,13 +203,13 @@ class Launch:
 
     @property
     def takes(self) -> Amounts:
-        """What the running cluster holds, itself counted once."""
+        """What the running cluster holds: its nodes, and one cluster."""
         nodes = sum((group.each * group.count for group in self.groups), start=Amounts())
         return nodes + Amounts(clusters=1)
 
     @property
     def keeps(self) -> Amounts:
-        """What the stopped cluster holds: its volumes and its place among the clusters."""
+        """What the stopped cluster holds: its volumes, and one cluster."""
         return Amounts(storage=self.takes.storage, clusters=1)
 
     def group(self, name: str) -> Group:
@@ -201,9 +218,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class GroupSpec:
-    """A group as a template has it: what a launch gets that says nothing, and how far it may go.
+    """A group of a template: the defaults of a launch and the bounds of a request.
 
-    least: never below the role's minimum. most: upper bounds by resource; one that is not named has none.
+    each: what one node takes by default. least: the lower bounds, never below the role's minimum. most: the upper
+    bounds by resource; a resource that is not in it has none.
     """
 
     name: str
@@ -218,9 +236,10 @@ class GroupSpec:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """What a person chose, as it stands in JSON: `launch.expand` reads it and points at what is wrong.
+    """What a user requests, as raw JSON. `launch.expand` checks it and refuses it with JSON pointers.
 
-    groups: {name: {"count", "cpu", "memory", "gpu", "storage"}}, each optional. preset: "" for none.
+    groups: {name: {"count", "cpu", "memory", "gpu", "storage"}}, each optional; amounts are quantities. preset: ""
+    for none.
     """
 
     groups: Mapping[str, Any] = field(default_factory=dict)
@@ -230,10 +249,10 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True)
 class RevisionSpec:
-    """One revision of a template, with the app it is for.
+    """One revision of a template, with its app.
 
-    parameters: for every setting of the app its schema, as the template narrows or locks it.
-    presets: named choices, each a launch request without a preset.
+    parameters: the schema of every setting of the app by its name, as the template narrows or locks it. presets: named
+    requests, each without a preset.
     """
 
     app: App

@@ -1,18 +1,18 @@
-"""Who asks, and by what right."""
+"""The actor of a request: a user, a token's owner or Slipway itself, with the rights of the request."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
-from tenants.ids import NOBODY
+from tenants.ids import NO_ID
 
 if TYPE_CHECKING:
     from tenants.models import ApiToken, User
 
 Via = Literal["token", "session", "password", "system"]
 
-# What a token may be narrowed to. A scope to write includes reading the same things.
+# The scopes that a token can be limited to, and what each allows. A scope to write includes reading the same things.
 SCOPES: Final[dict[str, str]] = {
     "clusters:read": "See clusters, their nodes, logs, events and operations, and what they use.",
     "clusters:write": "Launch, start, stop, resize, share and delete clusters.",
@@ -21,7 +21,7 @@ SCOPES: Final[dict[str, str]] = {
     "tenants:read": "See tenants, their members, limits and use.",
     "tenants:write": "Create and change tenants, members and limits.",
     "users:read": "See users and their tokens. For site admins.",
-    "users:write": "Create, disable and delete users and reset their passwords, so act as any. For site admins.",
+    "users:write": "Create, disable and delete users; reset passwords, and so act as any user. For site admins.",
     "sites:read": "See sites and whether they are ready.",
     "sites:write": "Register and change sites.",
     "audit:read": "Read the audit of the tenant; of all tenants for site admins.",
@@ -32,10 +32,10 @@ SCOPES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The asker of one request.
+    """The actor of one request.
 
-    site_admin: the user stands above tenants. scopes: None means all. tenant_id: the one tenant that the
-    token is bound to; such a token has none of its owner's powers above that tenant. expires_at: of the token.
+    site_admin: the user administers the whole installation. scopes: None means all. tenant_id: the only tenant that
+    the token works in; such a token has none of its owner's rights above tenants. expires_at: of the token.
     """
 
     user_id: UUID
@@ -49,8 +49,8 @@ class Actor:
 
     @property
     def above_tenants(self) -> bool:
-        """May use what belongs to no tenant: creating tenants and users, limits of tenants, sites, the
-        catalogue.
+        """Whether the actor may use what belongs to no tenant: tenants and users themselves, the limits of tenants,
+        sites and the catalogue.
         """
         return self.site_admin and self.tenant_id is None
 
@@ -78,10 +78,10 @@ def actor_for(
 
 
 def anonymous_actor(*, via: Via, request_id: str = "") -> Actor:
-    """Of a request whose name and password do not belong together."""
-    return Actor(user_id=NOBODY, username="anonymous", via=via, request_id=request_id)
+    """The actor of a request that was not authenticated, such as a sign-in with a wrong password."""
+    return Actor(user_id=NO_ID, username="anonymous", via=via, request_id=request_id)
 
 
 def system_actor(request_id: str = "") -> Actor:
-    """Slipway itself: whatever no person asked for."""
-    return Actor(user_id=NOBODY, username="system", site_admin=True, via="system", request_id=request_id)
+    """The actor of what Slipway does by itself, without a request of a user."""
+    return Actor(user_id=NO_ID, username="system", site_admin=True, via="system", request_id=request_id)

@@ -1,7 +1,8 @@
-"""How much: cpu, memory, gpu, storage and clusters as one value, and their spelling in JSON.
+"""Amounts of cpu, memory, gpu, storage and clusters as one value, and their quantities in JSON.
 
-Inside, cpu is counted in millicores, memory and storage in bytes. In JSON, cpu, memory and storage are
-Kubernetes quantities as text; gpu and clusters are plain numbers.
+In Python and in the database all amounts are integers of the base unit: millicores of cpu, bytes of memory and
+storage, counts of gpu and clusters. In the JSON of the API, cpu, memory and storage are Kubernetes quantities such as
+"500m" and "2Gi"; gpu and clusters are numbers. Quantities are parsed once, on input.
 """
 
 import math
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from tenants.errors import FieldError, Invalid
+from tenants.errors import FieldError, Invalid, pointer_token
 
 RESOURCES: Final = ("cpu", "memory", "gpu", "storage", "clusters")
 COMPUTE: Final = ("cpu", "memory", "gpu")
@@ -44,7 +45,7 @@ _COUNT_RULE = "Must be a whole number of at least 0 and at most 1000000."
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """An amount of every resource. Differences may be negative; what is parsed never is."""
+    """An integer of the base unit for each resource. Differences may be negative; parsed amounts never are."""
 
     cpu: int = 0
     memory: int = 0
@@ -89,16 +90,20 @@ class Amounts:
         return Amounts(*(max(self[resource], other[resource]) for resource in RESOURCES))
 
     def compute(self) -> "Amounts":
-        """The part that a stop frees: cpu, memory, gpu."""
+        """The part that stopping a cluster frees: cpu, memory and gpu."""
         return Amounts(cpu=self.cpu, memory=self.memory, gpu=self.gpu)
 
     def at_rest(self) -> "Amounts":
-        """The part that a stop keeps: storage and the cluster count."""
+        """The part that a stopped cluster still holds: storage and the cluster count."""
         return Amounts(storage=self.storage, clusters=self.clusters)
 
     def as_tuple(self) -> tuple[int, int, int, int, int]:
         """In the order of RESOURCES."""
         return self.cpu, self.memory, self.gpu, self.storage, self.clusters
+
+    def as_dict(self) -> dict[str, int]:
+        """The integers by resource, as the database stores them: `Amounts(**stored)` reads them back."""
+        return {resource: self[resource] for resource in RESOURCES}
 
     def to_json(self) -> dict[str, str | int]:
         """{"cpu": "500m", "memory": "2Gi", "gpu": 0, "storage": "100Gi", "clusters": 1}"""
@@ -109,25 +114,30 @@ ZERO: Final = Amounts()
 
 
 def quantity(resource: str, value: int) -> str | int:
-    """How `value` (millicores, bytes or a count) is written in JSON: the shortest exact form."""
+    """`value` in base units as a JSON quantity, in the shortest exact form."""
     if resource in ("gpu", "clusters"):
         return value
     sign, size = ("-" if value < 0 else ""), abs(value)
-    return sign + (_cpu_text(size) if resource == "cpu" else _bytes_text(size))
+    if resource == "cpu":
+        return sign + (f"{size}m" if size % 1000 else str(size // 1000))
+    if size == 0:
+        return "0"
+    forms = [f"{size // unit}{suffix}" for suffix, unit in _BYTE_SUFFIXES.items() if size % unit == 0]
+    return sign + min(forms, key=len)
 
 
 def parse_cpu(value: object) -> int:
-    """Millicores. Invalid says what is accepted."""
+    """Millicores of a quantity such as "500m", "2" or 0.5. Raises Invalid."""
     return _parsed(value, _CPU_SUFFIXES, MAX_CPU, _CPU_RULE)
 
 
 def parse_bytes(value: object) -> int:
-    """Bytes. Invalid says what is accepted."""
+    """Bytes of a quantity such as "512Mi" or "100G". Raises Invalid."""
     return _parsed(value, _BYTE_SUFFIXES, MAX_BYTES, _BYTES_RULE)
 
 
 def parse_count(value: object) -> int:
-    """A whole number. Invalid says what is accepted."""
+    """A whole number of at least 0. Raises Invalid."""
     return _parsed(value, {"": 1}, MAX_COUNT, _COUNT_RULE)
 
 
@@ -141,22 +151,22 @@ _PARSERS: Final[Mapping[str, Callable[[object], int]]] = {
 
 
 def parse(resource: str, value: object) -> int:
-    """`value` as it stands in JSON, in the unit of `resource`."""
+    """The base units of a JSON quantity of `resource`. Raises Invalid."""
     return _PARSERS[resource](value)
 
 
 def parse_limits(values: object, pointer: str = "") -> dict[str, int | None]:
-    """Limits as they stand in JSON, resource by resource; null means unlimited. All faults are reported at
-    once.
-    """
+    """Base units of the limits in a JSON object; null means unlimited. Raises one Invalid with all errors."""
     if not isinstance(values, Mapping):
         raise Invalid.at(pointer, "Must be an object that names resources.")
     limits: dict[str, int | None] = {}
     errors: list[FieldError] = []
     for resource, value in values.items():
-        where = f"{pointer}/{str(resource).replace('~', '~0').replace('/', '~1')[:64]}"
+        where = f"{pointer}/{pointer_token(resource)}"
         if resource not in RESOURCES:
-            errors.append(FieldError(pointer=where, detail=f"Unknown; use {', '.join(RESOURCES)}."))
+            errors.append(
+                FieldError(pointer=where, detail=f"Unknown resource. Use one of: {', '.join(RESOURCES)}.")
+            )
             continue
         try:
             limits[resource] = None if value is None else parse(resource, value)
@@ -175,11 +185,11 @@ def _parsed(value: object, suffixes: Mapping[str, int], ceiling: int, rule: str)
 
 
 def _scaled(value: object, suffixes: Mapping[str, int]) -> Fraction | None:
-    """`value` in the smallest unit, exactly; None when it is no number of this kind."""
+    """The exact number of base units; None when `value` is not a number with one of these suffixes."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        # As it is written: the float 0.1 is not a tenth, but it stands for one.
+        # From its text: the float 0.1 is not exactly a tenth, but its user means one.
         return Fraction(str(value)) * suffixes[""]
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
@@ -187,14 +197,3 @@ def _scaled(value: object, suffixes: Mapping[str, int]) -> Fraction | None:
     if found is None or found[2] not in suffixes:
         return None
     return Fraction(found[1]) * suffixes[found[2]]
-
-
-def _cpu_text(millicores: int) -> str:
-    return f"{millicores}m" if millicores % 1000 else str(millicores // 1000)
-
-
-def _bytes_text(size: int) -> str:
-    if size == 0:
-        return "0"
-    forms = [f"{size // unit}{suffix}" for suffix, unit in _BYTE_SUFFIXES.items() if size % unit == 0]
-    return min(forms, key=len)

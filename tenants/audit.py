@@ -1,4 +1,4 @@
-"""What was done and what was refused: rows that are only ever added."""
+"""The audit: one row for each change and each refusal by access or quota. Rows are added and never changed."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,18 +15,21 @@ from tenants.ids import new_id
 from tenants.models import AuditEvent, Outcome, Tenant
 from tenants.seal import Report, seal, unsealed, verify
 
-__all__ = ["Report", "is_audited", "record", "refused", "seal", "unsealed", "verify", "visit"]
+__all__ = ["Report", "is_audited", "record", "record_refusal", "record_sign_in", "seal", "unsealed", "verify"]
 
+# Equal events of this time are counted in one row.
 _COALESCED: Final = timedelta(minutes=1)
 _log = structlog.get_logger("audit")
 _JSON: Final = DjangoJSONEncoder()
-# Spelled out, as every change adds one: making the statement anew cost more than running it.
+# Hand-written, because every change adds a row: the ORM took longer to build the statement than PostgreSQL to run it.
 _ADD: Final = """
 INSERT INTO tenants_auditevent (id, at, last_at, count, tenant_id, tenant_name, actor_id, actor_name, via, verb,
                                 target, outcome, reason, detail, request_id)
 VALUES (%(id)s, statement_timestamp(), statement_timestamp(), 1, %(tenant_id)s, %(tenant_name)s, %(actor_id)s,
         %(actor_name)s, %(via)s, %(verb)s, %(target)s, %(outcome)s, %(reason)s, %(detail)s, %(request_id)s)
 """
+# Hand-written, because the ORM cannot choose the row and count in one statement. The sealer may seal the chosen row in
+# between; then the outer condition does not hold and the statement changes nothing.
 _COUNT: Final = """
 UPDATE tenants_auditevent SET count = count + 1, last_at = statement_timestamp()
  WHERE position IS NULL AND id = (
@@ -34,7 +37,7 @@ UPDATE tenants_auditevent SET count = count + 1, last_at = statement_timestamp()
           WHERE tenant_id IS NOT DISTINCT FROM %(tenant_id)s AND actor_id = %(actor_id)s AND via = %(via)s
             AND verb = %(verb)s AND outcome = %(outcome)s AND reason = %(reason)s AND position IS NULL
             AND (NOT %(by_target)s OR target = %(target)s)
-            AND at > statement_timestamp() - %(young)s * interval '1 second'
+            AND at > statement_timestamp() - %(coalesced)s * interval '1 second'
           ORDER BY at DESC, id DESC LIMIT 1)
 """
 
@@ -49,24 +52,27 @@ def record(
     reason: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds a row in the caller's transaction: it is there exactly if the change is.
+    """Adds a row about a change, in the transaction of the change: both are committed or neither is.
 
-    verb: "cluster.create". target: "cluster/etl-1". detail: JSON, without secrets.
+    verb: such as "cluster.create". target: such as "cluster/etl-1". detail: JSON without secrets.
     """
-    who = _who(actor, verb, target, tenant)
-    event = {**who, "outcome": outcome, "reason": reason or "", "detail": _JSON.encode(detail or {})}
+    event = _columns(actor, verb, target, tenant) | {
+        "outcome": outcome,
+        "reason": reason or "",
+        "detail": _JSON.encode(detail or {}),
+    }
     with connection.cursor() as cursor:
         cursor.execute(_ADD, {**event, "id": new_id()})
 
 
 def is_audited(refusal: Refused) -> bool:
-    """Refusals by access and by quota are; malformed requests and conflicts of state are not."""
+    """Whether the audit records this refusal: those by access and by quota, not malformed requests or conflicts."""
     if isinstance(refusal, NotFound):
         return refusal.by_access
     return isinstance(refusal, NeedsRole | NeedsScope | QuotaExceeded)
 
 
-def refused(
+def record_refusal(
     *,
     actor: Actor,
     verb: str,
@@ -77,44 +83,38 @@ def refused(
 ) -> None:
     """Adds a row about a refusal, in a transaction of its own; call it after the rollback.
 
-    Refusals of one actor for one reason within a minute are counted in one row until it is sealed. Never raises:
-    a refusal is answered as such even when it cannot be written down, which then stands in the log.
+    Refusals of one actor for one reason within a minute share a row until it is sealed; the row keeps the first
+    target, so that an actor that tries one name after another does not flood the audit. Never raises: when the row
+    cannot be written, the log says so, and the caller still answers with the refusal.
     """
-    # Not by target: who tries one name after another writes one row, which keeps the first.
-    who = _who(actor, verb, target, tenant)
-    _add_or_count({**who, "outcome": Outcome.DENIED, "reason": reason[:100]}, detail, by_target=False)
+    event = _columns(actor, verb, target, tenant) | {"outcome": Outcome.DENIED, "reason": reason[:100]}
+    _add_or_count(event, detail, by_target=False)
 
 
-def visit(
+def record_sign_in(
     *, actor: Actor, verb: str, target: str, outcome: str, reason: str = "", detail: Mapping[str, Any]
 ) -> None:
-    """Adds a row about a sign-in or sign-out, as `refused` does: equal ones of a minute share a row.
+    """Adds a row about a sign-in or a sign-out, as `record_refusal` does.
 
-    Equal are those of one target; the detail is that of the first.
+    Those of one target within a minute share a row, which keeps the first detail.
     """
-    who = _who(actor, verb, target, None)
-    _add_or_count({**who, "outcome": outcome, "reason": reason[:100]}, detail, by_target=True)
+    event = _columns(actor, verb, target, None) | {"outcome": outcome, "reason": reason[:100]}
+    _add_or_count(event, detail, by_target=True)
 
 
 def _add_or_count(event: Mapping[str, Any], detail: Mapping[str, Any] | None, *, by_target: bool) -> None:
     try:
-        with transaction.atomic():
-            if not _counted(event, by_target=by_target):
+        with transaction.atomic(), connection.cursor() as cursor:
+            equal = {"by_target": by_target, "coalesced": _COALESCED.total_seconds()}
+            cursor.execute(_COUNT, {**event, **equal})
+            if cursor.rowcount == 0:
                 AuditEvent.objects.create(**event, detail=dict(detail or {}))
     except Error as failure:
-        said = {name: event[name] for name in ("actor_name", "verb", "target", "outcome", "reason")}
-        _log.warning("not_recorded", **said, failure=type(failure).__name__)
+        logged = {name: event[name] for name in ("actor_name", "verb", "target", "outcome", "reason")}
+        _log.warning("not_recorded", **logged, failure=type(failure).__name__)
 
 
-def _counted(event: Mapping[str, Any], *, by_target: bool) -> bool:
-    """Counts the event in the row of an equal one, if there is one that is young and unsealed."""
-    # The sealer may take the row between the two looks; then the update finds it sealed and changes nothing.
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {**event, "by_target": by_target, "young": _COALESCED.total_seconds()})
-        return bool(cursor.rowcount > 0)
-
-
-def _who(actor: Actor, verb: str, target: str, tenant: Tenant | None) -> dict[str, Any]:
+def _columns(actor: Actor, verb: str, target: str, tenant: Tenant | None) -> dict[str, Any]:
     tenant_id: UUID | None = None if tenant is None else tenant.pk
     return {
         "tenant_id": tenant_id,
@@ -129,5 +129,5 @@ def _who(actor: Actor, verb: str, target: str, tenant: Tenant | None) -> dict[st
 
 
 def _storable(text: str, longest: int) -> str:
-    """What a refused request named may be anything; the row takes what fits and can be shown on a line."""
+    """`text` cut to `longest` characters and made printable, because a refused request may name anything."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])

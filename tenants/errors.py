@@ -1,25 +1,25 @@
-"""Refusals: expected, safe to show to whoever asked, each with a reason that programs can rely on."""
+"""Refusals: expected errors that are safe to show to the user. Programs can rely on the reason of each."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, ClassVar, Final, TypedDict
 
-# A refusal names no more of them, however large the request; finding them stops there too.
+# A refusal lists at most this many field errors, and validation stops after them, however large the request is.
 MOST_ERRORS: Final = 20
 
 
 class FieldError(TypedDict):
-    """What is wrong with one field of a request; `pointer` is a JSON pointer, "" for the whole body."""
+    """An error in one field of a request. pointer: the JSON pointer of the field, "" for the whole body."""
 
     pointer: str
     detail: str
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
-    """The request is understood and answered with no. Nothing was changed.
+    """The request was understood and refused. It changed nothing.
 
-    reason: UPPER_SNAKE, stable. detail: a sentence that says what to do next. extra: further members of the
-    answer.
+    status: of HTTP. reason: a stable UPPER_SNAKE code for programs. detail: a sentence that says what to do next.
+    extra: further members of the answer.
     """
 
     status: ClassVar[int] = 409
@@ -35,38 +35,48 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
 
 
 class NotFound(Refused):
-    """Missing, deleted and foreign things alike; the detail is fixed, so that it tells none from another.
+    """Missing, deleted and other tenants' things. The detail is always the same, so that it does not reveal which.
 
-    by_access: the asker named something outside of what they may know of; such refusals are audited.
+    by_access: the actor named something that access control hides; the audit records such refusals.
     """
 
     status = 404
     title = "Not found"
     default_reason = "NOT_FOUND"
-    default_detail = "There is nothing of this name or id here, or you may not know of it."
+    default_detail = (
+        "Nothing here has this name or id, or you may not see it. Check the spelling and your access."
+    )
 
     def __init__(self, *, by_access: bool = False) -> None:
         super().__init__()
         self.by_access = by_access
 
 
-class Unknown(NotFound):
-    """Somebody named a user who is not there, in a place where they may know of users."""
+class UserNotFound(NotFound):
+    """The named user does not exist. Only for actors who may see the users of the tenant."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__()
         self.reason, self.detail = reason, detail
 
 
-def no_such_member() -> Unknown:
-    return Unknown(
+def pointer_token(key: object, longest: int = 64) -> str:
+    """One step of a JSON pointer, escaped as RFC 6901 says. A longer or unprintable key is shown as far as possible."""
+    text = str(key)
+    short = text if len(text) <= longest else text[:longest] + "…"
+    shown = "".join(letter if letter.isprintable() else "?" for letter in short)
+    return shown.replace("~", "~0").replace("/", "~1")
+
+
+def no_such_member() -> UserNotFound:
+    return UserNotFound(
         "NO_SUCH_MEMBER",
         "No member of this tenant has this name. Check the spelling; an admin of the tenant adds members.",
     )
 
 
 class NeedsRole(Refused):
-    """The asker may know of the thing but lacks the role to do this. extra: role, granted_by."""
+    """The actor may see the thing but lacks the role for this. extra: role, granted_by."""
 
     status = 403
     title = "Needs another role"
@@ -85,19 +95,17 @@ class NeedsScope(Refused):
     default_reason = "NEEDS_SCOPE"
 
     def __init__(self, scope: str) -> None:
-        detail = (
-            f"This token lacks the scope {scope}. Make a token that has it, or one without a list of scopes."
-        )
+        detail = f"This token lacks the scope {scope}. Make a token that has it, or one with all scopes."
         super().__init__(detail, scope=scope)
 
 
 class Invalid(Refused):
-    """The request cannot be meant as it is written. extra: errors, one per field, the first MOST_ERRORS."""
+    """Fields of the request have wrong values. extra: errors, one per field, the first MOST_ERRORS of them."""
 
     status = 400
     title = "Invalid request"
     default_reason = "INVALID"
-    default_detail = "The request has fields that cannot be accepted; see errors."
+    default_detail = "Some fields of the request are not valid. Correct what `errors` lists."
 
     def __init__(self, detail: str = "", *, errors: Iterable[FieldError] = ()) -> None:
         found = list(islice(errors, MOST_ERRORS)) or [
@@ -116,14 +124,14 @@ class Invalid(Refused):
         return cls(errors=[FieldError(pointer=pointer, detail=detail)])
 
     def prefixed(self, pointer: str) -> "Invalid":
-        """The same refusal seen from further out: every pointer starts with `pointer`."""
+        """A copy in which `pointer` is put in front of the pointer of every error."""
         return Invalid(
             errors=[FieldError(pointer=pointer + e["pointer"], detail=e["detail"]) for e in self.errors]
         )
 
 
 class Conflict(Refused):
-    """The state of things stands against it: NAME_TAKEN, WRONG_PHASE, OPERATION_IN_PROGRESS, IN_USE, …"""
+    """The current state does not allow this: NAME_TAKEN, WRONG_PHASE, OPERATION_IN_PROGRESS, IN_USE, …"""
 
     title = "Conflict"
     default_reason = "CONFLICT"
@@ -133,16 +141,16 @@ class Conflict(Refused):
 
 
 class QuotaExceeded(Refused):
-    """It does not fit.
+    """The request does not fit the limits of the tenant or of the member.
 
-    extra: levels [{"scope", "resource", "limit", "held", "wanted", "short_by"}] in JSON quantities,
-    would_fit_if_stopped [{"owner", "cluster", "cluster_id", "frees"}]: the asker's own, which stopped together would
-    make room.
+    extra: levels [{"scope", "resource", "limit", "held", "wanted", "short_by"}] in JSON quantities;
+    would_fit_if_stopped [{"owner", "cluster", "cluster_id", "frees"}]: the actor's own clusters that make room when
+    all of them are stopped.
     """
 
     title = "Quota exceeded"
     default_reason = "QUOTA_EXCEEDED"
-    default_detail = "This does not fit into what may be held; see levels."
+    default_detail = "This does not fit the limits; see levels."
 
     def __init__(
         self,
@@ -155,6 +163,8 @@ class QuotaExceeded(Refused):
 
 
 class PreconditionFailed(Refused):
+    """The If-Match header does not match the current version."""
+
     status = 412
     title = "Changed meanwhile"
     default_reason = "ETAG_MISMATCH"
@@ -162,6 +172,8 @@ class PreconditionFailed(Refused):
 
 
 class KeyReused(Refused):
+    """The Idempotency-Key was sent before with a different request."""
+
     status = 422
     title = "Idempotency key used before"
     default_reason = "KEY_REUSED"
@@ -169,12 +181,12 @@ class KeyReused(Refused):
 
 
 class TooBusy(Refused):
-    """extra: retry_after, in seconds."""
+    """Slipway cannot take the request now. extra: retry_after, in seconds."""
 
     status = 503
     title = "Too busy"
     default_reason = "TOO_BUSY"
-    default_detail = "Too much is going on at the moment. Try again a little later."
+    default_detail = "Slipway is too busy at the moment. Try again a little later."
 
     def __init__(self, detail: str = "", *, reason: str = "", retry_after: int = 1) -> None:
         super().__init__(detail, reason=reason, retry_after=retry_after)
@@ -198,9 +210,9 @@ class TooManyAttempts(Refused):
 
 
 class WrongPassword(Refused):
-    """Name and password do not belong together, or the account cannot sign in: the answer does not tell which."""
+    """The name or the password is wrong, or the account cannot sign in. The answer does not reveal which."""
 
     status = 401
     title = "Wrong name or password"
     default_reason = "UNAUTHENTICATED"
-    default_detail = "Name and password do not belong together. Mind upper and lower case."
+    default_detail = "The user name or the password is wrong. Check upper and lower case."

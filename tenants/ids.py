@@ -4,10 +4,10 @@ from uuid import UUID
 
 import uuid6
 
-# Stands for "nobody in particular": what Slipway does by itself.
-NOBODY = UUID(int=0)
+# The actor id of requests without a user, and of what Slipway does by itself. No row has this id.
+NO_ID = UUID(int=0)
 
 
 def new_id() -> UUID:
-    """A fresh id as a plain UUID, so that it compares, prints and pickles like one read from the database."""
+    """A fresh id. It is a plain UUID, so it compares, prints and pickles like one that was read from the database."""
     return UUID(int=uuid6.uuid7().int)

@@ -1,4 +1,7 @@
-"""The installation key and the database belong together: a wrong key would ruin the seal of the audit for good."""
+"""Checks that the installation key is the one that this database was written with.
+
+With another key the seal of the audit would be broken for good.
+"""
 
 import hashlib
 import hmac
@@ -9,24 +12,24 @@ from tenants.models import InstallationKey
 
 
 class WrongKey(Exception):  # noqa: N818 - a refusal
-    """The database was written with another key. The text is a sentence for people."""
+    """The database was written with another key. The message says what to do."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This database was written with another installation key: put that key back, as keys/installation of the "
-            "data directory or by SLIPWAY_INSTALLATION_KEY, for example from a backup."
+            "This database was written with another installation key. Restore that key, for example from a backup, "
+            "as keys/installation in the data directory or in SLIPWAY_INSTALLATION_KEY."
         )
 
 
 def key_check() -> None:
-    """Raises WrongKey when another key is on record. Without a record every key passes."""
+    """Raises WrongKey when another key is recorded. Without a record every key passes."""
     recorded = InstallationKey.objects.first()
     if recorded and not hmac.compare_digest(recorded.fingerprint, _fingerprint()):
         raise WrongKey
 
 
 def key_record() -> None:
-    """Put the key on record, unless one is. Raises WrongKey when that is another one."""
+    """Records the key if none is recorded yet. Raises WrongKey when another one is."""
     InstallationKey.objects.get_or_create(id=1, defaults={"fingerprint": _fingerprint()})
     key_check()
 

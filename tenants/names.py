@@ -1,6 +1,7 @@
-"""The rule for names of tenants, templates, clusters and everything else that stands in a URL."""
+"""The rules for names of tenants, users, templates and clusters, which stand in URLs."""
 
 import re
+from typing import Literal
 from uuid import UUID
 
 from tenants.errors import Invalid
@@ -29,22 +30,33 @@ def parse_id(value: str) -> UUID | None:
     return UUID(value) if _UUID.fullmatch(value) else None
 
 
+def lookup_column(name_or_id: str | UUID) -> tuple[Literal["id", "name"], str | UUID] | None:
+    """The column to look up and its value: an id when it is spelled as one, else a name.
+
+    None for a text that can be neither, so that a text which PostgreSQL refuses never reaches it.
+    """
+    pk = name_or_id if isinstance(name_or_id, UUID) else parse_id(name_or_id)
+    if pk is not None:
+        return "id", pk
+    return ("name", name_or_id) if _NAME.fullmatch(str(name_or_id)) else None
+
+
 def looks_like_id(value: str) -> bool:
     return bool(_UUID.fullmatch(value) or _BARE_UUID.fullmatch(value))
 
 
 def validate_name(value: object, pointer: str = "/name") -> str:
-    """`value`, if it is a usable name; else Invalid, pointing at `pointer`."""
+    """Returns `value` if it is a valid name. Raises Invalid at `pointer`."""
     return _validate(value, pointer, _NAME, _NAME_RULE)
 
 
 def validate_username(value: object, pointer: str = "/username") -> str:
-    """`value`, if it is a usable user name; else Invalid, pointing at `pointer`."""
+    """Returns `value` if it is a valid user name. Raises Invalid at `pointer`."""
     return _validate(value, pointer, _USERNAME, _USERNAME_RULE)
 
 
 def validate_text(value: object, pointer: str, *, longest: int, shortest: int = 1) -> str:
-    """Free text for people (display names, descriptions) without surrounding space or control characters."""
+    """Returns a text for people, such as a display name, without surrounding space. Raises Invalid at `pointer`."""
     if not isinstance(value, str):
         raise Invalid.at(pointer, "Must be text.")
     text = value.strip()

@@ -1,9 +1,9 @@
-"""The seal on the audit: a chain of digests under a key that is not in the database.
+"""The seal of the audit: a chain of HMAC digests under a key that is not in the database.
 
-Committed rows get consecutive positions; each batch of them gets a digest that also covers the digest before
-it. So an edited, removed, moved or slipped-in row breaks the chain, as long as the key is secret. What no
-chain can show by itself is a tail cut off together with its seals: for that every new head goes to the log,
-to be compared later.
+The sealer gives committed rows consecutive positions. Each batch of rows gets one seal, whose digest also covers the
+digest of the seal before. An edited, removed, moved or inserted row therefore breaks the chain, as long as the key is
+secret. A chain cannot show that its newest rows were cut off together with their seals: for that the log gets every
+new head, which `verify` can look for in the chain.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from tenants.installation import key_check
 from tenants.models import AuditEvent, AuditSeal
 
 VERSION: Final = 1
-# The columns that a seal covers, by its version; whoever adds a column adds a version.
+# The columns that a seal covers, by the version of the seal. A new column needs a new version.
 COVERED: Final[dict[int, tuple[str, ...]]] = {
     1: (
         "id",
@@ -47,6 +47,7 @@ COVERED: Final[dict[int, tuple[str, ...]]] = {
 }
 BATCH: Final = 1000
 _NOTHING_BEFORE: Final = "0" * 64
+# The number of the advisory lock: only one process seals at a time.
 _LOCK: Final = 0x5EA1_A0D1
 _MOST_PROBLEMS: Final = 20
 _log = structlog.get_logger("audit")
@@ -54,8 +55,10 @@ _log = structlog.get_logger("audit")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What verify found. newest_seal_at None: nothing is sealed yet. problems: sentences, at most 20. head:
-    "seq:digest".
+    """The result of verify.
+
+    newest_seal_at: None when nothing is sealed yet. head: "seq:digest" of the newest seal. problems: at most 20
+    sentences.
     """
 
     ok: bool
@@ -67,20 +70,25 @@ class Report:
 
 
 def unsealed() -> bool:
-    """Whether there is anything to seal; one look into a small index."""
+    """Whether there is anything to seal. One query on a small partial index."""
     return AuditEvent.objects.filter(position=None).exists()
 
 
 def seal() -> int:
-    """Seals up to BATCH committed rows; returns how many. 0 also when another process is at it.
+    """Seals up to BATCH committed rows and returns how many; 0 also while another process seals.
 
     Raises WrongKey: a seal under another key would break the chain for good.
     """
     with transaction.atomic():
-        if not _alone():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            (is_alone,) = cursor.fetchone()
+        if not is_alone:
             return 0
         key_check()
-        events = _take()
+        # Oldest first. A row that is locked, because its count is growing, waits for the next seal.
+        unsealed_events = AuditEvent.objects.filter(position=None).order_by("at", "id")
+        events = list(unsealed_events.select_for_update(skip_locked=True)[:BATCH])
         if not events:
             return 0
         head = _append(events)
@@ -89,22 +97,22 @@ def seal() -> int:
 
 
 def verify(*, expected_head: str | None = None) -> Report:
-    """Recomputes the whole chain. expected_head: a "seq:digest" from the log that must be part of it."""
+    """Recomputes the whole chain. expected_head: a "seq:digest" from the log, which the chain must contain."""
     problems: list[str] = []
     newest: AuditSeal | None = None
     rows = 0
     seals = AuditSeal.objects.order_by("seq").iterator(chunk_size=500)
     first = next(seals, None)
-    # Opened after the seals, so that every event under them is in sight.
+    # Opened after the seals, so that it contains every event that they cover.
     events = _SealedEvents()
     for found in chain([first] if first else [], seals):
-        problems += _broken(found, newest, events)
+        problems += _problems_of(found, newest, events)
         rows += found.last - found.first + 1
         newest = found
         if len(problems) >= _MOST_PROBLEMS:
             break
     else:
-        problems += _strays()
+        problems += _uncovered_positions()
     problems += _missing_head(expected_head)
     return Report(
         ok=not problems,
@@ -117,7 +125,7 @@ def verify(*, expected_head: str | None = None) -> Report:
 
 
 def newest_fits() -> bool:
-    """Whether the newest seal was made with our key; True when nothing is sealed yet."""
+    """Whether the newest seal was made with this installation's key; True when nothing is sealed yet."""
     newest = AuditSeal.objects.order_by("-seq").first()
     if newest is None:
         return True
@@ -125,19 +133,8 @@ def newest_fits() -> bool:
     return hmac.compare_digest(newest.digest, _digest(newest, list(events)))
 
 
-def _alone() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-        return bool(cursor.fetchone()[0])
-
-
-def _take() -> list[AuditEvent]:
-    """Rows that wait, oldest first. One that is just being counted up is left for the next time."""
-    waiting = AuditEvent.objects.filter(position=None).order_by("at", "id")
-    return list(waiting.select_for_update(skip_locked=True)[:BATCH])
-
-
 def _append(events: list[AuditEvent]) -> AuditSeal:
+    """Gives the events the next positions and adds the seal that covers them."""
     newest = AuditSeal.objects.order_by("-seq").first()
     first = newest.last + 1 if newest else 1
     for position, event in enumerate(events, start=first):
@@ -151,18 +148,15 @@ def _append(events: list[AuditEvent]) -> AuditSeal:
         sealed_at=datetime.now(tz=UTC),
     )
     found.digest = _digest(found, events)
-    _place(events)
-    found.save(force_insert=True)
-    return found
-
-
-def _place(events: list[AuditEvent]) -> None:
+    # One statement for all events: bulk_update would send a CASE with a branch for each of them.
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE tenants_auditevent e SET position = v.position"
             " FROM unnest(%s::uuid[], %s::bigint[]) AS v (id, position) WHERE e.id = v.id",
             [[str(event.pk) for event in events], [event.position for event in events]],
         )
+    found.save(force_insert=True)
+    return found
 
 
 def _digest(found: AuditSeal, events: list[AuditEvent]) -> str:
@@ -174,17 +168,14 @@ def _digest(found: AuditSeal, events: list[AuditEvent]) -> str:
         found.previous_digest,
         _plain(found.sealed_at),
     ]
-    mac = hmac.new(_key(), digestmod=hashlib.sha256)
+    key = hmac.digest(str(settings.INSTALLATION_KEY).encode(), b"slipway audit seal", hashlib.sha256)
+    mac = hmac.new(key, digestmod=hashlib.sha256)
     for part in chain(
         [head], ([_plain(getattr(e, name)) for name in COVERED[found.version]] for e in events)
     ):
         mac.update(json.dumps(part, sort_keys=True, separators=(",", ":")).encode())
         mac.update(b"\n")
     return mac.hexdigest()
-
-
-def _key() -> bytes:
-    return hmac.digest(str(settings.INSTALLATION_KEY).encode(), b"slipway audit seal", hashlib.sha256)
 
 
 def _plain(value: Any) -> Any:
@@ -194,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 class _SealedEvents:
-    """The sealed events in the order of their positions, read once from front to back."""
+    """The sealed events in the order of their positions, read from the database once and in chunks."""
 
     def __init__(self) -> None:
         sealed = AuditEvent.objects.filter(position__isnull=False).order_by("position")
@@ -202,7 +193,7 @@ class _SealedEvents:
         self._next = next(self._rows, None)
 
     def up_to(self, last: int) -> list[AuditEvent]:
-        """Those not yet read, up to position `last`; never many more than a seal can cover."""
+        """The next events up to position `last`; at most one more than a seal can cover."""
         taken: list[AuditEvent] = []
         while self._next is not None and (self._next.position or 0) <= last and len(taken) <= BATCH:
             taken.append(self._next)
@@ -210,14 +201,14 @@ class _SealedEvents:
         return taken
 
 
-def _broken(found: AuditSeal, before: AuditSeal | None, sealed: _SealedEvents) -> Iterator[str]:
-    """What is wrong with one seal, given the one before."""
+def _problems_of(found: AuditSeal, before: AuditSeal | None, sealed: _SealedEvents) -> Iterator[str]:
+    """What is wrong with one seal, in sentences. before: the seal with the previous number."""
     if found.seq != (before.seq + 1 if before else 1):
         yield f"Seals before number {found.seq} are missing."
     if found.first != (before.last + 1 if before else 1):
-        yield f"Seal {found.seq} does not join on to the one before."
+        yield f"Seal {found.seq} does not continue where the seal before it ends."
     if found.previous_digest != (before.digest if before else _NOTHING_BEFORE):
-        yield f"Seal {found.seq} names another digest before it."
+        yield f"Seal {found.seq} does not contain the digest of the seal before it."
     if found.version not in COVERED:
         yield f"Seal {found.seq} was made by a newer version ({found.version})."
         return
@@ -227,15 +218,13 @@ def _broken(found: AuditSeal, before: AuditSeal | None, sealed: _SealedEvents) -
     events = sealed.up_to(found.last)
     wanted = found.last - found.first + 1
     if len(events) != wanted:
-        yield f"Under seal {found.seq} there are {len(events)} events; it was put on {wanted}."
+        yield f"Seal {found.seq} covers {wanted} events; {len(events)} are there."
     elif not hmac.compare_digest(found.digest, _digest(found, events)):
-        yield f"Seal {found.seq}, or an event under it ({found.first} to {found.last}), was changed."
+        yield f"Seal {found.seq}, or an event that it covers ({found.first} to {found.last}), was changed."
 
 
-def _strays() -> Iterator[str]:
-    """Rows that claim a place in the chain which no seal covers; looked for in one statement, as sealing goes
-    on.
-    """
+def _uncovered_positions() -> Iterator[str]:
+    """A sentence about rows whose position no seal covers. One statement, because sealing continues meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM tenants_auditevent WHERE position < 1"
@@ -243,7 +232,7 @@ def _strays() -> Iterator[str]:
         )
         (count,) = cursor.fetchone()
     if count:
-        yield f"{count} events claim a place in the chain that no seal covers."
+        yield f"{count} events have a position in the chain that no seal covers."
 
 
 def _missing_head(expected: str | None) -> Iterator[str]:

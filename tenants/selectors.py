@@ -1,4 +1,4 @@
-"""Reads. Query sets come in a stable order, to be paged by the caller."""
+"""Reading tenants, members, limits, claims, users, tokens and the audit. Query sets have a stable order for paging."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,9 +19,10 @@ MOST_HOLDERS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """limits: rows as in quota.limit_json. holders: [{"owner", "cluster", "cluster_id", "site", "holds"}], at most
-    500.
+class TenantUsage:
+    """What a tenant may hold and holds.
+
+    limits: as quota.limit_json. holders: [{"owner", "cluster", "cluster_id", "site", "holds"}], at most MOST_HOLDERS.
     """
 
     limits: list[dict[str, Any]]
@@ -30,7 +31,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Belonging:
-    """is_last_admin: nobody else is admin of the tenant."""
+    """A user's membership in a tenant. is_last_admin: the tenant has no other admin."""
 
     tenant: Tenant
     role: Role
@@ -38,7 +39,7 @@ class Belonging:
 
 
 def tenants_of(actor: Actor) -> "QuerySet[KnownTenant]":
-    """Tenants that the actor may know of, by name, each with `asker_role` (None: as site admin)."""
+    """The tenants that the actor may see, by name, each with `asker_role` as in `known_tenants`."""
     return known_tenants(actor).order_by("name", "id")
 
 
@@ -56,7 +57,7 @@ def members(tenant: Tenant) -> QuerySet[Membership]:
 
 
 def member(tenant: Tenant, username: str) -> Membership:
-    """NO_SUCH_MEMBER when there is none."""
+    """The membership of the user. Raises NO_SUCH_MEMBER."""
     found = members(tenant).filter(user__username=username).first() if username.isprintable() else None
     if found is None:
         raise no_such_member()
@@ -83,25 +84,32 @@ def holders(tenant: Tenant) -> QuerySet[Claim]:
     return Claim.objects.filter(tenant=tenant).select_related("user").order_by("label", "owner_id")
 
 
-def usage(tenant: Tenant, user_id: UUID | None = None) -> Usage:
-    """What the tenant, and `user_id` in it, may hold and holds, and by whom. Two queries, three with
-    `user_id`.
-    """
+def usage(tenant: Tenant, user_id: UUID | None = None) -> TenantUsage:
+    """The limits of the tenant, and of `user_id` in it, with the clusters that hold them. Two or three queries."""
     rows = limit_rows(tenant_id=tenant.pk, user_id=user_id)
-    return Usage(
+    return TenantUsage(
         limits=[level for row in rows for level in limit_json(row)],
-        holders=[_holder(claim) for claim in holders(tenant)[:MOST_HOLDERS]],
+        holders=[
+            {
+                "owner": claim.user.username,
+                "cluster": claim.label,
+                "cluster_id": str(claim.owner_id),
+                "site": claim.site,
+                "holds": claim.amounts.to_json(),
+            }
+            for claim in holders(tenant)[:MOST_HOLDERS]
+        ],
     )
 
 
 def users(actor: Actor) -> QuerySet[User]:
-    """Everybody who is not deleted, by name; for site admins."""
+    """All users who are not deleted, by name. For site admins."""
     require_site_admin(actor, "users:read")
     return User.objects.filter(deleted_at=None).order_by("username")
 
 
 def user(actor: Actor, username: str) -> User:
-    """One of `users`; NotFound else."""
+    """The user of this name. For site admins. Raises NotFound."""
     found = users(actor).filter(username=username).first() if username.isprintable() else None
     if found is None:
         raise NotFound
@@ -119,12 +127,12 @@ def belongings_of(user: User) -> list[Belonging]:
 
 
 def held_by(user: User) -> QuerySet[Claim]:
-    """What the user's clusters hold in all tenants; it outlives the account."""
+    """The claims of the user in all tenants. They stay when the account is deleted."""
     return Claim.objects.filter(user=user).select_related("tenant").order_by("tenant__name", "label")
 
 
 def tokens_of(actor: Actor) -> QuerySet[ApiToken]:
-    """The actor's own tokens, oldest first; by a bound token only those bound alike."""
+    """The actor's own tokens, oldest first. A token that is bound to a tenant sees only those bound to it."""
     tokens = ApiToken.objects.filter(user_id=actor.user_id).select_related("tenant")
     if actor.tenant_id is not None:
         tokens = tokens.filter(tenant_id=actor.tenant_id)
@@ -132,7 +140,7 @@ def tokens_of(actor: Actor) -> QuerySet[ApiToken]:
 
 
 def token(actor: Actor, token_id: UUID) -> ApiToken:
-    """One's own token; NotFound else."""
+    """The actor's own token with this id. Raises NotFound."""
     found = tokens_of(actor).filter(id=token_id).first()
     if found is None:
         raise NotFound
@@ -145,16 +153,6 @@ def audit_events(tenant: Tenant) -> QuerySet[AuditEvent]:
 
 
 def audit_events_everywhere(actor: Actor) -> QuerySet[AuditEvent]:
-    """The whole audit, also of what belongs to no tenant; for site admins."""
+    """The audit of all tenants and of the installation, newest first. For site admins."""
     require_site_admin(actor, "audit:read")
     return AuditEvent.objects.order_by("-at", "-id")
-
-
-def _holder(claim: Claim) -> dict[str, Any]:
-    return {
-        "owner": claim.user.username,
-        "cluster": claim.label,
-        "cluster_id": str(claim.owner_id),
-        "site": claim.site,
-        "holds": claim.amounts.to_json(),
-    }

@@ -1,18 +1,17 @@
-"""What the layers above may hear of, without being known here."""
+"""Django signals that the packages above receive, so that this package need not import them.
+
+All of them are sent in the transaction of the change. A receiver that raises rolls the change back.
+"""
 
 from django.dispatch import Signal
 
-# Sent inside the transaction of the change; a receiver that raises undoes it.
-# Arguments: tenant_id (UUID), change ("state" | "members" | "limits" | "details"), user_id (UUID or None:
-# whom it is about).
+# A tenant changed. Arguments: tenant_id (UUID), change ("state" | "members" | "limits" | "details"), user_id (UUID of
+# the member that changed, or None).
 tenant_changed = Signal()
 
-# A user lost rights: removed from a tenant, given a lower role in it, disabled or deleted. Sent inside the transaction
-# of the change; a receiver that raises undoes it.
-# Arguments: user_id (UUID), tenant_id (UUID, or None: in every tenant).
+# A user lost rights: was removed from a tenant, got a lower role, was disabled or deleted. Arguments: user_id (UUID),
+# tenant_id (UUID, or None for all tenants).
 rights_lost = Signal()
 
-# All sessions of a user were ended, because somebody else may have had them. Sent inside the transaction of the change;
-# a receiver that raises undoes it.
-# Arguments: user_id (UUID).
+# All sessions of a user were ended, because somebody else may have used them. Arguments: user_id (UUID).
 sessions_ended = Signal()

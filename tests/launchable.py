@@ -4,7 +4,7 @@ from typing import Any
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.services import cluster_create
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from templates import services
 from templates.models import Template
 from templates.parsing import parse_app
@@ -76,4 +76,4 @@ def a_template(admin: Access, name: str = "pair") -> Template:
 def a_cluster(member: Access, name: str = "one", **groups: int) -> Cluster:
     """groups: counts that differ from the template's."""
     counts = {group: {"count": count} for group, count in groups.items()}
-    return cluster_create(access=member, name=name, request=LaunchRequest("pair", counts, {}))
+    return cluster_create(access=member, name=name, request=ClusterRequest("pair", counts, {}))

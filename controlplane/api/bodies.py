@@ -1,6 +1,6 @@
-"""Bodies are read whole, bounded in size and time, before a thread is given to their request.
+"""Reads the body of a request whole, bounded in size and time, before the request gets a thread.
 
-So a client that promises a body and sends none holds no thread, and one that sends without end fills no disk.
+So a client that announces a body and sends none holds no thread, and one that sends without end fills no memory.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from controlplane.api.refusals import in_front
 
-# What the parsers accept, and some room for the form of it.
+# What the parsers accept, and room for the encoding of a form.
 MOST_BYTES: Final = 1024 * 1024 + 64 * 1024
 SECONDS: Final = 20.0
 
@@ -36,7 +36,7 @@ async def _read(receive: Receive) -> bytes | int:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            # Part of a body may mean something else than the whole.
+            # Part of a body may mean something else than the whole body.
             return 400
         parts.append(message.get("body", b""))
         size += len(parts[-1])
@@ -46,8 +46,8 @@ async def _read(receive: Receive) -> bytes | int:
             return b"".join(parts)
 
 
-def again(body: bytes) -> Receive:
-    """A `receive` that gives this body, once."""
+def receive_of(body: bytes) -> Receive:
+    """A `receive` that returns this body."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -56,5 +56,5 @@ def again(body: bytes) -> Receive:
 
 
 def refusal(status: int) -> list[dict[str, Any]]:
-    """The messages of the answer."""
+    """The ASGI messages of the refusal with this status."""
     return in_front(status, *_REFUSALS[status])

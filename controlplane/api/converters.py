@@ -3,7 +3,7 @@ from typing import Final
 from django.urls import register_converter
 from django.urls.converters import get_converters
 
-# A name, a user name or a UUID, and never with ":": so that "etl-1:stop" is a verb on etl-1 and nothing else.
+# A name, a user name or a UUID. It has no ":", so that "etl-1:stop" is always a verb on etl-1.
 IDENT: Final = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
 
 
@@ -18,6 +18,6 @@ class Ident:
 
 
 def register() -> None:
-    """Makes <ident:name> known; a repeated import changes nothing."""
+    """Register <ident:name>. Idempotent."""
     if "ident" not in get_converters():
         register_converter(Ident, "ident")

@@ -1,4 +1,4 @@
-"""The API described for programs; the page for people is made of this too."""
+"""The OpenAPI document, and the page that shows it to people."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -9,7 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-# Swagger UI sets styles of its elements and has pictures in its style sheet.
+# Swagger UI sets styles of elements, and has images in its style sheet.
 _DOCS_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -18,8 +18,8 @@ _DOCS_POLICY: Final = (
 
 @lru_cache(maxsize=1)
 def openapi_document() -> dict[str, Any]:
-    """OpenAPI 3.1 of every endpoint; the same for everybody."""
-    # The framework would lift every enumeration into a component with a made-up name.
+    """OpenAPI 3.1 of every endpoint; the same for all users."""
+    # Otherwise the framework makes a component with an invented name of every enumeration.
     with patched_settings({"POSTPROCESSING_HOOKS": []}):
         document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
@@ -33,7 +33,7 @@ def openapi_document() -> dict[str, Any]:
         "scheme": "basic",
         "description": "Name and password, for POST /api/v1/tokens alone: `curl -u alice`.",
     }
-    # Paths stand below the address that the document was read from.
+    # Paths are relative to the address that the document was read from.
     document["servers"] = [{"url": "/"}]
     return document
 
@@ -44,7 +44,7 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 
 class Docs(SpectacularSwaggerSplitView):
-    """The page, and with ?script the script that starts it: none of it is inline."""
+    """The page, and with ?script the script that starts it, so that no script is inline."""
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(*args, **kwargs)

@@ -1,7 +1,10 @@
-"""An endpoint says in one place what it takes, answers and stores; behaviour and documentation follow from it."""
+"""Endpoints of the API: each method declares what it takes and answers.
+
+Validation, idempotency and the OpenAPI document all follow from that declaration, a `MethodSpec`.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -30,8 +33,8 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request, read: body and query are validated, if_match is the generation to compare with."""
+class ApiCall:
+    """One request. body and query are validated. if_match: the generation to compare with, None for any."""
 
     request: Request
     actor: Actor
@@ -40,31 +43,25 @@ class Call:
     if_match: int | None = None
 
     def enter(self, tenant: str | UUID) -> Access:
-        """The tenant in the URL, as the asker may enter it. Raises NotFound."""
+        """The access of the user to the tenant in the URL. Raises NotFound."""
         access = tenant_for(self.actor, tenant)
-        # A refusal is audited for it, and need not look for it again.
+        # Refusals are audited for this tenant, without another query.
         self.request.entered = access.tenant  # type: ignore[attr-defined]
         return access
 
 
-Recheck = Callable[[Call, Path], None]
-
-
-def _as_it_is(body: Any) -> Any:
-    return body
-
-
-def _unchecked(call: Call, path: Path) -> None:
-    """For what belongs to the asker alone."""
+Recheck = Callable[[ApiCall, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """What one method of one endpoint is.
+class MethodSpec:
+    """The declaration of one method of one endpoint.
 
-    id: "cluster.create"; its first word groups the documentation. answers: status -> shape. recheck: raises if the
-    asker may not do this any more; asked before a stored answer is repeated. redact: the body as it may be
-    stored. skip_key: the request changes nothing, whatever its method. etag, location: headers of the answer.
+    id: such as "cluster.create"; its first word groups the documentation. answers: status -> shape.
+    recheck: raises if the user may not do this any more; called before a stored answer is repeated. The default, for
+    what belongs to the user alone, never raises.
+    redact: returns the body as it may be stored. skip_key: whether the request changes nothing, whatever its method.
+    etag, location: whether the answer has these headers.
     """
 
     id: str
@@ -75,20 +72,20 @@ class Operation:
     if_match: bool = False
     etag: bool = False
     location: bool = False
-    recheck: Recheck = _unchecked
-    redact: Callable[[Any], Any] = _as_it_is
-    skip_key: Callable[[Call], bool] = field(default=lambda call: False)
+    recheck: Recheck = lambda call, path: None
+    redact: Callable[[Any], Any] = lambda body: body
+    skip_key: Callable[[ApiCall], bool] = lambda call: False
 
-    def read(self, request: Request) -> Call:
-        """Raises Invalid and what the parser refuses."""
+    def read(self, request: Request) -> ApiCall:
+        """The request, validated. Raises Invalid, and the parser's errors."""
         takes_body = request.method not in _SAFE
         if takes_body and "Transfer-Encoding" in request.headers:
-            # Without a length the body would be read as empty, and the request as another one.
+            # Without a length the body would be read as empty, and mean something else.
             raise LengthRequired
-        # Read as bytes before it is parsed: the fingerprint of a keyed request needs them.
+        # The bytes are read before they are parsed, because the fingerprint of a keyed request needs them.
         body = self.body(data=request.data if takes_body and request._request.body else {})
         body.is_valid(raise_exception=True)
-        return Call(
+        return ApiCall(
             request=request,
             actor=actor_of(request),
             body=dict(body.validated_data),
@@ -97,26 +94,26 @@ class Operation:
         )
 
 
-def operation(id: str, summary: str, answers: Mapping[int, Answer], **more: Any) -> Callable[[_View], _View]:  # noqa: A002
-    """Turns `method(self, call, **path)` into a handler that does what an Operation with these fields says."""
-    described = Operation(id, summary, answers, **more)
+def method(id: str, summary: str, answers: Mapping[int, Answer], **more: Any) -> Callable[[_View], _View]:  # noqa: A002
+    """Decorator: makes a handler with a MethodSpec of these fields from `function(self, call, **path)`."""
+    spec = MethodSpec(id, summary, answers, **more)
 
-    def decorate(method: _View) -> _View:
-        @wraps(method)
+    def decorate(function: _View) -> _View:
+        @wraps(function)
         def handler(view: Any, request: Request, **path: str) -> Any:
-            call = described.read(request)
+            call = spec.read(request)
             key = None if request.method in _SAFE else idempotency.key_of(request)
-            if key is None or described.skip_key(call):
-                return method(view, call, **path)
+            if key is None or spec.skip_key(call):
+                return function(view, call, **path)
             return idempotency.once(
                 request,
                 key,
-                lambda: method(view, call, **path),
-                recheck=lambda: described.recheck(call, path),
-                redact=described.redact,
+                lambda: function(view, call, **path),
+                recheck=lambda: spec.recheck(call, path),
+                redact=spec.redact,
             )
 
-        handler.operation = described  # type: ignore[attr-defined]
+        handler.spec = spec  # type: ignore[attr-defined]
         return handler  # type: ignore[return-value]
 
     return decorate
@@ -129,7 +126,7 @@ class LengthRequired(APIException):
 
 
 class Negotiation(BaseContentNegotiation):
-    """One renderer an endpoint: the asker accepts what it makes, or gets 406."""
+    """Each endpoint has one renderer; a client that does not accept its media type gets 406."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         wanted = (request.content_type or "").split(";")[0].strip().lower()
@@ -139,23 +136,20 @@ class Negotiation(BaseContentNegotiation):
         self, request: Request, renderers: Any, format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         [renderer] = renderers
-        if not _accepts(request.headers.get("Accept", "*/*"), renderer.media_type):
+        offered = {renderer.media_type, f"{renderer.media_type.split('/')[0]}/*", "*/*", ""}
+        header = request.headers.get("Accept", "*/*")
+        if offered.isdisjoint(item.split(";")[0].strip().lower() for item in header.split(",")):
             raise NotAcceptable(f"This answers {renderer.media_type}.")
         return renderer, renderer.media_type
-
-
-def _accepts(header: str, media_type: str) -> bool:
-    wanted = [item.split(";")[0].strip().lower() for item in header.split(",")]
-    return not {media_type, f"{media_type.split('/')[0]}/*", "*/*", ""}.isdisjoint(wanted)
 
 
 class Endpoint(APIView):
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     content_negotiation_class = Negotiation
 
-    def operation_of(self, method: str | None) -> Operation | None:
+    def spec_of(self, method: str | None) -> MethodSpec | None:
         name = "get" if method == "HEAD" else str(method).lower()
-        return getattr(getattr(self, name, None), "operation", None)
+        return getattr(getattr(self, name, None), "spec", None)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response.setdefault("Cache-Control", "no-store")
@@ -165,6 +159,7 @@ class Endpoint(APIView):
 def answer(
     data: Any = None, *, status: int = 200, generation: int | None = None, location: str | None = None
 ) -> Response:
+    """generation, location: of the headers ETag and Location."""
     headers = {} if generation is None else {"ETag": etag(generation)}
     if location is not None:
         headers["Location"] = location

@@ -1,4 +1,4 @@
-"""From whatever was raised to the one answer for it. Refusals by access and quota are audited here."""
+"""The answer to every exception. Refusals by access and quota are audited here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -17,13 +17,13 @@ from controlplane.api.authentication import actor_of
 from controlplane.api.parsers import TooLarge
 from controlplane.provisioners.base import Temporary
 from tenants import audit
-from tenants.errors import Invalid, NotFound, Refused, TooBusy
+from tenants.errors import Invalid, NotFound, Refused, TooBusy, pointer_token
 from tenants.models import Tenant, TenantState
-from tenants.names import parse_id
+from tenants.names import lookup_column
 
 log = structlog.get_logger(__name__)
 
-# status: (reason, title), for what the framework refuses.
+# status: (reason, title), for refusals of the framework.
 KNOWN: Final = {
     400: ("MALFORMED", "Malformed request"),
     401: ("UNAUTHENTICATED", "Not authenticated"),
@@ -38,7 +38,7 @@ KNOWN: Final = {
     500: ("INTERNAL", "Internal error"),
 }
 INTERNAL: Final = "Something went wrong here. It is in the log under this request_id."
-# What a request is about, the narrowest first, by the names in URLs.
+# The target of a request, by its name in the URL, the narrowest first.
 _NOUNS: Final = {
     "cluster": "cluster",
     "template": "template",
@@ -47,15 +47,15 @@ _NOUNS: Final = {
     "token": "token",
     "tenant": "tenant",
 }
-# Waited too long for a lock, was cancelled, or lost to another transaction: nothing happened, try again.
-_PASSING: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
+# The transaction waited too long for a lock, was cancelled or lost to another one. It changed nothing; try again.
+_TRANSIENT: Final = frozenset({"55P03", "57014", "40001", "40P01", "53300", "57P03"})
 _DISK_FULL: Final = "53100"
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """The exception handler of the REST framework."""
     request: Request = context["request"]
-    # A problem is JSON whatever the endpoint answers else, and whatever the asker accepts.
+    # A problem is JSON, even where the endpoint or the client has another media type.
     request.accepted_renderer = JSONRenderer()
     request.accepted_media_type = problems.MEDIA_TYPE
     refusal = _as_refusal(error)
@@ -74,11 +74,11 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def pointers(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
-    """Serializer errors, however nested, as {"pointer", "detail"} each."""
+    """The errors of a serializer, with nested ones, as {"pointer", "detail"} each."""
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             whole = key == "non_field_errors"
-            yield from pointers(inner, pointer if whole else f"{pointer}/{_token(key)}")
+            yield from pointers(inner, pointer if whole else f"{pointer}/{pointer_token(key)}")
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             is_text = isinstance(inner, str)
@@ -87,12 +87,8 @@ def pointers(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
         yield {"pointer": pointer, "detail": str(detail)}
 
 
-def _token(key: object) -> str:
-    return str(key)[:100].replace("~", "~0").replace("/", "~1")
-
-
 def _as_refusal(error: Exception) -> Refused | None:
-    """Everything that is a plain answer rather than a fault of ours."""
+    """The refusal that an error means; None for a fault of Slipway."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, exceptions.ValidationError):
@@ -105,7 +101,7 @@ def _as_refusal(error: Exception) -> Refused | None:
 
 
 def _as_busy(error: Exception) -> TooBusy | None:
-    if getattr(error.__cause__, "pgcode", None) in _PASSING:
+    if getattr(error.__cause__, "pgcode", None) in _TRANSIENT:
         return TooBusy()
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=str(error).strip()[:200])
@@ -153,14 +149,14 @@ def _internal(request: Request, error: Exception) -> Response:
 
 
 def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
-    """Who was refused what; the tenant's admins see attempts on their tenant, even by outsiders."""
+    """Audit the refusal. Admins of a tenant see refusals there, even of users who are no members."""
     request = context["request"]
     if not hasattr(request, "actor") or not audit.is_audited(refusal):
         return
-    operation = context["view"].operation_of(request.method)
-    audit.refused(
+    spec = context["view"].spec_of(request.method)
+    audit.record_refusal(
         actor=actor_of(request),
-        verb=operation.id if operation else str(request.method).lower(),
+        verb=spec.id if spec else str(request.method).lower(),
         target=_target(context["kwargs"]),
         reason=refusal.reason,
         tenant=getattr(request, "entered", None) or _tenant_named(context["kwargs"].get("tenant")),
@@ -168,15 +164,12 @@ def _audit(refusal: Refused, context: Mapping[str, Any]) -> None:
 
 
 def _target(path: Mapping[str, str]) -> str:
-    """What the URL was about, in the words of the audit."""
+    """The target of the request as the audit names it, such as cluster/etl-1."""
     if "user" in path and "tenant" not in path:
         return f"user/{path['user']}"
     return next((f"{noun}/{path[name]}" for name, noun in _NOUNS.items() if name in path), "site")
 
 
 def _tenant_named(ident: str | None) -> Tenant | None:
-    if ident is None:
-        return None
-    pk = parse_id(ident)
-    tenants = Tenant.objects.exclude(state=TenantState.DELETED)
-    return tenants.filter(pk=pk).first() if pk else tenants.filter(name=ident).first()
+    lookup = lookup_column(ident) if ident else None
+    return Tenant.objects.exclude(state=TenantState.DELETED).filter(lookup).first() if lookup else None

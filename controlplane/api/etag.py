@@ -1,4 +1,4 @@
-"""The generation as a strong entity tag: progress never changes it, a wish does."""
+"""The generation as a strong entity tag: requested changes change it, progress does not."""
 
 import re
 
@@ -14,9 +14,9 @@ def etag(generation: int) -> str:
 
 
 def parse_if_match(header: str | None) -> int | None:
-    """The generation to compare with; None: any. A well-formed tag that is none of ours never matches.
+    """The generation to compare with; None is any. A well-formed tag of another origin never matches.
 
-    Raises Invalid for what is no entity tag.
+    Raises Invalid for a header that is no entity tag.
     """
     if header is None or header.strip() == "*":
         return None

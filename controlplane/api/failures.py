@@ -1,4 +1,4 @@
-"""Problem documents for what fails before or outside of every endpoint."""
+"""Problem documents for failures outside of the endpoints, such as unknown paths."""
 
 from django.http import HttpRequest, HttpResponse
 

@@ -1,4 +1,4 @@
-"""Fields that take exactly what the schema says: no numbers as text, no yes for true, no silent trimming."""
+"""Fields that take exactly what the schema says: they convert no types and trim no text."""
 
 import re
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def nullable(schema: Schema) -> Schema:
 
 
 class Documented:
-    """Mixin: the field's schema stands in `documents`, or is passed as `schema`."""
+    """Mixin. The schema of the field is `documents`, or the argument `schema`."""
 
     documents: Schema = {}
 
@@ -71,7 +71,7 @@ def _wrong(message: str) -> NoReturn:
 
 
 class Text(Documented, serializers.CharField):
-    """Text, taken as it is."""
+    """Text, without any change."""
 
     def __init__(self, *, most: int, least: int = 0, **kwargs: Any) -> None:
         self.most, self.least = most, least
@@ -100,7 +100,7 @@ class Name(Documented, serializers.Field[str, Any, str, Any]):
     documents = NAME_SCHEMA
 
     def to_internal_value(self, data: Any) -> str:
-        return str(_own(validate_name, data))
+        return str(_apply(validate_name, data))
 
     def to_representation(self, value: str) -> str:
         return value
@@ -110,11 +110,11 @@ class Username(Name):
     documents = USERNAME_SCHEMA
 
     def to_internal_value(self, data: Any) -> str:
-        return str(_own(validate_username, data))
+        return str(_apply(validate_username, data))
 
 
 class Whole(Documented, serializers.Field[int, Any, int, Any]):
-    """A whole number; in a query its digits."""
+    """A whole number. digits: as text, in a query."""
 
     def __init__(self, *, least: int, most: int, digits: bool = False, **kwargs: Any) -> None:
         self.least, self.most, self.digits = least, most, digits
@@ -139,7 +139,7 @@ class Whole(Documented, serializers.Field[int, Any, int, Any]):
 
 
 class Flag(Documented, serializers.Field[bool, Any, bool, Any]):
-    """true or false; in a query the words."""
+    """true or false. words: as text, in a query."""
 
     documents = {"type": "boolean"}
 
@@ -159,14 +159,14 @@ class Flag(Documented, serializers.Field[bool, Any, bool, Any]):
 
 
 class Moment(Documented, serializers.Field[datetime, Any, datetime, Any]):
-    """A time as RFC 3339 writes it, with its offset."""
+    """A time in RFC 3339 format, with its offset."""
 
     documents = {"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"]}
 
     def to_internal_value(self, data: Any) -> datetime:
         try:
             found = datetime.fromisoformat(data)
-            # Also refuses what UTC cannot express, as the database could not.
+            # Also refuses times that UTC, and so the database, cannot express.
             found.astimezone(UTC)
         except (TypeError, ValueError, OverflowError):
             _wrong("Must be a time such as 2026-01-31T12:00:00Z.")
@@ -194,7 +194,7 @@ class Choice(Documented, serializers.Field[str, Any, str, Any]):
 
 
 class Quantity(Documented, serializers.Field[int, Any, str | int, Any]):
-    """An amount of one resource: text or a number in JSON, millicores, bytes or a count inside."""
+    """An amount of one resource: a quantity in JSON; millicores, bytes or a count in Python."""
 
     def __init__(self, resource: str, **kwargs: Any) -> None:
         self.resource = resource
@@ -212,7 +212,7 @@ class Quantity(Documented, serializers.Field[int, Any, str | int, Any]):
 
 
 class Tree(Documented, serializers.Field[Any, Any, Any, Any]):
-    """JSON that a layer below reads; here only its outermost shape is looked at."""
+    """JSON that a layer below validates. kind: the type of the outermost value."""
 
     def __init__(self, kind: type[dict[str, Any]] | type[list[Any]] = dict, **kwargs: Any) -> None:
         self.kind = kind
@@ -228,7 +228,7 @@ class Tree(Documented, serializers.Field[Any, Any, Any, Any]):
 
 
 class Items(serializers.ListField):
-    """A list; its length is looked at before its items are."""
+    """A list. Its length is checked before its items are."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
@@ -236,8 +236,8 @@ class Items(serializers.ListField):
         return super().to_internal_value(data)
 
 
-def _own(validate: Any, data: Any) -> Any:
-    """A rule of a layer below; its pointer is this field's."""
+def _apply(validate: Any, data: Any) -> Any:
+    """Apply a rule of a layer below to this field."""
     try:
         return validate(data, "")
     except Invalid as refusal:

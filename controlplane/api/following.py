@@ -1,22 +1,23 @@
-"""Following a node's log: a thread each from a pool of its own, told when its reader has left."""
+"""Requests that follow a node's log. Each has a thread from a pool of its own, and learns when its client has left."""
 
 import asyncio
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 
-from controlplane.api.places import Place, Places, address_of
-from controlplane.api.waiting import Application, Receive, Scope, Send
+from controlplane.api.bodies import receive_of
+from controlplane.api.long_poll import Application, Receive, Scope, Send
+from controlplane.api.slots import Slot, Slots, address_of
 from tenants.errors import TooBusy
 
 THREADS: Final = 32
-# One thread is left to tell the next that there is no place.
+# One thread stays free to refuse further readers.
 MOST: Final = THREADS - 1
 MOST_A_USER: Final = 6
 MOST_AN_ADDRESS: Final = 24
@@ -27,27 +28,27 @@ _READER: Final = "slipway.reader"
 
 @dataclass(slots=True)
 class Reader:
-    """One request that follows a log. gone: set when its client has left."""
+    """A request that follows a log. gone: is set when its client has left."""
 
-    places: Places
+    slots: Slots
     address: str
     gone: threading.Event = field(default_factory=threading.Event)
-    place: Place | None = None
+    slot: Slot | None = None
 
     def admit(self, user: UUID) -> None:
-        """Raises TooBusy or Throttled."""
-        if self.places.is_full:
+        """Take a slot for the user. Raises TooBusy or Throttled."""
+        if self.slots.is_full:
             raise TooBusy("Too many logs are followed at the moment.")
-        self.place = self.places.take(str(user), self.address)
-        if self.place is None:
+        self.slot = self.slots.acquire(str(user), self.address)
+        if self.slot is None:
             raise Throttled(
                 detail=f"You follow {MOST_A_USER} logs already, or too many are followed from here."
             )
 
     def leave(self) -> None:
         self.gone.set()
-        if self.place:
-            self.place.give_back()
+        if self.slot:
+            self.slot.release()
 
 
 def follows(scope: Scope) -> bool:
@@ -64,13 +65,13 @@ class Following:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._places = Places(MOST, MOST_A_USER, MOST_AN_ADDRESS)
+        self._slots = Slots(MOST, MOST_A_USER, MOST_AN_ADDRESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        reader = Reader(self._places, address_of(scope))
+        reader = Reader(self._slots, address_of(scope))
         watching = asyncio.create_task(_watch(receive, reader.gone))
         try:
-            await self._application({**scope, _READER: reader}, _no_body, send)
+            await self._application({**scope, _READER: reader}, receive_of(b""), send)
         finally:
             reader.leave()
             watching.cancel()
@@ -82,11 +83,7 @@ async def _watch(receive: Receive, gone: threading.Event) -> None:
     gone.set()
 
 
-async def _no_body() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 def reader_of(request: HttpRequest) -> Reader:
-    """The reader that the middleware made. Without the middleware, one for whom there is always a place."""
+    """The reader that the middleware made. Without the middleware, one with slots of its own."""
     found = request.META.get("asgi.scope", {}).get(_READER)
-    return found if isinstance(found, Reader) else Reader(Places(1, 1, 1), "")
+    return found if isinstance(found, Reader) else Reader(Slots(1, 1, 1), "")

@@ -1,20 +1,18 @@
-"""Whether this process lives, and whether it can serve."""
+"""Liveness and readiness of this process."""
 
-from typing import Final
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import Min, Q
+from django.db.models.functions import Greatest, Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from controlplane.api import disk
 from controlplane.clusters.models import Site
 from controlplane.clusters.models.site import SiteKind
-
-_LAG: Final = """
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(greatest(due_at, lease_until))), 0)
-  FROM work_work WHERE due_at <= clock_timestamp() AND coalesce(lease_until <= clock_timestamp(), true)
-"""
+from controlplane.work.models import Work
 
 
 @require_safe
@@ -24,7 +22,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """503 only without a database that takes writes: sites and workers may be away while this still answers."""
+    """503 only where the database takes no writes. Without sites and workers the API still answers."""
     try:
         found = {"database": "ok", "sites": _sites(), "sweep_lag_seconds": _lag()}
     except (DatabaseError, InterfaceError):
@@ -37,15 +35,14 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def _sites() -> dict[str, int]:
-    """How many, by the last verdict that a worker wrote. Not which: nobody has said who asks."""
+    """The number of sites that are ready, and not, by the last check. No names, as anyone may ask."""
     sites = Site.objects.all() if settings.FAKE_SITE else Site.objects.exclude(kind=SiteKind.FAKE)
     verdicts = list(sites.values_list("ready", flat=True))
     return {"ready": sum(verdicts), "not_ready": len(verdicts) - sum(verdicts)}
 
 
 def _lag() -> float:
-    """How long the oldest work has been due that nobody looks after."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LAG)
-        [seconds] = cursor.fetchone()
-    return round(max(0.0, float(seconds)), 3)
+    """For how many seconds the oldest work item has been due without a lease."""
+    free = Work.objects.filter(Q(lease_until=None) | Q(lease_until__lte=Now()), due_at__lte=Now())
+    lag: timedelta | None = free.aggregate(lag=Now() - Min(Greatest("due_at", "lease_until")))["lag"]
+    return round(max(0.0, lag.total_seconds()), 3) if lag else 0.0

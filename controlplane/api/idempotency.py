@@ -1,7 +1,7 @@
-"""Idempotency-Key: the same request sent twice acts once and is answered alike.
+"""Idempotency-Key: a request that is sent twice is executed once, and answered the same.
 
-The key's row is inserted first, in the transaction of the change: a parallel double waits on its unique index
-for the first to end, and then finds the stored answer. A refusal rolls the row back, so nothing is stored.
+The row of the key is inserted first, in the transaction of the change. A parallel duplicate waits on its unique index
+until the first has ended, and then finds the stored answer. A refusal rolls the row back, so nothing is stored.
 """
 
 import hmac
@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import Count
 from django.db.models.functions import Now
 from rest_framework.request import Request
@@ -19,16 +19,17 @@ from rest_framework.response import Response
 
 from controlplane.api.authentication import actor_of
 from controlplane.api.models import IdempotencyKey
+from controlplane.api.queries import insert_idempotency_key, limit_lock_waits
 from tenants.errors import Conflict, Invalid, KeyReused
 
 HEADER: Final = "Idempotency-Key"
 KEPT: Final = timedelta(hours=24)
-# Of one user, whatever their age: one request every four seconds for a whole day.
+# Keys of one user: one request every four seconds for a whole day.
 MOST_KEPT: Final = 20_000
 KEY_PATTERN: Final = "[!-~]{1,255}"
 
 _STORED_HEADERS: Final = ("Location", "ETag")
-# How long a double waits for the first, and anybody for a locked row.
+# How long a duplicate waits for the first request, and any request for a locked row.
 LOCK_WAIT = "5s"
 _PURGED_AT_ONCE: Final = 5000
 _RETRY_SECONDS: Final = 5
@@ -38,7 +39,7 @@ Redact = Callable[[object], object]
 
 
 def key_of(request: Request) -> str | None:
-    """The key that the request carries. Raises Invalid for an unusable one."""
+    """The key in the header of the request. Raises Invalid for an unusable one."""
     key = request.headers.get(HEADER)
     if key is not None and not re.fullmatch(KEY_PATTERN, key):
         detail = "Use 1 to 255 visible ASCII characters, such as a UUID."
@@ -47,30 +48,40 @@ def key_of(request: Request) -> str | None:
 
 
 def once(
-    request: Request, key: str, act: Callable[[], Response], *, recheck: Callable[[], None], redact: Redact
+    request: Request,
+    key: str,
+    execute: Callable[[], Response],
+    *,
+    recheck: Callable[[], None],
+    redact: Redact,
 ) -> Response:
-    """The answer of `act`, or the stored one of an earlier request with this key.
+    """The answer of `execute`, or the stored answer of an earlier request with this key.
 
-    recheck: raises if the asker may not do this any more. redact: the body as it may be stored.
-    Raises KeyReused, Conflict KEY_IN_USE, and whatever act and recheck do.
+    recheck: raises if the user may not do this any more. redact: returns the body as it may be stored.
+    Raises KeyReused, Conflict KEY_IN_USE, and the errors of execute and recheck.
     """
     fingerprint = _fingerprint(request)
     with transaction.atomic():
-        _bound_waits()
-        while (mine := _insert(request, key, fingerprint)) is None:
+        limit_lock_waits(LOCK_WAIT)
+        while (row_id := _insert(request, key, fingerprint)) is None:
             stored = IdempotencyKey.objects.filter(user=actor_of(request).user_id, key=key)
             if stored.filter(created_at__lt=Now() - KEPT).delete()[0]:
                 continue
             if row := stored.first():
                 return _replay(row, fingerprint, recheck)
-        response = act()
-        _store(mine, response, redact)
+        response = execute()
+        IdempotencyKey.objects.filter(pk=row_id).update(
+            status=response.status_code,
+            body=redact(response.data),
+            headers={name: response[name] for name in _STORED_HEADERS if name in response},
+        )
         return response
 
 
 def purge() -> bool:
-    """Remove keys older than a day, and each user's oldest above the cap, a bounded number. Returns whether more are
-    left.
+    """Delete a bounded number of the keys that are older than a day or above a user's cap, the oldest first.
+
+    Returns whether more are left.
     """
     old = IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).order_by("created_at").values("pk")
     gone = IdempotencyKey.objects.filter(pk__in=old[:_PURGED_AT_ONCE]).delete()[0]
@@ -78,7 +89,7 @@ def purge() -> bool:
 
 
 def _purge_excess() -> int:
-    """A key costs its user nothing, not even quota where the request changed nothing: so their number is bounded."""
+    """The number of keys is bounded because no quota counts them."""
     many = IdempotencyKey.objects.values("user").annotate(keys=Count("pk")).filter(keys__gt=MOST_KEPT)
     gone = 0
     for user, keys in many.values_list("user", "keys"):
@@ -89,7 +100,7 @@ def _purge_excess() -> int:
 
 
 def _fingerprint(request: Request) -> str:
-    # Keyed: a body may hold a password, which nobody shall find by trying.
+    # Keyed, as a body may hold a password that could be guessed from a plain hash.
     digest = hmac.new(settings.INSTALLATION_KEY.encode(), digestmod="sha256")
     for part in (request.method, request.path, request.META.get("QUERY_STRING", "")):
         digest.update(str(part).encode() + b"\0")
@@ -97,23 +108,10 @@ def _fingerprint(request: Request) -> str:
     return digest.hexdigest()
 
 
-def _bound_waits() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
-
-
-_INSERT = """
-INSERT INTO api_idempotencykey (user_id, key, fingerprint, status, headers) VALUES (%s, %s, %s, 0, '{}')
-ON CONFLICT (user_id, key) DO NOTHING RETURNING id
-"""
-
-
 def _insert(request: Request, key: str, fingerprint: str) -> int | None:
-    """The id of the new row; None when the key is there. Waits for a request that is under way with it."""
+    """The id of the new row; None when the key exists. Raises Conflict KEY_IN_USE."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_INSERT, [actor_of(request).user_id, key, fingerprint])
-            row = cursor.fetchone()
+        return insert_idempotency_key(actor_of(request).user_id, key, fingerprint)
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
             raise
@@ -122,7 +120,6 @@ def _insert(request: Request, key: str, fingerprint: str) -> int | None:
             "A request with this Idempotency-Key is still under way. Send it again a little later.",
             retry_after=_RETRY_SECONDS,
         ) from None
-    return row[0] if row else None
 
 
 def _replay(row: IdempotencyKey, fingerprint: str, recheck: Callable[[], None]) -> Response:
@@ -130,11 +127,3 @@ def _replay(row: IdempotencyKey, fingerprint: str, recheck: Callable[[], None]) 
     if row.fingerprint != fingerprint:
         raise KeyReused()
     return Response(row.body, status=row.status, headers=row.headers)
-
-
-def _store(row_id: int, response: Response, redact: Redact) -> None:
-    IdempotencyKey.objects.filter(pk=row_id).update(
-        status=response.status_code,
-        body=redact(response.data),
-        headers={name: response[name] for name in _STORED_HEADERS if name in response},
-    )

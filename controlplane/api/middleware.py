@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class RequestIdMiddleware:
-    """Gives every request an id, the caller's own if it is a sane one, and says it in the answer."""
+    """Gives every request an id, and puts it in the answer. A well-formed id that the client sent is kept."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
@@ -34,7 +34,7 @@ class RequestIdMiddleware:
         request.request_id = request_id  # type: ignore[attr-defined]
         response = self._get_response(request)
         response[HEADER] = request_id
-        # Pages say themselves what they load; nothing else is a page.
+        # Pages have a policy of their own; other answers load nothing.
         response.headers.setdefault("Content-Security-Policy", _NO_PAGE)
         return response
 
@@ -68,9 +68,9 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 class RequestLogMiddleware:
-    """One line a request, when it is answered: who asked what, from where, with what status and in what time.
+    """Logs one line per answered request: user, path, address, status and seconds.
 
-    All that is logged meanwhile carries the request's id, so one id is in the answer, the audit and the log.
+    All lines that are logged meanwhile have the id of the request, which the answer and the audit have too.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -99,7 +99,7 @@ def _facts(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
     meta = request.META
     facts = {
         "method": request.method,
-        # Without its query, which may hold what only the asker should know.
+        # Without the query, which may hold secrets of the user.
         "path": request.path[:_LONGEST],
         "code": response.status_code,
         "user_id": _user_id(request),
@@ -112,7 +112,7 @@ def _facts(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
 
 
 def _user_id(request: HttpRequest) -> str | None:
-    """Of the token's owner, or of who is signed in if that was looked up; nothing is read for the log alone."""
+    """The owner of the token, or the user of the session if it was read already. Reads nothing."""
     if actor := getattr(request, "actor", None):
         return str(actor.user_id)
     user = getattr(request, "_cached_user", None)

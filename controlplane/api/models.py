@@ -5,10 +5,10 @@ from django.db.models.functions import Now
 
 
 class IdempotencyKey(models.Model):
-    """What a request with an Idempotency-Key was answered, for whoever sends it again.
+    """The answer to a request with an Idempotency-Key, for the same request sent again.
 
-    fingerprint: keyed SHA-256 of method, path, query and body. status 0: its transaction is not over, so nobody else
-    ever sees it. headers: those of the answer that count (Location, ETag).
+    fingerprint: keyed SHA-256 of method, path, query and body. status: 0 until the transaction ends, so no other
+    transaction ever reads it. headers: Location and ETag of the answer.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

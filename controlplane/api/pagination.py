@@ -1,4 +1,4 @@
-"""Keyset paging: a page token says after which row to go on, so pages neither skip nor repeat."""
+"""Keyset paging: a page token names the last row of a page, so that pages neither skip rows nor repeat them."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ Page = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One unique column to page by. kind reads it from a token."""
+    """The unique column that orders the rows. kind: parses its value from a token."""
 
     column: str = "id"
     kind: Callable[[str], Any] = UUID
@@ -41,7 +41,7 @@ def page(
     order: Order,
     to_json: Callable[[list[_Row]], list[Page]],
 ) -> Page:
-    """{"items", "next_page_token"} with at most page_size of `rows` after page_token. to_json: of all at once."""
+    """{"items", "next_page_token"} with at most page_size of `rows` after page_token. to_json: makes all items."""
     if query["page_token"]:
         rows = rows.filter(**order.after(_read(query["page_token"], order.kind)))
     found = list(rows.order_by(order.by)[: query["page_size"] + 1])
@@ -55,7 +55,7 @@ def page_by(
     read: Callable[[Any, int], list[_Item]],
     to_json: Callable[[list[_Item]], list[Page]],
 ) -> Page:
-    """The same for rows that `read(after, most)` gives in that order; after: the last of the page before, or None."""
+    """As `page`, for rows that `read(after, most)` returns in that order. after: the last value before, or None."""
     after = _read(query["page_token"], order.kind) if query["page_token"] else None
     found = read(after, query["page_size"] + 1)
     return _page(found, query, to_json, lambda row: str(_column(row, order.column)))
@@ -68,7 +68,7 @@ def page_of(
     key: Callable[[_Item], str],
     to_json: Callable[[list[_Item]], list[Page]],
 ) -> Page:
-    """The same for what is already here; key is unique and gives the order."""
+    """As `page`, for items in memory. key: unique; gives the order."""
     rows = sorted(items, key=key)
     if query["page_token"]:
         last = _read(query["page_token"], str)
@@ -78,7 +78,10 @@ def page_of(
 
 def _page(found: list[Any], query: Mapping[str, Any], to_json: Any, key: Callable[[Any], str]) -> Page:
     size = query["page_size"]
-    token = _write(key(found[size - 1])) if len(found) > size else ""
+    token = ""
+    if len(found) > size:
+        last = json.dumps([key(found[size - 1])]).encode()
+        token = base64.urlsafe_b64encode(last).decode().rstrip("=")
     return {"items": to_json(found[:size]), "next_page_token": token}
 
 
@@ -86,10 +89,6 @@ def _column(row: Any, path: str) -> Any:
     for part in path.split("__"):
         row = getattr(row, part)
     return row
-
-
-def _write(last: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([last]).encode()).decode().rstrip("=")
 
 
 def _read(token: str, kind: Callable[[str], Any]) -> Any:

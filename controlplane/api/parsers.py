@@ -1,4 +1,4 @@
-"""JSON as it comes from strangers: bounded in size and depth, and meaning one thing only."""
+"""Parses untrusted JSON: bounded in size and depth, and unambiguous."""
 
 import json
 import math
@@ -19,7 +19,7 @@ class TooLarge(APIException):
 
 
 class BoundedJSONParser(BaseParser):
-    """Refuses what is too large (413), and duplicate keys, NaN, broken text and deep nesting (400)."""
+    """Refuses bodies that are too large (413), or have duplicate keys, NaN, broken text or deep nesting (400)."""
 
     media_type = "application/json"
 
@@ -36,7 +36,7 @@ class BoundedJSONParser(BaseParser):
 
 
 def parse_json(raw: bytes) -> Any:
-    """The value that `raw` spells. Raises ParseError with a sentence."""
+    """The value of this JSON text. Raises ParseError with a sentence for the user."""
     try:
         value = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite
@@ -68,7 +68,7 @@ def _finite(text: str) -> float:
 
 
 def _check(value: Any) -> None:
-    """No deeper than DEEPEST, and no text that the database cannot take."""
+    """Raises ParseError for nesting deeper than DEEPEST, and for text that the database does not take."""
     level = [value]
     for _ in range(DEEPEST + 1):
         if not level:
@@ -76,12 +76,12 @@ def _check(value: Any) -> None:
         for item in level:
             if isinstance(item, str) and not is_text(item):
                 raise ParseError("Text must have no NUL and no broken characters.")
-        level = [inner for item in level for inner in _inside(item)]
+        level = [inner for item in level for inner in _children(item)]
     if level:
         raise _too_deep()
 
 
-def _inside(value: Any) -> Iterator[Any]:
+def _children(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         yield from value
         yield from value.values()
@@ -90,7 +90,7 @@ def _inside(value: Any) -> Iterator[Any]:
 
 
 def is_text(text: str) -> bool:
-    """Whether the database can take it."""
+    """Whether the database takes this text."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

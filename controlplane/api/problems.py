@@ -1,4 +1,4 @@
-"""RFC 9457 problem documents: the one shape of every refusal and failure."""
+"""RFC 9457 problem documents, the shape of every refusal and failure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,5 +26,5 @@ def problem(
 
 
 def as_response(found: Mapping[str, Any]) -> HttpResponse:
-    """For what fails before or outside of the REST framework."""
+    """The response for failures outside of the REST framework."""
     return JsonResponse(found, status=found["status"], content_type=MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""Problem documents for what is refused in front of the application. Imports no models: ASGI loads it first."""
+"""Problem documents of the middleware in front of the application. Imports no models, as ASGI loads it first."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ def document(status: int, reason: str, title: str, detail: str) -> dict[str, Any
 def in_front(
     status: int, reason: str, title: str, detail: str, *, retry_after: int | None = None
 ) -> list[dict[str, Any]]:
-    """The ASGI messages of what is refused in front of the application."""
+    """The ASGI messages of a refusal. retry_after: seconds; None closes the connection."""
     found = document(status, reason, title, detail) | {"request_id": uuid.uuid4().hex}
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     if retry_after is None:

@@ -1,4 +1,4 @@
-"""What all requests and answers share."""
+"""Base classes for the shapes of requests and answers."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +14,7 @@ MOST_UNKNOWN: Final = 10
 
 
 class _Base(serializers.Serializer[Any]):
-    """Its fields are made once a class: they keep nothing of what they are given."""
+    """Makes its fields once per class, as they keep no state of a request."""
 
     @property
     def fields(self) -> Any:
@@ -31,9 +31,9 @@ def _fields_of(shape: type[_Base]) -> Any:
 
 
 class In(_Base):
-    """A body. Fields that it does not know are refused."""
+    """A body. Unknown fields are refused."""
 
-    # Whether some field must be there, whichever it is.
+    # Whether the body must have at least one field.
     not_empty = False
 
     def to_internal_value(self, data: Any) -> Any:
@@ -56,10 +56,10 @@ class In(_Base):
 
 
 class Query(_Base):
-    """Query parameters. Those that it does not know are refused, and none is given twice."""
+    """Query parameters. Unknown and repeated ones are refused."""
 
     def read(self, given: QueryDict) -> dict[str, Any]:
-        """The values by name. Raises Invalid that names each wrong parameter."""
+        """The values by name. Raises Invalid with an error for each wrong parameter."""
         errors: dict[str, str] = {}
         known = ", ".join(self.fields) or "none"
         for name, values in given.lists():
@@ -71,7 +71,10 @@ class Query(_Base):
             serializer = type(self)(data=given.dict())
             if serializer.is_valid():
                 return dict(serializer.validated_data)
-            errors = {name: _first(found) for name, found in serializer.errors.items()}
+            errors = {
+                name: str(found[0] if isinstance(found, list) else found)
+                for name, found in serializer.errors.items()
+            }
         raise bad_parameters(errors)
 
 
@@ -87,7 +90,3 @@ class PageQuery(Query):
 
 class Out(_Base):
     """An answer: it documents what the functions beside it build."""
-
-
-def _first(found: Any) -> str:
-    return str(found[0] if isinstance(found, list) else found)

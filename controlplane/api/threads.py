@@ -1,8 +1,8 @@
-"""The WSGI application behind ASGI: a thread from a bounded pool for each request.
+"""Runs the WSGI application behind ASGI: each request has a thread from a bounded pool.
 
-An answer that is there as a whole crosses from its thread to the loop in one step; a step for each message costs
-more than many an answer, because each step waits for the interpreter's lock. Files are sent by the loop, so a slow
-reader of one holds no thread. decisions/0002 has the measurements.
+A complete answer goes from its thread to the event loop in one step. A step per message costs more than making a small
+answer, because each step waits for the interpreter's lock. The loop sends files, so that a slow reader of a file holds
+no thread. decisions/0002 has the measurements.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from a2wsgi.wsgi import build_environ
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
-# Awaitable, not a coroutine: each server has its own kind.
+# Returns an awaitable, not always a coroutine: that depends on the server.
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
-# A reader that takes nothing for this long is left.
+# The connection of a reader that takes nothing for this long is given up.
 SEND_SECONDS: Final = 20.0
 CHUNK: Final = 64 * 1024
 
@@ -30,18 +30,18 @@ log = structlog.get_logger(__name__)
 
 
 class SlowReaderError(Exception):
-    """The client takes no more of a streamed answer."""
+    """The client reads no more of a streamed answer."""
 
 
-class File:
-    """WSGI's file_wrapper: marks an answer that is a file."""
+class FileBody:
+    """WSGI's file_wrapper. It marks an answer that is a file."""
 
     def __init__(self, file: IO[bytes], size: int = CHUNK) -> None:
         self.file = file
 
 
 class InThreads:
-    """ASGI for `wsgi`, at most `threads` requests at a time. Bodies are given whole by `receive`."""
+    """An ASGI application that runs `wsgi` for up to `threads` requests. `receive` must return whole bodies."""
 
     def __init__(self, wsgi: Callable[..., Any], threads: int) -> None:
         self._wsgi = wsgi
@@ -66,24 +66,24 @@ class InThreads:
             rest = await loop.run_in_executor(
                 self._pool, run, self._run, _environ(scope, body), send_from_thread
             )
-            if isinstance(rest[-1], File):
+            if isinstance(rest[-1], FileBody):
                 await _send_file(rest[0], rest[-1].file, send)
                 return
             for message in rest:
                 await send(message)
         except SlowReaderError:
-            # The head is out: an answer that stays incomplete is all that can still be said.
+            # The head was sent, so the answer can only stay incomplete.
             log.info("reader_left", path=scope["path"])
 
     def _run(self, environ: Any, send: Callable[[Message], None]) -> list[Any]:
-        """In a thread: what is still to be sent, messages or the head and a File."""
+        """Runs in a thread. Returns what is still to be sent: messages, or the head and a FileBody."""
         head: Message = {"type": "http.response.start"}
 
         def start_response(status: str, headers: Headers, exc_info: Any = None) -> None:
             head.update(status=int(status.split(" ", 1)[0]), headers=_encoded(headers))
 
         response = self._wsgi(environ, start_response)
-        if isinstance(response, File):
+        if isinstance(response, FileBody):
             return [head, response]
         try:
             if getattr(response, "streaming", True):
@@ -95,9 +95,9 @@ class InThreads:
 
 def _environ(scope: Any, body: bytes) -> dict[str, Any]:
     environ: dict[str, Any] = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type,assignment]
-    # The body is whole, however it came.
+    # The body was read whole, so its transfer encoding does not count any more.
     environ.pop("HTTP_TRANSFER_ENCODING", None)
-    return {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.file_wrapper": File}
+    return {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.file_wrapper": FileBody}
 
 
 def _stream(head: Message, parts: Iterable[bytes], send: Callable[[Message], None]) -> list[Message]:

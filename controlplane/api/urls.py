@@ -35,7 +35,7 @@ _cluster: list[URLPattern | URLResolver] = [
     path("/shares/<ident:user>", shares.Share.as_view()),
     path("/nodes", nodes.Nodes.as_view()),
     path("/nodes/<ident:node>/logs", logs.Logs.as_view()),
-    path("/events", events.Events.as_view()),
+    path("/events", events.ClusterEvents.as_view()),
 ]
 
 _template: list[URLPattern | URLResolver] = [
@@ -55,7 +55,7 @@ _tenant: list[URLPattern | URLResolver] = [
     path("/limits", limits.TenantLimits.as_view()),
     path("/limits/members", limits.AllMemberLimits.as_view()),
     path("/limits/members/<ident:user>", limits.MemberLimits.as_view()),
-    path("/usage", usage.Usage.as_view()),
+    path("/usage", usage.TenantUsage.as_view()),
     path("/templates", templates.Templates.as_view()),
     path("/templates/<ident:template>", include(_template)),
     path("/clusters", clusters.Clusters.as_view()),

@@ -1,4 +1,4 @@
-"""The one door through which requests come to the ledger, so that what it answers is counted."""
+"""The one call of the ledger that admits clusters, so that its answers are counted in the metrics."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from tenants.errors import QuotaExceeded
 
 
 def admit(cluster: Cluster, amounts: Amounts) -> None:
-    """Hold this much from now on; the last statement of a transaction. Raises QuotaExceeded, NotFound."""
+    """Set the claim of the cluster. Call it last in a transaction. Raises QuotaExceeded, NotFound."""
     try:
         quota.claim_set(
             owner_id=cluster.id,

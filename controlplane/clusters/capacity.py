@@ -1,6 +1,6 @@
-"""Whether a launch has room at a site, by what was last found there: never, not now, or as far as is known.
+"""Whether a launch has room at a site, by the capacity that a worker last found there.
 
-What is known of a site is in `Site.capacity`: app -> machines and total, "" for apps that are placed like all others.
+`Site.capacity` maps an app to its machines and their total; "" is for apps that have no entry of their own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,10 @@ from django.db.models import Sum
 
 from controlplane.clusters.models import Site
 from templates.schema import Launch
-from tenants.amounts import COMPUTE, Amounts, quantity
+from tenants.amounts import COMPUTE, Amounts
 from tenants.errors import Conflict
 from tenants.models import Claim
-
-Level = dict[str, Any]
+from tenants.quota import Level
 
 
 class Verdict(StrEnum):
@@ -28,18 +27,18 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """levels: of what never fits, as in a refusal by quota, with scope "site" and the group where it is one node."""
+    """levels: what never fits, as in a refusal by quota, with scope "site", and the group if one node is too large."""
 
     verdict: Verdict
     message: str = ""
-    levels: tuple[Level, ...] = ()
+    levels: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {"verdict": str(self.verdict), "message": self.message, "levels": list(self.levels)}
 
 
 def room_for(site: Site, launch: Launch, grows_by: Amounts) -> Room:
-    """grows_by: what the site would have to give beyond what is held there already."""
+    """The room at the site for a launch. grows_by: what the site must give beyond what is held there now."""
     known = _known(site, launch.app.name)
     if known is None:
         return Room(Verdict.UNKNOWN, f"How large the machines of {site.name} are is not known.")
@@ -53,7 +52,7 @@ def room_for(site: Site, launch: Launch, grows_by: Amounts) -> Room:
 
 
 def require_room_ever(site: Site, launch: Launch) -> None:
-    """Raises Conflict NEVER_FITS for what no machine of the site, or all of them together, can hold."""
+    """Raises Conflict NEVER_FITS if a node is larger than each machine of the site, or the launch than all."""
     known = _known(site, launch.app.name)
     if known is not None and (levels := list(_too_large(known, launch))):
         raise Conflict("NEVER_FITS", _never(site, levels), levels=levels)
@@ -74,7 +73,7 @@ def _known(site: Site, app: str) -> _Capacity | None:
     return _Capacity(tuple(Amounts(**machine) for machine in body["machines"]), total)
 
 
-def _too_large(known: _Capacity, launch: Launch) -> Iterator[Level]:
+def _too_large(known: _Capacity, launch: Launch) -> Iterator[dict[str, Any]]:
     for group in launch.groups:
         wanted = group.each.compute()
         if group.count and not any(wanted.fits_within(machine) for machine in known.machines):
@@ -84,7 +83,7 @@ def _too_large(known: _Capacity, launch: Launch) -> Iterator[Level]:
 
 
 def _nearest(machines: tuple[Amounts, ...], wanted: Amounts) -> Amounts:
-    """The machine that falls short in the fewest resources, and among equals by the least part of what is wanted."""
+    """The machine that is too small in the fewest resources; among equals, by the least part of what is wanted."""
 
     def missing(machine: Amounts) -> tuple[int, float]:
         short = [1 - machine[name] / wanted[name] for name in COMPUTE if wanted[name] > machine[name]]
@@ -93,19 +92,17 @@ def _nearest(machines: tuple[Amounts, ...], wanted: Amounts) -> Amounts:
     return min(machines, key=missing)
 
 
-def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterator[Level]:
+def _levels(limit: Amounts, wanted: Amounts, more: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for resource in COMPUTE:
-        if wanted[resource] > limit[resource]:
-            amounts = {
-                "limit": limit[resource],
-                "wanted": wanted[resource],
-                "short_by": wanted[resource] - limit[resource],
-            }
-            texts = {name: quantity(resource, amount) for name, amount in amounts.items()}
-            yield {"scope": "site", "resource": resource, **texts, **more}
+        level = Level("site", resource, limit[resource], held=0, change=wanted[resource])
+        if level.short_by:
+            found = level.refusal_json()
+            # What is held at the site does not count: the question is whether the launch can run there at all.
+            del found["held"]
+            yield {**found, **more}
 
 
-def _never(site: Site, levels: tuple[Level, ...] | list[Level]) -> str:
+def _never(site: Site, levels: tuple[dict[str, Any], ...] | list[dict[str, Any]]) -> str:
     first = levels[0]
     noun = "CPU" if first["resource"] == "cpu" else first["resource"]
     if "group" in first:
@@ -118,7 +115,7 @@ def _never(site: Site, levels: tuple[Level, ...] | list[Level]) -> str:
 
 
 def _is_free(site: Site, total: Amounts, grows_by: Amounts) -> bool:
-    """By the ledger: what others than Slipway run there is not known, so this is true too often, never too rarely."""
+    """Whether the claims at the site leave room. It does not know of pods that Slipway did not make, so it may err."""
     sums = {resource: Sum(resource, default=0) for resource in COMPUTE}
     held = Amounts(**Claim.objects.filter(site=site.name).aggregate(**sums))
     return (held + grows_by).compute().fits_within(total)

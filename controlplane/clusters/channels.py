@@ -1,4 +1,4 @@
-"""Where who waits in PostgreSQL is told of something. No models here: who listens loads none."""
+"""NOTIFY channel names. Imports no models, so the ASGI listener stays light."""
 
-# The id of an operation, when it ends, and nothing on the way.
+# The payload is the id of an operation that has ended.
 OPERATION_CHANNEL = "slipway_operation"

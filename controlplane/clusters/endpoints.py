@@ -1,29 +1,28 @@
-"""Where the services of a cluster are reached."""
+"""The addresses and links of a cluster's services."""
 
 import socket
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from controlplane.clusters.listing import ListedCluster
-from controlplane.clusters.models import Cluster
 from controlplane.clusters.models.site import SiteKind
+from controlplane.clusters.queries.reads import ReadyNodes
+from controlplane.clusters.read_model import ClusterRow
 from controlplane.clusters.secrets import page_secret
-from controlplane.clusters.selectors import ReadyNodes
 from templates.schema import Launch, Role, Service
 
-# On a loopback address a closed port refuses at once; only a process that hangs lets this pass.
-ASK_SECONDS = 0.2
+# On a loopback address a closed port refuses at once; only a process that hangs takes this long.
+CONNECT_SECONDS = 0.2
 
 
 def endpoints(
-    cluster: Cluster | ListedCluster, launch: Launch, ready: Mapping[str, ReadyNodes], *, open_pages: bool
+    cluster: ClusterRow, launch: Launch, ready: Mapping[str, ReadyNodes], *, open_pages: bool
 ) -> list[dict[str, Any]]:
-    """One entry a service of each group: {"name", "group"} with "url" and "dashboard" for http, else "address".
+    """An entry per service of each group: {"name", "group"} with "url", "dashboard", "idle" for http, else "address".
 
-    ready: by group, as `ready_nodes` reads them.
-    Null where no node is ready, where the site has no gateway, or (url) where the asker may not open pages.
-    A url is null, too, while a service that is there on demand is not there: then "idle" is true.
+    ready: by group, as `ready_nodes` reads them. open_pages: whether the user may open pages.
+    url and address are None where no node is ready. url is also None where the site has no gateway, where the user may
+    not open pages, and while an on-demand service does not run; then "idle" is true.
     """
     return [
         _http(cluster, role, service, address, open_pages) | {"group": group.name}
@@ -41,13 +40,13 @@ def _at(role: Role, service: Service, address: str | None) -> str | None:
 
 
 def _http(
-    cluster: Cluster | ListedCluster, role: Role, service: Service, address: str | None, open_pages: bool
+    cluster: ClusterRow, role: Role, service: Service, address: str | None, open_pages: bool
 ) -> dict[str, Any]:
-    shown = address is not None and open_pages and cluster.site.kind == SiteKind.LOCAL
+    shown = address is not None and open_pages and cluster.site_kind == SiteKind.LOCAL
     url = f"http://{_at(role, service, address)}{service.path}" if shown else None
     if url and service.token:
         url += f"?token={page_secret(cluster, service.token)}"
-    idle = url is not None and not is_there(cluster, role, service, address)
+    idle = url is not None and not is_there(cluster.site_kind, role, service, address)
     return {
         "name": service.name,
         "url": None if idle else url,
@@ -56,17 +55,17 @@ def _http(
     }
 
 
-def is_there(cluster: Cluster | ListedCluster, role: Role, service: Service, address: str | None) -> bool:
-    """Whether a service of a node that is ready answers. One that is there on demand is asked.
+def is_there(site_kind: str, role: Role, service: Service, address: str | None) -> bool:
+    """Whether a service of a ready node answers: an on-demand service does while its port is open.
 
-    Where its port cannot be reached from here it counts as not there.
+    At sites whose ports cannot be reached from here an on-demand service counts as not there.
     """
     if not service.on_demand:
         return True
-    if address is None or cluster.site.kind != SiteKind.LOCAL:
+    if address is None or site_kind != SiteKind.LOCAL:
         return False
     try:
-        with closing(socket.create_connection((address, role.ports[service.port]), timeout=ASK_SECONDS)):
+        with closing(socket.create_connection((address, role.ports[service.port]), timeout=CONNECT_SECONDS)):
             return True
     except OSError:
         return False

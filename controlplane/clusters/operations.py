@@ -1,25 +1,15 @@
-"""Operations: what they are made of when a service begins one, and how the live one ends."""
+"""How an operation begins, with its steps, and how it ends."""
 
 from datetime import timedelta
 
-from django.db import connection
 from django.utils import timezone
 
-from controlplane.clusters.channels import OPERATION_CHANNEL
-from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Operation, Step
 from controlplane.clusters.models.operation import LIVE, State
 from controlplane.clusters.phases import Verb
+from controlplane.clusters.queries.insert import insert
+from controlplane.clusters.queries.writes import end_live_operation
 from controlplane.metrics import instruments
-
-_RUN = "UPDATE clusters_operation SET state = 'running' WHERE id = %s AND state = 'pending'"
-_END = """
-WITH ended AS (
-    UPDATE clusters_operation SET state = %s, reason = %s, message = %s, ended_at = statement_timestamp()
-     WHERE id = %s AND state = ANY(%s) RETURNING id
-)
-SELECT pg_notify(%s, id::text) FROM ended
-"""
 
 _START = ("isolated", "applied", "scheduled", "image", "started", "ready")
 _GROW = ("applied", "scheduled", "image", "started", "ready")
@@ -40,8 +30,8 @@ def resize_steps(*, grows: bool, shrinks: bool) -> tuple[str, ...]:
     return (*STEPS[Verb.RESIZE], *(_GROW if grows else ()), *(_SHRINK if shrinks else ()))
 
 
-# Stopping and deleting have none: they never fail, they retry and say why. The others leave time for the first
-# installation of an app's packages.
+# Operations that stop and delete have no deadline: they retry and say why, and never fail. The deadline of the others
+# leaves time for the first installation of an app's packages.
 DEADLINE = timedelta(minutes=30)
 ENDLESS = frozenset({Verb.STOP, Verb.DELETE})
 
@@ -53,7 +43,7 @@ def live_operation(cluster: Cluster) -> Operation | None:
 def operation_begin(
     cluster: Cluster, *, verb: Verb, actor: str, steps: tuple[str, ...] | None = None
 ) -> Operation:
-    """A live operation for the cluster's generation; its first step, admitted, is over. It is `cluster.begun`."""
+    """Insert a live operation for the cluster's generation. It becomes `cluster.last_operation`."""
     operation, *parts = operation_rows(cluster, verb=verb, actor=actor, steps=steps)
     insert(operation, *parts)
     return operation
@@ -62,17 +52,19 @@ def operation_begin(
 def operation_rows(
     cluster: Cluster, *, verb: Verb, actor: str, steps: tuple[str, ...] | None = None
 ) -> tuple[Operation, *tuple[Step, ...]]:
-    """What `operation_begin` inserts, for who inserts more with it."""
-    now = timezone.now()
+    """The rows that `operation_begin` inserts, for callers that insert others with them.
+
+    The first step, admitted, has ended.
+    """
+    now, drain = timezone.now(), timedelta(seconds=cluster.drain_seconds if verb is Verb.RESIZE else 0)
     operation = Operation(
         cluster=cluster,
         kind=verb,
         actor=actor,
         generation=cluster.generation,
-        deadline=None if verb in ENDLESS else now + _time_for(cluster, verb),
+        deadline=None if verb in ENDLESS else now + DEADLINE + drain,
     )
-    cluster.begun = operation
-    names = steps or STEPS[verb]
+    cluster.last_operation = operation
     parts = (
         Step(
             operation=operation,
@@ -81,30 +73,22 @@ def operation_rows(
             started_at=now if position <= 1 else None,
             ended_at=now if position == 0 else None,
         )
-        for position, name in enumerate(names)
+        for position, name in enumerate(steps or STEPS[verb])
     )
     return operation, *parts
 
 
-def _time_for(cluster: Cluster, verb: Verb) -> timedelta:
-    return DEADLINE + timedelta(seconds=cluster.drain_seconds if verb is Verb.RESIZE else 0)
-
-
 def operation_run(operation: Operation) -> bool:
-    """Move a pending operation on; whether this call did it."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RUN, [operation.id])
-        moved = bool(cursor.rowcount)
+    """Move a pending operation to running. Returns whether this call did."""
+    moved = bool(Operation.objects.filter(id=operation.id, state=State.PENDING).update(state=State.RUNNING))
     if moved:
         operation.state = State.RUNNING
     return moved
 
 
 def operation_end(operation: Operation, state: State, *, reason: str = "", message: str = "") -> bool:
-    """Move a live operation to its end, once, and tell who waits for it; whether this call did it."""
-    with connection.cursor() as cursor:
-        cursor.execute(_END, [state, reason, message[:1000], operation.id, list(LIVE), OPERATION_CHANNEL])
-        ended = bool(cursor.rowcount)
+    """End a live operation and notify those who wait for it. Returns whether this call did."""
+    ended = end_live_operation(operation.id, state=state, reason=reason, message=message[:1000])
     if ended:
         seconds = (timezone.now() - operation.created_at).total_seconds()
         instruments.OPERATIONS.labels(operation.kind, state).inc()

@@ -1,4 +1,4 @@
-"""What a cluster can be, and how it may get from one to the other.
+"""The phases of a cluster, and the moves between them.
 
                       ┌────────────────── stop / start ───────────────────┐
     pending ──> starting ──> ready <──> resizing                          │
@@ -8,7 +8,7 @@
                 failed ─────> stopping <────┴──────────────────────── stopped
                                   any of these ──> deleting ──> deleted
 
-A move that is not in MOVES cannot be made. The *why* of a phase is a reason, never another phase.
+Only the moves in MOVES can be made. The cause of a phase is a reason, never another phase.
 """
 
 from enum import StrEnum
@@ -44,7 +44,7 @@ MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.DELETED: frozenset(),
 }
 
-# From these a cluster moves on by itself; somebody is always due to look at it.
+# A cluster leaves these phases by itself, so it always has a due work item.
 TRANSIENT = frozenset({Phase.PENDING, Phase.STARTING, Phase.RESIZING, Phase.STOPPING, Phase.DELETING})
 
 
@@ -58,7 +58,7 @@ class Verb(StrEnum):
     DELETE = "delete"
 
 
-# In which phases a verb may be asked for, when no operation is under way.
+# The phases in which a verb is allowed while no operation is live.
 FITS: dict[Verb, frozenset[Phase]] = {
     Verb.START: frozenset({Phase.STOPPED, Phase.FAILED}),
     Verb.STOP: frozenset(set(Phase) - {Phase.STOPPED, Phase.DELETING, Phase.DELETED}),
@@ -68,7 +68,7 @@ FITS: dict[Verb, frozenset[Phase]] = {
     Verb.DELETE: frozenset(set(Phase) - {Phase.DELETED}),
 }
 
-# Which running operations a verb puts an end to; any other makes the verb wait its turn.
+# The live operations that a verb cancels. Any other live operation refuses the verb.
 SUPERSEDES: dict[Verb, frozenset[Verb]] = {
     Verb.START: frozenset(),
     Verb.STOP: frozenset({Verb.CREATE, Verb.START, Verb.RESTART, Verb.RESIZE}),

@@ -1,13 +1,13 @@
-"""What a change would do, before it is done."""
+"""The plan of a change: what it would do."""
 
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from controlplane.clusters import selectors
 from controlplane.clusters.capacity import Room, Verdict, room_for
 from controlplane.clusters.models import Site
 from controlplane.clusters.phases import Verb
+from controlplane.clusters.queries.reads import usual_seconds
 from templates.schema import Launch
 from tenants import quota
 from tenants.access import Access
@@ -29,8 +29,8 @@ def describe(
 ) -> dict[str, Any]:
     """{"plan": adds, removes, takes, quota before and after, fits, expected_seconds}. Reads only.
 
-    before, after: what runs then and now; None = nothing runs. claims: what is held once the change is done. peak:
-    what has to be held while it is made, and so has to fit.
+    before, after: what runs before and after the change; None is nothing. claims: what is held after the change.
+    peak: what is held during the change, and so must fit.
     """
     preview = partial(quota.preview, tenant_id=access.tenant.id, user_id=user_id, owner_id=owner_id)
     held = [
@@ -50,15 +50,13 @@ def describe(
             "fits": room.verdict is not Verdict.NEVER
             and all(level["short_by"] in {0, "0"} for level in held),
             "room": room.to_json(),
-            "expected_seconds": selectors.usual_seconds(access.tenant.id, [template_id], verb).get(
-                template_id
-            ),
+            "expected_seconds": usual_seconds(access.tenant.id, [template_id], verb).get(template_id),
         }
     }
 
 
 def _difference(one: Launch | None, other: Launch | None) -> list[dict[str, Any]]:
-    """The nodes that `one` has over `other`, by group."""
+    """The nodes that `one` has more than `other`, by group."""
     counts = {group.name: group.count for group in other.groups} if other else {}
     more = [(group, group.count - counts.get(group.name, 0)) for group in (one.groups if one else ())]
     return [

@@ -1,8 +1,8 @@
-"""A right that is lost closes what it opened.
+"""Replaces the links to pages when a user loses the right to open them.
 
-The links to a cluster's pages carry a secret. When somebody loses the right to open them, the secret is replaced in
-the same transaction, and the reconciler hands the new one to the nodes. Kernels and jobs run on; everybody whose right
-stands gets the new link from the API and the console.
+The links to a cluster's pages carry a secret. When a user loses the right to open them, the secret is replaced in the
+same transaction, and the reconciler gives the new one to the nodes. Kernels and jobs run on. Users who keep the right
+get the new link from the API and the console.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,12 @@ from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Phase
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
-from templates.stored import launch_from_json
 from tenants.models import Membership, Role, User
 
-# No link opens anything: nothing runs, or the site has no gateway and no link was ever given out (see decision 15).
+# Clusters whose links open nothing: nothing runs, or the site has no gateway and gave out no link (see decision 15).
 _CLOSED = Q(phase__in=[Phase.STOPPED, Phase.DELETED]) | Q(site__kind=SiteKind.KUBERNETES)
 REPLACED = (
-    "All links to its pages were replaced, because somebody who could open them lost that right or ended all sessions. "
+    "All links to its pages were replaced, because a user who could open them lost that right or ended all sessions. "
     "Open the page from here again; kernels and terminals go on. "
     "Restart its node to end what they may have left running there."
 )
@@ -45,7 +44,7 @@ def opened_by(user_id: UUID, tenant_id: UUID | None = None) -> QuerySet[Cluster]
 
 
 def closings(clusters: QuerySet[Cluster]) -> list[Closing]:
-    """Those of the clusters that have pages with a link of their own."""
+    """The clusters that have pages with a secret in the link."""
     found = (
         (cluster, _pages(cluster)) for cluster in clusters.select_related("tenant", "owner").order_by("id")
     )
@@ -53,9 +52,9 @@ def closings(clusters: QuerySet[Cluster]) -> list[Closing]:
 
 
 def rehearse(change: Callable[[], object], *, username: str, tenant_id: UUID | None) -> list[Closing]:
-    """What a change of this user's rights would close. Changes nothing; raises what the change itself would raise.
+    """The clusters whose links a change of this user's rights would replace. Changes nothing. Raises what it raises.
 
-    tenant_id: of the one tenant that the change is about; None for all.
+    tenant_id: the one tenant that the change is about; None is all.
     """
     with transaction.atomic():
         user = User.objects.filter(username=username).first() if username.isprintable() else None
@@ -67,8 +66,8 @@ def rehearse(change: Callable[[], object], *, username: str, tenant_id: UUID | N
 
 
 def links_replace(clusters: QuerySet[Cluster]) -> list[Closing]:
-    """Make every link to their pages worthless, in the caller's transaction."""
-    # In one order, so that no two who do this wait for each other.
+    """Replace the links to the pages of these clusters, in the caller's transaction."""
+    # Always in the order of ids, so that two transactions do not deadlock.
     locked = clusters.order_by("id").select_for_update(of=("self",), no_key=True)
     replaced = closings(Cluster.objects.filter(id__in=[cluster.id for cluster in locked]))
     found = Cluster.objects.filter(id__in=[closing.cluster.id for closing in replaced])
@@ -89,7 +88,7 @@ def share_removed(cluster: Cluster) -> list[Closing]:
 def user_rights_lost(user_id: UUID, tenant_id: UUID | None) -> list[Closing]:
     """After a user left a tenant, got a lower role in it, or (tenant_id None) was disabled or deleted."""
     replaced = links_replace(opened_by(user_id, tenant_id).exclude(tenant__in=_still_open(user_id)))
-    # Who leaves a tenant leaves what was shared with them there.
+    # A user who is no member of a tenant loses the shares in it.
     member_of = Membership.objects.filter(user_id=user_id).values("tenant_id")
     ClusterShare.objects.filter(user_id=user_id).exclude(content_object__tenant__in=member_of).delete()
     return replaced
@@ -102,7 +101,7 @@ def _still_open(user_id: UUID) -> QuerySet[Membership, UUID]:
 
 
 def _pages(cluster: Cluster) -> tuple[str, ...]:
-    launch = launch_from_json(cluster.effective)
+    launch = cluster.launch
     roles = (launch.app.role(group.role) for group in launch.groups if group.count)
     services = (service for role in roles for service in role.services)
     return tuple(service.name for service in services if service.token in launch.app.page_secrets)

@@ -1,4 +1,4 @@
-"""Internal keys of one run: derived when needed, stored nowhere."""
+"""The secrets of a run. They are derived when needed and stored nowhere."""
 
 import hmac
 from typing import Protocol
@@ -9,8 +9,8 @@ from django.conf import settings
 from templates.schema import App
 
 
-class Started(Protocol):
-    """A cluster, as far as its keys go."""
+class HasSecrets(Protocol):
+    """What the secrets of a cluster are derived from."""
 
     @property
     def id(self) -> UUID | str: ...
@@ -22,18 +22,18 @@ class Started(Protocol):
     def link_version(self) -> int: ...
 
 
-def run_secret(cluster: Started, name: str) -> str:
-    """64 hexadecimal digits, different for every cluster, run and name. Nodes of a run share it until the run ends."""
+def run_secret(cluster: HasSecrets, name: str) -> str:
+    """64 hexadecimal digits that differ for every cluster, run and name."""
     return _derived(f"run:{cluster.id}:{cluster.run}:{name}")
 
 
-def page_secret(cluster: Started, name: str) -> str:
-    """As `run_secret`, and different for every version of the cluster's links."""
+def page_secret(cluster: HasSecrets, name: str) -> str:
+    """As `run_secret`, but they also differ for every version of the cluster's links."""
     version = f":{cluster.link_version}" if cluster.link_version else ""
     return _derived(f"run:{cluster.id}:{cluster.run}:{name}{version}")
 
 
-def keys_of(cluster: Started, app: App) -> dict[str, str]:
+def keys_of(cluster: HasSecrets, app: App) -> dict[str, str]:
     """Every secret that the app asks for, by name."""
     pages = app.page_secrets
     return {name: (page_secret if name in pages else run_secret)(cluster, name) for name in app.secrets}

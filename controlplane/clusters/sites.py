@@ -1,36 +1,24 @@
-"""Which sites there are for whom. A site that a tenant may not use is, for that tenant, not there."""
+"""Which sites a tenant and a user may use. To others a site does not exist."""
 
-import json
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Q, QuerySet
 
 from controlplane.clusters.models import Site
 from controlplane.clusters.models.site import SiteKind
+from controlplane.clusters.queries.reads import sites_allowed
 from tenants.access import known_tenants
 from tenants.actors import Actor
 from tenants.errors import Conflict, Invalid
 
-# In the order of the model, as from_db wants them.
-_COLUMNS: Final = ("id", "name", "kind", "ready", "ready_at", "capacity")
-# What was removed is not there. Spelled out, as every launch asks it.
-_ALLOWED: Final = f"""
-SELECT {", ".join(_COLUMNS)} FROM clusters_site s
- WHERE removed_at IS NULL
-   AND (everyone OR EXISTS (SELECT FROM clusters_site_tenants WHERE site_id = s.id AND tenant_id = %s))
- ORDER BY name
-"""  # noqa: S608
-
 
 def site_for(name: str, tenant_id: UUID, *, lock: bool = False) -> Site:
-    """The site asked for, or the only sensible one, of those that the tenant may use. Raises Invalid at /site.
+    """The site of this name, or (name "") the default one, of those that the tenant may use. Raises Invalid at /site.
 
-    lock: none of them is removed, moved or denied before the transaction ends.
+    lock: no site is removed, moved or denied to the tenant before the transaction ends.
     """
-    sites = {site.name: site for site in _allowed(tenant_id, lock=lock)}
+    sites = {site.name: site for site in sites_allowed(tenant_id, lock=lock)}
     if not settings.FAKE_SITE:
         sites = {key: site for key, site in sites.items() if site.kind != SiteKind.FAKE}
     if not sites:
@@ -41,7 +29,7 @@ def site_for(name: str, tenant_id: UUID, *, lock: bool = False) -> Site:
 
 
 def known_sites(actor: Actor) -> QuerySet[Site]:
-    """Those that some tenant of the actor's may use; all of them for a site admin."""
+    """The sites that some tenant of the actor may use; all sites for a site admin."""
     sites = Site.objects.all()
     if not settings.FAKE_SITE:
         sites = sites.exclude(kind=SiteKind.FAKE)
@@ -52,10 +40,9 @@ def known_sites(actor: Actor) -> QuerySet[Site]:
 
 
 def require_allowed(site: Site, tenant_id: UUID) -> None:
-    """For what would run there anew. What runs there goes on when its tenant is not allowed there any more, and comes
-    back with a tenant that is resumed.
+    """For changes that run more at the site. Raises Conflict SITE_NOT_ALLOWED.
 
-    Raises Conflict SITE_NOT_ALLOWED.
+    Clusters that run at a site go on when it is denied to their tenant, and come back with a tenant that is resumed.
     """
     if not site.everyone and not site.tenants.filter(id=tenant_id).exists():
         raise Conflict(
@@ -65,16 +52,8 @@ def require_allowed(site: Site, tenant_id: UUID) -> None:
         )
 
 
-def _allowed(tenant_id: UUID, *, lock: bool) -> list[Site]:
-    """By name, with the columns that a choice needs."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"{_ALLOWED} FOR KEY SHARE" if lock else _ALLOWED, [tenant_id])
-        rows = cursor.fetchall()
-    return [Site.from_db("default", _COLUMNS, (*row[:-1], json.loads(row[-1] or "null"))) for row in rows]
-
-
 def _default(sites: dict[str, Site]) -> Site:
-    """A Kubernetes that was ever ready, also while it is in trouble: this machine shuts nobody off from anybody."""
+    """A Kubernetes site that was ready once, a ready one first; else this machine, which does not isolate tenants."""
     if len(sites) == 1:
         return next(iter(sites.values()))
     pods = [site for site in sites.values() if site.ready_at and site.kind == SiteKind.KUBERNETES]

@@ -1,20 +1,13 @@
-"""What a change of a tenant means to its clusters."""
+"""What a change of a tenant or of its members does to clusters."""
 
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from controlplane.clusters import rights
+from controlplane.clusters.queries.writes import wake_clusters_of
 from controlplane.work.models import Kind
-from controlplane.work.queries import wake_statement
 from controlplane.work.wake import wake
 from tenants.signals import rights_lost, sessions_ended, tenant_changed
-
-_WAKE_ALL = wake_statement("""
-SELECT %s, id, tenant_id, clock_timestamp()
-  FROM clusters_cluster WHERE tenant_id = %s AND phase <> 'deleted' ORDER BY id
-""")
 
 
 def connect() -> None:
@@ -33,10 +26,5 @@ def _on_sessions_ended(sender: object, *, user_id: UUID, **_: Any) -> None:
 
 def _on_change(sender: object, *, tenant_id: UUID, change: str, **_: Any) -> None:
     if change == "state":
-        _look_at_all(tenant_id)
-
-
-def _look_at_all(tenant_id: UUID) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_WAKE_ALL, [Kind.CLUSTER, tenant_id])
-    wake(Kind.TENANT, tenant_id, tenant_id=tenant_id)
+        wake_clusters_of(tenant_id)
+        wake(Kind.TENANT, tenant_id, tenant_id=tenant_id)

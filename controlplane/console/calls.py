@@ -1,4 +1,4 @@
-"""The API calls that do what a page shows, as lines for a shell."""
+"""The API calls that do the same as a page, as curl commands."""
 
 import json
 import shlex
@@ -13,7 +13,9 @@ BEARER: Final = '-H "Authorization: Bearer $SLIPWAY_TOKEN"'
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """path: below /api/v1. body: None sends none. user: whose password curl asks for, instead of a token."""
+    """One API call. path: below /api/v1. body: None for no body. user: curl asks for this user's password, in place of
+    sending a token.
+    """
 
     title: str
     path: str
@@ -23,7 +25,7 @@ class Call:
 
 
 def curl_lines(request: HttpRequest, calls: Iterable[Call]) -> list[dict[str, str]]:
-    """[{"title", "line"}]"""
+    """The calls as [{"title", "line"}], with the address at which this request arrived."""
     root = request.build_absolute_uri("/api/v1")
     return [{"title": call.title, "line": _line(root, call)} for call in calls]
 

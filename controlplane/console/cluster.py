@@ -1,6 +1,5 @@
-"""One cluster: what it is, how far it is, what it offers and what can be done with it."""
+"""The page of a cluster: its state, operation, services, nodes and actions."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,13 +14,13 @@ from controlplane.clusters.models import Cluster, Node, NodeLog, Observation
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Phase, Verb
-from controlplane.console.actions import actions
+from controlplane.clusters.queries.reads import ready_nodes
+from controlplane.clusters.read_model import FIELDS, ClusterRow, row_of
+from controlplane.console.buttons import buttons
 from controlplane.console.calls import Call
+from controlplane.console.cluster_rows import openable, plain
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
-from controlplane.console.progress import Progress, progress_of
-from controlplane.console.rows import moves, openable
-from templates.selectors import revision_name
-from templates.stored import launch_from_json
+from controlplane.console.progress import OperationProgress, progress_of
 from tenants.access import Access
 
 MOST_EVENTS: Final = 50
@@ -38,22 +37,23 @@ def cluster(request: ConsoleRequest, access: Access, cluster: str) -> HttpRespon
 
 def _context(access: Access, found: Cluster) -> dict[str, Any]:
     now = timezone.now()
-    seen = selectors.observations_of([found]).get(found.id, {})
-    last = selectors.operations_of(access, found).first()
+    observations = selectors.observations_of([found]).get(found.id, {})
+    last = found.last_operation = selectors.operations_of(access, found).first()
     live = last if last is not None and last.state in LIVE else None
-    progress, launch = progress_of(last, now), launch_from_json(found.effective)
-    nodes = [_node(node, seen.get(node.name)) for node in selectors.nodes_of(found)]
-    services = _services(access, found, launch)
-    can = actions(access, found, live)
-    said, sentence = _said(found, progress)
+    row, progress, launch = row_of(access, found), progress_of(last, now), found.launch
+    nodes = [_node(node, observations.get(node.name)) for node in selectors.nodes_of(found)]
+    services = _services(access, found, row)
+    can = buttons(access, found, live)
+    said, sentence = _announcement(row, progress)
     return {
-        "cluster": found,
-        "template": dict(zip(("name", "number"), revision_name(found.template_revision_id), strict=True)),
+        "cluster": row,
+        "facts": _facts(row),
         "launch": launch,
-        "settings": [(name, _plain(value)) for name, value in sorted(launch.settings.items())],
+        "preset": found.requested["preset"],
+        "settings": [(name, plain(value)) for name, value in sorted(launch.settings.items())],
         "requested": _requested(found),
         "now": now,
-        "is_live": moves(found, live is not None),
+        "is_live": row.is_moving,
         "part_url": reverse("console:cluster", kwargs={"tenant": access.tenant.name, "cluster": found.id}),
         "said": said,
         "sentence": sentence,
@@ -67,27 +67,28 @@ def _context(access: Access, found: Cluster) -> dict[str, Any]:
         "pages": openable(services),
         "events": list(selectors.events_of(found)[:MOST_EVENTS]),
         "actions": can,
-        "replace_url": next((act.url for act in can if act.name == Verb.RESTART and not act.reason), ""),
+        "replace_url": next((one.url for one in can if one.name == Verb.RESTART and not one.reason), ""),
         "takes": (launch.keeps if found.phase == Phase.STOPPED else launch.takes).to_json(),
     }
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _facts(row: ClusterRow) -> list[tuple[str, str]]:
+    """The fields of the read model that have a title among the facts of the page."""
+    return [(field.shown.fact, plain(getattr(row, field.name))) for field in FIELDS if field.shown.fact]
 
 
 def _requested(found: Cluster) -> list[tuple[str, str]]:
-    """What was asked for beside the template's own defaults: "worker count" and "4", for example."""
+    """What the request changed of the template's defaults, such as "worker count" and "4"."""
     groups = found.requested["groups"].items()
-    sizes = [(f"{group} {name}", _plain(value)) for group, chosen in groups for name, value in chosen.items()]
-    return [*sizes, *((name, _plain(value)) for name, value in found.requested["parameters"].items())]
+    sizes = [(f"{group} {name}", plain(value)) for group, chosen in groups for name, value in chosen.items()]
+    return [*sizes, *((name, plain(value)) for name, value in found.requested["parameters"].items())]
 
 
-def _said(found: Cluster, progress: Progress | None) -> tuple[str, str]:
-    """A key that changes exactly when there is something new to announce, and the announcement."""
+def _announcement(row: ClusterRow, progress: OperationProgress | None) -> tuple[str, str]:
+    """A key that changes exactly when the announcement does, and the announcement for screen readers."""
     step = progress.current if progress and progress.is_live else None
-    said = f"{found.phase}.{step.name}" if step else found.phase
-    return said, f"{found.name} is {found.phase}" + (f": {step.title}" if step else "") + "."
+    said = f"{row.phase}.{step.name}" if step else row.phase
+    return said, f"{row.name} is {row.phase}" + (f": {step.title}" if step else "") + "."
 
 
 def _node(node: Node, observation: Observation | None) -> dict[str, Any]:
@@ -110,24 +111,24 @@ def _kept_logs(found: Cluster) -> list[str]:
     return list(kept.order_by("name").values_list("name", flat=True).distinct())
 
 
-def _services(access: Access, found: Cluster, launch: Any) -> list[dict[str, Any]]:
-    may_open, ready = may_open_pages(access, found), selectors.ready_nodes([found])
+def _services(access: Access, found: Cluster, row: ClusterRow) -> list[dict[str, Any]]:
+    may_open, ready = may_open_pages(access, found), ready_nodes([row.id]).get(row.id, {})
     return [
-        {**service, "why_closed": _why_closed(found, service, may_open)}
-        for service in endpoints(found, launch, ready.get(found.id, {}), open_pages=may_open)
+        {**service, "why_closed": _why_closed(row, service, may_open)}
+        for service in endpoints(row, found.launch, ready, open_pages=may_open)
     ]
 
 
-def _why_closed(found: Cluster, service: Mapping[str, Any], may_open: bool) -> str:
+def _why_closed(row: ClusterRow, service: Mapping[str, Any], may_open: bool) -> str:
     if service.get("url") or service.get("address"):
         return ""
     if service.get("idle"):
         return "Not in use now."
     if "url" in service and not may_open:
         return "Opens only for the owner and those it is shared with."
-    if "url" in service and found.site.kind != SiteKind.LOCAL:
+    if "url" in service and row.site_kind != SiteKind.LOCAL:
         return "This site has no gateway to it."
-    return "Not running." if found.phase in {Phase.STOPPED, Phase.DELETED} else "Not ready yet."
+    return "Not running." if row.phase in {Phase.STOPPED, Phase.DELETED} else "Not ready yet."
 
 
 def _calls(access: Access, found: Cluster) -> list[Call]:

@@ -1,4 +1,4 @@
-"""All clusters of a tenant, newest first, a page at a time."""
+"""The list of a tenant's clusters, newest first, in pages."""
 
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -8,9 +8,10 @@ from django.http import HttpResponse, QueryDict
 
 from controlplane.clusters.access import clusters_of
 from controlplane.clusters.phases import Phase
+from controlplane.clusters.queries.cluster_list import ClusterFilter, clusters_page
 from controlplane.console.calls import Call
+from controlplane.console.cluster_rows import COLUMNS, rows_of
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
-from controlplane.console.rows import list_rows, rows_of
 from tenants.access import Access
 from tenants.names import parse_id
 
@@ -20,18 +21,13 @@ MOST_OWNERS: Final = 200
 
 @tenant_view()
 def clusters(request: ConsoleRequest, access: Access) -> HttpResponse:
-    phase, owner, before = _asked(request.GET)
-    found = list_rows(access)
-    found = found.filter(phase=phase) if phase else found.exclude(phase=Phase.DELETED)
-    if owner:
-        found = found.filter(owner__username=owner)
-    if before:
-        found = found.filter(id__lt=before)
-    page = list(found[: PAGE + 1])
-    rows = rows_of(page[:PAGE])
+    phase, owner, before = _read_query(request.GET)
+    page = clusters_page(access, ClusterFilter(phase=phase, owner=owner), most=PAGE + 1, after=before)
+    rows = rows_of(access, page[:PAGE])
     query = {name: value for name, value in (("phase", phase), ("owner", owner)) if value}
     context: dict[str, Any] = {
         "rows": rows,
+        "columns": list(COLUMNS.values()),
         "is_live": any(row.is_moving for row in rows),
         "phase": phase,
         "owner": owner,
@@ -40,14 +36,14 @@ def clusters(request: ConsoleRequest, access: Access) -> HttpResponse:
         "is_filtered": bool(query),
         "here": _url({**query, **({"before": str(before)} if before else {})}),
         "newest": _url(query) if before else "",
-        "older": _url({**query, "before": str(page[PAGE - 1].id)}) if len(page) > PAGE else "",
+        "older": _url({**query, "before": page[PAGE - 1].id}) if len(page) > PAGE else "",
     }
     path = f"/tenants/{access.tenant.name}/clusters"
     return show(request, "clusters", context, access=access, calls=[Call("This list", path + _url(query))])
 
 
-def _asked(query: QueryDict) -> tuple[str, str, UUID | None]:
-    """What cannot be meant is left out, as if it had not been asked for."""
+def _read_query(query: QueryDict) -> tuple[str, str, UUID | None]:
+    """Phase, owner and the cluster to go on after. Values that cannot be meant count as absent."""
     phase, owner = query.get("phase", ""), query.get("owner", "")
     return (
         phase if phase in set(Phase) else "",

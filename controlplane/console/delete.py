@@ -1,4 +1,4 @@
-"""Deleting a cluster: asks for its name, since there is no undo."""
+"""The page that deletes a cluster. It asks for the name, because there is no undo."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -6,9 +6,9 @@ from django.http import HttpResponse
 from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services import cluster_delete
+from controlplane.console import words
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, see_other, show, tenant_view
-from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.errors import Conflict
 
@@ -21,13 +21,13 @@ def delete(request: ConsoleRequest, access: Access, cluster: str) -> HttpRespons
     if request.method == "POST":
         if request.POST.get("name", "").strip() == found.name:
             cluster_delete(access=access, cluster=str(found.id), force=force)
-            messages.success(request, f"{found.name} is being deleted.")
-            # Only the id leads to it from start to end: the name is free again once it is gone.
+            messages.success(request, words.CLUSTER_DELETING.format(found.name))
+            # By id, because after the deletion the name may be another cluster's.
             return see_other("console:cluster", tenant=access.tenant.name, cluster=found.id)
-        error = f"This is not the name. To delete it, type {found.name}"
+        error = words.WRONG_CLUSTER_NAME.format(found.name)
     if found.phase == Phase.DELETED:
-        raise Conflict("WRONG_PHASE", "The cluster is deleted already.")
-    storage = launch_from_json(found.effective).keeps.to_json()["storage"]
+        raise Conflict("WRONG_PHASE", words.CLUSTER_DELETED_ALREADY)
+    storage = found.launch.keeps.to_json()["storage"]
     path = f"/tenants/{access.tenant.name}/clusters/{found.name}"
     return show(
         request,

@@ -1,4 +1,4 @@
-"""What all pages share: who asks, the frame around a page, and what becomes of a refusal."""
+"""The parts that all pages share: access checks, the frame around a page, and the answers to refusals."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -26,34 +26,36 @@ from tenants.models import Role, User
 from tenants.selectors import members, tenants_of
 
 READ: Final = ("GET", "HEAD")
-# The switcher lists this many tenants; whoever has more finds the others on the page of tenants.
+# The switcher lists this many tenants. The page of tenants lists the others.
 SWITCHER: Final = 12
 MOST_NAMED: Final = 5
-# Where the navigation stands on each page.
+# The entry of the navigation that each page belongs to.
 NAV: Final = (
     {"home": "home", "tenants": "tenants"}
     | dict.fromkeys(("clusters", "cluster", "resize", "delete", "log"), "clusters")
     | dict.fromkeys(("users", "user", "user_new", "user_delete"), "users")
 )
 
-View = Callable[..., HttpResponse]
+PageFunction = Callable[..., HttpResponse]
 
 
 class ConsoleRequest(HttpRequest):
-    """A request of somebody who is signed in."""
+    """A request of a signed-in user."""
 
     user: User
     htmx: HtmxDetails
     actor: Actor
 
 
-def site_view(*, methods: Iterable[str] = READ, for_temporary: bool = False) -> Callable[[View], View]:
-    """A page that belongs to no tenant: view(request, **from the URL).
+def site_view(
+    *, methods: Iterable[str] = READ, for_temporary: bool = False
+) -> Callable[[PageFunction], PageFunction]:
+    """Decorates a page that belongs to no tenant: view(request, **kwargs of the URL).
 
-    for_temporary: also for those whose password is temporary, who see nothing else before they changed it.
+    for_temporary: users with a temporary password may open it. They must change the password before they open others.
     """
 
-    def decorate(view: View) -> View:
+    def decorate(view: PageFunction) -> PageFunction:
         return _guarded(
             view,
             tuple(methods),
@@ -64,20 +66,22 @@ def site_view(*, methods: Iterable[str] = READ, for_temporary: bool = False) -> 
     return decorate
 
 
-def tenant_view(*, methods: Iterable[str] = READ, back: str = "", verb: str = "") -> Callable[[View], View]:
-    """A page of a tenant: view(request, access, **from the URL).
+def tenant_view(
+    *, methods: Iterable[str] = READ, back: str = "", verb: str = ""
+) -> Callable[[PageFunction], PageFunction]:
+    """Decorates a page of a tenant: view(request, access, **kwargs of the URL).
 
-    back: the page that shows a refused POST, by URL name. verb: how the audit calls it; may name parts of the URL.
+    back: the URL name of the page that shows the refusal of a POST. verb: for the audit; {name} is a URL part.
     """
 
-    def decorate(view: View) -> View:
+    def decorate(view: PageFunction) -> PageFunction:
         def entered(request: ConsoleRequest, kwargs: dict[str, Any]) -> HttpResponse:
             access = tenant_for(request.actor, kwargs.pop("tenant"))
             try:
                 return view(request, access, **kwargs)
             except Refused as refusal:
-                _write_down(request, refusal, access, verb.format(**kwargs), kwargs)
-                return _answer(request, refusal, access, back, kwargs)
+                _audit_refusal(request, refusal, access, verb.format(**kwargs), kwargs)
+                return _refusal_answer(request, refusal, access, back, kwargs)
 
         return _guarded(view, tuple(methods), entered)
 
@@ -93,7 +97,7 @@ def show(
     calls: Iterable[Call] = (),
     status: int = 200,
 ) -> HttpResponse:
-    """The page `name`, or only its live part when that is what was asked for."""
+    """The page `name`, or only the part that changes when htmx requests it."""
     if request.htmx:
         return HttpResponse(
             render_to_string(f"console/parts/{name}.html", {"access": access, **context}, request)
@@ -106,25 +110,26 @@ def show(
         "most_tenants": SWITCHER,
         "calls": curl_lines(request, calls),
     }
-    if access is not None:
-        _remember(request, access)
+    if access is not None and request.session.get("tenant") != access.tenant.name:
+        # The page "/" leads to this tenant the next time.
+        request.session["tenant"] = access.tenant.name
     return HttpResponse(
         render_to_string(f"console/{name}.html", {**frame, **context}, request), status=status
     )
 
 
 def see_other(to: str, **kwargs: object) -> HttpResponse:
-    """After a POST: the browser gets the page, and reloading it repeats nothing."""
+    """Redirects to a page after a POST, so that reloading the page does not repeat the POST."""
     return HttpResponseRedirect(resolve_url(to, **kwargs), status=303)
 
 
 def _guarded(
-    view: View,
+    view: PageFunction,
     methods: tuple[str, ...],
     run: Callable[[ConsoleRequest, dict[str, Any]], HttpResponse],
     *,
     for_temporary: bool = False,
-) -> View:
+) -> PageFunction:
     @wraps(view)
     def wrapped(plain: HttpRequest, **kwargs: Any) -> HttpResponse:
         request = cast(ConsoleRequest, plain)
@@ -143,14 +148,14 @@ def _guarded(
         try:
             return run(request, kwargs)
         except Refused as refusal:
-            _write_down(request, refusal, None, "", {})
+            _audit_refusal(request, refusal, None, "", {})
             return refusal_page(request, refusal)
 
     return secured(wrapped)
 
 
 def _to_sign_in(request: ConsoleRequest) -> HttpResponse:
-    """Back to the page afterwards; after a POST or from within a page, to the page that it was on."""
+    """Redirects to the sign-in, which leads back to the page; after a POST it leads to the first page."""
     login = resolve_url(settings.LOGIN_URL)
     if request.htmx:
         return HttpResponseClientRedirect(
@@ -160,12 +165,14 @@ def _to_sign_in(request: ConsoleRequest) -> HttpResponse:
     return HttpResponseRedirect(f"{login}?{urlencode({'next': after})}")
 
 
-def _answer(
+def _refusal_answer(
     request: ConsoleRequest, refusal: Refused, access: Access, back: str, kwargs: Mapping[str, Any]
 ) -> HttpResponse:
-    """What a role or a missing thing refuses has a page of its own; all else is told where it was asked."""
+    """An error page for a missing role or thing; for other refusals the page `back` with a message."""
     if isinstance(refusal, NeedsRole):
-        return refusal_page(request, refusal, people=_admins(access))
+        admins = members(access.tenant).filter(role=Role.ADMIN, user__is_active=True)
+        names = admins.values_list("user__username", flat=True)[:MOST_NAMED]
+        return refusal_page(request, refusal, people=list(names))
     if not back or isinstance(refusal, NotFound):
         return refusal_page(request, refusal)
     messages.error(request, refusal_text(refusal))
@@ -173,32 +180,20 @@ def _answer(
     return see_other(back, tenant=access.tenant.name, **kept)
 
 
-def _admins(access: Access) -> list[str]:
-    """Who can grant a role in the tenant."""
-    admins = members(access.tenant).filter(role=Role.ADMIN, user__is_active=True)
-    return list(admins.values_list("user__username", flat=True)[:MOST_NAMED])
-
-
 def refusal_text(refusal: Refused) -> str:
-    """A refusal with all it says to help, as safe HTML."""
+    """The refusal with its levels, errors and proposals, as safe HTML."""
     return render_to_string("console/parts/refusal.html", {"refusal": refusal, **refusal.extra})
 
 
-def _write_down(
+def _audit_refusal(
     request: ConsoleRequest, refusal: Refused, access: Access | None, verb: str, kwargs: Mapping[str, Any]
 ) -> None:
     if not audit.is_audited(refusal):
         return
-    audit.refused(
+    audit.record_refusal(
         actor=request.actor,
         verb=verb or f"console.{(request.method or 'GET').lower()}",
         target=f"cluster/{kwargs['cluster']}" if "cluster" in kwargs else request.path,
         reason=refusal.reason,
         tenant=access.tenant if access else None,
     )
-
-
-def _remember(request: ConsoleRequest, access: Access) -> None:
-    """Where "/" leads the next time."""
-    if request.session.get("tenant") != access.tenant.name:
-        request.session["tenant"] = access.tenant.name

@@ -1,4 +1,4 @@
-"""The first page: quick launch and what is already running."""
+"""The first page: quick launch, and the user's own clusters."""
 
 from typing import Any, Final
 
@@ -7,10 +7,10 @@ from django.http import HttpResponse
 
 from controlplane.clusters.access import cluster_for, is_mine
 from controlplane.clusters.services import cluster_create
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.console.calls import Call
+from controlplane.console.cluster_rows import my_rows
 from controlplane.console.frame import ConsoleRequest, see_other, show, site_view, tenant_view
-from controlplane.console.rows import my_rows
 from controlplane.console.tiles import generated_name, tiles
 from tenants.access import Access
 from tenants.errors import Conflict
@@ -23,7 +23,7 @@ MOST_NAMED: Final = 5
 
 @site_view()
 def start(request: ConsoleRequest) -> HttpResponse:
-    """To the tenant of last time, else to the first; whoever has none is told whom to ask."""
+    """Redirects to the last tenant of the session, else to the first. A user without any learns whom to ask."""
     known = [tenant for tenant in tenants_of(request.actor)[:200] if tenant.asker_role is not None]
     if not known and request.actor.above_tenants:
         return see_other("console:tenants")
@@ -59,19 +59,15 @@ def home(request: ConsoleRequest, access: Access) -> HttpResponse:
 
 @tenant_view(methods=("POST",), back="console:home", verb="cluster.create")
 def launch(request: ConsoleRequest, access: Access) -> HttpResponse:
-    """One click. The name comes with the form, so a click that is sent twice finds the cluster of the first."""
+    """Launch with one click. The form has the name, so a click that is sent twice launches once."""
     template = request.POST.get("template", "")
     name = request.POST.get("name") or generated_name(template)
     try:
-        cluster_create(access=access, name=name, request=LaunchRequest(template, groups={}, parameters={}))
+        cluster_create(access=access, name=name, request=ClusterRequest(template, groups={}, parameters={}))
     except Conflict as refusal:
-        if refusal.reason != "NAME_TAKEN" or not _is_mine(access, name):
+        if refusal.reason != "NAME_TAKEN" or not is_mine(access, cluster_for(access, name)):
             raise
         messages.info(request, f"{name} was launched already.")
     else:
         messages.success(request, f"{name} is on its way.")
     return see_other("console:cluster", tenant=access.tenant.name, cluster=name)
-
-
-def _is_mine(access: Access, name: str) -> bool:
-    return is_mine(access, cluster_for(access, name))

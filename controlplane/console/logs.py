@@ -1,4 +1,4 @@
-"""What a node wrote, the end of it."""
+"""The page with the end of a node's log."""
 
 import re
 from typing import Final
@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from controlplane.clusters.access import cluster_for, read_logs
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, show, tenant_view
-from controlplane.reconciler.cluster.node_logs import tail
+from controlplane.inspection.logs import tail
 from tenants.access import Access
 from tenants.errors import NotFound
 
@@ -32,7 +32,7 @@ def log(request: ConsoleRequest, access: Access, cluster: str, node: str) -> Htt
 
 
 def readable(raw: bytes) -> str:
-    """Text without terminal colours and control characters; a line that was overwritten shows its last state."""
+    """The log as text, without terminal colours and control characters. An overwritten line shows its last state."""
     text = _COLOURS.sub("", raw.decode("utf-8", "replace")).replace("\r\n", "\n")
     text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     return _INVISIBLE.sub("", text)

@@ -1,4 +1,4 @@
-"""How far an operation is, step by step, with the time each took."""
+"""The progress of an operation: its steps, each with its state and time."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +9,9 @@ from controlplane.clusters.models.operation import LIVE, State
 
 TITLES: Final = {
     "admitted": "Admitted",
-    "isolated": "Place prepared",
+    "isolated": "Isolation ensured",
     "credentials": "Credentials handed over",
-    "applied": "Nodes asked for",
+    "applied": "Nodes requested",
     "scheduled": "Nodes placed",
     "image": "Software installed",
     "started": "Processes started",
@@ -23,7 +23,7 @@ TITLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ShownStep:
-    """state: done, running, waiting, skipped or failed. seconds: taken so far, None where it never began."""
+    """state: done, running, waiting, skipped or failed. seconds: taken so far, None before the step began."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class ShownStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class OperationProgress:
     operation: Operation
     steps: tuple[ShownStep, ...]
     is_live: bool
@@ -44,10 +44,10 @@ class Progress:
         return next((step for step in self.steps if step.state == "running"), None)
 
 
-def progress_of(operation: Operation | None, now: datetime) -> Progress | None:
+def progress_of(operation: Operation | None, now: datetime) -> OperationProgress | None:
     if operation is None:
         return None
-    return Progress(
+    return OperationProgress(
         operation=operation,
         steps=tuple(_shown(operation, step, now) for step in operation.steps.all()),
         is_live=operation.state in LIVE,

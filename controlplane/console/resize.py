@@ -1,4 +1,4 @@
-"""Resizing a cluster: how many nodes of each group, and what that takes before it is done."""
+"""The page that resizes a cluster: the number of nodes of each group, with a preview of what they take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from controlplane.clusters.operations import live_operation
 from controlplane.clusters.phases import Verb
 from controlplane.clusters.services import cluster_resize, cluster_verb_plan
 from controlplane.clusters.services.verbs import VerbRequest, require_possible
+from controlplane.console import words
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, refusal_text, see_other, show, tenant_view
 from templates.schema import Group, Launch
-from templates.stored import launch_from_json
 from tenants.access import Access
 from tenants.errors import Invalid, QuotaExceeded
 
@@ -26,7 +26,7 @@ DRAIN_SECONDS: Final = 60
 
 @dataclass(slots=True)
 class Field:
-    """A group's count as it stands in the form, with what is wrong with it."""
+    """The count of a group in the form. most: the largest count. value: as sent. error: "" if it is valid."""
 
     group: Group
     title: str
@@ -40,10 +40,10 @@ def resize(request: ConsoleRequest, access: Access, cluster: str) -> HttpRespons
     found = cluster_for(access, cluster)
     operate(access, found)
     require_possible(access, found, live_operation(found), Verb.RESIZE)
-    launch = launch_from_json(found.effective)
+    launch = found.launch
     form = Form(launch, request.POST if request.method == "POST" else QueryDict())
     if request.method == "POST" and form.is_complete():
-        answer = _try(request, access, found, form)
+        answer = _preview_or_resize(request, access, found, form)
         if answer is not None:
             return answer
     path = f"/tenants/{access.tenant.name}/clusters/{found.name}:resize"
@@ -58,8 +58,10 @@ def resize(request: ConsoleRequest, access: Access, cluster: str) -> HttpRespons
     )
 
 
-def _try(request: ConsoleRequest, access: Access, found: Cluster, form: "Form") -> HttpResponse | None:
-    """The answer of what was done; None to show the form again, with the plan or with what is wrong."""
+def _preview_or_resize(
+    request: ConsoleRequest, access: Access, found: Cluster, form: "Form"
+) -> HttpResponse | None:
+    """The answer after a resize; None to show the form again, with the plan or with the errors."""
     try:
         if "preview" in request.POST:
             wanted = VerbRequest(Verb.RESIZE, groups=form.changes())
@@ -69,17 +71,17 @@ def _try(request: ConsoleRequest, access: Access, found: Cluster, form: "Form") 
             access=access, cluster=str(found.id), groups=form.changes(), drain_seconds=DRAIN_SECONDS
         )
     except Invalid as refusal:
-        form.blame(refusal)
+        form.add_errors(refusal)
         return None
     except QuotaExceeded as refusal:
         form.refusal = refusal_text(refusal)
         return None
-    messages.success(request, f"{found.name} is being resized.")
+    messages.success(request, words.CLUSTER_RESIZING.format(found.name))
     return see_other("console:cluster", tenant=access.tenant.name, cluster=found.name)
 
 
 class Form:
-    """fields: of the groups whose number can change at all."""
+    """The form of a resize. fields: of the groups whose count can change."""
 
     def __init__(self, launch: Launch, sent: QueryDict) -> None:
         fields = [_field(launch, group, sent) for group in launch.groups]
@@ -94,25 +96,28 @@ class Form:
 
     @property
     def fits(self) -> bool:
+        """Whether the previewed plan fits the limits."""
         return self.plan is None or bool(self.plan["fits"])
 
     def is_complete(self) -> bool:
+        """Whether all values are numbers and one of them is new; sets the errors."""
         for field in self.fields:
             if not (field.value.isascii() and field.value.isdigit() and len(field.value) <= LONGEST):
-                field.error = "Must be a whole number."
+                field.error = words.NOT_A_WHOLE_NUMBER
         if not self.has_errors and not self.changes():
-            self.error = "These are the numbers it has now. Change at least one."
+            self.error = words.NO_NEW_COUNT
         return not self.has_errors
 
     def changes(self) -> dict[str, dict[str, int]]:
+        """The new counts as "groups" of the API. All values must be numbers."""
         return {
             field.group.name: {"count": int(field.value)}
             for field in self.fields
             if int(field.value) != field.group.count
         }
 
-    def blame(self, refusal: Invalid) -> None:
-        """Each error beside the field that its pointer names; the others above all."""
+    def add_errors(self, refusal: Invalid) -> None:
+        """Shows each error at the field that its pointer names, and all others above the form."""
         for error in refusal.errors:
             named = [f for f in self.fields if error["pointer"].startswith(f"/groups/{f.group.name}/")]
             if named:

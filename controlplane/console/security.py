@@ -1,4 +1,4 @@
-"""What every page of the console tells the browser about itself."""
+"""The security headers of every page of the console."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -21,7 +21,7 @@ HEADERS: Final = {
 
 
 def secure(response: R) -> R:
-    """Nothing inline and nothing from elsewhere; and no cache keeps a page, for links in it may hold a token."""
+    """Adds the headers: no inline code, nothing from other sites, and no caching, because links may contain tokens."""
     for name, value in HEADERS.items():
         response.headers[name] = value
     add_never_cache_headers(response)
@@ -30,6 +30,8 @@ def secure(response: R) -> R:
 
 
 def secured(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
+    """Decorates a view whose responses get the headers."""
+
     @wraps(view)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         return secure(view(*args, **kwargs))

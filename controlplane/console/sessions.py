@@ -1,4 +1,4 @@
-"""How long a session lasts: twelve hours without a page, and a week in any case, unless the settings say else."""
+"""Ends sessions: SESSION_IDLE_HOURS after the last page (default 12), SESSION_HOURS after the sign-in (default 168)."""
 
 import time
 from typing import Final
@@ -9,23 +9,26 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 _BEGAN: Final = "began"
-_SEEN: Final = "seen"
-# The row is written no more often than this.
-_NOTED_EVERY: Final = 60
+_LAST_PAGE: Final = "last_page"
+# The row is written at most once in this many seconds.
+_WRITTEN_EVERY: Final = 60
 
 
 def begin(request: HttpRequest) -> None:
-    """After a sign-in. Also removes the rows of sessions that nobody ended."""
-    request.session[_BEGAN] = request.session[_SEEN] = time.time()
+    """Starts the times of a new session. Also deletes the rows of expired sessions of all users."""
+    request.session[_BEGAN] = request.session[_LAST_PAGE] = time.time()
     Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def is_over(request: HttpRequest, *, by_hand: bool) -> bool:
-    """Whether it lasted too long. by_hand: somebody asked for a page; a page that refreshes itself keeps nothing."""
+    """Whether the session lasted too long.
+
+    by_hand: the user opened the page; a page that refreshes itself does not extend the session.
+    """
     now, session = time.time(), request.session
-    began, seen = session.setdefault(_BEGAN, now), session.setdefault(_SEEN, now)
-    if now - began > settings.SESSION_HOURS * 3600 or now - seen > settings.SESSION_IDLE_HOURS * 3600:
+    began, last_page = session.setdefault(_BEGAN, now), session.setdefault(_LAST_PAGE, now)
+    if now - began > settings.SESSION_HOURS * 3600 or now - last_page > settings.SESSION_IDLE_HOURS * 3600:
         return True
-    if by_hand and now - seen > _NOTED_EVERY:
-        session[_SEEN] = now
+    if by_hand and now - last_page > _WRITTEN_EVERY:
+        session[_LAST_PAGE] = now
     return False

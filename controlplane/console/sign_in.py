@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""The pages for signing in and out."""
 
 from typing import Any, Final
 
@@ -15,11 +15,13 @@ from tenants.models import User
 from tenants.services import device_cookie, sign_in, sign_out
 from tenants.services.sign_in import DEVICE_DAYS
 
-# Says that this browser signed in before, and as whom; it opens nothing.
+# Proves that this user signed in with this browser before. It gives no access.
 DEVICE_COOKIE: Final = "slipway_device"
 
 
 class SignIn(LoginView):
+    """Signs in with tenants.services.sign_in, which counts wrong attempts, in place of Django's form."""
+
     template_name = "console/sign_in.html"
     redirect_authenticated_user = True
 
@@ -61,7 +63,7 @@ class SignIn(LoginView):
 
 
 class SignOut(LogoutView):
-    """Only by POST."""
+    """Signs out. Only by POST."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return secure(super().dispatch(request, *args, **kwargs))

@@ -1,4 +1,4 @@
-"""All tenants, for site admins."""
+"""The list of all tenants, for site admins."""
 
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -25,8 +25,9 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     if after.isprintable() and after:
         found = found.filter(name__gt=after)
     page = list(found[: PAGE + 1])
+    limits = {row.tenant_id: row for row in Limit.objects.filter(tenant__in=page, user=None)}
     context: dict[str, Any] = {
-        "rows": _rows(page[:PAGE]),
+        "rows": [{"tenant": tenant, "held": _held(limits[tenant.pk])} for tenant in page[:PAGE]],
         "first": bool(after),
         "next": f"?{urlencode({'after': page[PAGE - 1].name})}" if len(page) > PAGE else "",
     }
@@ -40,12 +41,7 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
     return show(request, "tenants", context, calls=calls)
 
 
-def _rows(page: list[Any]) -> list[dict[str, Any]]:
-    limits = {row.tenant_id: row for row in Limit.objects.filter(tenant__in=page, user=None)}
-    return [{"tenant": tenant, "held": _held(limits[tenant.pk])} for tenant in page]
-
-
 def _held(row: Limit) -> list[dict[str, Any]]:
-    """Held and limit of what the table has columns for, in their order."""
+    """The levels of the resources that are columns of the table, in their order."""
     levels = {level["resource"]: level for level in limit_json(row)}
     return [levels[resource] for resource in SHOWN]

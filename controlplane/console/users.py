@@ -1,6 +1,7 @@
-"""Users, for site admins. Every change asks for the admin's own password again."""
+"""The pages of users, for site admins. Every change needs the admin's own password again."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -8,7 +9,14 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 
-from controlplane.console.account import BOTH, SHOWN, answer, token_choices, token_form
+from controlplane.console import words
+from controlplane.console.account import (
+    FORM_REFUSALS,
+    READ_OR_POST,
+    show_form,
+    token_choices,
+    token_form,
+)
 from controlplane.console.calls import Call
 from controlplane.console.frame import ConsoleRequest, see_other, show, site_view
 from tenants.errors import Invalid
@@ -28,34 +36,12 @@ from tenants.services import (
 )
 
 PAGE: Final = 50
-Act = Callable[[ConsoleRequest, str], str]
-
-
-def _promote(request: ConsoleRequest, name: str) -> str:
-    user_update(actor=request.actor, username=name, site_admin=True)
-    return f"{name} is a site admin."
-
-
-def _demote(request: ConsoleRequest, name: str) -> str:
-    user_update(actor=request.actor, username=name, site_admin=False)
-    return f"{name} is no site admin any more."
-
-
-def _disable(request: ConsoleRequest, name: str) -> str:
-    user_disable(actor=request.actor, username=name)
-    return f"{name} is disabled. Sessions and tokens have ended."
-
-
-def _enable(request: ConsoleRequest, name: str) -> str:
-    user_enable(actor=request.actor, username=name)
-    return f"{name} can sign in again."
-
-
-ACTS: Final[dict[str, Act]] = {
-    "promote": _promote,
-    "demote": _demote,
-    "disable": _disable,
-    "enable": _enable,
+# The changes that a button makes at once. See words.USER_CHANGED.
+CHANGES: Final[dict[str, Callable[..., User]]] = {
+    "promote": partial(user_update, site_admin=True),
+    "demote": partial(user_update, site_admin=False),
+    "disable": user_disable,
+    "enable": user_enable,
 }
 
 
@@ -73,72 +59,73 @@ def all_users(request: ConsoleRequest) -> HttpResponse:
     return show(request, "users", context, calls=[Call("This list", "/users")])
 
 
-@site_view(methods=BOTH)
+@site_view(methods=READ_OR_POST)
 def new_user(request: ConsoleRequest) -> HttpResponse:
-    users(request.actor)  # refuses those who are no site admins
+    users(request.actor)  # raises for actors who are not site admins
     error = made = temporary = None
     if request.method == "POST":
         try:
             _confirm(request)
             made, temporary = _create(request)
-        except SHOWN as refusal:
+        except FORM_REFUSALS as refusal:
             error = refusal
     calls = [
         Call("A new person", "/users", method="POST", body={"username": "bob"}),
         Call("A new service account", "/users", method="POST", body={"username": "ci", "kind": "service"}),
     ]
     context = {"made": made, "temporary": temporary, "form": request.POST}
-    return answer(request, "user_new", context, error, calls=calls, status=201 if made else 200)
+    return show_form(request, "user_new", context, error, calls=calls, status=201 if made else 200)
 
 
-@site_view(methods=BOTH)
+@site_view(methods=READ_OR_POST)
 def one_user(request: ConsoleRequest, name: str) -> HttpResponse:
-    """A POST does what its button is named after."""
+    """One user. The button of a POST names the change."""
     found = user(request.actor, name)
     error = temporary = made = None
     if request.method == "POST":
-        act = request.POST.get("act", "")
+        action = request.POST.get("action", "")
         try:
             _confirm(request)
-            if act == "reset":
+            if action == "reset":
                 found, temporary = password_reset(actor=request.actor, username=name)
-            elif act == "token":
+            elif action == "token":
                 made = service_token_create(actor=request.actor, username=name, **token_form(request))
-            elif act in ACTS:
-                messages.success(request, ACTS[act](request, name))
+            elif action in CHANGES:
+                CHANGES[action](actor=request.actor, username=name)
+                messages.success(request, words.USER_CHANGED[action].format(name))
                 return see_other("console:user", name=name)
             else:
-                raise Invalid("Press one of the buttons of the page.")
-        except SHOWN as refusal:
+                raise Invalid(words.NO_BUTTON)
+        except FORM_REFUSALS as refusal:
             error = refusal
     context = {"temporary": temporary, "made": made, **_facts(found), **token_choices(request, error)}
-    return answer(request, "user", context, error, calls=_calls(name), status=201 if made else 200)
+    return show_form(request, "user", context, error, calls=_calls(name), status=201 if made else 200)
 
 
-@site_view(methods=BOTH)
+@site_view(methods=READ_OR_POST)
 def delete_user(request: ConsoleRequest, name: str) -> HttpResponse:
     found = user(request.actor, name)
     error = None
     if request.method == "POST":
         try:
             if request.POST.get("name", "").strip() != name:
-                raise Invalid.at("/name", f"This is not the name. To delete the user, type {name}")
+                raise Invalid.at("/name", words.WRONG_USER_NAME.format(name))
             _confirm(request)
             user_delete(actor=request.actor, username=name)
-        except SHOWN as refusal:
+        except FORM_REFUSALS as refusal:
             error = refusal
         else:
-            messages.success(request, f"{name} is deleted.")
+            messages.success(request, words.USER_DELETED.format(name))
             return see_other("console:users")
     calls = [Call("Delete the user", f"/users/{name}", method="DELETE")]
-    return answer(request, "user_delete", _facts(found), error, calls=calls)
+    return show_form(request, "user_delete", _facts(found), error, calls=calls)
 
 
 @site_view(methods=("POST",))
 def end_token(request: ConsoleRequest, name: str, token: UUID) -> HttpResponse:
     user(request.actor, name)
     token_revoke(actor=request.actor, token_id=token)
-    messages.success(request, "The token is revoked.")
+    messages.success(request, words.TOKEN_REVOKED)
     return see_other("console:user", name=name)
 
 

@@ -1,6 +1,4 @@
-"""The buttons that act at once: start, stop, restart, cancel."""
-
-from typing import Final
+"""The buttons that start an operation at once: start, stop, restart and cancel."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -8,20 +6,16 @@ from django.http import HttpResponse
 from controlplane.clusters.access import cluster_for
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_restart, cluster_start, cluster_stop, operation_cancel
+from controlplane.console import words
 from controlplane.console.frame import ConsoleRequest, see_other, tenant_view
 from tenants.access import Access
 from tenants.errors import Conflict
 from tenants.names import parse_id
 
-DONE: Final = {
-    "start": "{} is starting.",
-    "stop": "{} is stopping.",
-    "restart": "{} is restarting.",
-    "cancel": "Cancelled. {} goes on from what is there now.",
-}
-
 
 class VerbConverter:
+    """The verbs of this file in a URL."""
+
     regex = "start|stop|restart|cancel"
 
     def to_python(self, value: str) -> str:
@@ -33,28 +27,24 @@ class VerbConverter:
 
 @tenant_view(methods=("POST",), back="console:cluster", verb="cluster.{verb}")
 def verb(request: ConsoleRequest, access: Access, cluster: str, verb: str) -> HttpResponse:
-    found = _act(request, access, cluster, verb)
-    messages.success(request, DONE[verb].format(found.name))
+    match verb:
+        case "start":
+            found = cluster_start(access=access, cluster=cluster)
+        case "restart":
+            found = cluster_restart(access=access, cluster=cluster, nodes=request.POST.getlist("node"))
+        case "stop":
+            found = cluster_stop(access=access, cluster=cluster, force=request.POST.get("force") == "yes")
+        case _:
+            found = _cancel(request, access, cluster)
+    messages.success(request, words.CLUSTER_VERB_DONE[verb].format(found.name))
     return see_other("console:cluster", tenant=access.tenant.name, cluster=found.name)
 
 
-def _act(request: ConsoleRequest, access: Access, cluster: str, verb: str) -> Cluster:
-    match verb:
-        case "start":
-            return cluster_start(access=access, cluster=cluster)
-        case "restart":
-            return cluster_restart(access=access, cluster=cluster, nodes=request.POST.getlist("node"))
-        case "stop":
-            return cluster_stop(access=access, cluster=cluster, force=request.POST.get("force") == "yes")
-        case _:
-            return _cancel(request, access, cluster)
-
-
 def _cancel(request: ConsoleRequest, access: Access, cluster: str) -> Cluster:
-    """Exactly the operation that was on the screen, never one that came after it."""
+    """Cancels the operation that the page showed, never a later one."""
     found = cluster_for(access, cluster)
     operation = parse_id(request.POST.get("operation", ""))
     if operation is None or not found.operations.filter(id=operation).exists():
-        raise Conflict("WRONG_PHASE", "There is nothing to cancel.")
+        raise Conflict("WRONG_PHASE", words.NOTHING_TO_CANCEL)
     operation_cancel(access=access, operation=operation)
     return found

@@ -16,7 +16,7 @@ from service import Service, service
 from stats import cpu_seconds, family, milliseconds
 
 from tenants.ids import new_id
-from tenants.ledger_sql import CHANGE_CLAIM
+from tenants.quota.sql import CHANGE_CLAIM
 
 CLIENTS = 8
 REQUESTS = 150

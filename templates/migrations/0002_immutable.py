@@ -1,4 +1,4 @@
-"""The database itself refuses to change an app's body or a template's revision, whoever asks."""
+"""Triggers refuse to change or delete a registered app or a revision; only an app can be withdrawn."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""Every change of the catalogue and of templates: one function each, one transaction, one line of audit."""
+"""Every change of the catalogue and of templates. Each function runs in one transaction and audits the change."""
 
 from templates.services.apps import app_register, app_withdraw, catalog_register
 from templates.services.defaults import defaults_publish

@@ -1,4 +1,4 @@
-"""The catalogue: apps come in once and stay what they are; one that proves bad is withdrawn."""
+"""The catalogue: an app version is registered once, never changes, and can be withdrawn."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ _log = structlog.get_logger("catalog")
 
 
 def catalog_register(*, folder: Path = catalog.FOLDER) -> list[Conflict]:
-    """Registers what ships. Idempotent, and safe to run in several processes at once.
+    """Registers the apps that ship. Idempotent, also in parallel processes.
 
-    Returns the refusals: apps whose files differ from what is registered under their version. They stay as
-    they are registered, so that Slipway starts and keeps its promise; the log says so too. Raises BadCatalog.
+    Returns a refusal for each app whose files differ from what is registered under its version. The registered app
+    stays, and the log says so. Raises BadCatalog.
     """
     refusals = []
     for app in catalog.load(folder):
@@ -35,7 +35,7 @@ def catalog_register(*, folder: Path = catalog.FOLDER) -> list[Conflict]:
 
 
 def app_register(*, actor: Actor, app: schema.App) -> App:
-    """The row of `app`, made if it is not there. Raises Conflict APP_CHANGED, NeedsRole, NeedsScope."""
+    """The row of `app`, registered if it is not there. Raises Conflict APP_CHANGED, NeedsRole, NeedsScope."""
     require_site_admin(actor, "templates:write")
     body = app_body(app)
     new = App(name=app.name, version=app.version, body=body, digest=digest(body))
@@ -44,18 +44,18 @@ def app_register(*, actor: Actor, app: schema.App) -> App:
         row = App.objects.get(name=app.name, version=app.version)
         if row.pk == new.pk:
             audit.record(actor=actor, verb="app.register", target=_target(row), detail={"digest": row.digest})
-    # Compared as apps: a release that spells bodies differently, and means the same, changes nothing.
+    # Compared as apps, so that a release that writes the same app as another body is not refused.
     if row.digest != new.digest and row.spec != app:
         raise Conflict(
             "APP_CHANGED",
-            f"{app.name} {app.version} is registered with another body, which never changes. "
-            "Give the changed app a version of its own.",
+            f"{app.name} {app.version} is registered with other contents, which never change. "
+            "Give the changed app another version.",
         )
     return row
 
 
 def app_withdraw(*, actor: Actor, name: str, version: str) -> App:
-    """Nothing new is launched of this version from now on; clusters that exist keep it. Idempotent.
+    """Refuses new launches of this version. Clusters that exist keep it. Idempotent.
 
     Raises NotFound, NeedsRole, NeedsScope.
     """

@@ -1,4 +1,4 @@
-"""The templates that ship: there for every tenant, published, and renewed by a release that changes them."""
+"""The templates that ship with Slipway: every tenant has them, and a release that changes one adds a revision."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +18,10 @@ _log = structlog.get_logger("catalog")
 
 
 def defaults_publish(*, folder: Path = catalog.FOLDER) -> list[Template]:
-    """Publishes what ships to every tenant, after `catalog_register`. Idempotent, in parallel too.
+    """Publishes the templates that ship; call it after `catalog_register`. Idempotent, also in parallel processes.
 
-    Each template takes the version of its app that ships beside it. Where no version does, or that one was
-    withdrawn, the template stays as it is, and the log says so: Slipway starts with the others. Raises
-    BadCatalog, Invalid.
+    Each template uses the version of its app that ships with it. When that version does not exist or was withdrawn,
+    the template is not changed and the log says so, so that Slipway starts with the others. Raises BadCatalog, Invalid.
     """
     versions = {app.name: app.version for app in catalog.load(folder)}
     published = []
@@ -41,15 +40,15 @@ def _publish(name: str, body: Mapping[str, Any]) -> Template:
     app, spec = read_body(body)
     actor = system_actor()
     with transaction.atomic():
-        template = _there(name, actor.username)
+        template = _locked_row(name, actor.username)
         if revision_add(template=template, app=app, spec=spec, created_by=actor.username):
             detail = {"app": str(app), "revision": current_revision(template).number}
             audit.record(actor=actor, verb="template.publish", target=f"template/{name}", detail=detail)
     return template
 
 
-def _there(name: str, created_by: str) -> Template:
-    """The row, made if need be, and locked: a second process waits here and then finds it."""
+def _locked_row(name: str, created_by: str) -> Template:
+    """The locked row, created if it does not exist. A second process waits here and then finds the row."""
     new = Template(name=name, state=TemplateState.PUBLISHED, created_by=created_by)
     Template.objects.bulk_create([new], ignore_conflicts=True)
     rows = Template.objects.select_for_update(of=("self",)).select_related("current")

@@ -1,4 +1,4 @@
-"""Adding a revision to a template: what create, update and publishing what ships have in common."""
+"""Adding a revision to a template, for a tenant's own templates and for those that ship."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,19 +13,21 @@ from tenants.errors import Invalid
 
 
 def read_body(body: Mapping[str, Any]) -> tuple[App, RevisionSpec]:
-    """What `body` says, with the row of its app. Raises Invalid, Conflict APP_WITHDRAWN."""
+    """The revision that a person wrote, with the row of its app. Raises Invalid, Conflict APP_WITHDRAWN."""
     name, version = parse_reference(body)
     app = App.objects.filter(name=name, version=version).first()
     if app is None:
-        raise Invalid.at("/app", "The catalogue has no app of this name and version.")
+        raise Invalid.at(
+            "/app", "The catalogue has no app of this name and version. Check both in the list of apps."
+        )
     check_app(app)
     return app, parse_revision(body, app.spec)
 
 
 def revision_add(*, template: Template, app: App, spec: RevisionSpec, created_by: str) -> bool:
-    """Makes `spec` the current revision of `template`, whose row the caller holds locked.
+    """Adds `spec` as the current revision. The caller has locked the row of the template.
 
-    False when the current one says the same already, and nothing was changed.
+    False, and no change, when the current revision is equal.
     """
     body = revision_body(spec)
     body_digest = digest(body)
@@ -38,7 +40,7 @@ def revision_add(*, template: Template, app: App, spec: RevisionSpec, created_by
         app=app,
         body=body,
         digest=body_digest,
-        takes=expand(spec, LaunchRequest()).takes.to_json(),
+        takes=expand(spec, LaunchRequest()).takes.as_dict(),
         created_by=created_by,
     )
     template.save(update_fields=["current"])

@@ -1,7 +1,7 @@
-"""A tenant's own templates: made, changed by new revisions, rolled back and forward, published, put away.
+"""A tenant's own templates: create, update by a new revision, roll back, publish, deprecate and delete.
 
-Rolling back moves the pointer to an old revision and makes no new one: a number means one content for ever,
-so what was measured of revision 2 holds when it is current again. The audit tells of the way.
+A rollback makes an older revision current and adds none, so that a number always means the same contents: what was
+measured with revision 2 holds when it is current again.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from tenants.names import validate_name
 
 
 def template_create(*, access: Access, name: str, body: Mapping[str, Any]) -> Template:
-    """A draft with revision 1. `body` as in `templates.revision`.
+    """Creates a draft with revision 1. body: see `templates.revision`.
 
     Raises Invalid, Conflict NAME_TAKEN, APP_WITHDRAWN or TENANT_SUSPENDED, NeedsRole, NeedsScope.
     """
@@ -31,7 +31,11 @@ def template_create(*, access: Access, name: str, body: Mapping[str, Any]) -> Te
     app, spec = read_body(body)
     try:
         with transaction.atomic():
-            template = _insert(access, name)
+            if Template.objects.filter(tenant=None, name=name, deleted_at=None).exists():
+                raise _name_taken()
+            template = Template.objects.create(
+                tenant=access.tenant, name=name, created_by=access.actor.username
+            )
             revision_add(template=template, app=app, spec=spec, created_by=access.actor.username)
             _record(access, "template.create", template, {"app": str(app), "revision": 1})
     except IntegrityError as error:
@@ -42,7 +46,7 @@ def template_create(*, access: Access, name: str, body: Mapping[str, Any]) -> Te
 
 
 def template_update(*, access: Access, template: str | UUID, body: Mapping[str, Any]) -> Template:
-    """Adds a revision and makes it current; a body that says what is current changes nothing.
+    """Adds a revision and makes it current. A body that equals the current revision changes nothing.
 
     Raises Invalid, NotFound, Conflict SHIPPED_TEMPLATE, APP_WITHDRAWN or TENANT_SUSPENDED, NeedsRole,
     NeedsScope.
@@ -59,19 +63,23 @@ def template_update(*, access: Access, template: str | UUID, body: Mapping[str, 
 
 
 def template_rollback(*, access: Access, template: str | UUID, revision: int) -> Template:
-    """Makes an older or newer revision current. Idempotent.
+    """Makes another revision current, an older or a newer one. Idempotent.
 
-    Raises Invalid for a revision that is not there, NotFound, Conflict SHIPPED_TEMPLATE, APP_WITHDRAWN or
+    Raises Invalid for a number without a revision, NotFound, Conflict SHIPPED_TEMPLATE, APP_WITHDRAWN or
     TENANT_SUSPENDED, NeedsRole, NeedsScope.
     """
     allow(access, "templates.write")
     access.require_active()
+    if isinstance(revision, bool) or not isinstance(revision, int) or not 1 <= revision < 2**31:
+        raise Invalid.at("/revision", "Must be the number of a revision, 1 or more.")
     with transaction.atomic():
         found = _locked(access, template)
         before = current_revision(found).number
-        target = revisions(found).filter(number=_number(revision)).first()
+        target = revisions(found).filter(number=revision).first()
         if target is None:
-            raise Invalid.at("/revision", "The template has no revision of this number.")
+            raise Invalid.at(
+                "/revision", "The template has no revision of this number. Choose one of its revisions."
+            )
         check_app(target.app)
         if target.number != before:
             found.current = target
@@ -81,7 +89,7 @@ def template_rollback(*, access: Access, template: str | UUID, revision: int) ->
 
 
 def template_publish(*, access: Access, template: str | UUID) -> Template:
-    """Every member of the tenant sees it from now on and may launch it. Idempotent.
+    """Lets every member of the tenant see and launch the template. Idempotent.
 
     Raises NotFound, Conflict SHIPPED_TEMPLATE, APP_WITHDRAWN or TENANT_SUSPENDED, NeedsRole, NeedsScope.
     """
@@ -95,7 +103,7 @@ def template_publish(*, access: Access, template: str | UUID) -> Template:
 
 
 def template_deprecate(*, access: Access, template: str | UUID) -> Template:
-    """Nothing new is launched of it; clusters that exist go on, and publishing it brings it back. Idempotent.
+    """Refuses new launches of the template until it is published again. Clusters that exist continue. Idempotent.
 
     Raises NotFound, Conflict SHIPPED_TEMPLATE or WRONG_STATE (a draft), NeedsRole, NeedsScope.
     """
@@ -103,13 +111,16 @@ def template_deprecate(*, access: Access, template: str | UUID) -> Template:
     with transaction.atomic():
         found = _locked(access, template)
         if found.state == TemplateState.DRAFT:
-            raise Conflict("WRONG_STATE", "A draft was never published. Delete it, or leave it a draft.")
+            raise Conflict(
+                "WRONG_STATE",
+                "Only a published template can be deprecated, and this one is a draft. Delete it instead.",
+            )
         _move(access, found, TemplateState.DEPRECATED, "template.deprecate")
     return found
 
 
 def template_delete(*, access: Access, template: str | UUID) -> None:
-    """Frees the name. Clusters that exist keep what they were launched with.
+    """Deletes the template; its name can be used again. Clusters that exist keep their revision.
 
     Raises NotFound, Conflict SHIPPED_TEMPLATE, NeedsRole, NeedsScope.
     """
@@ -120,38 +131,27 @@ def template_delete(*, access: Access, template: str | UUID) -> None:
         _record(access, "template.delete", found, {})
 
 
-def _insert(access: Access, name: str) -> Template:
-    if Template.objects.filter(tenant=None, name=name, deleted_at=None).exists():
-        raise _name_taken()
-    return Template.objects.create(tenant=access.tenant, name=name, created_by=access.actor.username)
-
-
 def _name_taken() -> Conflict:
-    return Conflict("NAME_TAKEN", "A template of this name is there already. Choose another name.")
+    return Conflict("NAME_TAKEN", "A template has this name already. Choose another name.")
 
 
 def _locked(access: Access, name_or_id: str | UUID) -> Template:
-    """The tenant's own template, read again under its row's lock."""
-    seen = template_for(access, name_or_id)
-    if seen.tenant_id is None:
+    """The tenant's own template, its row locked until commit. Raises NotFound, Conflict SHIPPED_TEMPLATE."""
+    unlocked = template_for(access, name_or_id)
+    if unlocked.tenant_id is None:
         raise Conflict(
             "SHIPPED_TEMPLATE",
-            "This template ships with Slipway and stays as it is. Make one of your own from it.",
+            "This template ships with Slipway and cannot be changed. Create a template of your own from it.",
         )
     rows = Template.objects.select_for_update(of=("self",)).select_related("current__app")
-    found = rows.defer("current__app__body").filter(pk=seen.pk, deleted_at=None).first()
+    found = rows.defer("current__app__body").filter(pk=unlocked.pk, deleted_at=None).first()
     if found is None:
         raise NotFound
     return found
 
 
-def _number(revision: object) -> int:
-    if isinstance(revision, bool) or not isinstance(revision, int) or not 1 <= revision < 2**31:
-        raise Invalid.at("/revision", "Must be the number of a revision, 1 or more.")
-    return revision
-
-
 def _move(access: Access, template: Template, state: TemplateState, verb: str) -> None:
+    """Moves the template to `state`; one that is there already is not audited."""
     if template.state != state:
         template.state = state
         template.save(update_fields=["state"])

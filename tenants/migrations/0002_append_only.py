@@ -1,4 +1,4 @@
-"""The database itself refuses to change what is only ever added to: holdings, audit and seals."""
+"""Triggers refuse to change or delete holdings, audit events and seals, except for the columns that are set once."""
 
 from django.db import migrations
 

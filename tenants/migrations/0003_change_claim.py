@@ -1,7 +1,7 @@
-"""The one change of the ledger, as a function: one round trip, planned once per connection.
+"""A function that changes a claim and everything that depends on it, in one round trip.
 
-Each statement in it sees what was committed before that statement, so everything after the first lock is current.
-A changed function gets a new number, because two releases of Slipway may use one database.
+Each statement in it reads what was committed before that statement, so all statements after the first lock read
+current values. A changed function gets a new number, because two releases of Slipway may use one database at once.
 """
 
 from django.db import migrations

@@ -1,4 +1,4 @@
-"""Accounts that can be disabled, deleted and made for programs; attempts to sign in are counted here."""
+"""Accounts can be disabled and deleted, and exist for programs too. Wrong sign-ins are counted."""
 
 from django.db import migrations, models
 
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             field=models.IntegerField(db_default=0, default=0),
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name='SignInThrottle',
             fields=[
                 ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ('level', models.FloatField()),
@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ('blocked_until', models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['at'], name='attempt_by_age')],
+                'indexes': [models.Index(fields=['at'], name='signinthrottle_by_age')],
             },
         ),
     ]

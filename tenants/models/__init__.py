@@ -1,15 +1,14 @@
-"""Who may use how much, and what was done: the tables of the bottom layer."""
+"""The tables of tenants, users, limits, claims, tokens and the audit."""
 
 from tenants.models.audit import AuditEvent, AuditSeal, Outcome
 from tenants.models.installation import InstallationKey
 from tenants.models.ledger import Claim, HasAmounts, Holding, Limit
 from tenants.models.tenant import Membership, Role, Tenant, TenantState
 from tenants.models.token import ApiToken
-from tenants.models.user import Attempt, User
+from tenants.models.user import SignInThrottle, User
 
 __all__ = [
     "ApiToken",
-    "Attempt",
     "AuditEvent",
     "AuditSeal",
     "Claim",
@@ -20,6 +19,7 @@ __all__ = [
     "Membership",
     "Outcome",
     "Role",
+    "SignInThrottle",
     "Tenant",
     "TenantState",
     "User",

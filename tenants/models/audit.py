@@ -11,11 +11,10 @@ class Outcome(models.TextChoices):
 
 
 class AuditEvent(models.Model):
-    """One change or refusal. Names are copied and nothing is referenced, so that it outlives what it tells
-    of.
+    """One change or refusal. Names are copied and no row is referenced, so that the event outlives them.
 
-    count, last_at: equal refusals within a minute share a row. position: its place in the sealed chain, given
-    by the sealer; from then on the database refuses every change of the row.
+    count, last_at: equal refusals within a minute share a row. position: in the sealed chain; the sealer sets it, and
+    from then on the database refuses every change of the row.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -47,9 +46,9 @@ class AuditEvent(models.Model):
 
 
 class AuditSeal(models.Model):
-    """A batch of events under one digest, which also covers the digest of the seal before.
+    """The digest of a batch of events and of the seal before; see tenants.seal.
 
-    seq counts from 1 without gaps; first and last are positions of events, joined on to those of the seal
+    seq: counts from 1 without gaps. first, last: the positions of the events; first follows the last of the seal
     before.
     """
 

@@ -2,7 +2,7 @@ from django.db import models
 
 
 class InstallationKey(models.Model):
-    """Which key this database was written with: one row, with a fingerprint that tells nothing of the key."""
+    """The fingerprint of the key that this database was written with, which does not reveal the key. One row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
     fingerprint = models.CharField(max_length=64)

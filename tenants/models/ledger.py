@@ -1,6 +1,6 @@
-"""The ledger: what may be held (Limit), what is held (Claim), what was held and when (Holding).
+"""The ledger: limits, claims (what is held now) and holdings (what was held, and when).
 
-Written by tenants.quota alone.
+Only tenants.quota writes them.
 """
 
 from django.db import models
@@ -16,7 +16,7 @@ def _never_negative(prefix: str) -> models.Q:
 
 
 class HasAmounts(models.Model):
-    """Columns for one Amounts: cpu in millicores, memory and storage in bytes."""
+    """One Amounts as columns: millicores of cpu, bytes of memory and storage, counts of gpu and clusters."""
 
     cpu = models.BigIntegerField(default=0)
     memory = models.BigIntegerField(default=0)
@@ -33,10 +33,10 @@ class HasAmounts(models.Model):
 
 
 class Limit(models.Model):
-    """One row per tenant (user NULL) and one per member; there as long as the tenant is.
+    """The limits of a tenant (user NULL) or of a member, with the sum of the claims under them.
 
-    limit_*: NULL means unlimited. held_*: the sum of the claims below. A member's row outlasts the
-    membership: what a former member still holds stays counted, and coming back restores no larger limit.
+    limit_*: NULL means unlimited. held_*: the sum of the claims. A member's row outlives the membership: what a former
+    member still holds stays counted, and a member who returns does not get a larger limit.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -81,7 +81,7 @@ class Limit(models.Model):
 
 
 class Claim(HasAmounts):
-    """What one owner (a cluster, to the layers above) holds now. No row: nothing."""
+    """What one owner, such as a cluster, holds now. An owner without a row holds nothing."""
 
     owner_id = models.UUIDField(primary_key=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="claims")
@@ -97,7 +97,7 @@ class Claim(HasAmounts):
 
 
 class Holding(HasAmounts):
-    """What one owner held from `started_at` to `ended_at` (NULL: still). Append-only; the end is set once."""
+    """What one owner held from `started_at` to `ended_at` (NULL: until now). Append-only; the end is set once."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     owner_id = models.UUIDField()

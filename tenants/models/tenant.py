@@ -13,7 +13,7 @@ class TenantState(models.TextChoices):
 
 
 class Role(models.TextChoices):
-    """What a member may do; each includes those before it."""
+    """What a member may do. Each role includes the rights of those before it."""
 
     VIEWER = "viewer"
     MEMBER = "member"
@@ -21,7 +21,7 @@ class Role(models.TextChoices):
 
 
 class Tenant(models.Model):
-    """A group of people with limits of its own. The row stays after deletion; only its name becomes free."""
+    """A group of people with limits of its own. A deleted tenant keeps its row; only its name can be used again."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=40)
@@ -46,6 +46,8 @@ class Tenant(models.Model):
 
 
 class Membership(models.Model):
+    """A user in a tenant, with a role."""
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")

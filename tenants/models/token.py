@@ -6,10 +6,10 @@ from tenants.models.tenant import Tenant
 
 
 class ApiToken(AbstractAuthToken):
-    """A key to the API, stored as a hash and shown once. It acts for `user`, within `scopes` and `tenant` if
-    set.
+    """A token of the API. Its secret is shown once and stored as a hash. Deleting the row revokes the token.
 
-    scopes: a list of names from tenants.actors.SCOPES, or NULL for all. Deleting the row revokes the token.
+    user: whose rights it has. scopes: names from tenants.actors.SCOPES that limit them, NULL for all. tenant: the only
+    tenant that it works in, NULL for all of the user's.
     """
 
     id = models.UUIDField(default=new_id, unique=True, editable=False)

@@ -8,11 +8,11 @@ from tenants.names import USERNAME_PATTERN
 
 
 class User(AbstractUser):
-    """A person who signs in, or a service account, which has tokens alone.
+    """A person who signs in, or the service account of a program, which has only tokens.
 
-    is_superuser: a site admin. is_active False: disabled, no session and no token works. deleted_at: the row and
-    its name stay, because ledger and audit name them. password_temporary_until: a site admin set the password; it
-    is good for one change until then. session_epoch: sessions of an earlier epoch have ended.
+    is_superuser: a site admin. is_active False: disabled, so that no session and no token works. deleted_at: the row
+    and its name stay, because the ledger and the audit refer to them. password_temporary_until: a site admin set the
+    password, and until then the user can sign in only to change it. session_epoch: raising it ends all sessions.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -28,15 +28,15 @@ class User(AbstractUser):
         return self.username
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session must carry: it ends with a change of the password or of the epoch."""
+        """The hash that Django stores in a session. A change of the password or the epoch ends the session."""
         value = f"{self.session_epoch}:{self.password}"
         return salted_hmac("tenants.User.session", value, secret=secret, algorithm="sha256").hexdigest()
 
 
-class Attempt(models.Model):
-    """Wrong secrets of one name, device or address, by the digest of its key. See tenants.attempts.
+class SignInThrottle(models.Model):
+    """The wrong attempts of one name, device or address; see tenants.sign_in_throttle.
 
-    level: how many there were, less what time has forgiven. Rows that are a day old are removed.
+    key: a digest. level: the number of wrong attempts less those that time has forgiven. Rows are removed after a day.
     """
 
     key = models.CharField(primary_key=True, max_length=64)
@@ -45,7 +45,7 @@ class Attempt(models.Model):
     blocked_until = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["at"], name="attempt_by_age")]
+        indexes = [models.Index(fields=["at"], name="signinthrottle_by_age")]
 
     def __str__(self) -> str:
-        return f"{self.level} attempts of {self.key[:8]}"
+        return f"{self.level} wrong attempts of {self.key[:8]}"

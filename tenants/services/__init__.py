@@ -1,4 +1,6 @@
-"""What may be changed here, each by one function: checks, change, audit and signal in one transaction."""
+"""Every change of tenants, users, tokens and limits. Each function checks, changes, audits and sends the signal in one
+transaction. The docstrings list the reasons of their refusals in upper case.
+"""
 
 from tenants.services.limits import limits_put
 from tenants.services.members import member_put, member_remove

@@ -6,7 +6,7 @@ from tenants.names import USERNAME_PATTERN
 
 
 def account_lock(username: str) -> User:
-    """The row of a user who is not deleted, locked until commit. NOT_FOUND."""
+    """The row of the user, locked until commit. NOT_FOUND for deleted users too."""
     known = re.fullmatch(USERNAME_PATTERN, username)
     users = User.objects.select_for_update(no_key=True).filter(username=username, deleted_at=None)
     user = users.first() if known else None

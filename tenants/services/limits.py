@@ -16,11 +16,11 @@ from tenants.signals import tenant_changed
 def limits_put(
     *, access: Access, limits: Mapping[str, int | None], username: str | None = None
 ) -> LimitsAnswer:
-    """Sets the named resources of the tenant (username None; site admins) or of a member (admins of the
-    tenant).
+    """Sets the limits of the named resources.
 
-    limits: in millicores, bytes or counts; None means unlimited. A limit below what is held is accepted:
-    nothing is taken away, and `over` in the answer says what is too much. INVALID, NO_SUCH_MEMBER.
+    username: None for the limits of the tenant, which site admins set; else those of a member, which admins of the
+    tenant set. limits: in base units; None means unlimited. A limit below what is held is accepted; see
+    quota.LimitsAnswer. INVALID, NO_SUCH_MEMBER.
     """
     allow(access, "tenant.write_limits" if username is None else "member_limits.write")
     if not limits:

@@ -1,4 +1,4 @@
-"""Passwords: one's own, and those that a site admin makes. Every change ends the sessions and tokens of before."""
+"""Passwords: users change their own, site admins reset those of others. A change ends older sessions and tokens."""
 
 import secrets
 from datetime import timedelta
@@ -11,13 +11,13 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from tenants import attempts, audit
+from tenants import audit
 from tenants.access import require_scope, require_site_admin
 from tenants.actors import Actor
-from tenants.attempts import AGAIN, NAME, Counted
 from tenants.errors import Conflict, FieldError, Invalid, NotFound
 from tenants.models import ApiToken, User
 from tenants.services.accounts import account_lock
+from tenants.sign_in_throttle import BY_NAME, CONFIRMATION, Counter, count_attempt, forgive_attempt
 from tenants.signals import sessions_ended
 
 LONGEST: Final = 1000
@@ -25,28 +25,30 @@ TEMPORARY: Final = timedelta(hours=72)
 
 
 def password_confirm(*, actor: Actor, password: str, pointer: str = "/password") -> User:
-    """The actor's own row, if this is their password. Call it outside of a transaction: the attempt counts.
+    """The actor's own row, if this is the actor's password.
 
-    INVALID, TOO_MANY_ATTEMPTS.
+    Call it outside of a transaction, so that a rollback does not undo the count of wrong attempts. INVALID,
+    TOO_MANY_ATTEMPTS.
     """
-    again = Counted(AGAIN, str(actor.user_id))
-    attempts.take(again)
+    counter = Counter(CONFIRMATION, str(actor.user_id))
+    count_attempt(counter)
     user = User.objects.filter(pk=actor.user_id, is_active=True).first()
     if user is None or not user.check_password(password):
         raise Invalid.at(pointer, "This is not your password.")
-    attempts.right(again)
+    forgive_attempt(counter)
     return user
 
 
 def password_change(*, actor: Actor, current: str, new: str, keep: UUID | None = None) -> User:
-    """A new password of one's own. All tokens end but `keep`, and all sessions but one that takes the new hash.
+    """Changes the actor's own password.
 
-    Call it outside of a transaction. INVALID, TOO_MANY_ATTEMPTS.
+    All tokens end except the one with the id `keep`. All sessions end except one that stores the new session hash.
+    Call it outside of a transaction, as password_confirm. INVALID, TOO_MANY_ATTEMPTS.
     """
     user = password_confirm(actor=actor, password=current, pointer="/current_password")
     check_password(new, user, "/new_password")
     if user.check_password(new):
-        raise Invalid.at("/new_password", "This is the password that you have. Choose another.")
+        raise Invalid.at("/new_password", "This is your current password. Choose another.")
     with transaction.atomic():
         user = account_lock(user.username)
         user.set_password(new)
@@ -65,9 +67,10 @@ def password_change(*, actor: Actor, current: str, new: str, keep: UUID | None =
 
 
 def password_reset(*, actor: Actor, username: str) -> tuple[User, str]:
-    """A temporary password, which is shown this once and must be changed at the first sign-in.
+    """Gives the user a temporary password, which is returned only here and must be changed at the first sign-in.
 
-    For site admins, about others. All sessions and tokens of the user end. NOT_FOUND, OWN_PASSWORD, SERVICE_ACCOUNT.
+    For site admins, not for their own account. All sessions and tokens of the user end. NOT_FOUND, OWN_PASSWORD,
+    SERVICE_ACCOUNT.
     """
     require_site_admin(actor, "users:write")
     with transaction.atomic():
@@ -75,11 +78,11 @@ def password_reset(*, actor: Actor, username: str) -> tuple[User, str]:
         if user.pk == actor.user_id:
             raise Conflict("OWN_PASSWORD", "Change your own password on the page of your account.")
         if user.is_service:
-            raise Conflict("SERVICE_ACCOUNT", "A service account has no password. Make it a token.")
+            raise Conflict("SERVICE_ACCOUNT", "A service account has no password. Make a token for it.")
         password = set_temporary(user)
         user.save(update_fields=["password", "password_temporary_until"])
         ended, _ = ApiToken.objects.filter(user=user).delete()
-        attempts.right(Counted(NAME, username), Counted(AGAIN, str(user.pk)))
+        forgive_attempt(Counter(BY_NAME, username), Counter(CONFIRMATION, str(user.pk)))
         audit.record(
             actor=actor,
             verb="user.reset_password",
@@ -91,7 +94,7 @@ def password_reset(*, actor: Actor, username: str) -> tuple[User, str]:
 
 
 def sessions_end(*, actor: Actor) -> User:
-    """Ends every session of the actor, this one too unless it takes the new hash. Tokens stay."""
+    """Ends all sessions of the actor, except one that stores the session hash of the returned user. Tokens stay."""
     require_scope(actor, "tokens:write")
     with transaction.atomic():
         changed = User.objects.filter(pk=actor.user_id).update(session_epoch=F("session_epoch") + 1)
@@ -103,7 +106,7 @@ def sessions_end(*, actor: Actor) -> User:
 
 
 def set_temporary(user: User) -> str:
-    """Sets a temporary password on the instance and returns it."""
+    """Sets a temporary password on the instance, without saving it, and returns the password."""
     password = secrets.token_urlsafe(12)
     user.set_password(password)
     user.password_temporary_until = timezone.now() + TEMPORARY
@@ -111,12 +114,10 @@ def set_temporary(user: User) -> str:
 
 
 def check_password(password: object, user: User, pointer: str = "/password") -> None:
-    """Raises Invalid unless the validators of the settings accept it."""
+    """Raises Invalid unless the password validators of Django's settings accept `password`."""
     if not isinstance(password, str) or not 0 < len(password) <= LONGEST:
         raise Invalid.at(pointer, f"Use 1 to {LONGEST} characters.")
     try:
         validate_password(password, user)
-    except ValidationError as faults:
-        raise Invalid(
-            errors=[FieldError(pointer=pointer, detail=text) for text in faults.messages]
-        ) from faults
+    except ValidationError as error:
+        raise Invalid(errors=[FieldError(pointer=pointer, detail=text) for text in error.messages]) from error

@@ -23,12 +23,16 @@ def tenant_create(
 ) -> Tenant:
     """Creates a tenant without members. For site admins. NAME_TAKEN, INVALID.
 
-    limits: in millicores, bytes or counts; what is missing or None is unlimited.
+    limits: in base units; a resource that is missing or None is unlimited.
     """
     require_site_admin(actor)
     tenant = Tenant(name=validate_name(name), display_name=_display_name(display_name))
     with transaction.atomic():
-        _insert(tenant)
+        try:
+            with transaction.atomic():
+                tenant.save(force_insert=True)
+        except IntegrityError as error:
+            raise Conflict("NAME_TAKEN", "A tenant has this name already. Choose another one.") from error
         Limit.objects.create(tenant=tenant)
         answer = quota.limits_put(tenant_id=tenant.pk, user_id=None, limits=limits or {})
         detail = {"limits": {row["resource"]: row["limit"] for row in answer.limits}}
@@ -45,45 +49,42 @@ def tenant_update(*, access: Access, display_name: str) -> Tenant:
         if tenant.display_name != text:
             tenant.display_name = text
             tenant.save(update_fields=["display_name"])
-            _tell(access.actor, "tenant.update", tenant, change="details", detail={"display_name": text})
+            _record(access.actor, "tenant.update", tenant, change="details", detail={"display_name": text})
     return tenant
 
 
 def tenant_suspend(*, access: Access) -> Tenant:
-    """Nothing may be started, and what runs is to stop; what was wanted is kept for the day it is resumed."""
+    """Stops the tenant's clusters and refuses to start any. Their goals are kept for `tenant_resume`."""
     return _move(access, "tenant.suspend", (TenantState.ACTIVE,), TenantState.SUSPENDED)
 
 
 def tenant_resume(*, access: Access) -> Tenant:
+    """Ends the suspension. Clusters that were to run start again."""
     return _move(access, "tenant.resume", (TenantState.SUSPENDED,), TenantState.ACTIVE)
 
 
 def tenant_delete(*, access: Access) -> Tenant:
-    """Starts the deletion: everything of the tenant goes, then `tenant_deleted` frees its name. Cannot be
-    undone.
-    """
+    """Starts the deletion of everything in the tenant; `tenant_deleted` ends it. There is no undo."""
     return _move(access, "tenant.delete", (TenantState.ACTIVE, TenantState.SUSPENDED), TenantState.DELETING)
 
 
 def tenant_deleted(*, tenant_id: UUID) -> None:
-    """Ends the deletion once nothing is held any more. Called by whoever saw that; IN_USE when it is too
-    early.
-    """
+    """Ends the deletion, when nothing is held any more, and frees the name. IN_USE while something is held."""
     with transaction.atomic():
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state == TenantState.DELETED:
             return
         if tenant.state != TenantState.DELETING:
             raise Conflict("WRONG_PHASE", "The tenant is not being deleted.")
-        _close_ledger(tenant)
+        _delete_limits(tenant)
         ApiToken.objects.filter(tenant=tenant).delete()
         Membership.objects.filter(tenant=tenant).delete()
         Tenant.objects.filter(pk=tenant_id).update(state=TenantState.DELETED, deleted_at=Now())
-        _tell(system_actor(), "tenant.deleted", tenant, change="state")
+        _record(system_actor(), "tenant.deleted", tenant, change="state")
 
 
 def tenant_lock(tenant_id: UUID) -> Tenant:
-    """The row of a tenant that is not deleted, locked until commit against changes of state and members."""
+    """The row of the tenant, locked until commit against changes of its state and members. NOT_FOUND."""
     tenants = Tenant.objects.select_for_update(no_key=True).exclude(state=TenantState.DELETED)
     tenant = tenants.filter(pk=tenant_id).first()
     if tenant is None:
@@ -91,45 +92,37 @@ def tenant_lock(tenant_id: UUID) -> Tenant:
     return tenant
 
 
-def _close_ledger(tenant: Tenant) -> None:
-    """Takes the rows of limits away, under their lock: whoever comes later to claim finds the tenant gone."""
-    # In the order in which the ledger locks them: the tenant's row, then members'.
+def _delete_limits(tenant: Tenant) -> None:
+    """Deletes the limits while they are locked, so that a later claim finds the tenant gone. IN_USE."""
+    # The ledger locks in the same order: the tenant's row, then the members' rows.
     rows = Limit.objects.select_for_update().filter(tenant=tenant)
     rows = rows.order_by(F("user_id").asc(nulls_first=True))
     held = any(row.held for row in rows)
     if held or Claim.objects.filter(tenant=tenant).exists():
-        raise Conflict("IN_USE", "Something of the tenant is still held.")
+        raise Conflict("IN_USE", "Clusters of the tenant still hold resources. Delete them first.")
     Limit.objects.filter(tenant=tenant).delete()
 
 
 def _move(access: Access, verb: str, sources: tuple[str, ...], state: TenantState) -> Tenant:
-    """Moves the tenant to `state`; being there already is fine and leaves no trace."""
+    """Moves the tenant to `state`. A tenant that is there already is not changed and not audited."""
     allow(access, "tenant.write")
     with transaction.atomic():
         tenant = tenant_lock(access.tenant.pk)
         if tenant.state == state:
             return tenant
         if tenant.state not in sources:
-            raise Conflict("WRONG_PHASE", f"The tenant is {tenant.state}.")
+            raise Conflict("WRONG_PHASE", f"The tenant is {tenant.state}, which does not allow this.")
         tenant.state = state
         tenant.save(update_fields=["state"])
-        _tell(access.actor, verb, tenant, change="state")
+        _record(access.actor, verb, tenant, change="state")
     return tenant
 
 
-def _tell(
+def _record(
     actor: Actor, verb: str, tenant: Tenant, *, change: str, detail: Mapping[str, str] | None = None
 ) -> None:
     audit.record(actor=actor, verb=verb, target=f"tenant/{tenant.name}", tenant=tenant, detail=detail)
     tenant_changed.send(sender=Tenant, tenant_id=tenant.pk, change=change, user_id=None)
-
-
-def _insert(tenant: Tenant) -> None:
-    try:
-        with transaction.atomic():
-            tenant.save(force_insert=True)
-    except IntegrityError as taken:
-        raise Conflict("NAME_TAKEN", "There is a tenant of this name. Choose another.") from taken
 
 
 def _display_name(text: str) -> str:

@@ -28,15 +28,15 @@ def token_create(
     scopes: Iterable[str] | None = None,
     expires_in_days: int = 90,
 ) -> tuple[ApiToken, str]:
-    """A new token of the actor's own, and its secret, which is shown this once.
+    """Makes a token for the actor and returns it with its secret, which is returned only here.
 
-    tenant: name or id of the one tenant it is for; None for all of the owner's. scopes: from SCOPES; None for
-    all. A token made by a token gets no more than that one has. INVALID, NEEDS_SCOPE, NEEDS_ROLE, NOT_FOUND,
-    TOO_MANY.
+    tenant: name or id of the only tenant that it works in; None for all of the owner's. scopes: from SCOPES; None for
+    all. A token that makes a token cannot give it more rights than it has. INVALID, NEEDS_SCOPE, NEEDS_ROLE,
+    NOT_FOUND, TOO_MANY.
     """
     require_scope(actor, "tokens:write")
     wanted = _scopes(scopes)
-    _within(actor, wanted, tenant)
+    _check_rights(actor, wanted, tenant)
     bound = None if tenant is None else tenant_for(actor, tenant).tenant
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).filter(pk=actor.user_id, is_active=True).first()
@@ -54,10 +54,10 @@ def service_token_create(
     scopes: Iterable[str] | None = None,
     expires_in_days: int = 90,
 ) -> tuple[ApiToken, str]:
-    """A token of a service account, made by a site admin. As token_create; NOT_A_SERVICE for people."""
+    """Makes a token for a service account, as token_create. For site admins. NOT_A_SERVICE, DISABLED."""
     require_site_admin(actor, "users:write")
     wanted = _scopes(scopes)
-    _within(actor, wanted, tenant)
+    _check_rights(actor, wanted, tenant)
     with transaction.atomic():
         user = account_lock(username)
         if not user.is_service:
@@ -66,11 +66,15 @@ def service_token_create(
             )
         if not user.is_active:
             raise Conflict("DISABLED", "This account is disabled. Enable it first.")
-        return _make(actor, user, name, _seen_by(user, tenant), wanted, expires_in_days)
+        try:
+            bound = None if tenant is None else tenant_for(actor_for(user), tenant).tenant
+        except NotFound:
+            raise Invalid.at("/tenant", "The account is not a member of a tenant with this name.") from None
+        return _make(actor, user, name, bound, wanted, expires_in_days)
 
 
 def token_revoke(*, actor: Actor, token_id: UUID) -> None:
-    """Ends a token at once: one's own, or anybody's for site admins. NOT_FOUND for all others."""
+    """Deletes a token at once: the actor's own, or any for site admins. NOT_FOUND."""
     if not actor.has_scope("users:write"):
         require_scope(actor, "tokens:write")
     with transaction.atomic():
@@ -89,26 +93,28 @@ def token_revoke(*, actor: Actor, token_id: UUID) -> None:
 
 
 def token_used(token: ApiToken) -> None:
-    """Notes that the token was used; written at most once a minute."""
+    """Records that the token was used, at most once a minute."""
     stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USED_EVERY)
     ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=Now())
-
-
-def _lasting(actor: Actor, days: int) -> timedelta:
-    """As long as asked for, and no longer than the token that asks."""
-    asked = timedelta(days=days)
-    return asked if actor.expires_at is None else min(asked, actor.expires_at - datetime.now(UTC))
 
 
 def _make(
     actor: Actor, user: User, name: str, tenant: Tenant | None, scopes: list[str] | None, days: int
 ) -> tuple[ApiToken, str]:
-    """Call it with the row of `user` locked, so that the count of tokens holds."""
-    text, days = validate_text(name, "/name", longest=100), _days(days)
+    """Creates the token. The caller has locked the row of `user`, so that the count of tokens is exact."""
+    text = validate_text(name, "/name", longest=100)
+    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= MOST_DAYS:
+        raise Invalid.at("/expires_in_days", f"Must be a whole number from 1 to {MOST_DAYS}.")
     if ApiToken.objects.filter(user=user).count() >= _MOST_TOKENS:
-        raise Conflict("TOO_MANY", f"There are {_MOST_TOKENS} tokens already. Revoke one that is not needed.")
+        raise Conflict(
+            "TOO_MANY", f"There are {_MOST_TOKENS} tokens already. Revoke one that is not needed any more."
+        )
+    expiry = timedelta(days=days)
+    if actor.expires_at is not None:
+        # A token that makes a token cannot outlive itself this way.
+        expiry = min(expiry, actor.expires_at - datetime.now(UTC))
     token, secret = ApiToken.objects.create(  # type: ignore[no-untyped-call]
-        user=user, expiry=_lasting(actor, days), name=text, tenant=tenant, scopes=scopes
+        user=user, expiry=expiry, name=text, tenant=tenant, scopes=scopes
     )
     detail = {"name": text, "scopes": scopes, "days": days}
     if user.pk != actor.user_id:
@@ -117,17 +123,8 @@ def _make(
     return token, secret
 
 
-def _seen_by(user: User, tenant: str | UUID | None) -> Tenant | None:
-    if tenant is None:
-        return None
-    try:
-        return tenant_for(actor_for(user), tenant).tenant
-    except NotFound:
-        raise Invalid.at("/tenant", "The account is no member of a tenant of this name.") from None
-
-
-def _within(actor: Actor, scopes: list[str] | None, tenant: str | UUID | None) -> None:
-    """A token that makes tokens gives away nothing that it does not have itself."""
+def _check_rights(actor: Actor, scopes: list[str] | None, tenant: str | UUID | None) -> None:
+    """Raises NeedsRole or NeedsScope if the new token would have rights that the actor's own token lacks."""
     if actor.tenant_id is not None and tenant is None:
         raise NeedsRole(
             "owner", granted_by="the owner, signed in or with a token that is not bound to a tenant"
@@ -139,13 +136,8 @@ def _within(actor: Actor, scopes: list[str] | None, tenant: str | UUID | None) -
         raise NeedsScope(missing[0])
 
 
-def _days(days: object) -> int:
-    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= MOST_DAYS:
-        raise Invalid.at("/expires_in_days", f"Must be a whole number from 1 to {MOST_DAYS}.")
-    return days
-
-
 def _scopes(scopes: Iterable[str] | None) -> list[str] | None:
+    """The scopes sorted and without duplicates. Raises Invalid."""
     if scopes is None:
         return None
     wanted = list(scopes)

@@ -17,14 +17,14 @@ from tenants.services.accounts import account_lock
 from tenants.services.passwords import check_password, set_temporary
 from tenants.signals import rights_lost, tenant_changed
 
-# Would read in the audit as if Slipway had done it by itself, or nobody known.
+# The audit uses these names for actors that are not users.
 _RESERVED: Final = frozenset({"system", "anonymous"})
 
 
 def user_create(
     *, actor: Actor, username: str, password: str, email: str = "", site_admin: bool = False
 ) -> User:
-    """Creates a person who can sign in, in no tenant yet. For site admins. NAME_TAKEN, INVALID."""
+    """Creates a person with a password, in no tenant yet. For site admins. NAME_TAKEN, INVALID."""
     require_site_admin(actor, "users:write")
     user = _new(username, email, site_admin)
     check_password(password, user)
@@ -36,7 +36,7 @@ def user_create(
 def user_invite(
     *, actor: Actor, username: str, email: str = "", site_admin: bool = False
 ) -> tuple[User, str]:
-    """The same with a temporary password, which is returned this once."""
+    """Creates a person with a temporary password, which is returned only here. For site admins. NAME_TAKEN, INVALID."""
     require_site_admin(actor, "users:write")
     user = _new(username, email, site_admin)
     password = set_temporary(user)
@@ -45,7 +45,7 @@ def user_invite(
 
 
 def service_create(*, actor: Actor, username: str, email: str = "", site_admin: bool = False) -> User:
-    """Creates the account of a program: it has tokens, made by site admins, and no password."""
+    """Creates the account of a program. It has no password, only tokens that site admins make. NAME_TAKEN, INVALID."""
     require_site_admin(actor, "users:write")
     user = _new(username, email, site_admin)
     user.is_service = True
@@ -57,7 +57,7 @@ def service_create(*, actor: Actor, username: str, email: str = "", site_admin: 
 def user_update(
     *, actor: Actor, username: str, email: str | None = None, site_admin: bool | None = None
 ) -> User:
-    """Changes what is given. For site admins. NOT_FOUND, INVALID, LAST_SITE_ADMIN."""
+    """Changes the arguments that are not None. For site admins. NOT_FOUND, INVALID, LAST_SITE_ADMIN."""
     require_site_admin(actor, "users:write")
     with transaction.atomic():
         if site_admin is False:
@@ -77,10 +77,9 @@ def user_update(
 
 
 def user_disable(*, actor: Actor, username: str) -> User:
-    """Ends the user's sessions and tokens at once, and lets them in no more. For site admins. Idempotent.
+    """Ends the user's sessions and tokens at once and refuses to sign them in. For site admins. Idempotent.
 
-    Memberships stay, and so do clusters: they run on, and admins of the tenant can stop them.
-    NOT_FOUND, LAST_SITE_ADMIN.
+    Memberships stay. Clusters continue to run; admins of the tenant can stop them. NOT_FOUND, LAST_SITE_ADMIN.
     """
     require_site_admin(actor, "users:write")
     with transaction.atomic():
@@ -98,7 +97,7 @@ def user_disable(*, actor: Actor, username: str) -> User:
 
 
 def user_enable(*, actor: Actor, username: str) -> User:
-    """Lets a disabled user sign in again, with the password of before; tokens are to be made anew."""
+    """Lets a disabled user sign in again with the same password. Their old tokens stay deleted. NOT_FOUND."""
     require_site_admin(actor, "users:write")
     with transaction.atomic():
         user = account_lock(username)
@@ -110,10 +109,10 @@ def user_enable(*, actor: Actor, username: str) -> User:
 
 
 def user_delete(*, actor: Actor, username: str) -> None:
-    """Takes the user out of every tenant and locks them out for good. For site admins.
+    """Ends the user's memberships, sessions and tokens for good. For site admins. NOT_FOUND, LAST_SITE_ADMIN.
 
-    The name is not given again: ledger and audit name it. What the user holds stays counted and runs on until an
-    admin of the tenant stops it; also the last admin of a tenant can be deleted. NOT_FOUND, LAST_SITE_ADMIN.
+    The name cannot be used again, because the ledger and the audit refer to it. The user's clusters continue to run and
+    stay counted until an admin of the tenant stops them. The last admin of a tenant can be deleted too.
     """
     require_site_admin(actor, "users:write")
     with transaction.atomic():
@@ -130,7 +129,7 @@ def user_delete(*, actor: Actor, username: str) -> None:
 
 
 def _lock_out(user: User) -> int:
-    """On the instance; how many tokens ended."""
+    """Disables the instance without saving it, deletes the user's tokens and returns how many there were."""
     user.is_active = False
     user.session_epoch = F("session_epoch") + 1
     ended, _ = ApiToken.objects.filter(user=user).delete()
@@ -138,7 +137,11 @@ def _lock_out(user: User) -> int:
 
 
 def _leave_all(actor: Actor, username: str) -> list[str]:
-    """Ends all memberships; the names of the tenants. Locks tenants in the order of their ids, before the user."""
+    """Ends all memberships and returns the names of the tenants.
+
+    It locks the tenants in the order of their ids. Call it before the user is locked, as every lock is taken in the
+    order tenant, user.
+    """
     mine = Membership.objects.filter(user__username=username)
     tenants = Tenant.objects.select_for_update(no_key=True).filter(pk__in=mine.values("tenant_id"))
     left = []
@@ -163,38 +166,29 @@ def _keep_a_site_admin(username: str) -> None:
     )
     names = [user.username for user in admins.order_by("id")]
     if names == [username]:
-        raise Conflict(
-            "LAST_SITE_ADMIN", "This is the last site admin. Make somebody else a site admin first."
-        )
+        raise Conflict("LAST_SITE_ADMIN", "This is the last site admin. Make another user site admin first.")
 
 
 def _new(username: str, email: str, site_admin: bool) -> User:
-    return User(username=_free_to_use(username), email=_email(email), is_superuser=site_admin)
+    """A user who is not saved yet. Raises Invalid."""
+    validate_username(username)
+    if username in _RESERVED:
+        raise Invalid.at("/username", "This name is reserved. Choose another one.")
+    return User(username=username, email=_email(email), is_superuser=site_admin)
 
 
 def _create(actor: Actor, user: User) -> None:
     with transaction.atomic():
-        _insert(user)
+        try:
+            with transaction.atomic():
+                user.save(force_insert=True)
+        except IntegrityError as error:
+            raise Conflict(
+                "NAME_TAKEN",
+                "A user has or had this name; names of deleted users stay in the audit. Choose another one.",
+            ) from error
         detail = {"site_admin": user.is_superuser, "service": user.is_service}
         audit.record(actor=actor, verb="user.create", target=f"user/{user.username}", detail=detail)
-
-
-def _insert(user: User) -> None:
-    try:
-        with transaction.atomic():
-            user.save(force_insert=True)
-    except IntegrityError as taken:
-        raise Conflict(
-            "NAME_TAKEN",
-            "There is a user of this name, or was one; names of deleted users stay in the audit. Choose another.",
-        ) from taken
-
-
-def _free_to_use(username: str) -> str:
-    validate_username(username)
-    if username in _RESERVED:
-        raise Invalid.at("/username", "This name is reserved. Choose another.")
-    return username
 
 
 def _email(email: str) -> str:
@@ -202,6 +196,6 @@ def _email(email: str) -> str:
         return ""
     try:
         validate_email(email)
-    except ValidationError as fault:
-        raise Invalid.at("/email", "Must be an email address.") from fault
+    except ValidationError as error:
+        raise Invalid.at("/email", "Must be an email address.") from error
     return email

@@ -1,4 +1,4 @@
-"""The API as its users hold it: one bearer token each, JSON in and out."""
+"""A client of the API with one bearer token, JSON in and out."""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Answer:
 
 
 class Api:
-    """`token` "": no Authorization header. Headers are given as HTTP writes them."""
+    """token: "" sends no Authorization header. Headers are named as in HTTP, with _ for -."""
 
     def __init__(self, token: str = "") -> None:
         self.client = Client(raise_request_exception=True)

@@ -1,4 +1,4 @@
-"""The ASGI application driven by hand: one loop, one process, a real database."""
+"""Calls the ASGI application in this process, with one event loop and a real database."""
 
 import asyncio
 import json
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from controlplane.api.listening import Listener
+from controlplane.api.listener import Listener
 
 SECONDS = 20.0
 
 
 def front() -> Any:
-    """Loaded with the first request: it reads the settings, which the tests change."""
+    """The application. It is imported by the first request, because it reads settings that tests change."""
     from controlplane import asgi
 
     return asgi
 
 
 def listener() -> Listener | None:
-    found: Listener | None = front().waiting._listener
+    found: Listener | None = front().long_poll._listener
     return found
 
 
@@ -31,7 +31,7 @@ def waiters() -> int:
 
 @dataclass
 class Request:
-    """One request under way. `leave` is the client that closes its connection."""
+    """A request under way. leave: closes the connection as a client does."""
 
     token: str
     url: str
@@ -81,7 +81,7 @@ class Request:
 
 
 def drive(scenario: Callable[[], Awaitable[Any]]) -> Any:
-    """Run it in a loop of its own; the listener ends with the loop."""
+    """Run the coroutine in an event loop of its own; the listener ends with the loop."""
 
     async def whole() -> Any:
         try:
@@ -89,13 +89,13 @@ def drive(scenario: Callable[[], Awaitable[Any]]) -> Any:
         finally:
             if found := listener():
                 found.close()
-            front().waiting._listener = None
+            front().long_poll._listener = None
 
     return asyncio.run(whole())
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for it; a deadline makes it a failure."""
+    """Wait until the condition is true. Fails after a deadline."""
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from tests.reconciler.settling import fresh_fake, settle
 
 @dataclass
 class World:
-    """Everybody, and dave, another member, with tokens of their own, where the template "pair" can be launched."""
+    """A client for each person, with dave as another member, and the template "pair" to launch."""
 
     people: Cast
     alice: Api
@@ -25,7 +25,7 @@ class World:
     dave: Api
     charlie: Api
     root: Api
-    nobody: Api
+    anonymous: Api
     bob_access: Access
 
     def launch(self, name: str = "one", **groups: int) -> Cluster:
@@ -51,7 +51,7 @@ def world(db: None, settings: object) -> Iterator[World]:
             name: as_user(getattr(people, name)) for name in ("alice", "bob", "carol", "charlie", "root")
         }
         bob = tenant_for(actor_for(people.bob), "acme")
-        yield World(people=people, nobody=Api(), bob_access=bob, dave=as_user(dave), **named)
+        yield World(people=people, anonymous=Api(), bob_access=bob, dave=as_user(dave), **named)
 
 
 @pytest.fixture

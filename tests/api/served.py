@@ -20,7 +20,7 @@ SECONDS = 60.0
 
 @contextmanager
 def served(log: Path | None = None, *, header_seconds: int = HEADER_SECONDS) -> Iterator[str]:
-    """The address of a server that stops in the end. log: where it writes all that it logs."""
+    """The address of a server that stops with the context. log: the file of its log."""
     raise_file_limit()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

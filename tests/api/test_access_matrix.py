@@ -1,4 +1,4 @@
-"""Every route, asked for by everybody, about everything: one row a route, and no route without a row."""
+"""The authorisation matrix: every route with every person and target. A route without a row fails."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from tests.cast import a_tenant
 
 # The order of the columns. charlie is the outsider: an admin of another tenant. carol: viewer, dave: member, bob:
 # member and owner of the clusters, alice: admin, root: site admin and no member.
-PEOPLE = ("nobody", "charlie", "carol", "dave", "bob", "alice", "root")
+PEOPLE = ("anonymous", "charlie", "carol", "dave", "bob", "alice", "root")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What everybody is answered: about what is there, about what is not (or is another tenant's), about what was
-    deleted. Where nothing is named in the URL there is only the first."""
+    """The statuses that all people get: of things that exist (there), that do not exist or belong to another tenant
+    (missing), and that were deleted. A route without a name in its URL has only the first."""
 
     there: str
     missing: str = ""
@@ -128,18 +128,18 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
 
 
 def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -> None:
-    asked = wrong = 0
+    requests = wrong = 0
     for route, row in ROWS.items():
         for kind, names, statuses in _variants(route, row, things):
             for person, expected in zip(PEOPLE, statuses.split(), strict=True):
                 status = _ask(getattr(world, person), route, _fixed(route, names, kind), row.body)
-                asked += 1
+                requests += 1
                 if status != int(expected) and not _own_token(route, person, kind):
                     wrong += 1
                     print(f"{person} {route} ({kind}): {status} instead of {expected}")
-    print(f"{asked} cases over {len(ROWS)} routes")
+    print(f"{requests} cases over {len(ROWS)} routes")
     assert wrong == 0
-    assert asked > 600
+    assert requests > 600
 
 
 def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_alone(
@@ -148,15 +148,15 @@ def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_a
     Site.objects.update(kind="local")
     cluster = Cluster.objects.get(name="one", tenant=world.people.acme)
     secret, shown = run_secret(cluster, "page"), set()
-    asked = 0
+    requests = 0
     for scope in SCOPES:
         api = as_user(world.people.bob, scopes=[scope])
         for route, row in ROWS.items():
             answer = _answer(api, route, _fixed(route, things.there, "there"), row.body)
-            asked += 1
+            requests += 1
             if secret in str(answer.body):
                 shown.add((scope, route))
-    print(f"{asked} cases: {sorted(shown)}")
+    print(f"{requests} cases: {sorted(shown)}")
     assert {scope for scope, _ in shown} == {"clusters:write"}
     assert ("clusters:write", f"GET {C}") in shown
     assert ("clusters:write", f"GET {T}/clusters") in shown
@@ -164,20 +164,20 @@ def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_a
 
 def test_a_tenant_that_is_foreign_deleted_or_made_up_is_not_there(world: World, things: Things) -> None:
     Tenant.objects.filter(pk=a_tenant("gone").pk).update(state=TenantState.DELETED)
-    asked = wrong = 0
+    requests = wrong = 0
     for route, row in ROWS.items():
         if "{tenant}" not in route:
             continue
         for tenant, knows in (("globex", {"charlie", "root"}), ("gone", set()), (str(uuid4()), set())):
             for person in set(PEOPLE[1:]) - knows:
                 status = _ask(getattr(world, person), route, {**things.there, "tenant": tenant}, row.body)
-                asked += 1
+                requests += 1
                 if status != 404:
                     wrong += 1
                     print(f"{person} {route} in {tenant}: {status}")
-    print(f"{asked} cases")
+    print(f"{requests} cases")
     assert wrong == 0
-    assert asked > 400
+    assert requests > 400
 
 
 def _variants(route: str, row: Row, things: Things) -> Iterator[tuple[str, dict[str, str], str]]:
@@ -201,7 +201,7 @@ def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
 
 
 def _own_token(route: str, person: str, kind: str) -> bool:
-    """What is foreign to all others here is charlie's own, and root revokes anybody's."""
+    """Things that are foreign to the others here are charlie's own, and root may revoke any token."""
     return "{token}" in route and kind == "foreign" and person in {"charlie", "root"}
 
 
@@ -210,7 +210,7 @@ def _ask(api: Api, route: str, names: dict[str, str], body: Any) -> int:
 
 
 def _answer(api: Api, route: str, names: dict[str, str], body: Any) -> Answer:
-    """Whatever it did is undone."""
+    """Roll back what the request did."""
     method, path = route.split()
     with transaction.atomic():
         answer = api.call(method, f"{ROOT}/{path.format(**names)}", body)

@@ -1,4 +1,4 @@
-"""What answers say is true: names, numbers, times, and every fault at once."""
+"""Answers are true: names, numbers and times; and a refusal names every fault."""
 
 import re
 from typing import Any
@@ -8,8 +8,8 @@ from django.db import transaction
 
 from controlplane.api import idempotency
 from controlplane.api.models import IdempotencyKey
-from controlplane.api.v1.outline import outlines_of
 from controlplane.clusters.models import Cluster
+from controlplane.clusters.outlines import outline_of
 from controlplane.clusters.services import cluster_delete, cluster_resize
 from tests import launchable
 from tests.api.api import ACME
@@ -104,7 +104,7 @@ def test_a_change_that_was_rolled_back_is_not_shown(world: World) -> None:
     world.ready("one")
     with transaction.atomic():
         tried = cluster_resize(access=world.bob_access, cluster="one", groups={"hand": {"count": 5}})
-        outlines_of([tried])
+        outline_of(tried)
         transaction.set_rollback(True)
     cluster_resize(access=world.bob_access, cluster="one", groups={"hand": {"count": 3}})
     [hand] = [group for group in world.bob.get("clusters/one").body["groups"] if group["name"] == "hand"]

@@ -1,4 +1,4 @@
-"""Bad input and bad luck: each has its answer, and changes nothing."""
+"""Bad input and failures of the database: each has its answer, and changes nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whose address a request has: that of the connection, unless a trusted proxy says another."""
+"""The address of a request is that of the connection, unless a trusted proxy names another."""
 
 from ipaddress import ip_network
 
@@ -12,17 +12,17 @@ PROXIES = [ip_network("10.0.0.0/24"), ip_network("2001:db8::/64")]
 
 
 def address_of(connection: str, forwarded: str = "") -> str:
-    seen: list[str] = []
+    found: list[str] = []
 
     def view(request: HttpRequest) -> HttpResponse:
-        seen.append(request.META["REMOTE_ADDR"])
+        found.append(request.META["REMOTE_ADDR"])
         return HttpResponse()
 
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=connection)
     with override_settings(TRUSTED_PROXIES=PROXIES):
         ClientAddressMiddleware(view)(request)
-    return seen[0]
+    return found[0]
 
 
 @pytest.mark.parametrize(

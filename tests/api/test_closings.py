@@ -1,4 +1,4 @@
-"""The plan of a removal: whose links it would replace."""
+"""The plan of a removal names the links that it would replace."""
 
 from controlplane.clusters.models import Cluster
 from tenants.models import AuditEvent

@@ -1,4 +1,4 @@
-"""Many clients on one limit, over HTTP: nobody gets more than there is, and nobody is refused what fits."""
+"""Many clients on one limit, over HTTP: the limit holds, and no request that fits is refused."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ LIMIT = CLIENTS * ROUNDS * 2500 // 2
 
 @dataclass(frozen=True)
 class Attempt:
-    """One launch: millicores wanted, and what became of it."""
+    """One launch: the millicores that it takes, and its status."""
 
     wants: int
     status: int

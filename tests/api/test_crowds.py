@@ -1,11 +1,11 @@
-"""Many connections and many waits: the service goes on for everybody else."""
+"""Many connections and many waits do not hold up other clients."""
 
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from controlplane.api.waiting import MOST_A_USER
+from controlplane.api.long_poll import MOST_A_USER
 from controlplane.standalone.server import CONNECTIONS, raise_file_limit
 from tests.api.api import ACME
 from tests.api.conftest import World
@@ -60,7 +60,7 @@ def test_waits_of_one_user_are_bounded_and_others_wait_on(address: str, world: W
 
 
 def answered(connections: list[socket.socket], count: int) -> list[socket.socket]:
-    """So many of them that have something to read."""
+    """How many of the connections have data to read."""
     import select
 
     poll, found = select.poll(), {}

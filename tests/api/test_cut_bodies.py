@@ -1,4 +1,4 @@
-"""A request whose body ends before its announced end does nothing, wherever it is cut."""
+"""A request with a body that ends too early does nothing, at every place where it is cut."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -35,7 +35,7 @@ def everything() -> dict[str, str]:
 
 
 def cut(address: str, whole: bytes, ends: Iterator[int] | range) -> int:
-    """Send it up to each of these ends; how many there were. None of them is taken for a request."""
+    """Send the request up to each of these ends. Returns their number. None must be taken for a request."""
     sent = 0
     for end in ends:
         answer = send_part(address, whole[:end])

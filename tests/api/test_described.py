@@ -1,4 +1,4 @@
-"""What is published about the API is true: every route is in it, and every answer looks as it says."""
+"""The OpenAPI document is true: it has every route, and every answer has its shape."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.reconciler.settling import settle
 
 
 def schema_of(route: str, status: int) -> dict[str, Any] | None:
-    """The schema of the answer's body, closed: a member that is not described is a fault here."""
+    """The schema of the answer's body, closed, so that a member without a description fails."""
     method, path = route.split()
     document = openapi_document()
     answer = document["paths"][f"{ROOT}/{path}"][method.lower()]["responses"][str(status)]
@@ -50,7 +50,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 
 def granted(row: Row) -> str:
-    """Somebody who is answered with success."""
+    """A person whose request succeeds."""
     return next(person for person, status in zip(PEOPLE, row.there.split(), strict=True) if status < "300")
 
 
@@ -62,7 +62,7 @@ def _user(route: str, things: Things) -> str:
 
 def test_every_answer_looks_as_described(world: World, things: Things) -> None:
     for route, row in ROWS.items():
-        # Nobody of the cast has a password, and what is ready is neither started nor configured; a route with a body of
+        # None of the people has a password, and what is ready is neither started nor configured; a route with a body of
         # its own is tried by its own test.
         if route.endswith(("/logs", ":start", ":release", ":export", "me/password")) or route.startswith(
             "PATCH"
@@ -105,15 +105,19 @@ def test_a_problem_looks_as_described(world: World) -> None:
 def test_every_error_is_described_as_a_problem() -> None:
     for path, methods in openapi_document()["paths"].items():
         for method, operation in methods.items():
-            failures = {status: told for status, told in operation["responses"].items() if status >= "400"}
+            failures = {
+                status: failure for status, failure in operation["responses"].items() if status >= "400"
+            }
             assert set(failures) >= {"400", "401", "403", "404", "405", "406", "500", "503"}, (path, method)
-            assert all(list(told["content"]) == ["application/problem+json"] for told in failures.values())
+            assert all(
+                list(failure["content"]) == ["application/problem+json"] for failure in failures.values()
+            )
 
 
 def test_it_is_openapi_3_1_and_served_to_everybody(world: World) -> None:
-    answer = world.nobody.get("/api/v1/openapi.json")
+    answer = world.anonymous.get("/api/v1/openapi.json")
     assert answer.body["openapi"].startswith("3.1.")
-    assert world.nobody.get("/api/v1/docs").status == 200
+    assert world.anonymous.get("/api/v1/docs").status == 200
 
 
 def test_what_is_no_page_loads_nothing(world: World) -> None:

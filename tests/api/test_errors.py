@@ -1,4 +1,4 @@
-"""Every refusal and failure is a problem document, and tells strangers nothing."""
+"""Every refusal and failure is a problem document, and reveals nothing to outsiders."""
 
 from typing import Any
 from uuid import uuid4
@@ -14,8 +14,8 @@ from tests.cast import set_limits
 MEMBERS = {"type", "title", "status", "reason", "detail", "request_id"}
 
 
-def told(answer: Answer) -> Any:
-    """All that an answer says but for the id of its request."""
+def public(answer: Answer) -> Any:
+    """The answer without the id of its request."""
     headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}}
     return answer.status, {**answer.body, "request_id": ""}, headers
 
@@ -101,7 +101,7 @@ def test_a_wrong_parameter_is_refused_by_name(world: World, query: str) -> None:
 )
 def test_a_foreign_tenant_is_answered_like_a_missing_one(world: World, path: str) -> None:
     foreign, missing = world.charlie.get(f"{ACME}{path}"), world.charlie.get(f"{ROOT}/tenants/initech{path}")
-    assert told(foreign) == told(missing)
+    assert public(foreign) == public(missing)
     assert foreign.status == 404
 
 
@@ -113,7 +113,7 @@ def test_a_foreign_thing_is_answered_like_a_missing_one(world: World, path: str)
     theirs = f"{ROOT}/tenants/globex/{path}"
     foreign = world.charlie.get(theirs.format(ids[path.split("/")[0]]))
     assert foreign.status == 404
-    assert told(foreign) == told(world.charlie.get(theirs.format(uuid4())))
+    assert public(foreign) == public(world.charlie.get(theirs.format(uuid4())))
 
 
 def test_a_refusal_by_role_names_it_and_who_grants_it(world: World) -> None:
@@ -142,7 +142,7 @@ def test_malformed_requests_conflicts_and_strangers_are_not_audited(world: World
     world.bob.post("clusters", {"name": "One"})
     world.launch("one")
     world.bob.post("clusters", {"name": "one", "template": "pair"})
-    world.nobody.get("clusters")
+    world.anonymous.get("clusters")
     assert AuditEvent.objects.filter(outcome="denied").count() == before
 
 

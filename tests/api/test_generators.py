@@ -1,4 +1,4 @@
-"""The published document keeps out what common client generators drop an endpoint for."""
+"""The OpenAPI document avoids everything that makes common client generators drop an endpoint."""
 
 from collections.abc import Iterator
 from typing import Any

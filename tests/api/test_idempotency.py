@@ -1,4 +1,4 @@
-"""A key makes a request act once: alone, repeated, doubled, refused, reused."""
+"""A request with a key is executed once, when it is repeated, sent in parallel, refused or changed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,11 +20,11 @@ KEY = {"Idempotency_Key": "6f1c"}
 
 
 def same(first: Answer, second: Answer) -> bool:
-    told = ("Location", "ETag")
-    return (first.status, first.body, *map(first.headers.get, told)) == (
+    names = ("Location", "ETag")
+    return (first.status, first.body, *map(first.headers.get, names)) == (
         second.status,
         second.body,
-        *map(second.headers.get, told),
+        *map(second.headers.get, names),
     )
 
 

@@ -1,4 +1,4 @@
-"""A refusal is small, however much of a request is wrong."""
+"""A refusal is small, even if a large request is wrong everywhere."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,12 +37,12 @@ def _fields(route: str, path: str) -> list[str]:
     view: Any = resolve(path).func
     endpoint = view.cls()
     assert isinstance(endpoint, Endpoint)
-    operation = endpoint.operation_of(route.split(" ", 1)[0])
+    operation = endpoint.spec_of(route.split(" ", 1)[0])
     return list(operation.body().fields) if operation else []
 
 
 def test_an_answer_does_not_grow_with_what_is_wrong(world: World, things: Things) -> None:
-    asked, grown = 0, []
+    requests, grown = 0, []
     for route, row in ROWS.items():
         method, pattern = route.split(" ", 1)
         if method == "GET":
@@ -52,12 +52,12 @@ def test_an_answer_does_not_grow_with_what_is_wrong(world: World, things: Things
         for what, body in bodies(route, path, row.body):
             answer = api.call(method, path, body)
             size = len(str(answer.body))
-            asked += 1
+            requests += 1
             if answer.status >= 500 or size > MOST_BYTES:
                 grown.append(f"{route} {what}: {answer.status}, {size} bytes")
-    print(f"{asked} bodies")
+    print(f"{requests} bodies")
     assert grown == []
-    assert asked > 100
+    assert requests > 100
 
 
 def test_the_first_ten_unknown_fields_are_named_and_the_others_counted(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What each of the smaller nouns answers."""
+"""The answers of the smaller nouns."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,8 +39,8 @@ def test_without_a_good_token_nothing_is_answered(world: World, header: str) -> 
 
 
 def test_a_session_of_the_console_opens_nothing_here(world: World) -> None:
-    world.nobody.client.force_login(world.people.alice)
-    assert world.nobody.get(f"{ROOT}/me").status == 401
+    world.anonymous.client.force_login(world.people.alice)
+    assert world.anonymous.get(f"{ROOT}/me").status == 401
 
 
 def test_a_token_that_expired_or_whose_owner_is_locked_out_opens_nothing(world: World) -> None:
@@ -205,7 +205,7 @@ def test_nodes_tell_where_they_are_and_what_they_are_doing(world: World) -> None
     assert nodes[0]["address"] == "127.0.0.1"
 
 
-def test_a_node_that_nobody_has_seen_is_pending(world: World) -> None:
+def test_a_node_without_an_observation_is_pending(world: World) -> None:
     world.ready("one")
     Observation.objects.filter(name="hand-1").delete()
     nodes = {node["name"]: node["phase"] for node in world.bob.get("clusters/one/nodes").body["items"]}
@@ -271,8 +271,8 @@ def test_the_fake_site_is_shown_only_where_it_was_asked_for(world: World, settin
 
 
 def test_probes_need_no_token(world: World) -> None:
-    assert world.nobody.get("/healthz").body == {"status": "ok"}
-    ready = world.nobody.get("/readyz")
+    assert world.anonymous.get("/healthz").body == {"status": "ok"}
+    ready = world.anonymous.get("/readyz")
     assert (ready.status, ready.body["database"], ready.body["sites"]) == (
         200,
         "ok",
@@ -292,8 +292,8 @@ def no_database(transactional_db: None, world: World) -> Iterator[World]:
 
 
 def test_without_its_database_a_process_lives_and_is_not_ready(no_database: World) -> None:
-    assert no_database.nobody.get("/healthz").status == 200
-    ready = no_database.nobody.get("/readyz")
+    assert no_database.anonymous.get("/healthz").status == 200
+    ready = no_database.anonymous.get("/readyz")
     assert (ready.status, ready.body["database"]) == (503, "unreachable")
     answer = no_database.bob.get(f"{ROOT}/me")
     assert (answer.reason, answer.headers["Retry-After"]) == ("DATABASE_UNAVAILABLE", "2")
@@ -304,4 +304,4 @@ def test_the_lag_is_the_age_of_the_oldest_work_that_nobody_looks_after(world: Wo
 
     world.launch("one")
     later(90)
-    assert world.nobody.get("/readyz").body["sweep_lag_seconds"] >= 90
+    assert world.anonymous.get("/readyz").body["sweep_lag_seconds"] >= 90

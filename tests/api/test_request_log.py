@@ -1,4 +1,4 @@
-"""One line a request."""
+"""The log has one line per request."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def test_a_refusal_is_a_warning(world: World) -> None:
 
 
 def test_nobody_is_nobody(world: World) -> None:
-    [line] = lines(world.nobody, "clusters")
+    [line] = lines(world.anonymous, "clusters")
     assert (line["user_id"], line["code"]) == (None, 401)
 
 

@@ -1,4 +1,4 @@
-"""A client that knows nothing but the published description, and tries whatever that allows or forbids."""
+"""A generated client that knows the OpenAPI document alone, and tries what it allows and forbids."""
 
 import re
 from collections import Counter
@@ -13,15 +13,16 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
+from controlplane.api import authentication
 from controlplane.api.idempotency import KEY_PATTERN
-from tenants import attempts
+from tenants import sign_in_throttle
 from tenants.models import ApiToken
 from tests.api.conftest import World
 from tests.api.served import served
 
 LEAST_CASES = 2000
 
-# Names that are there, so that more than refusals is seen; everything else is made up.
+# Names that exist, so that not every answer is a refusal; all other names are generated.
 KNOWN = {"tenant": ["acme"], "cluster": ["one", "two"], "template": ["pair"], "user": ["bob", "carol"]}
 KNOWN["node"] = ["hand-0"]
 GRANTED = ["2xx", "401", "403", "404", "409", "412"]
@@ -44,7 +45,7 @@ DEPEND_ON_DATA = [
     "cluster.resize",
     "cluster.restart",
 ]
-# Of the connection and not of the request: the HTTP server refuses a wrong one before we are asked.
+# Headers of the connection: the HTTP server refuses wrong ones before Slipway gets the request.
 FRAMING = {
     "connection",
     "content-length",
@@ -101,14 +102,14 @@ def config(token: str) -> SchemathesisConfig:
 
 
 def with_a_key_of_its_own(context: Any, case: Any, kwargs: Any) -> None:
-    """Else nearly every request would be refused for the key of the one before."""
+    """Give each request a key of its own; else most are refused for the key of the one before."""
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch(KEY_PATTERN, key):
         case.headers["Idempotency-Key"] = uuid4().hex
 
 
 def with_its_quotes(context: Any, case: Any, kwargs: Any) -> None:
-    """A tag that is made up to fit its pattern comes without the quotes of the pattern."""
+    """Add the quotes that a generated tag lacks."""
     tag = (case.headers or {}).get("If-Match", "")
     if (
         case.meta
@@ -124,7 +125,8 @@ CHANGES = (with_a_key_of_its_own, with_its_quotes)
 @pytest.fixture
 def schema(transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # It tries a wrong token at every operation, and takes a 429 for none that was refused.
-    monkeypatch.setattr(attempts, "TOKEN", replace(attempts.TOKEN, free=1_000_000))
+    rate = replace(sign_in_throttle.TOKENS_BY_ADDRESS, free=1_000_000)
+    monkeypatch.setattr(authentication, "TOKENS_BY_ADDRESS", rate)
     world.ready("one")
     world.launch("two")
     mine = str(ApiToken.objects.values_list("id", flat=True).get(user=world.people.alice))

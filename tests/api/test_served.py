@@ -1,4 +1,4 @@
-"""What the web server of `up` answers, streamed and whole."""
+"""Streamed and whole answers of the web server of `up`."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the API says of the places where clusters run."""
+"""Sites in the API."""
 
 from datetime import UTC, datetime
 
@@ -33,14 +33,14 @@ def test_a_site_is_shown_with_what_is_known_of_it(world: World) -> None:
 def test_what_is_wrong_in_detail_is_told_to_site_admins_alone(world: World, ready: bool) -> None:
     wrong = "CLUSTER_UNREADABLE: /srv/data/clusters/0190e5a2/meta.json cannot be read"
     Site.objects.create(**SITE, ready=ready, message=wrong)
-    told = {
+    messages = {
         who: next(
             item["message"] for item in asker.get(f"{ROOT}/sites").body["items"] if item["name"] == "k8s"
         )
         for who, asker in {"bob": world.bob, "alice": world.alice, "root": world.root}.items()
     }
     plain = "" if ready else "The site is not ready (CLUSTER_UNREADABLE). A site admin can see why."
-    assert told == {"bob": plain, "alice": plain, "root": wrong}
+    assert messages == {"bob": plain, "alice": plain, "root": wrong}
 
 
 def test_a_site_that_nobody_tried_is_unknown(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Changing templates: asked for beforehand, and told of who uses them."""
+"""Changes of templates: their plans, and the clusters that use them."""
 
 from typing import Any
 

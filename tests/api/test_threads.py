@@ -30,7 +30,7 @@ class Whole(list[bytes]):
 
 
 class Parts:
-    """Gives the next part when it is told to."""
+    """Returns the next part when the test says so."""
 
     streaming = True
 
@@ -112,7 +112,7 @@ def test_an_answer_to_somebody_who_left_is_closed() -> None:
 
 
 class Awaited:
-    """Like granian's: an awaitable that is no coroutine."""
+    """An awaitable that is no coroutine, as granian's."""
 
     def __init__(self, future: "asyncio.Future[None]") -> None:
         self._future = future

@@ -1,4 +1,4 @@
-"""What URLs may name: things that are there, another tenant's, deleted ones, and names that nobody ever gave."""
+"""Names for URLs: of things that exist, of another tenant's, of deleted ones, and of things that never existed."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ ROBOT = "robot"
 
 @dataclass
 class Things:
-    """What URLs name, by parameter: there (in acme), foreign (in globex), deleted (from acme)."""
+    """Names by URL parameter. there: in acme. foreign: in globex. deleted: from acme."""
 
     there: dict[str, str]
     foreign: dict[str, str]

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes on a socket: whole requests, parts of requests, and connections that are only there."""
+"""HTTP/1.1 as bytes on a socket: whole requests, parts of requests, and idle connections."""
 
 import http.client
 import socket
@@ -23,7 +23,7 @@ def connected(address: str) -> socket.socket:
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """Headers are given as HTTP writes them, with _ for -."""
+    """Headers are named as in HTTP, with _ for -."""
     sent = {"Host": "localhost", "Content_Type": "application/json", "Content_Length": str(len(body))}
     if "Transfer_Encoding" in headers:
         del sent["Content_Length"]
@@ -44,7 +44,7 @@ def send(address: str, sent: bytes) -> Reply:
 
 
 def send_part(address: str, sent: bytes) -> bytes:
-    """These bytes and no more; the answer up to the end of the connection, for which this waits."""
+    """Send these bytes only. Returns the answer up to the end of the connection."""
     with connected(address) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -59,7 +59,7 @@ def read(connection: socket.socket) -> Reply:
 
 @contextmanager
 def many(address: str, count: int, sent: bytes = b"") -> Iterator[list[socket.socket]]:
-    """Connections that have sent this and then nothing."""
+    """Connections that have sent these bytes only."""
     opened: list[socket.socket] = []
     try:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""Giving up an operation: a new generation, never a step back."""
+"""A cancelled operation begins a new generation."""
 
 import pytest
 

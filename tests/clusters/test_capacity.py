@@ -1,4 +1,4 @@
-"""What a site has no room for, now or ever."""
+"""Launches that a site has no room for, now or ever."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from controlplane.clusters.services import (
     cluster_start,
     cluster_stop,
 )
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.console.tiles import tiles
 from controlplane.provisioners.fake import FakeProvisioner
 from controlplane.provisioners.local.provisioner import LocalProvisioner
@@ -42,11 +42,11 @@ def found(*machines: Amounts) -> None:
     run_once(claimed, reconcile_site)
 
 
-def asking(**hand: Any) -> LaunchRequest:
-    return LaunchRequest("pair", {"hand": hand} if hand else {}, {})
+def asking(**hand: Any) -> ClusterRequest:
+    return ClusterRequest("pair", {"hand": hand} if hand else {}, {})
 
 
-def room(world: World, request: LaunchRequest) -> dict[str, Any]:
+def room(world: World, request: ClusterRequest) -> dict[str, Any]:
     plan: dict[str, Any] = cluster_create_plan(access=world.bob, name="one", request=request)["plan"]
     return {"fits": plan["fits"], **plan["room"]}
 

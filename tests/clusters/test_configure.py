@@ -1,4 +1,4 @@
-"""What a stopped cluster will be at its next start."""
+"""Configuring a stopped cluster for its next start."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which services are listed with a link."""
+"""The services that are listed with a link."""
 
 import socket
 from collections.abc import Iterator
@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 
 from controlplane.clusters.endpoints import endpoints, is_there
-from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.models.site import SiteKind
-from controlplane.clusters.selectors import ReadyNodes
+from controlplane.clusters.queries.reads import ReadyNodes
+from controlplane.clusters.read_model import ClusterRow
 from templates.schema import Role, Service
 from tests.provisioners.launching import app, cluster, desired, role
 
-LOCAL, PODS = (Cluster(site=Site(kind=kind)) for kind in (SiteKind.LOCAL, SiteKind.KUBERNETES))
+LOCAL, PODS = SiteKind.LOCAL, SiteKind.KUBERNETES
 JOBS = Service("jobs", "web", "http", on_demand=True)
 PAGE = Service("page", "web", "http")
+# A cluster of which nothing is known but what links need.
+ROW = ClusterRow._make([None] * len(ClusterRow._fields))._replace(
+    id="c", run=1, link_version=0, site_kind=LOCAL
+)
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def links(at: Role, *, open_pages: bool = True) -> dict[str, tuple[bool, bool]]:
     """By service: whether it has a link, and whether it is idle."""
     launch = desired(cluster(), body=app(at)).launch
     ready = {"worker": ReadyNodes(1, "127.0.0.1")}
-    found = endpoints(LOCAL, launch, ready, open_pages=open_pages)
+    found = endpoints(ROW, launch, ready, open_pages=open_pages)
     return {each["name"]: (each["url"] is not None, each["idle"]) for each in found}
 
 
@@ -46,9 +50,9 @@ def test_a_service_on_demand_is_there_while_its_port_is_open(at: Role, closed: R
     assert not is_there(LOCAL, closed, JOBS, "127.0.0.1")
 
 
-@pytest.mark.parametrize("cluster", [LOCAL, PODS])
-def test_any_other_service_is_there_with_its_node(closed: Role, cluster: Cluster):
-    assert is_there(cluster, closed, PAGE, "127.0.0.1")
+@pytest.mark.parametrize("site_kind", [LOCAL, PODS])
+def test_any_other_service_is_there_with_its_node(closed: Role, site_kind: SiteKind):
+    assert is_there(site_kind, closed, PAGE, "127.0.0.1")
 
 
 def test_a_service_without_an_answer_has_no_link_and_is_idle(at: Role, closed: Role):

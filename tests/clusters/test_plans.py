@@ -1,4 +1,4 @@
-"""What a change would do, told before it is done."""
+"""Plans of changes."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,16 +7,16 @@ from django.db.models import F
 
 from controlplane.clusters.models import Cluster, Operation
 from controlplane.clusters.phases import Verb
-from controlplane.clusters.selectors import usual_seconds
+from controlplane.clusters.queries.reads import usual_seconds
 from controlplane.clusters.services import cluster_create_plan, cluster_resize, cluster_verb_plan
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.clusters.services.verbs import VerbRequest
 from tenants.models import Claim
 from tests.cast import set_limits
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle
 
-REQUEST = LaunchRequest("pair", {}, {})
+REQUEST = ClusterRequest("pair", {}, {})
 
 
 def test_a_plan_says_that_it_fits(world: World) -> None:

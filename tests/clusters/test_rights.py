@@ -1,4 +1,4 @@
-"""What becomes of links to pages when somebody loses the right to open them."""
+"""Links to pages are replaced when a user loses the right to open them."""
 
 from collections.abc import Callable
 

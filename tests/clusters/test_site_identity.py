@@ -1,4 +1,4 @@
-"""A site stays the Kubernetes that its clusters are on, whatever its address comes to mean."""
+"""A site stays the Kubernetes that its clusters are on, even if its address leads to another one."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ def put(settings: dict[str, Any] = HERE) -> Site:
 
 
 def found(site: Site, identity: str) -> Site:
-    """As a worker finds it, who has just read it."""
+    """Record the identity as a worker does that has just read the site."""
     known = site_found(site=Site.objects.get(id=site.id), identity=identity)
     assert known is not None
     return known
 
 
 def lived_in(world: World, identity: str = "home") -> Site:
-    """A site that is known, with one cluster."""
+    """A site with an identity and one cluster."""
     site = put()
     Site.objects.filter(id=site.id).update(identity=identity, ready_at=timezone.now())
     Cluster.objects.filter(id=world.launch().id).update(site=site)
@@ -76,7 +76,7 @@ def test_what_was_found_of_a_site_that_was_changed_meanwhile_says_nothing():
 
 
 def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World):
-    """Its nodes look as if they had gone, which is a reason to look closer."""
+    """Make its nodes look gone, so that the worker observes it again."""
     cluster = settle(world.launch())
     Site.objects.update(changed=True)
     Observation.objects.all().delete()
@@ -87,7 +87,7 @@ def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World)
 
 
 def woken(cluster: Cluster) -> None:
-    """One pass of a worker over the cluster, which cannot go on."""
+    """One pass of a worker over the cluster, which is postponed."""
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     claimed = claim([Kind.CLUSTER])
     assert claimed is not None

@@ -1,4 +1,4 @@
-"""A launch on a site, and somebody who takes that site away, at the same moment: one of the two is refused."""
+"""A launch on a site and a removal of that site at the same time: one of the two is refused."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ THERE = {"accounts": {"provision": {"kubeconfig": "/there"}}}
 
 
 def meanwhile(first: Callable[[], object], second: Callable[[], object]) -> Refused | None:
-    """How `second` is refused, that somebody asks for when `first` is done and not committed yet."""
+    """The refusal of `second`, which begins when `first` is done and not committed yet."""
     refusals: list[Refused] = []
 
     def ask() -> None:

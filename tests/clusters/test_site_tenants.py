@@ -1,4 +1,4 @@
-"""Tenants are allowed on sites; one that is not does not know the site."""
+"""Tenants are allowed on sites; to other tenants a site does not exist."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from controlplane.clusters.services import (
     cluster_start,
     cluster_stop,
 )
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.clusters.services.sites import site_allow
 from controlplane.clusters.sites import require_allowed
 from tenants.errors import Conflict, Invalid, NotFound
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def launched_on(site: str, world: World) -> Cluster:
-    return cluster_create(access=world.bob, name="two", request=LaunchRequest("pair", {}, {}, site=site))
+    return cluster_create(access=world.bob, name="two", request=ClusterRequest("pair", {}, {}, site=site))
 
 
 def test_a_site_is_for_everyone_until_somebody_says_otherwise(world: World):
@@ -72,8 +72,8 @@ def test_everyone_may_again(world: World):
     site_allow(name="fake", tenants=["globex"])
     site_allow(name="fake", tenants=None)
     assert world.launch()
-    told = AuditEvent.objects.filter(verb="site.allow").order_by("id").values_list("target", "detail")
-    assert list(told) == [("site/fake", {"tenants": ["globex"]}), ("site/fake", {"everyone": True})]
+    recorded = AuditEvent.objects.filter(verb="site.allow").order_by("id").values_list("target", "detail")
+    assert list(recorded) == [("site/fake", {"tenants": ["globex"]}), ("site/fake", {"everyone": True})]
 
 
 def test_only_tenants_that_there_are_are_allowed(world: World):

@@ -1,4 +1,4 @@
-"""Sites: who comes, who goes, and what is kept of what was found out about them."""
+"""Sites are added, changed and removed, and keep what was found of them."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def verbs() -> list[str]:
 
 
 def check(site: Site) -> Site:
-    """As a worker does."""
+    """Check the site as a worker does."""
     claimed = claim([Kind.SITE])
     assert claimed is not None
     assert claimed.key == site.id

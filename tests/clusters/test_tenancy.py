@@ -1,4 +1,4 @@
-"""What the state of a tenant means to its clusters."""
+"""The state of a tenant and its clusters."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which verb may be asked for when: every verb in every phase, and against every operation under way."""
+"""Which verb is allowed when: every verb in every phase, and with every operation under way."""
 
 from itertools import product
 from uuid import uuid4
@@ -39,7 +39,7 @@ def put(cluster: Cluster, phase: Phase, live: Verb | None = None) -> None:
 
 
 def ask(world: World, cluster: Cluster, verb: Verb) -> str:
-    """accepted, same, or the reason of the refusal."""
+    """Returns accepted, same, or the reason of the refusal."""
     before = cluster.generation
     try:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""A real browser without a screen, and a worker beside the live server."""
+"""A real headless browser, and a worker beside the live server."""
 
 import shutil
 import threading
@@ -44,7 +44,7 @@ def programs() -> tuple[str, str] | None:
 
 @contextmanager
 def chromium(folder: Path, *, scripts: bool = True, dark: bool = False) -> Iterator[Chrome]:
-    """folder: for its profile, made and removed. scripts: whether pages may run any."""
+    """A browser. folder: for its profile, created and removed. scripts: whether pages can run scripts."""
     found = programs()
     assert found, "no browser is installed"
     options = ChromeOptions()
@@ -67,7 +67,7 @@ def chromium(folder: Path, *, scripts: bool = True, dark: bool = False) -> Itera
 
 @contextmanager
 def working() -> Iterator[None]:
-    """A worker, as it runs beside the web process."""
+    """A worker as it runs beside the web process."""
     worker = Worker(threads=1)
     thread = threading.Thread(target=worker.run, name="worker")
     thread.start()
@@ -79,7 +79,7 @@ def working() -> Iterator[None]:
 
 
 class Page:
-    """What somebody at the keyboard does and sees."""
+    """A page of the console, with what a user does and sees."""
 
     def __init__(self, driver: Chrome, root: str) -> None:
         self.driver, self.root = driver, root
@@ -88,13 +88,13 @@ class Page:
         self.driver.get(self.root + path)
 
     def sign_in(self, client: Client) -> None:
-        """With the session of a signed-in test client."""
+        """Opens pages with the session of a signed-in test client."""
         self.open("/login")
         cookie = client.cookies["slipway_session"].value
         self.driver.add_cookie({"name": "slipway_session", "value": cookie, "path": "/"})
 
     def press(self, words: str) -> None:
-        """A button or link by its accessible name or text."""
+        """Presses the button or link with this accessible name or text."""
         quoted = f'"{words}"'
         button = f"//button[normalize-space()={quoted} or @aria-label={quoted}]"
         path = f"{button}|//a[normalize-space()={quoted}]"
@@ -117,7 +117,7 @@ class Page:
         return self.driver.current_url.removeprefix(self.root)
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Until it holds; a page that is just being replaced is looked at again."""
+        """Waits until the condition holds. A page that changes during the check is checked again."""
         patience = WebDriverWait(
             self.driver,
             WAIT_SECONDS,
@@ -127,7 +127,7 @@ class Page:
         patience.until(lambda _: condition(), what)
 
     def press_until(self, words: str, condition: Callable[[], object]) -> None:
-        """Press the same again and again, as somebody without scripts does to see how far it is."""
+        """Press the same link repeatedly, as a user without scripts does to follow the progress."""
 
         def reached() -> bool:
             if condition():
@@ -138,7 +138,7 @@ class Page:
         self.wait(reached, words)
 
     def type(self, keys: str) -> None:
-        """To whatever has the focus; a tab and a newline are the keys."""
+        """Types into the element that has the focus. A tab and a newline are the keys."""
         chain = ActionChains(self.driver)
         for key in keys:
             chain.send_keys({"\t": Keys.TAB, "\n": Keys.ENTER}.get(key, key))
@@ -146,12 +146,12 @@ class Page:
 
     @property
     def runs_scripts(self) -> bool:
-        """Whether the page's own scripts ran; ours run in any case."""
+        """Whether the scripts of the page ran. Those of the test run in any case."""
         return bool(self.driver.execute_script("return 'htmx' in window"))
 
     @property
     def announced(self) -> str:
-        """What a screen reader was told last."""
+        """The last announcement to screen readers."""
         element = self.driver.find_element(By.ID, "announce")
         return str(element.get_property("textContent"))
 
@@ -166,6 +166,6 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def complaints(self) -> list[str]:
-        """What the browser's console says: blocked styles and scripts, failed requests."""
+        """The log of the browser: blocked styles and scripts, failed requests."""
         entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in entries]

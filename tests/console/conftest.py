@@ -31,7 +31,7 @@ class World:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_collected() -> Iterator[None]:
-    """WhiteNoise warns of a folder of collected files that is not there; the live server reads it once a run."""
+    """WhiteNoise warns that the folder of collected files is missing; the live server reads it once per run."""
     with override_settings(STATIC_ROOT=None):
         yield
 
@@ -52,7 +52,7 @@ def world(db: None, settings: object) -> Iterator[World]:
 
 @pytest.fixture
 def sign_in(world: World) -> SignIn:
-    """A browser without scripts, signed in as one of the cast; it is as strict about CSRF as the real ones."""
+    """A test client that is signed in as one of the cast and checks CSRF as in production."""
 
     def signed_in(name: str) -> Client:
         client = Client()

@@ -1,4 +1,4 @@
-"""Reading pages as a browser without scripts does: forms with their fields, buttons with their state."""
+"""Reads pages as a browser without scripts: forms with their fields, and buttons with their state."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -20,7 +20,7 @@ class Button:
 
 
 class Reader(HTMLParser):
-    """forms, buttons and links of a page; inline: scripts, styles and handlers that a strict policy would block."""
+    """The forms, buttons and links of a page. inline: scripts, styles and handlers that a strict policy blocks."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -83,12 +83,12 @@ def read(response: Any) -> Reader:
 
 
 def forms(response: Any, action: str) -> list[Form]:
-    """The forms of the page that go to `action`, with what they send when nothing is typed."""
+    """The forms of the page with this `action`, with the values that they send unchanged."""
     return [form for form in read(response).forms if form.action == action]
 
 
 def disabled(response: Any, label: str) -> str | None:
-    """Why the button cannot be used, by its title; None when it can."""
+    """The title of a disabled button, which says why; None for a button that can be used."""
     found = [button for button in read(response).buttons if button.label == label]
     assert found, f"no button {label}"
     return found[0].title if found[0].is_disabled else None

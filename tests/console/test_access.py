@@ -1,4 +1,4 @@
-"""Every route for everybody: who gets in, who is told which role it needs, who is told nothing."""
+"""Every route for every kind of user: who gets the page, who gets 403 with the missing role, and who gets 404."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ SEES = {"alice", "bob", "carol", "root"}
 OPERATES = {"alice", "bob", "root"}
 LAUNCHES = {"alice", "bob"}
 
-# By URL name: method, path, who gets in. In acme the others who are of it get 403, and outsiders 404.
+# By URL name: method, path, who gets the page. Other members of acme get 403, and outsiders 404.
 ROUTES = {
     "home": ("GET", "/t/acme/", SEES),
     "launch": ("POST", "/t/acme/launch", LAUNCHES),
@@ -37,7 +37,7 @@ ROUTES = {
     "user": ("GET", "/users/u/bob", {"root"}),
     "user_delete": ("GET", "/users/u/bob/delete", {"root"}),
 }
-# The first ask nobody who they are; the others need a token to name, see test_account and test_users.
+# The first need no signed-in user. The others need the id of a token, see test_account and test_users.
 OPEN = {"login", "logout", None, "token_end", "user_token_end"}
 
 

@@ -1,4 +1,4 @@
-"""One's own account: password, sessions and API tokens."""
+"""The page of the user's own account: password, sessions and API tokens."""
 
 import re
 from typing import Any
@@ -25,7 +25,7 @@ def bob(world: World, sign_in: SignIn) -> Client:
 
 
 def make(client: Client, **form: Any) -> tuple[int, str]:
-    """The status, and the secret on the page."""
+    """The status and the secret on the page."""
     answer = client.post("/account/tokens", {"name": "laptop", "days": "30", "password": PASSWORD} | form)
     found = re.search('id="secret">([^<]+)<', answer.content.decode())
     return answer.status_code, found.group(1) if found else ""
@@ -96,7 +96,7 @@ def test_a_new_password_keeps_this_session_and_ends_the_others_and_tokens(
     ("form", "words"),
     [
         ({"current": "wrong"}, "not your password"),
-        ({"again": "else"}, "two different ways"),
+        ({"again": "else"}, "passwords differ"),
         ({"new": "short", "again": "short"}, "too short"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The journeys in a real browser, with scripts and without."""
+"""The journeys of users in a real browser, with scripts and without."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def slow(world: World) -> FakeProvisioner:
-    """A site where one node gets ready only when told to."""
+    """A site where one node becomes ready only when the test says so."""
     fake = provisioner_of(Site.objects.get())
     assert isinstance(fake, FakeProvisioner)
     fake.unready = {"hand-1"}
@@ -57,7 +57,7 @@ def test_one_click_and_the_page_gets_ready_by_itself(page: Page, slow: FakeProvi
     page.press("Launch pair")
     page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
     page.driver.execute_script("window.wasNeverReloaded = true")
-    assert "Under way: create" in page.text
+    assert "In progress: create" in page.text
 
     slow.get_ready(Cluster.objects.get().id)
     page.wait(lambda: "3 of 3 ready" in page.text and "Last operation: create" in page.text, "ready")
@@ -77,7 +77,7 @@ def test_without_scripts_the_same(plain_page: Page, slow: FakeProvisioner, worke
     page.press_until("Refresh", lambda: "3 of 3 ready" in page.text)
 
     page.press("Stop")
-    page.press_until("Refresh", lambda: "No node is there now." in page.text)
+    page.press_until("Refresh", lambda: "No nodes exist now." in page.text)
     page.press("Delete…")
     name = Cluster.objects.get().name
     page.fill("name", name)
@@ -119,9 +119,9 @@ def test_when_slipway_does_not_answer_the_page_says_so(
     page.press("Launch pair")
     page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
     page.cut_off()
-    page.wait(lambda: "No answer from Slipway" in page.text, "the note")
+    page.wait(lambda: "Slipway does not answer" in page.text, "the note")
     page.reconnect()
-    page.wait(lambda: "No answer from Slipway" not in page.text, "the note gone")
+    page.wait(lambda: "Slipway does not answer" not in page.text, "the note gone")
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -20,7 +20,7 @@ def text(client: object, url: str = URL, **headers: str) -> str:
 
 @pytest.fixture
 def starting(world: World) -> Cluster:
-    """One node of it does not get ready."""
+    """A cluster with one node that does not become ready."""
     cluster = world.launch()
     site(cluster).unready = {"hand-1"}
     return settle(cluster)
@@ -28,7 +28,7 @@ def starting(world: World) -> Cluster:
 
 def test_steps_are_shown_with_their_state_and_time(sign_in: SignIn, starting: Cluster) -> None:
     page = text(sign_in("bob"))
-    assert "Under way: create" in page
+    assert "In progress: create" in page
     assert 'aria-current="step"' in page
     assert page.count(">done</span>") == 6
     assert page.count(">running</span>") == 1
@@ -71,16 +71,17 @@ def test_a_ready_cluster_can_be_stopped_restarted_resized_deleted(sign_in: SignI
     settle(world.launch())
     page = sign_in("bob").get(URL)
     assert [disabled(page, label) for label in ("Stop", "Restart")] == [None, None]
-    assert disabled(page, "Start") == "Possible when it is stopped or failed."
-    assert disabled(page, "Cancel") == "Nothing is under way."
+    assert disabled(page, "Start") == "Possible when the cluster is stopped or failed."
+    assert disabled(page, "Cancel") == "No operation is in progress."
     assert {"resize", "delete"} <= {link.rpartition("/")[2] for link in read(page).links}
 
 
 def test_why_a_button_is_off_stands_beside_it(sign_in: SignIn, starting: Cluster) -> None:
     page = sign_in("bob").get(URL)
-    assert disabled(page, "Restart") == "After the create that is under way."
-    assert '<p class="small muted" id="note-restart">After the create that is under way.</p>' in text(
-        sign_in("bob")
+    assert disabled(page, "Restart") == "Possible after the create that is in progress."
+    assert (
+        '<p class="small muted" id="note-restart">Possible after the create that is in progress.</p>'
+        in text(sign_in("bob"))
     )
 
 
@@ -90,7 +91,8 @@ def test_a_viewer_sees_everything_and_can_press_nothing(sign_in: SignIn, world: 
     buttons = [button for button in read(page).buttons if button.label != "Sign out"]
     assert len(buttons) == 6
     assert all(
-        button.is_disabled and button.title == "Not yours; needs the role admin." for button in buttons
+        button.is_disabled and button.title == "This is not your cluster; needs the role admin."
+        for button in buttons
     )
 
 
@@ -134,7 +136,7 @@ def test_a_stopped_cluster_still_leads_to_its_logs(sign_in: SignIn, world: World
     cluster_stop(access=world.bob, cluster="one")
     settle(cluster)
     page = text(sign_in("bob"))
-    assert "No node is there now." in page
+    assert "No nodes exist now." in page
     assert f"/t/acme/clusters/{cluster.id}/nodes/head-0/log" in page
 
 

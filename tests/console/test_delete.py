@@ -1,4 +1,4 @@
-"""Deleting asks for the name."""
+"""The page that deletes a cluster asks for its name."""
 
 from django.test import Client
 
@@ -21,7 +21,7 @@ def test_the_name_deletes(sign_in: SignIn, world: World) -> None:
     assert (status, location) == (303, f"/t/acme/clusters/{cluster.id}")
     assert "one is being deleted." in client.get(location).content.decode()
     assert settle(cluster).phase == "deleted"
-    assert "No node is there now." in client.get(location).content.decode()
+    assert "No nodes exist now." in client.get(location).content.decode()
 
 
 def test_another_name_deletes_nothing(sign_in: SignIn, world: World) -> None:

@@ -1,4 +1,4 @@
-"""The first page: who is led where, and launching by one click."""
+"""The first page: where it leads each user, and launching with one click."""
 
 import re
 

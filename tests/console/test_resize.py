@@ -1,4 +1,4 @@
-"""Resizing: numbers in, errors beside them, a preview before."""
+"""The page that resizes a cluster: its counts, their errors and the preview."""
 
 import pytest
 from django.test import Client
@@ -68,7 +68,7 @@ def test_a_preview_changes_nothing(sign_in: SignIn, world: World) -> None:
 def test_a_preview_says_when_it_would_not_fit(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     set_limits(world.people.acme, cpu=3000)
-    assert "does not fit now" in send(sign_in("bob"), **{"count-hand": "4", "preview": "yes"})[1]
+    assert "does not fit the limits now" in send(sign_in("bob"), **{"count-hand": "4", "preview": "yes"})[1]
 
 
 def test_over_quota_the_form_stays_with_what_was_typed(sign_in: SignIn, world: World) -> None:

@@ -1,4 +1,4 @@
-"""What every page keeps to: headers, nothing inline, labels, contrast, size."""
+"""The rules for every page: headers, no inline code, labels, contrast and size."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,7 @@ SITE_PAGES = ("/users", "/users/new", "/users/u/bob", "/users/u/robot", "/users/
 
 @pytest.fixture
 def pages(sign_in: SignIn, world: World) -> dict[str, object]:
-    """Every page as alice sees it, one cluster ready and one starting."""
+    """Every page as alice gets it, with one cluster ready and one starting."""
     settle(world.launch("one"))
     two = world.launch("two")
     site(two).unready = {"hand-0"}

@@ -1,11 +1,11 @@
-"""Signing in, and what happens to whoever is not."""
+"""Signing in, and the answers to requests without a session."""
 
 import pytest
 from django.db.models import F
 from django.test import Client
 
-from tenants.attempts import ADDRESS, NAME
-from tenants.models import Attempt, AuditEvent
+from tenants.models import AuditEvent, SignInThrottle
+from tenants.sign_in_throttle import BY_ADDRESS, BY_NAME
 from tests.console.conftest import SignIn, World
 
 PASSWORD = "correct horse battery"
@@ -34,7 +34,7 @@ def test_nobody_is_led_to_another_site(bob: World) -> None:
 def test_a_wrong_password_says_so_in_the_form(bob: World) -> None:
     answer = Client().post("/login", {"username": "bob", "password": "wrong"})
     assert answer.status_code == 401
-    assert "do not belong together" in answer.content.decode()
+    assert "password is wrong" in answer.content.decode()
 
 
 def from_address(number: int) -> Client:
@@ -50,12 +50,12 @@ def test_guessing_a_name_is_held_up_from_whatever_address(bob: World) -> None:
 
 
 def test_a_delay_says_how_long_it_lasts_and_then_ends(bob: World) -> None:
-    for _ in range(NAME.free + 2):
+    for _ in range(BY_NAME.free + 2):
         attempt(Client(), "wrong")
     answer = Client().post("/login", {"username": "bob", "password": PASSWORD})
     assert int(answer.headers["Retry-After"]) >= 1
     assert "Try again in" in answer.content.decode()
-    Attempt.objects.update(blocked_until=F("at"))
+    SignInThrottle.objects.update(blocked_until=F("at"))
     assert attempt(Client(), PASSWORD)[0] == 302
 
 
@@ -78,14 +78,14 @@ def test_a_browser_that_signed_in_before_has_no_endless_guesses_itself(bob: Worl
 
 def test_wrong_names_from_one_address_hold_up_no_other_address(bob: World) -> None:
     assert attempt(from_address(1), "wrong", name="user1")[0] == 401
-    Attempt.objects.update(level=ADDRESS.top)
+    SignInThrottle.objects.update(level=BY_ADDRESS.top)
     tries = [attempt(from_address(1), "wrong", name=f"user{number}")[0] for number in (2, 3)]
     assert tries == [401, 429]
     assert attempt(from_address(2), PASSWORD)[0] == 302
 
 
 def test_a_good_sign_in_starts_the_count_anew(bob: World) -> None:
-    for _ in range(NAME.free):
+    for _ in range(BY_NAME.free):
         assert attempt(Client(), "wrong")[0] == 401
     assert attempt(Client(), PASSWORD)[0] == 302
     assert attempt(Client(), "wrong")[0] == 401
@@ -110,7 +110,7 @@ def test_signing_in_and_out_is_in_the_audit(bob: World) -> None:
 
 
 def aged(client: Client, **hours: float) -> None:
-    """Makes its session older."""
+    """Makes the session of the client older."""
     session = client.session
     for name, amount in hours.items():
         session[name] -= amount * 3600
@@ -120,11 +120,11 @@ def aged(client: Client, **hours: float) -> None:
 def test_a_session_that_is_used_lasts_and_an_idle_one_ends(bob: World) -> None:
     client = Client()
     attempt(client, PASSWORD)
-    aged(client, seen=11)
+    aged(client, last_page=11)
     assert client.get("/t/acme/").status_code == 200
-    aged(client, seen=11)
+    aged(client, last_page=11)
     assert client.get("/t/acme/").status_code == 200
-    aged(client, seen=13)
+    aged(client, last_page=13)
     assert client.get("/t/acme/").headers["Location"].startswith("/login")
     assert client.get("/login").status_code == 200
 
@@ -139,10 +139,10 @@ def test_no_session_outlives_a_week_however_much_it_is_used(bob: World) -> None:
 def test_a_page_that_refreshes_itself_keeps_no_session(bob: World) -> None:
     client = Client()
     attempt(client, PASSWORD)
-    aged(client, seen=11)
-    before = client.session["seen"]
+    aged(client, last_page=11)
+    before = client.session["last_page"]
     client.get("/t/acme/", headers={"HX-Request": "true"})
-    assert client.session["seen"] == before
+    assert client.session["last_page"] == before
 
 
 def test_a_locked_user_cannot_sign_in(bob: World) -> None:

@@ -1,4 +1,4 @@
-"""Users, as a site admin manages them in the console."""
+"""The pages on which site admins manage users."""
 
 import re
 from typing import Any
@@ -21,8 +21,8 @@ def root(world: World, sign_in: SignIn) -> Client:
     return sign_in("root")
 
 
-def act(client: Client, user: str, act: str, **form: Any) -> Any:
-    return client.post(f"/users/u/{user}", {"act": act, "password": PASSWORD} | form)
+def post(client: Client, user: str, action: str, **form: Any) -> Any:
+    return client.post(f"/users/u/{user}", {"action": action, "password": PASSWORD} | form)
 
 
 def shown(answer: Any, ident: str) -> str:
@@ -39,7 +39,7 @@ def test_a_new_person_signs_in_with_the_password_that_is_shown(root: Client) -> 
 
 def test_a_service_account_gets_its_token_on_its_page(root: Client) -> None:
     root.post("/users/new", {"username": "ci", "kind": "service", "password": PASSWORD})
-    answer = act(root, "ci", "token", name="nightly", days="30")
+    answer = post(root, "ci", "token", name="nightly", days="30")
     secret = shown(answer, "secret")
     assert Api(secret).get(f"{ROOT}/me").body["user"] == "ci"
     token = ApiToken.objects.get()
@@ -49,29 +49,29 @@ def test_a_service_account_gets_its_token_on_its_page(root: Client) -> None:
 
 def test_a_user_is_disabled_and_enabled(root: Client, sign_in: SignIn) -> None:
     bob = sign_in("bob")
-    assert act(root, "bob", "disable").status_code == 303
+    assert post(root, "bob", "disable").status_code == 303
     assert bob.get("/account").status_code == 302
-    act(root, "bob", "enable")
+    post(root, "bob", "enable")
     assert User.objects.get(username="bob").is_active
 
 
 def test_a_site_admin_is_made_and_unmade_and_the_last_one_stays(root: Client) -> None:
-    act(root, "bob", "promote")
+    post(root, "bob", "promote")
     assert User.objects.get(username="bob").is_superuser
-    act(root, "bob", "demote")
-    answer = act(root, "root", "demote")
+    post(root, "bob", "demote")
+    answer = post(root, "root", "demote")
     assert answer.status_code == 409
     assert "last site admin" in answer.content.decode()
 
 
 def test_a_lost_password_is_replaced_by_a_temporary_one(root: Client) -> None:
-    temporary = shown(act(root, "bob", "reset"), "temporary")
+    temporary = shown(post(root, "bob", "reset"), "temporary")
     assert Client().post("/login", {"username": "bob", "password": temporary}).status_code == 302
 
 
 def test_nothing_is_changed_without_the_password_of_the_admin(root: Client) -> None:
     for name in ("disable", "reset", "promote"):
-        assert act(root, "bob", name, password="wrong").status_code == 400
+        assert post(root, "bob", name, password="wrong").status_code == 400
     bob = User.objects.get(username="bob")
     assert (bob.is_active, bob.is_superuser, bob.password_temporary_until) == (True, False, None)
 
@@ -80,7 +80,7 @@ def test_what_a_user_leaves_behind_is_said_before_the_deletion(root: Client, wor
     cluster = world.launch("one")
     page = root.get("/users/u/bob/delete")
     assert f"/t/acme/clusters/{cluster.pk}" in read(page).links
-    assert "run on" in page.content.decode()
+    assert "continue to run" in page.content.decode()
     assert "will have no admin" in root.get("/users/u/alice/delete").content.decode()
 
 

@@ -1,4 +1,4 @@
-"""What the buttons do, with plain forms."""
+"""The buttons of a cluster, used as plain forms."""
 
 from uuid import UUID
 
@@ -46,7 +46,7 @@ def test_restart(sign_in: SignIn, world: World) -> None:
 
 def test_cancel_stops_what_is_being_created(sign_in: SignIn, world: World) -> None:
     cluster, client = world.launch(), sign_in("bob")
-    assert "Cancelled." in press(client, "cancel")
+    assert "was cancelled" in press(client, "cancel")
     assert phase(cluster) == "stopped"
 
 
@@ -63,7 +63,7 @@ def test_cancel_means_the_operation_that_was_on_the_screen(sign_in: SignIn, worl
 def test_cancel_of_nothing_says_so(sign_in: SignIn, world: World, operation: str) -> None:
     world.launch()
     answer = sign_in("bob").post(f"{URL}/cancel", {"operation": operation}, follow=True)
-    assert "There is nothing to cancel." in answer.content.decode()
+    assert "No operation is in progress any more." in answer.content.decode()
     assert Operation.objects.get().state != "cancelled"
 
 

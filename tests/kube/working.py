@@ -12,7 +12,7 @@ from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.phases import Verb
 from controlplane.clusters.services import cluster_create
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
 from controlplane.provisioners.kubernetes import check, names, paths
 from controlplane.provisioners.kubernetes.client import Client
@@ -56,7 +56,7 @@ class Working:
 
     def begin(self, name: str, **groups: Mapping[str, Any]) -> UUID:
         """Ask for a cluster, and do not wait for it."""
-        request = LaunchRequest("sleepers", groups, {}, site=self.site.name)
+        request = ClusterRequest("sleepers", groups, {}, site=self.site.name)
         return cluster_create(access=self.access, name=name, request=request).pk
 
     def ask(self, cluster: UUID, verb: Verb, phase: str, **fields: Any) -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def test_another_key_is_refused_and_seals_nothing(tmp_path: Path, settings: object) -> None:
     bring_up(tmp_path)
     settings.INSTALLATION_KEY = "another-key-of-more-than-32-characters"  # type: ignore[attr-defined]
-    with pytest.raises(ExpectedError, match="written with another installation key: put that key back"):
+    with pytest.raises(ExpectedError, match=r"written with another installation key\. Restore that key"):
         bring_up(tmp_path)
     with pytest.raises(WrongKey):
         seal.seal()

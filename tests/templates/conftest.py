@@ -18,12 +18,12 @@ def engine_row(db):
 
 @pytest.fixture
 def alice(people, engine_row):
-    """Admin of acme, where she can write templates of the engine."""
+    """The access of alice, an admin of acme, where the engine is registered."""
     return an_access(people.alice, people.acme)
 
 
 @pytest.fixture
 def counting(alice):
-    """acme's published template."""
+    """The published template of acme."""
     template = template_create(access=alice, name="counting", body=template_body())
     return template_publish(access=alice, template=template.name)

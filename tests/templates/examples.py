@@ -1,4 +1,4 @@
-"""A small engine and a template of it, as bodies to be spoilt and as what is read from them."""
+"""A small engine and a template, as bodies that tests can break and as the values that are read from them."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -108,7 +108,7 @@ def revision(**changed: Any) -> RevisionSpec:
 
 
 def spoilt(body: Mapping[str, Any], pointer: str, value: Any) -> dict[str, Any]:
-    """A copy of `body` with another value at `pointer`."""
+    """A copy of `body` with `value` at `pointer`."""
     copy = deepcopy(dict(body))
     *parents, last = pointer.removeprefix("/").split("/")
     place: Any = copy

@@ -9,7 +9,7 @@ from tests.templates.examples import engine, engine_body
 
 @pytest.fixture
 def folder(tmp_path):
-    """The engine as it would ship: a file, and its assets beside it."""
+    """The engine as an app that ships: a YAML file, and a folder of assets beside it."""
     body = engine_body()
     for asset in body.pop("assets"):
         path = tmp_path / "engine" / asset["path"]
@@ -71,7 +71,7 @@ def spoil(folder: Path, old: str, new: str) -> None:
     [
         ("name: engine", "name: motor", "/name: must be engine"),
         ("version: '1.0'", "version: 1.0", "/version: Must be text"),
-        ("title: Engine", "title: Engine\ntitle: Motor", "'title' is there twice"),
+        ("title: Engine", "title: Engine\ntitle: Motor", "the key 'title' occurs twice"),
         ("title: Engine", "title: Engine\nassets: []", "/assets"),
         ("title: Engine", "title: [", "engine.yaml"),
         ("title: Engine", "title: !!python/object:os.system x", "engine.yaml"),
@@ -105,5 +105,5 @@ def test_an_asset_that_is_no_text_is_refused(folder):
 
 def test_an_asset_that_is_a_link_is_refused(folder):
     (folder / "engine" / "passwd").symlink_to("/etc/passwd")
-    with pytest.raises(BadCatalog, match="never a link"):
+    with pytest.raises(BadCatalog, match="a file, not a link"):
         load(folder)

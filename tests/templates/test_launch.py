@@ -91,7 +91,7 @@ REFUSED = [
     ({"worker": {"clusters": 2}}, "/groups/worker/clusters", "Unknown field"),
     ({"worker": {"role": "head"}}, "/groups/worker/role", "Unknown field"),
     ({"worker": 3}, "/groups/worker", "object"),
-    ({"worker": {"storage": 2**60}}, "/groups", "more than can be counted"),
+    ({"worker": {"storage": 2**60}}, "/groups", "more than Slipway can count"),
     ({"wrker": {"count": 1}}, "/groups/wrker", "no such group"),
     ({"notebook": {"cpu": 1}}, "/groups/notebook", "parameter notebook is true"),
     ({"head": {"count": 0}}, "/groups/head/count", "1 to 1"),

@@ -93,7 +93,7 @@ def test_narrowing_past_the_apps_default_asks_for_another():
     error = refusal(narrowed, COUNT, {"minimum": 50})
     assert error == {
         "pointer": "/p",
-        "detail": "The app's own default is outside of this: state a default.",
+        "detail": "The default of the app is not allowed here. Add a default that is.",
     }
     assert narrowed(COUNT, {"minimum": 50, "default": 60})["default"] == 60
 

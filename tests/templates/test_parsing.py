@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from templates.parsing import app_body, digest, parse_app
-from templates.schema import File, OnChange
+from templates.parsing import STORED_FORMAT, app_body, digest, parse_app, stored_app
+from templates.schema import App, File, OnChange
 from tenants.amounts import Amounts
 from tenants.errors import Invalid
 from tests.templates.examples import engine, engine_body, spoilt
@@ -14,8 +14,12 @@ GI = 2**30
 
 
 def as_stored(body: object) -> Any:
-    """What comes back from a database that keeps no order of keys."""
+    """The body as PostgreSQL returns it, without the order of its keys."""
     return json.loads(json.dumps(body, sort_keys=True))
+
+
+def stored(body: dict[str, Any]) -> App:
+    return stored_app(digest(body), body)
 
 
 def test_a_role_is_read_with_amounts_in_units_and_files_inlined():
@@ -32,16 +36,30 @@ def test_a_role_is_read_with_amounts_in_units_and_files_inlined():
 
 
 def test_a_body_reads_as_the_app_it_was_written_from():
-    assert parse_app(as_stored(app_body(engine()))) == engine()
+    assert stored(as_stored(app_body(engine()))) == engine()
 
 
 def test_roles_keep_their_order_where_keys_do_not():
     body = as_stored(app_body(engine()))
-    assert [role.name for role in parse_app(body).roles] == ["head", "worker", "notebook"]
+    assert [role.name for role in stored(body).roles] == ["head", "worker", "notebook"]
 
 
 def test_a_stored_body_says_its_format():
-    assert app_body(engine())["format"] == 1
+    assert app_body(engine())["format"] == STORED_FORMAT
+
+
+def test_stored_amounts_are_integers_of_the_base_unit():
+    head, worker, _ = app_body(engine())["roles"]
+    assert head["minimum"] == {"cpu": 500, "memory": GI, "gpu": 0, "storage": 0}
+    assert head["overhead"] == 300 * 2**20
+    assert worker["default"]["memory"] == 2 * GI
+
+
+@pytest.mark.parametrize("amount", ["500m", "1", 0.5, -1, 10**9 + 1])
+def test_a_stored_amount_that_is_no_such_integer_is_refused(amount):
+    with pytest.raises(Invalid) as refusal:
+        stored(spoilt(app_body(engine()), "/roles/0/minimum/cpu", amount))
+    assert refusal.value.errors[0]["pointer"] == "/roles/0/minimum/cpu"
 
 
 def test_the_digest_is_of_the_meaning_and_not_of_the_order_of_keys():
@@ -133,7 +151,7 @@ UNREADABLE = [
 ]
 
 
-# Two fields that do not go together: the other one, or both, are blamed.
+# Two fields that contradict each other: the refusal points at the other field, or at both.
 BLAMED = {"/roles/worker/overhead": "/roles/worker/", "/roles/head/files/0/content": "/roles/head/files/0"}
 
 
@@ -165,7 +183,7 @@ def test_a_file_has_content_or_a_source_and_not_both():
 def test_no_asset_stands_where_another_does(path):
     body = engine_body()
     body["assets"].append({"path": path, "content": ""})
-    with pytest.raises(Invalid, match="twice, or lies below a file"):
+    with pytest.raises(Invalid, match="twice, or is below another file"):
         parse_app(body)
 
 
@@ -173,7 +191,7 @@ def test_two_roles_of_one_name_are_refused():
     body = app_body(engine())
     body["roles"].append(body["roles"][0])
     with pytest.raises(Invalid) as refusal:
-        parse_app(body)
+        stored(body)
     assert refusal.value.errors[0]["pointer"] == "/roles/3/name"
 
 

@@ -33,7 +33,7 @@ def test_a_stray_brace_is_found_by_its_line():
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(BadPlaceholder, match=r"no \{secret\.other\} here"):
+    with pytest.raises(BadPlaceholder, match=r"\{secret\.other\} has no value here"):
         render("{secret.other}", {"secret.key": "x"})
 
 

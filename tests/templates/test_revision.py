@@ -4,7 +4,13 @@ from typing import Any
 import pytest
 
 from templates.launch import expand
-from templates.revision import parse_reference, parse_revision, revision_body
+from templates.revision import (
+    parse_reference,
+    parse_revision,
+    revision_body,
+    revision_document,
+    stored_revision,
+)
 from templates.schema import LaunchRequest
 from tenants.amounts import Amounts
 from tenants.errors import FieldError, Invalid
@@ -30,7 +36,20 @@ def test_a_group_takes_what_its_role_says_unless_the_template_does():
 
 def test_a_revision_reads_as_the_one_it_was_written_from():
     stored = json.loads(json.dumps(revision_body(revision()), sort_keys=True))
-    assert parse_revision(stored, engine()) == revision()
+    assert stored_revision(stored, engine()) == revision()
+
+
+def test_stored_amounts_are_integers_of_the_base_unit():
+    _, worker = revision_body(revision())["groups"]
+    assert (worker["cpu"], worker["memory"], worker["storage"]) == (2000, 2 * GI, 0)
+    assert (worker["max_cpu"], worker["min_memory"]) == (4000, 2 * GI)
+
+
+def test_the_document_of_a_revision_has_quantities_and_reads_as_the_same_revision():
+    document = revision_document(revision_body(revision()))
+    _, worker = document["groups"]
+    assert (worker["cpu"], worker["max_cpu"], worker["min_memory"]) == ("2", "4", "2Gi")
+    assert parse_revision(document, engine()) == revision()
 
 
 def test_every_setting_of_the_app_is_a_parameter():
@@ -105,7 +124,7 @@ UNREADABLE = [
 ]
 
 
-# Two fields that do not go together: the other one is blamed.
+# Two fields that contradict each other: the refusal points at the other field.
 BLAMED = {"/groups/1/name": "/groups/1", "/groups/1/max_cpu": "/groups/1/cpu"}
 
 
@@ -144,7 +163,7 @@ def test_counts_of_everything_are_bounded():
 
 def test_more_than_can_be_counted_is_refused():
     body = spoilt(template_body(presets={}), "/groups/1/storage", 2**60)
-    assert "more than can be counted" in refusal(body)["detail"]
+    assert "more than Slipway can count" in refusal(body)["detail"]
 
 
 def test_an_optional_role_needs_no_group():

@@ -1,4 +1,4 @@
-"""A launch as a cluster keeps it."""
+"""A launch as Cluster.effective stores it."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ GI = 2**30
 
 @pytest.fixture
 def stored(engine_row: App) -> Any:
-    """As it comes back from a database that keeps no order of keys."""
+    """A launch as PostgreSQL returns it, without the order of its keys."""
     groups = (Group("worker", "worker", 2, Amounts(cpu=1500, memory=GI, gpu=1), min_count=1, max_count=4),)
     launch = Launch(app=engine_row.spec, groups=groups, settings={"notebook": True, "ratio": 0.25})
     return json.loads(json.dumps(launch_to_json(launch), sort_keys=True))
@@ -31,6 +31,10 @@ def test_a_launch_reads_as_it_was_written(stored: Any) -> None:
     assert launch.group("worker").each == Amounts(cpu=1500, memory=GI, gpu=1)
     assert launch.settings == {"notebook": True, "ratio": 0.25}
     assert json.loads(json.dumps(launch_to_json(launch), sort_keys=True)) == stored
+
+
+def test_amounts_are_stored_as_integers_of_the_base_unit(stored: Any) -> None:
+    assert stored["groups"][0]["each"] == {"cpu": 1500, "memory": GI, "gpu": 1, "storage": 0}
 
 
 def test_it_names_the_app_and_has_no_body(stored: Any, engine_row: App) -> None:
@@ -67,5 +71,5 @@ def test_an_app_that_is_not_registered_is_not_kept() -> None:
 
 
 def test_a_launch_of_another_format_is_not_guessed_at(stored: Any) -> None:
-    with pytest.raises(ValueError, match="format 3"):
-        launch_from_json({**stored, "format": 3})
+    with pytest.raises(ValueError, match="format 4"):
+        launch_from_json({**stored, "format": 4})

@@ -46,7 +46,7 @@ def verbs() -> list[str]:
 
 
 def shipped() -> Template:
-    """A template of every tenant's, without the folder that it would ship in."""
+    """A template that every tenant has, made without a folder that ships."""
     template = Template.objects.create(name="quick", state="published", created_by="system")
     own = TemplateRevision.objects.filter(template__name="counting").get()
     template.current = TemplateRevision.objects.create(
@@ -61,13 +61,7 @@ def test_a_template_begins_as_a_draft_with_revision_one(alice, engine_row):
     revision = current_revision(template)
     assert (template.state, revision.number, template.created_by) == ("draft", 1, "alice")
     assert revision.app == engine_row
-    assert revision.takes == {
-        "cpu": "4500m",
-        "memory": "5Gi",
-        "gpu": 0,
-        "storage": "0",
-        "clusters": 1,
-    }
+    assert revision.takes == {"cpu": 4500, "memory": 5 * 2**30, "gpu": 0, "storage": 0, "clusters": 1}
     assert verbs() == ["template.create"]
 
 
@@ -230,7 +224,7 @@ def test_a_suspended_tenant_gets_nothing_new(counting, people, change):
 
 
 def at_once(call: Callable[[int], object], arguments: Iterable[int]) -> list[object]:
-    """The call with each argument, side by side; what it answered or refused."""
+    """Runs the call once per argument in parallel. Returns the results and refusals."""
 
     def one(argument: int) -> object:
         try:

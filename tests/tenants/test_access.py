@@ -1,4 +1,4 @@
-"""Who may do what: every permission for every seat, and what an outsider is told."""
+"""Access control: every permission for every role and for site admins, and the answers to outsiders."""
 
 from itertools import product
 
@@ -21,7 +21,7 @@ from tests.cast import Cast, an_access, an_actor, cast
 
 pytestmark = pytest.mark.django_db
 
-# The table of who may, written down a second time: v(iewer) m(ember) a(dmin) s(ite admin who is no member).
+# The table of permissions, written a second time: v(iewer), m(ember), a(dmin), s(ite admin who is not a member).
 EXPECTED = {
     "tenant.read": "vmas",
     "tenant.write": "s",

@@ -1,4 +1,4 @@
-"""Amounts: what is accepted at the door, how it is written, how it adds up. No database."""
+"""Amounts: the quantities that are accepted, how they are written, and arithmetic. No database."""
 
 import json
 

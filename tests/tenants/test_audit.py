@@ -1,4 +1,4 @@
-"""Audit rows: in the transaction of the change, or in their own after a refusal."""
+"""Audit rows: written in the transaction of a change, or in a transaction of their own after a refusal."""
 
 import pytest
 from django.db import Error, connection, transaction
@@ -6,7 +6,7 @@ from django.db import Error, connection, transaction
 from tenants import audit, selectors
 from tenants.actors import system_actor
 from tenants.errors import Conflict, Invalid, NeedsRole, NeedsScope, NotFound, QuotaExceeded, Refused, TooBusy
-from tenants.ids import NOBODY
+from tenants.ids import NO_ID
 from tenants.models import AuditEvent, Outcome
 from tests.cast import Cast, an_actor, cast
 
@@ -18,7 +18,7 @@ def people(db: None) -> Cast:
 
 def refuse(people: Cast, target: str = "cluster/etl-1", reason: str = "NEEDS_ROLE") -> None:
     actor = an_actor(people.bob, request_id="r-1")
-    audit.refused(actor=actor, verb="cluster.delete", target=target, reason=reason, tenant=people.acme)
+    audit.record_refusal(actor=actor, verb="cluster.delete", target=target, reason=reason, tenant=people.acme)
 
 
 def test_a_row_copies_all_names(people: Cast):
@@ -39,7 +39,7 @@ def test_a_row_copies_all_names(people: Cast):
 def test_what_slipway_does_by_itself_is_nobodys(people: Cast):
     audit.record(actor=system_actor(), verb="cluster.expire", target="cluster/etl-1")
     event = AuditEvent.objects.get()
-    assert (event.actor_id, event.actor_name, event.via) == (NOBODY, "system", "system")
+    assert (event.actor_id, event.actor_name, event.via) == (NO_ID, "system", "system")
 
 
 def test_the_row_goes_with_the_change_when_that_is_undone(people: Cast):
@@ -61,20 +61,20 @@ def test_refusals_that_differ_have_rows_of_their_own(people: Cast):
     refuse(people)
     refuse(people, target="cluster/etl-2")
     refuse(people, reason="NEEDS_SCOPE")
-    audit.refused(
+    audit.record_refusal(
         actor=an_actor(people.carol),
         verb="cluster.delete",
         target="cluster/etl-1",
         reason="NEEDS_ROLE",
         tenant=people.acme,
     )
-    # Whoever tries one target after another adds to one row, and fills nobody's audit.
+    # An actor that tries one target after another adds to one row, and does not flood the audit.
     assert AuditEvent.objects.count() == 3
 
 
 def test_refusals_without_a_tenant_share_a_row_too(people: Cast):
     for _ in range(2):
-        audit.refused(
+        audit.record_refusal(
             actor=an_actor(people.bob), verb="tenant.read", target="tenant/globex", reason="NOT_FOUND"
         )
     assert AuditEvent.objects.get().count == 2

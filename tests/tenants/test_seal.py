@@ -1,4 +1,4 @@
-"""The seal: what is whole is said to be whole, and every kind of tampering is found."""
+"""The seal of the audit: verify accepts an untouched chain and finds every kind of tampering."""
 
 import random
 from collections.abc import Callable
@@ -127,7 +127,7 @@ def swap(dice: random.Random) -> None:
 
 
 def slip_in(dice: random.Random) -> None:
-    """A copy of some row, at a free place behind, before, or in the middle by moving up what follows."""
+    """Inserts a copy of a row at a free position after or before the others, or in the middle by moving later rows."""
     at = dice.choice([ROWS + 1, ROWS + 5, 0, -3, dice.randint(1, ROWS)])
     if 1 <= at <= ROWS:
         sql("UPDATE tenants_auditevent SET position = -position WHERE position >= %s", at)
@@ -149,7 +149,7 @@ def touch_a_seal(dice: random.Random) -> None:
         "seq = seq + 100",
     ]
     change = dice.choice(changes)
-    # The first seal has only zeros before it, which reversed are the same.
+    # The previous digest of the first seal is all zeros, which reversed are the same.
     sql(f"UPDATE tenants_auditseal SET {change} WHERE seq = %s", dice.randint(2, 6))  # noqa: S608
 
 
@@ -240,7 +240,7 @@ def test_the_command_says_that_it_is_whole_and_how_new(people: Cast, capsys: pyt
     audit.seal()
     call_command("audit", "verify")
     said = capsys.readouterr().out
-    assert "3 rows under seal" in said
+    assert "3 rows are sealed" in said
     assert f"{AuditSeal.objects.get().sealed_at:%Y-%m-%d %H:%M}" in said
 
 
@@ -303,7 +303,7 @@ def test_sealing_while_refusals_are_counted_leaves_a_whole_chain():
     def refuse() -> None:
         actor = an_actor(people.bob)
         for number in range(60):
-            audit.refused(
+            audit.record_refusal(
                 actor=actor, verb="cluster.delete", target=f"cluster/{number % 3}", reason="NEEDS_ROLE"
             )
 

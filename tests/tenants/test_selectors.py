@@ -1,4 +1,4 @@
-"""What is read, by whom, and in how many queries."""
+"""The selectors: what they return, to whom, and in how many queries."""
 
 import pytest
 from django.db import transaction
@@ -66,8 +66,8 @@ def test_usage_says_limit_held_and_free_per_scope(people: Cast):
         {"resource": "cpu", "scope": "tenant", "limit": "8", "held": "2", "free": "6"},
         {"resource": "cpu", "scope": "member", "limit": "1", "held": "2", "free": "0"},
     ]
-    (holder,) = usage.holders
-    assert (holder["cluster"], holder["owner"], holder["holds"]["cpu"]) == ("etl-1", "bob", "2")
+    (held,) = usage.holders
+    assert (held["cluster"], held["owner"], held["holds"]["cpu"]) == ("etl-1", "bob", "2")
     assert usage.limits[1] == {
         "resource": "memory",
         "scope": "tenant",

@@ -173,7 +173,7 @@ def test_two_admins_who_remove_each_other_at_once_leave_one():
     a_member(people.acme, people.charlie, Role.ADMIN)
     start = Barrier(2)
 
-    def act(by: User, whom: str) -> str:
+    def demote(by: User, whom: str) -> str:
         try:
             access = an_access(by, people.acme)
             start.wait(30)
@@ -185,7 +185,7 @@ def test_two_admins_who_remove_each_other_at_once_leave_one():
         return "done"
 
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(act, [people.alice, people.charlie], ["charlie", "alice"]))
+        results = list(pool.map(demote, [people.alice, people.charlie], ["charlie", "alice"]))
     assert sorted(results) == ["LAST_ADMIN", "done"]
 
 

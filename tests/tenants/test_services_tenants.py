@@ -1,4 +1,4 @@
-"""Tenants: created, suspended, resumed, deleted; who may, what it leaves in the audit, who hears of it."""
+"""Tenants: create, suspend, resume and delete; the rights that this needs, its audit and its signals."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,15 +26,15 @@ def people() -> Cast:
 
 @pytest.fixture
 def heard() -> Iterator[list[tuple[Any, str]]]:
-    """What tenant_changed told: (tenant id, change)."""
-    told: list[tuple[Any, str]] = []
+    """The (tenant id, change) of each tenant_changed."""
+    received: list[tuple[Any, str]] = []
 
     def listen(tenant_id: object, change: str, **_: object) -> None:
         assert transaction.get_connection().in_atomic_block
-        told.append((tenant_id, change))
+        received.append((tenant_id, change))
 
     tenant_changed.connect(listen)
-    yield told
+    yield received
     tenant_changed.disconnect(listen)
 
 

@@ -1,4 +1,4 @@
-"""Users: created, disabled, deleted, and what becomes of their rights."""
+"""Users: create, disable and delete them, and the effect on their rights."""
 
 from collections.abc import Callable
 from datetime import timedelta

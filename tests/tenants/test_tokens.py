@@ -1,4 +1,4 @@
-"""API tokens: hashed, scoped, bound, expiring, shown once."""
+"""API tokens: stored as hashes, limited by scopes and tenant, with an expiry, shown once."""
 
 from datetime import timedelta
 from typing import Any
@@ -141,12 +141,12 @@ def test_tokens_are_bounded_in_number(people: Cast, monkeypatch: pytest.MonkeyPa
 
 def test_use_is_noted_at_most_once_a_minute(people: Cast, django_assert_num_queries):
     token, _ = services.token_create(actor=an_actor(people.bob), name="ci", expires_in_days=1)
-    seen = []
+    used_at = []
     for _ in range(2):
         services.token_used(token)
-        seen.append(ApiToken.objects.get().last_used_at)
-    assert seen[0] is not None
-    assert seen[0] == seen[1]
+        used_at.append(ApiToken.objects.get().last_used_at)
+    assert used_at[0] is not None
+    assert used_at[0] == used_at[1]
 
 
 def test_ones_own_tokens_are_listed_oldest_first(people: Cast):

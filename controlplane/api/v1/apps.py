@@ -3,14 +3,13 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import AmountsOut
 from templates import schema
-from templates.models import App
 from templates.parsing import amounts_body
 from templates.selectors import apps
 from tenants.access import require_scope
@@ -81,13 +80,11 @@ def _service(role: schema.Role, service: schema.Service) -> dict[str, Any]:
 
 
 class Apps(Endpoint):
-    @operation("app.list", "The catalogue", {200: page_shape("App", AppOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
-        """Every version that can be launched, the one registered last first."""
+    @method("app.list", "The catalogue", {200: page_shape("App", AppOut)}, query=PageQuery)
+    def get(self, call: ApiCall) -> Response:
+        """All versions that can be launched, the newest first."""
         require_scope(call.actor, "templates:read")
-        found: dict[str, Any] = page(apps(), call.query, order=Order(), to_json=_all)
+        found: dict[str, Any] = page(
+            apps(), call.query, order=Order(), to_json=lambda rows: [app_json(row.spec) for row in rows]
+        )
         return answer(found)
-
-
-def _all(rows: list[App]) -> list[dict[str, Any]]:
-    return [app_json(row.spec) for row in rows]

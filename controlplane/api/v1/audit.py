@@ -8,11 +8,11 @@ from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Moment, Text
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.rendering import FastJSONRenderer
-from controlplane.api.schema import page_shape
+from controlplane.api.renderers import FastJSONRenderer
 from controlplane.api.shapes import Out, PageQuery, Query
 from controlplane.api.v1.common import rfc3339
 from tenants.access import allow
@@ -21,7 +21,7 @@ from tenants.selectors import audit_events, audit_events_everywhere
 
 NDJSON: Final = "application/x-ndjson"
 MOST_EXPORTED: Final = 10_000
-# Of the query: the lookup that it means.
+# Query parameter -> lookup of the ORM.
 _LOOKUPS: Final = {
     "verb": "verb",
     "actor": "actor_name",
@@ -72,7 +72,7 @@ class AuditOut(Out):
     target = serializers.CharField()
     outcome = Choice(list(Outcome.values))
     reason = serializers.CharField(allow_null=True)
-    count = serializers.IntegerField(help_text="Equal refusals within a minute stand in one row.")
+    count = serializers.IntegerField(help_text="Equal refusals of one minute are one row.")
     detail = serializers.DictField()
     request_id = serializers.CharField(allow_blank=True)
 
@@ -95,22 +95,20 @@ def event_json(event: AuditEvent) -> dict[str, Any]:
 
 
 class Audit(Endpoint):
-    @operation(
-        "audit.list", "What was done and refused", {200: page_shape("Audit", AuditOut)}, query=AuditQuery
-    )
-    def get(self, call: Call, tenant: str) -> Response:
+    @method("audit.list", "What was done and refused", {200: page_shape("Audit", AuditOut)}, query=AuditQuery)
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """For admins of the tenant. Newest first."""
         return _listed(call, _of_tenant(call, tenant))
 
 
 class SiteAudit(Endpoint):
-    @operation(
+    @method(
         "audit.list_all",
         "What was done and refused in all tenants and above them",
         {200: page_shape("Audit", AuditOut)},
         query=SiteAuditQuery,
     )
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         """For site admins: also users, sign-ins, sites and the catalogue. Newest first."""
         return _listed(call, audit_events_everywhere(call.actor))
 
@@ -125,35 +123,35 @@ class _Export(Endpoint):
 
 
 class AuditExport(_Export):
-    @operation("audit.export", "Export the audit of a tenant", {200: {"type": "string"}}, query=ExportQuery)
-    def get(self, call: Call, tenant: str) -> HttpResponse:
-        """A line of JSON each, oldest first, at most 10,000; the header Link says where it goes on. For admins of
-        the tenant.
+    @method("audit.export", "Export the audit of a tenant", {200: {"type": "string"}}, query=ExportQuery)
+    def get(self, call: ApiCall, tenant: str) -> HttpResponse:
+        """One JSON object per line, oldest first, at most 10,000. The header Link has the address of the next part. For
+        admins of the tenant.
         """
         return _exported(call, _of_tenant(call, tenant))
 
 
 class SiteAuditExport(_Export):
-    @operation("audit.export_all", "Export the whole audit", {200: {"type": "string"}}, query=SiteExportQuery)
-    def get(self, call: Call) -> HttpResponse:
+    @method("audit.export_all", "Export the whole audit", {200: {"type": "string"}}, query=SiteExportQuery)
+    def get(self, call: ApiCall) -> HttpResponse:
         """As the export of one tenant. For site admins."""
         return _exported(call, audit_events_everywhere(call.actor))
 
 
-def _of_tenant(call: Call, tenant: str) -> QuerySet[AuditEvent]:
+def _of_tenant(call: ApiCall, tenant: str) -> QuerySet[AuditEvent]:
     access = call.enter(tenant)
     allow(access, "audit.read")
     return audit_events(access.tenant)
 
 
-def _asked(events: QuerySet[AuditEvent], query: Mapping[str, Any]) -> QuerySet[AuditEvent]:
+def _filtered(events: QuerySet[AuditEvent], query: Mapping[str, Any]) -> QuerySet[AuditEvent]:
     lookups = {lookup: query[name] for name, lookup in _LOOKUPS.items() if query.get(name)}
     return events.filter(**lookups)
 
 
-def _listed(call: Call, events: QuerySet[AuditEvent]) -> Response:
+def _listed(call: ApiCall, events: QuerySet[AuditEvent]) -> Response:
     found = page(
-        _asked(events, call.query),
+        _filtered(events, call.query),
         call.query,
         order=Order(),
         to_json=lambda rows: [event_json(row) for row in rows],
@@ -161,14 +159,14 @@ def _listed(call: Call, events: QuerySet[AuditEvent]) -> Response:
     return answer(found)
 
 
-def _exported(call: Call, events: QuerySet[AuditEvent]) -> HttpResponse:
-    found = _asked(events, call.query).order_by("id")
+def _exported(call: ApiCall, events: QuerySet[AuditEvent]) -> HttpResponse:
+    found = _filtered(events, call.query).order_by("id")
     if after := call.query.get("after"):
         found = found.filter(id__gt=after)
     rows = list(found[: MOST_EXPORTED + 1])
     shown, render = rows[:MOST_EXPORTED], FastJSONRenderer().render
     response = HttpResponse(b"".join(render(event_json(row)) + b"\n" for row in shown), content_type=NDJSON)
     if len(rows) > len(shown):
-        asked = call.request.query_params.dict() | {"after": str(shown[-1].id)}
-        response["Link"] = f'<{call.request.path}?{urlencode(asked)}>; rel="next"'
+        query = call.request.query_params.dict() | {"after": str(shown[-1].id)}
+        response["Link"] = f'<{call.request.path}?{urlencode(query)}>; rel="next"'
     return response

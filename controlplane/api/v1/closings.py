@@ -1,13 +1,12 @@
-"""The plan of a change that takes rights away: whose links it would replace."""
+"""The plan of a change that removes rights: which links to pages it would replace."""
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, answer
+from controlplane.api.endpoint import ApiCall, answer
 from controlplane.api.shapes import Out
 from controlplane.clusters import rights
 
@@ -18,7 +17,7 @@ class ClosingOut(Out):
     owner = serializers.CharField()
     pages = serializers.ListField(
         child=serializers.CharField(),
-        help_text="Services whose links are replaced within seconds. What they had opened is closed; kernels go on.",
+        help_text="Services whose links are replaced in a few seconds. Open pages close; kernels go on.",
     )
 
 
@@ -30,21 +29,20 @@ class RightsPlanOut(Out):
     plan = ClosingsOut()
 
 
-def is_plan(call: Call) -> bool:
+def is_plan(call: ApiCall) -> bool:
     return bool(call.query["validate_only"])
 
 
 def rights_plan(change: Callable[[], object], *, username: str, tenant_id: UUID | None) -> Response:
-    """The answer to `validate_only` for a change of this user's rights in one tenant, or (None) in all."""
+    """The answer to `validate_only`. tenant_id: the one tenant where the user loses rights; None is all tenants."""
     found = rights.rehearse(change, username=username, tenant_id=tenant_id)
-    return answer({"plan": {"closes": [_closing_json(one) for one in found]}})
-
-
-def _closing_json(one: rights.Closing) -> dict[str, Any]:
-    cluster = one.cluster
-    return {
-        "tenant": cluster.tenant.name,
-        "cluster": cluster.name,
-        "owner": cluster.owner.username,
-        "pages": list(one.pages),
-    }
+    closes = [
+        {
+            "tenant": closing.cluster.tenant.name,
+            "cluster": closing.cluster.name,
+            "owner": closing.cluster.owner.username,
+            "pages": list(closing.pages),
+        }
+        for closing in found
+    ]
+    return answer({"plan": {"closes": closes}})

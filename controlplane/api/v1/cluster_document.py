@@ -1,22 +1,25 @@
-"""A cluster as clients see it: its shape, and the function that builds it from rows."""
+"""The document of a cluster: its shape in OpenAPI, and the functions that build it.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+Most fields come from `ClusterRow`; here are those whose shape says more than their type.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 from rest_framework import serializers
 
 from controlplane.api.fields import NAME_SCHEMA, Choice, Tree
 from controlplane.api.shapes import Out
 from controlplane.api.v1.common import AmountsOut, reason_of, rfc3339, rfc3339_of
-from controlplane.api.v1.outline import Outline, outlines_of
 from controlplane.clusters.access import opens_pages
 from controlplane.clusters.endpoints import endpoints
-from controlplane.clusters.listing import LastOperation, ListedCluster, as_listed
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.models.operation import State
-from controlplane.clusters.phases import Goal, Phase, Verb
-from controlplane.clusters.selectors import ReadyNodes, ready_nodes
-from templates.selectors import revision_name
+from controlplane.clusters.outlines import Outline, outline_of, outlines_of
+from controlplane.clusters.phases import Verb
+from controlplane.clusters.queries.reads import ReadyNodes, ready_nodes
+from controlplane.clusters.read_model import FIELDS, ClusterRow, LastOperation, RowField, row_of
 from tenants.access import Access
 
 _URL = {"type": ["string", "null"], "format": "uri"}
@@ -30,7 +33,7 @@ _SERVICE = {
         "dashboard": {"type": "boolean", "description": "Of a page: made for people."},
         "idle": {
             "type": "boolean",
-            "description": "Of a page: it is there only at times, such as a Spark session's, and not now.",
+            "description": "Of a page: it runs only at times, such as a Spark session's, and not now.",
         },
         "address": {"type": ["string", "null"], "description": "host:port of what is not a page."},
     },
@@ -88,95 +91,113 @@ class LiveOperationOut(Out):
     )
 
 
-class ClusterOut(Out):
+class _ComposedOut(Out):
+    """The fields that ClusterRow does not have, or has in another shape."""
+
     id = serializers.UUIDField()
     name = Tree(schema=NAME_SCHEMA)
     tenant = serializers.CharField()
-    owner = serializers.CharField()
-    site = serializers.CharField()
     template = TemplateRefOut()
     app = ClusterAppOut()
     preset = serializers.CharField(allow_null=True)
-    parameters = Tree(schema={"type": "object"}, help_text="All of them, as they hold.")
+    parameters = Tree(schema={"type": "object"}, help_text="All parameters, with their defaults.")
     requested = RequestedOut(
-        help_text="What was asked for; the template, its preset and defaults do the rest."
+        help_text="What was requested; the template, its preset and defaults give the rest."
     )
-    goal = Choice([str(goal) for goal in Goal])
-    phase = Choice([str(phase) for phase in Phase])
-    generation = serializers.IntegerField(help_text="Grows with every change that was asked for; the ETag.")
-    observed_generation = serializers.IntegerField(
-        help_text="The last generation that was reached or given up."
-    )
-    reason = serializers.CharField(allow_null=True)
-    message = serializers.CharField(allow_null=True)
     groups = GroupOut(many=True)
     services = Tree(list, schema={"type": "array", "items": _SERVICE})
     conditions = ConditionOut(many=True)
     takes = AmountsOut(help_text="What it holds while it runs.")
-    created_at = serializers.DateTimeField()
-    ready_at = serializers.DateTimeField(allow_null=True)
-    deleted_at = serializers.DateTimeField(allow_null=True)
     operation = LiveOperationOut(allow_null=True, help_text="The one under way, or the last.")
 
 
-def clusters_json(
-    access: Access, clusters: Sequence[Cluster] | Sequence[ListedCluster]
+_SERIALIZERS: Final[Mapping[type, Callable[..., Any]]] = {
+    str: serializers.CharField,
+    int: serializers.IntegerField,
+    bool: serializers.BooleanField,
+    datetime: serializers.DateTimeField,
+    dict: lambda **more: Tree(schema={"type": "object"}, **more),
+    list: lambda **more: Tree(list, schema={"type": "array"}, **more),
+}
+
+
+def _serializer(field: RowField) -> Any:
+    more: dict[str, Any] = {"help_text": field.shown.help} if field.shown.help else {}
+    if field.nullable or field.shown.empty_is_null:
+        more["allow_null"] = True
+    if field.shown.choices:
+        return Choice([str(choice) for choice in field.shown.choices], **more)
+    return _SERIALIZERS[field.type](**more)
+
+
+# Those of ClusterRow that the document has as they are.
+_PLAIN: Final = [field for field in FIELDS if field.shown.api]
+_TIMES: Final = [field.name for field in _PLAIN if field.type is datetime]
+_NULL_IF_EMPTY: Final = [field.name for field in _PLAIN if field.shown.empty_is_null]
+
+ClusterOut: type[Out] = type(
+    "ClusterOut",
+    (_ComposedOut,),
+    {
+        "__doc__": Out.__doc__,
+        **{field.name: _serializer(field) for field in _PLAIN if field.name not in _ComposedOut().fields},
+    },
+)
+
+
+def cluster_json(access: Access, cluster: Cluster) -> dict[str, Any]:
+    """The document of a cluster that was read by itself, or has just been written."""
+    return _documents(access, [row_of(access, cluster)], {str(cluster.pk): outline_of(cluster)})[0]
+
+
+def clusters_json(access: Access, rows: Sequence[ClusterRow]) -> list[dict[str, Any]]:
+    """The documents of a page. Takes three queries at most, however many rows there are."""
+    return _documents(access, rows, outlines_of(rows))
+
+
+def _documents(
+    access: Access, rows: Sequence[ClusterRow], outlines: Mapping[str, Outline]
 ) -> list[dict[str, Any]]:
-    """Documents of clusters. Of listed ones with one query at most, however many there are."""
-    # Where nothing was ever started there is no node.
-    ready, outlines = ready_nodes([row for row in clusters if row.run]), outlines_of(clusters)
-    rows = {row.pk: row if isinstance(row, ListedCluster) else as_listed(access, row) for row in clusters}
-    # Where no node is ready there is no link.
-    opens = any(row.mine for row in rows.values()) and bool(ready) and opens_pages(access)
+    # A cluster that never started has no node.
+    ready = ready_nodes(row.id for row in rows if row.run)
+    # Without a ready node there is no link.
+    opens = any(row.mine for row in rows) and bool(ready) and opens_pages(access)
     return [
-        _document(access.tenant.name, row, outlines[pk], ready.get(pk, {}), opens and row.mine)
-        for pk, row in rows.items()
+        _document(access.tenant.name, row, outlines[row.id], ready.get(row.id, {}), opens and row.mine)
+        for row in rows
     ]
 
 
 def _document(
-    tenant: str, row: ListedCluster, outline: Outline, ready: Mapping[str, ReadyNodes], may_open: bool
+    tenant: str, row: ClusterRow, outline: Outline, ready: Mapping[str, ReadyNodes], may_open: bool
 ) -> dict[str, Any]:
-    template, number = revision_name(row.template_revision_id)
-    return {
-        "id": row.id,
-        "name": row.name,
+    document = {field.name: getattr(row, field.name) for field in _PLAIN}
+    for name in _TIMES:
+        document[name] = rfc3339(document[name])
+    for name in _NULL_IF_EMPTY:
+        document[name] = document[name] or None
+    counts = {name: nodes.count for name, nodes in ready.items()}
+    return document | {
         "tenant": tenant,
-        "owner": row.owner_name,
-        "site": row.site.name,
-        "template": {"name": template, "revision": number},
+        "template": row.template._asdict(),
         "app": {"name": outline.launch.app.name, "version": outline.launch.app.version},
         "preset": outline.requested["preset"],
         "parameters": dict(outline.launch.settings),
         "requested": outline.requested,
-        "goal": row.goal,
-        "phase": row.phase,
-        "generation": row.generation,
-        "observed_generation": row.observed_generation,
-        "reason": row.reason or None,
-        "message": row.message or None,
-        "groups": _groups(outline, ready),
+        "groups": [{**group, "ready": counts.get(group["name"], 0)} for group in outline.groups],
         "services": endpoints(row, outline.launch, ready, open_pages=may_open),
         "conditions": [{**one, "at": rfc3339_of(one["at"])} for one in row.conditions],
         "takes": outline.takes,
-        "created_at": rfc3339(row.created_at),
-        "ready_at": rfc3339(row.ready_at),
-        "deleted_at": rfc3339(row.deleted_at),
-        "operation": None if row.last_operation is None else _operation(row.last_operation),
+        "operation": row.last_operation and _operation(row.last_operation),
     }
 
 
 def without_pages(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as it may be stored: the links to pages carry keys, which are stored nowhere."""
+    """The document as it may be stored. The links to pages carry keys, which are stored nowhere."""
     if "services" not in document:
         return document
     services = [{**one, "url": None} if "url" in one else one for one in document["services"]]
     return {**document, "services": services}
-
-
-def _groups(outline: Outline, ready: Mapping[str, ReadyNodes]) -> list[dict[str, Any]]:
-    counts = {name: nodes.count for name, nodes in ready.items()}
-    return [{**group, "ready": counts.get(group["name"], 0)} for group in outline.groups]
 
 
 def _operation(last: LastOperation) -> dict[str, Any]:

@@ -3,19 +3,18 @@ from typing import Any, Final
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, Path, answer, method
 from controlplane.api.fields import Choice, Name, Text, Tree, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page_by
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
-from controlplane.api.v1.cluster_document import ClusterOut, clusters_json, without_pages
+from controlplane.api.v1.cluster_document import ClusterOut, cluster_json, clusters_json, without_pages
 from controlplane.api.v1.common import ROOT, AmountsOut, ForceIn, PlanQuery, in_tenant
 from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.capacity import Verdict
-from controlplane.clusters.listing import Chosen, clusters_page
-from controlplane.clusters.models import Cluster
 from controlplane.clusters.phases import Phase, Verb
+from controlplane.clusters.queries.cluster_list import ClusterFilter, clusters_page
 from controlplane.clusters.services import (
     cluster_configure,
     cluster_configure_plan,
@@ -24,9 +23,9 @@ from controlplane.clusters.services import (
     cluster_release,
     cluster_verb_plan,
 )
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
-from tenants.access import Access, allow
+from tenants.access import allow
 from tenants.errors import NotFound
 
 _NODES: Final = {
@@ -48,7 +47,7 @@ class ClustersQuery(PageQuery):
 class ClusterIn(In):
     name = Name()
     template = Text(most=40, least=1, help_text="Name or id.")
-    site = Text(most=40, default="", help_text="Where there is only one, it need not be named.")
+    site = Text(most=40, default="", help_text="Not needed where there is only one.")
     preset = Text(most=40, default="")
     groups = Tree(default=dict, schema=shapes.CHOSEN_GROUPS)
     parameters = Tree(default=dict, schema=shapes.CHOSEN_PARAMETERS)
@@ -62,7 +61,7 @@ class ResizeIn(In):
 
 
 class ConfigureIn(In):
-    """By the rules of a JSON merge patch: what is not named stays, null takes back what was asked for."""
+    """A JSON merge patch: fields that are not named stay, null removes what was requested."""
 
     not_empty = True
     groups = Tree(required=False, schema=shapes.CHANGED_GROUPS)
@@ -111,19 +110,19 @@ class PlanBodyOut(Out):
     fits = serializers.BooleanField()
     room = RoomOut(help_text="At the site: fits, not_now (it would wait), never (it is refused) or unknown.")
     expected_seconds = Tree(schema={"type": ["object", "null"]})
-    changes = DifferenceOut(many=True, required=False, help_text="Of a PATCH: what would not be as before.")
+    changes = DifferenceOut(many=True, required=False, help_text="Of a PATCH: the values that would change.")
 
 
 class PlanOut(Out):
     plan = PlanBodyOut()
 
 
-def _is_plan(call: Call) -> bool:
+def _is_plan(call: ApiCall) -> bool:
     return bool(call.query["validate_only"])
 
 
-def _may_operate(call: Call, path: Path) -> None:
-    """As before the verb; where it made the cluster go, by the right to use clusters at all."""
+def _may_operate(call: ApiCall, path: Path) -> None:
+    """Raises if the user may not use the cluster any more. Once it is deleted, the right to use clusters counts."""
     access = call.enter(path["tenant"])
     try:
         operate(access, cluster_for(access, path["cluster"]))
@@ -131,27 +130,22 @@ def _may_operate(call: Call, path: Path) -> None:
         allow(access, "cluster.operate_own")
 
 
-def _document(access: Access, cluster: Cluster) -> dict[str, Any]:
-    [document] = clusters_json(access, [cluster])
-    return document
-
-
 class Clusters(Endpoint):
-    @operation("cluster.list", "Clusters", {200: page_shape("Cluster", ClusterOut)}, query=ClustersQuery)
-    def get(self, call: Call, tenant: str) -> Response:
+    @method("cluster.list", "Clusters", {200: page_shape("Cluster", ClusterOut)}, query=ClustersQuery)
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """Newest first."""
         access = call.enter(tenant)
-        chosen = Chosen(**{name: call.query[name] for name in ("phase", "owner", "site", "template")})
+        narrow = ClusterFilter(**{name: call.query[name] for name in ("phase", "owner", "site", "template")})
         return answer(
             page_by(
                 call.query,
                 order=Order(),
-                read=lambda after, most: clusters_page(access, chosen, after=after, most=most),
+                read=lambda after, most: clusters_page(access, narrow, after=after, most=most),
                 to_json=lambda found: clusters_json(access, found),
             )
         )
 
-    @operation(
+    @method(
         "cluster.create",
         "Launch a cluster",
         {201: ClusterOut, 200: PlanOut},
@@ -163,16 +157,16 @@ class Clusters(Endpoint):
         redact=without_pages,
         skip_key=_is_plan,
     )
-    def post(self, call: Call, tenant: str) -> Response:
-        """All of it is admitted, or nothing. It comes up in the background: see `operation`."""
+    def post(self, call: ApiCall, tenant: str) -> Response:
+        """The cluster is admitted whole or not at all. It starts in the background: see `operation`."""
         access, body = call.enter(tenant), dict(call.body)
         name = body.pop("name")
-        request = LaunchRequest(**body)
+        request = ClusterRequest(**body)
         if _is_plan(call):
             return answer(cluster_create_plan(access=access, name=name, request=request))
         cluster = cluster_create(access=access, name=name, request=request)
         return answer(
-            _document(access, cluster),
+            cluster_json(access, cluster),
             status=201,
             generation=cluster.generation,
             location=f"{ROOT}/tenants/{access.tenant.name}/clusters/{cluster.pk}",
@@ -180,14 +174,14 @@ class Clusters(Endpoint):
 
 
 class OneCluster(Endpoint):
-    @operation("cluster.read", "A cluster", {200: ClusterOut}, etag=True)
-    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+    @method("cluster.read", "A cluster", {200: ClusterOut}, etag=True)
+    def get(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """By name while it is not deleted, by id at any time."""
         access = call.enter(tenant)
         found = cluster_for(access, cluster)
-        return answer(_document(access, found), generation=found.generation)
+        return answer(cluster_json(access, found), generation=found.generation)
 
-    @operation(
+    @method(
         "cluster.configure",
         "Configure a stopped cluster",
         {202: ClusterOut, 200: PlanOut},
@@ -199,16 +193,16 @@ class OneCluster(Endpoint):
         redact=without_pages,
         skip_key=_is_plan,
     )
-    def patch(self, call: Call, tenant: str, cluster: str) -> Response:
+    def patch(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """Sizes, parameters, preset, revision of its template; applied at its next start."""
         access = call.enter(tenant)
         change: dict[str, Any] = {"cluster": cluster, "changes": call.body, "if_match": call.if_match}
         if _is_plan(call):
             return answer(cluster_configure_plan(access=access, **change))
         done = cluster_configure(access=access, **change)
-        return answer(_document(access, done), status=202, generation=done.generation)
+        return answer(cluster_json(access, done), status=202, generation=done.generation)
 
-    @operation(
+    @method(
         "cluster.delete",
         "Delete a cluster",
         {202: ClusterOut, 200: PlanOut},
@@ -220,17 +214,19 @@ class OneCluster(Endpoint):
         redact=without_pages,
         skip_key=_is_plan,
     )
-    def delete(self, call: Call, tenant: str, cluster: str) -> Response:
-        """With its volumes; cannot be undone. Its name is free once all is gone."""
-        return _act(call, tenant, cluster, VerbRequest(Verb.DELETE, call.if_match, call.body["force"]))
+    def delete(self, call: ApiCall, tenant: str, cluster: str) -> Response:
+        """Its volumes too; this cannot be undone. Its name is free once everything is removed."""
+        return _verb_response(
+            call, tenant, cluster, VerbRequest(Verb.DELETE, call.if_match, call.body["force"])
+        )
 
 
-def _act(call: Call, tenant: str, cluster: str, request: VerbRequest) -> Response:
+def _verb_response(call: ApiCall, tenant: str, cluster: str, request: VerbRequest) -> Response:
     access = call.enter(tenant)
     if _is_plan(call):
         return answer(cluster_verb_plan(access=access, cluster=cluster, request=request))
     done = cluster_verb(access=access, cluster=cluster, request=request)
-    return answer(_document(access, done), status=202, generation=done.generation)
+    return answer(cluster_json(access, done), status=202, generation=done.generation)
 
 
 _VERB: Final[dict[str, Any]] = {
@@ -245,21 +241,23 @@ _VERB: Final[dict[str, Any]] = {
 
 
 class ClusterStart(Endpoint):
-    @operation("cluster.start", "Start a cluster", **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    @method("cluster.start", "Start a cluster", **_VERB)
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """A stopped one, or a failed one again."""
-        return _act(call, tenant, cluster, VerbRequest(Verb.START, call.if_match))
+        return _verb_response(call, tenant, cluster, VerbRequest(Verb.START, call.if_match))
 
 
 class ClusterStop(Endpoint):
-    @operation("cluster.stop", "Stop a cluster", body=ForceIn, **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """Its volumes stay. What is under way is given up, unless it is a deletion."""
-        return _act(call, tenant, cluster, VerbRequest(Verb.STOP, call.if_match, call.body["force"]))
+    @method("cluster.stop", "Stop a cluster", body=ForceIn, **_VERB)
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
+        """Its volumes stay. An operation under way is cancelled, unless it is a deletion."""
+        return _verb_response(
+            call, tenant, cluster, VerbRequest(Verb.STOP, call.if_match, call.body["force"])
+        )
 
 
 class ClusterRelease(Endpoint):
-    @operation(
+    @method(
         "cluster.release",
         "Release a cluster that cannot be removed",
         {202: ClusterOut},
@@ -267,24 +265,24 @@ class ClusterRelease(Endpoint):
         recheck=in_tenant("cluster.release"),
         redact=without_pages,
     )
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """By a site admin, while it is being deleted: its name and quota are free, and what is left is watched."""
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
+        """For site admins, while it is being deleted: its name and quota are free, the rest is removed later."""
         access = call.enter(tenant)
         done = cluster_release(access=access, cluster=cluster)
-        return answer(_document(access, done), status=202, generation=done.generation)
+        return answer(cluster_json(access, done), status=202, generation=done.generation)
 
 
 class ClusterRestart(Endpoint):
-    @operation("cluster.restart", "Restart a cluster", body=RestartIn, **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
-        """Every node is replaced, or those that are named; what they store stays."""
+    @method("cluster.restart", "Restart a cluster", body=RestartIn, **_VERB)
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
+        """Every node is replaced, or the named ones. Their volumes stay."""
         request = VerbRequest(Verb.RESTART, call.if_match, nodes=call.body["nodes"])
-        return _act(call, tenant, cluster, request)
+        return _verb_response(call, tenant, cluster, request)
 
 
 class ClusterResize(Endpoint):
-    @operation("cluster.resize", "Resize a cluster", body=ResizeIn, **_VERB)
-    def post(self, call: Call, tenant: str, cluster: str) -> Response:
+    @method("cluster.resize", "Resize a cluster", body=ResizeIn, **_VERB)
+    def post(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """A ready one now, a stopped one at its next start. Leaving workers finish or move their work first."""
         request = VerbRequest(
             Verb.RESIZE,
@@ -292,4 +290,4 @@ class ClusterResize(Endpoint):
             groups=call.body["groups"],
             drain_seconds=call.body["drain_seconds"],
         )
-        return _act(call, tenant, cluster, request)
+        return _verb_response(call, tenant, cluster, request)

@@ -1,4 +1,4 @@
-"""Small things that several nouns share."""
+"""Shapes and functions that several nouns share."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from controlplane.api.endpoint import Call, Path, Recheck
+from controlplane.api.endpoint import ApiCall, Path, Recheck
 from controlplane.api.fields import Flag
 from controlplane.api.shapes import In, Out, Query
 from tenants.access import Permission, allow, require_site_admin
@@ -17,7 +17,7 @@ ROOT: Final = "/api/v1"
 
 
 class AmountsOut(Out):
-    """Of each resource as much; cpu, memory and storage as Kubernetes quantities."""
+    """The amount of each resource; cpu, memory and storage as Kubernetes quantities."""
 
     cpu = serializers.CharField()
     memory = serializers.CharField()
@@ -44,12 +44,12 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 
 def rfc3339_of(stored: str | None) -> str | None:
-    """A moment that a JSON column holds, spelled like all others."""
+    """A time from a JSON column, in the format of all others."""
     return None if stored is None else rfc3339(datetime.fromisoformat(stored))
 
 
 def id_of(text: str) -> UUID:
-    """Raises NotFound for what is no id."""
+    """The id that this text spells. Raises NotFound for other texts."""
     found = parse_id(text)
     if found is None:
         raise NotFound
@@ -57,19 +57,19 @@ def id_of(text: str) -> UUID:
 
 
 def in_tenant(permission: Permission) -> Recheck:
-    """The asker is still in the tenant of the URL and may still do this there."""
+    """A recheck that the user is in the tenant of the URL and has this permission there."""
 
-    def recheck(call: Call, path: Path) -> None:
+    def recheck(call: ApiCall, path: Path) -> None:
         allow(call.enter(path["tenant"]), permission)
 
     return recheck
 
 
-def as_site_admin(call: Call, path: Path) -> None:
+def as_site_admin(call: ApiCall, path: Path) -> None:
     require_site_admin(call.actor)
 
 
-def as_user_admin(call: Call, path: Path) -> None:
+def as_user_admin(call: ApiCall, path: Path) -> None:
     require_site_admin(call.actor, "users:write")
 
 

@@ -3,9 +3,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import rfc3339
 from controlplane.clusters.access import cluster_for
@@ -29,11 +29,9 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-class Events(Endpoint):
-    @operation(
-        "event.list", "What happened to a cluster", {200: page_shape("Event", EventOut)}, query=PageQuery
-    )
-    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+class ClusterEvents(Endpoint):
+    @method("event.list", "What happened to a cluster", {200: page_shape("Event", EventOut)}, query=PageQuery)
+    def get(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         """Newest first."""
         found = cluster_for(call.enter(tenant), cluster)
         listed = page(

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import QUANTITIES, Choice, Quantity, Tree, nullable
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import in_tenant
 from tenants.access import allow
@@ -70,7 +70,7 @@ class OverOut(Out):
 
 
 class LimitsOut(Out):
-    """over: of what more is held than the limit allows now. Nothing is taken away, but nothing may grow."""
+    """over: the resources of which more is held than the limit allows. Nothing is stopped, but nothing may grow."""
 
     limits = LevelOut(many=True)
     over = OverOut(many=True)
@@ -81,72 +81,70 @@ class MemberLimitsOut(LimitsOut):
 
 
 class TenantLimits(Endpoint):
-    @operation("limits.read", "Limits of a tenant", {200: LimitsOut})
-    def get(self, call: Call, tenant: str) -> Response:
+    @method("limits.read", "Limits of a tenant", {200: LimitsOut})
+    def get(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(_limits_json(limits(access.tenant).get(user=None)))
 
-    @operation(
+    @method(
         "limits.put",
         "Set limits of a tenant",
         {200: LimitsOut},
         body=LimitsIn,
         recheck=in_tenant("tenant.write_limits"),
     )
-    def put(self, call: Call, tenant: str) -> Response:
+    def put(self, call: ApiCall, tenant: str) -> Response:
         """For site admins. Lower than what is held is accepted: `over` then says by how much."""
         return _put(call, tenant, None)
 
 
 class AllMemberLimits(Endpoint):
-    @operation(
+    @method(
         "limits.list_members",
         "Limits of all members",
         {200: page_shape("MemberLimits", MemberLimitsOut)},
         query=PageQuery,
     )
-    def get(self, call: Call, tenant: str) -> Response:
-        """Former members too, as long as they hold something."""
+    def get(self, call: ApiCall, tenant: str) -> Response:
+        """Also of former members, as long as they hold something."""
         access = call.enter(tenant)
         allow(access, "members.read")
         found = page(
             limits(access.tenant).exclude(user=None),
             call.query,
             order=Order("user__username", str, newest_first=False),
-            to_json=lambda rows: [_limits_json(row) | {"user": _name_of(row)} for row in rows],
+            to_json=lambda rows: [
+                _limits_json(row) | {"user": row.user.username if row.user else ""} for row in rows
+            ],
         )
         return answer(found)
 
 
 class MemberLimits(Endpoint):
-    @operation("limits.read_member", "Limits of a member", {200: LimitsOut})
-    def get(self, call: Call, tenant: str, user: str) -> Response:
+    @method("limits.read_member", "Limits of a member", {200: LimitsOut})
+    def get(self, call: ApiCall, tenant: str, user: str) -> Response:
         access = call.enter(tenant)
         allow(access, "members.read")
         membership = member(access.tenant, user)
         return answer(_limits_json(limits(access.tenant).get(user=membership.user)))
 
-    @operation(
+    @method(
         "limits.put_member",
         "Set limits of a member",
         {200: LimitsOut},
         body=LimitsIn,
         recheck=in_tenant("member_limits.write"),
     )
-    def put(self, call: Call, tenant: str, user: str) -> Response:
+    def put(self, call: ApiCall, tenant: str, user: str) -> Response:
         """For admins of the tenant. A member never holds more than the tenant may in all."""
         return _put(call, tenant, user)
-
-
-def _name_of(row: Limit) -> str:
-    return "" if row.user is None else row.user.username
 
 
 def _limits_json(row: Limit) -> dict[str, Any]:
     return {"limits": limit_json(row), "over": over_json(row)}
 
 
-def _put(call: Call, tenant: str, user: str | None) -> Response:
+def _put(call: ApiCall, tenant: str, user: str | None) -> Response:
     done = limits_put(access=call.enter(tenant), limits=call.body, username=user)
     return answer({"limits": done.limits, "over": done.over})

@@ -1,4 +1,4 @@
-"""What a node wrote, as text: the end of it, or from now on."""
+"""The log of a node as text: its end, or what the node writes from now on."""
 
 import time
 from codecs import getincrementaldecoder
@@ -15,19 +15,19 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from controlplane.api.authentication import BearerAuthentication, actor_of
-from controlplane.api.endpoint import Call, Endpoint, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, method
 from controlplane.api.fields import Flag, Whole
 from controlplane.api.following import reader_of
 from controlplane.api.shapes import Query
 from controlplane.clusters.access import cluster_for, read_logs
 from controlplane.clusters.models import Cluster
-from controlplane.reconciler.cluster import node_logs as logs
+from controlplane.inspection import logs
 from tenants.errors import Refused
 
 log = structlog.get_logger(__name__)
 
 LONGEST_SECONDS: Final = 3600
-# How long somebody who has lost the right reads on.
+# A reader who has lost the right reads on for this long at most.
 CHECK_SECONDS: Final = 3.0
 
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -50,9 +50,9 @@ class PlainText(BaseRenderer):
 class Logs(Endpoint):
     renderer_classes = [PlainText]
 
-    @operation("node.logs", "What a node wrote", {200: {"type": "string"}}, query=LogQuery)
-    def get(self, call: Call, tenant: str, cluster: str, node: str) -> HttpResponseBase:
-        """The end of it; of a node that is gone what was kept, for seven days."""
+    @method("node.logs", "What a node wrote", {200: {"type": "string"}}, query=LogQuery)
+    def get(self, call: ApiCall, tenant: str, cluster: str, node: str) -> HttpResponseBase:
+        """Its last lines. Of a node that is gone they are kept for seven days."""
         found = _readable(call, tenant, cluster)
         if not call.query["follow"]:
             written = logs.tail(found, node, call.query["tail"])
@@ -70,7 +70,7 @@ class Logs(Endpoint):
         return StreamingHttpResponse(pieces, content_type=_TEXT)
 
 
-def _readable(call: Call, tenant: str, cluster: str) -> Cluster:
+def _readable(call: ApiCall, tenant: str, cluster: str) -> Cluster:
     access = call.enter(tenant)
     found = cluster_for(access, cluster)
     read_logs(access, found)
@@ -80,11 +80,11 @@ def _readable(call: Call, tenant: str, cluster: str) -> Cluster:
 def _following(
     written: bytes, more: Iterator[bytes], gone: Event, may_read: Callable[[], bool]
 ) -> Iterator[bytes]:
-    # Whoever reads along for hours holds no connection to the database.
+    # A request that lasts for hours must not hold a connection to the database.
     connection.close()
     now = time.monotonic()
     until, look = now + LONGEST_SECONDS, now + CHECK_SECONDS
-    # A character may come in two pieces; what is no UTF-8 is replaced, so that all of it is.
+    # A character may come in two pieces. Bytes that are not UTF-8 are replaced.
     text = getincrementaldecoder("utf-8")("replace")
     yield text.decode(written).encode()
     for piece in more:
@@ -100,7 +100,7 @@ def _following(
 
 
 def _still(may_read: Callable[[], bool]) -> bool:
-    """Whether the reader has kept the right; no while it cannot be looked up."""
+    """Whether the reader still has the right. False while that cannot be looked up."""
     try:
         return may_read()
     except (Refused, AuthenticationFailed):

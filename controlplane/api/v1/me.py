@@ -1,7 +1,7 @@
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Text
 from controlplane.api.shapes import In, Out
 from tenants.models import ApiToken, Role
@@ -26,8 +26,8 @@ class PasswordIn(In):
 
 
 class Me(Endpoint):
-    @operation("me.read", "Who I am", {200: MeOut})
-    def get(self, call: Call) -> Response:
+    @method("me.read", "Who I am", {200: MeOut})
+    def get(self, call: ApiCall) -> Response:
         """The token's owner and the tenants it may enter, with the role in each."""
         actor = call.actor
         mine = {"user": actor.username, "site_admin": actor.above_tenants, "tenants": roles_of(actor)}
@@ -35,11 +35,11 @@ class Me(Endpoint):
 
 
 class MyPassword(Endpoint):
-    # Never keyed: a wrong password must count, which the rollback of a keyed request would undo.
-    @operation(
+    # Ignores the key, because the rollback of a keyed request would undo the count of wrong passwords.
+    @method(
         "me.change_password", "Change my password", {204: None}, body=PasswordIn, skip_key=lambda call: True
     )
-    def put(self, call: Call) -> Response:
+    def put(self, call: ApiCall) -> Response:
         """Ends all sessions of the console, and all tokens but the one that asks."""
         current, new = call.body["current_password"], call.body["new_password"]
         keep: ApiToken = call.request.auth  # type: ignore[assignment]
@@ -48,8 +48,8 @@ class MyPassword(Endpoint):
 
 
 class EndSessions(Endpoint):
-    @operation("me.end_sessions", "Sign out everywhere", {204: None})
-    def post(self, call: Call) -> Response:
+    @method("me.end_sessions", "Sign out everywhere", {204: None})
+    def post(self, call: ApiCall) -> Response:
         """Ends all my sessions of the console. Tokens stay."""
         sessions_end(actor=call.actor)
         return answer(status=204)

@@ -4,10 +4,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.closings import RightsPlanOut, is_plan, rights_plan
 from controlplane.api.v1.common import PlanQuery, in_tenant, rfc3339
@@ -36,8 +36,8 @@ def member_json(membership: Membership) -> dict[str, Any]:
 
 
 class Members(Endpoint):
-    @operation("member.list", "Members of a tenant", {200: page_shape("Member", MemberOut)}, query=PageQuery)
-    def get(self, call: Call, tenant: str) -> Response:
+    @method("member.list", "Members of a tenant", {200: page_shape("Member", MemberOut)}, query=PageQuery)
+    def get(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "members.read")
         found = page(
@@ -50,34 +50,34 @@ class Members(Endpoint):
 
 
 class Member(Endpoint):
-    @operation(
+    @method(
         "member.put",
-        "Make somebody a member",
+        "Make a user a member",
         {200: MemberOut},
         body=MemberIn,
         recheck=in_tenant("members.write"),
     )
-    def put(self, call: Call, tenant: str, user: str) -> Response:
+    def put(self, call: ApiCall, tenant: str, user: str) -> Response:
         """Or change the role. The last admin of a tenant stays one.
 
-        Who becomes a viewer may open no pages: all links that they had are replaced.
+        A viewer may not open pages: all links that a user had before are replaced.
         """
         access = call.enter(tenant)
         member_put(access=access, username=user, role=call.body["role"])
         return answer(member_json(member(access.tenant, user)))
 
-    @operation(
+    @method(
         "member.remove",
-        "Take somebody out",
+        "Remove a member",
         {204: None, 200: RightsPlanOut},
         query=PlanQuery,
         recheck=in_tenant("members.write"),
         skip_key=is_plan,
     )
-    def delete(self, call: Call, tenant: str, user: str) -> Response:
-        """Their tokens for this tenant end, and the links to every page that they could open are replaced.
+    def delete(self, call: ApiCall, tenant: str, user: str) -> Response:
+        """Their tokens for this tenant end, and the links to all pages that they could open are replaced.
 
-        Their clusters run on, and stay counted until an admin stops or deletes them.
+        Their clusters run on, and count until an admin stops or deletes them.
         """
         access = call.enter(tenant)
         change = partial(member_remove, access=access, username=user)

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import page_of
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import rfc3339_of
 from controlplane.clusters.access import cluster_for
@@ -22,47 +22,45 @@ class NodeOut(Out):
     group = serializers.CharField()
     role = serializers.CharField()
     phase = Choice([str(phase) for phase in PHASES])
-    incarnation = serializers.CharField(
-        allow_null=True, help_text="The site's own identity of this making of it."
-    )
-    attempt = serializers.IntegerField(help_text="How often it was made in this run of the cluster.")
+    incarnation = serializers.CharField(allow_null=True, help_text="The site's own identity of this attempt.")
+    attempt = serializers.IntegerField(help_text="Counts the attempts in this run of the cluster.")
     address = serializers.CharField(allow_null=True)
     ready_at = serializers.DateTimeField(allow_null=True)
     reason = serializers.CharField(allow_null=True)
     message = serializers.CharField(allow_null=True)
 
 
-def node_json(node: Node, seen: Observation | None) -> dict[str, Any]:
+def node_json(node: Node, observation: Observation | None) -> dict[str, Any]:
     return {
         "name": node.name,
         "group": node.group,
         "role": node.role,
-        "phase": _phase(node, seen),
-        "incarnation": (seen.incarnation or None) if seen else None,
+        "phase": _phase(node, observation),
+        "incarnation": (observation.incarnation or None) if observation else None,
         "attempt": node.attempt,
-        "address": (seen.address or None) if seen else None,
-        "ready_at": rfc3339_of(seen.stages.get("ready")) if seen else None,
-        "reason": (seen.reason or None) if seen else None,
-        "message": (seen.message or None) if seen else None,
+        "address": (observation.address or None) if observation else None,
+        "ready_at": rfc3339_of(observation.stages.get("ready")) if observation else None,
+        "reason": (observation.reason or None) if observation else None,
+        "message": (observation.message or None) if observation else None,
     }
 
 
-def _phase(node: Node, seen: Observation | None) -> str:
-    leaves = seen is not None and seen.state in {NodeState.DRAINING, NodeState.DRAINED}
+def _phase(node: Node, observation: Observation | None) -> str:
+    leaves = observation is not None and observation.state in {NodeState.DRAINING, NodeState.DRAINED}
     if node.ending or (node.leaving and not leaves):
         return "ending"
-    return seen.state if seen else "pending"
+    return observation.state if observation else "pending"
 
 
 class Nodes(Endpoint):
-    @operation("node.list", "Nodes of a cluster", {200: page_shape("Node", NodeOut)}, query=PageQuery)
-    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+    @method("node.list", "Nodes of a cluster", {200: page_shape("Node", NodeOut)}, query=PageQuery)
+    def get(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         found = cluster_for(call.enter(tenant), cluster)
-        seen = observations_of([found]).get(found.pk, {})
+        observations = observations_of([found]).get(found.pk, {})
         listed = page_of(
             nodes_of(found),
             call.query,
             key=lambda node: f"{node.group}/{node.index:09}",
-            to_json=lambda nodes: [node_json(node, seen.get(node.name)) for node in nodes],
+            to_json=lambda nodes: [node_json(node, observations.get(node.name)) for node in nodes],
         )
         return answer(listed)

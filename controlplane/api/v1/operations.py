@@ -3,19 +3,19 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, Path, answer, method
 from controlplane.api.fields import Choice, Text, Tree, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.places import tell_asker
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery, Query
+from controlplane.api.slots import set_user
 from controlplane.api.v1.common import ReasonOut, id_of, reason_of, rfc3339
 from controlplane.clusters import selectors
 from controlplane.clusters.access import cluster_for, operate
 from controlplane.clusters.models import Operation
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.phases import Verb
-from controlplane.clusters.selectors import KnownOperation
+from controlplane.clusters.queries.reads import OperationDetail, operation_of
 from controlplane.clusters.services import operation_cancel
 from controlplane.provisioners.base import DrainOutcome
 from tenants.access import Access, allow
@@ -75,11 +75,11 @@ class OperationOut(Out):
     report = Tree(
         list,
         schema={"type": "array", "items": _REPORT},
-        help_text="What was done to each node.",
+        help_text="The drain of each node that left.",
     )
 
 
-def operation_json(found: KnownOperation) -> dict[str, Any]:
+def operation_json(found: OperationDetail) -> dict[str, Any]:
     row = found.row
     return {
         "id": str(row.pk),
@@ -107,21 +107,21 @@ def operation_json(found: KnownOperation) -> dict[str, Any]:
 
 
 def _all(rows: list[Operation]) -> list[dict[str, Any]]:
-    return [operation_json(KnownOperation(row, row.cluster.name, list(row.steps.all()))) for row in rows]
+    return [operation_json(OperationDetail(row, row.cluster.name, list(row.steps.all()))) for row in rows]
 
 
-def _one(access: Access, ident: str) -> KnownOperation:
-    found = selectors.operation_of(access, id_of(ident))
+def _one(access: Access, ident: str) -> OperationDetail:
+    found = operation_of(access, id_of(ident))
     if found is None:
         raise NotFound
     return found
 
 
 class Operations(Endpoint):
-    @operation(
+    @method(
         "operation.list", "Operations", {200: page_shape("Operation", OperationOut)}, query=OperationsQuery
     )
-    def get(self, call: Call, tenant: str) -> Response:
+    def get(self, call: ApiCall, tenant: str) -> Response:
         """Newest first, of the tenant or of one cluster."""
         access = call.enter(tenant)
         allow(access, "cluster.read")
@@ -131,24 +131,24 @@ class Operations(Endpoint):
 
 
 class OneOperation(Endpoint):
-    @operation("operation.read", "An operation", {200: OperationOut}, query=WaitQuery)
-    def get(self, call: Call, tenant: str, operation: str) -> Response:
-        """With its steps. The waiting itself is done in front of this: see controlplane.api.waiting."""
-        tell_asker(call.request._request, call.actor.user_id)
+    @method("operation.read", "An operation", {200: OperationOut}, query=WaitQuery)
+    def get(self, call: ApiCall, tenant: str, operation: str) -> Response:
+        """With its steps. With `wait`, the answer comes when the operation has ended, or after that many seconds."""
+        set_user(call.request._request, call.actor.user_id)
         access = call.enter(tenant)
         allow(access, "cluster.read")
         return answer(operation_json(_one(access, operation)))
 
 
-def _may_cancel(call: Call, path: Path) -> None:
+def _may_cancel(call: ApiCall, path: Path) -> None:
     access = call.enter(path["tenant"])
     operate(access, cluster_for(access, _one(access, path["operation"]).row.cluster_id))
 
 
 class OperationCancel(Endpoint):
-    @operation("operation.cancel", "Give up an operation", {202: OperationOut}, recheck=_may_cancel)
-    def post(self, call: Call, tenant: str, operation: str) -> Response:
-        """Of create and start: the cluster stops. Of resize: it keeps the nodes that exist. Others go on."""
+    @method("operation.cancel", "Cancel an operation", {202: OperationOut}, recheck=_may_cancel)
+    def post(self, call: ApiCall, tenant: str, operation: str) -> Response:
+        """A cancelled create or start stops the cluster; a cancelled resize keeps the nodes that exist."""
         access = call.enter(tenant)
         operation_cancel(access=access, operation=id_of(operation))
         return answer(operation_json(_one(access, operation)), status=202)

@@ -4,9 +4,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, Path, Recheck, answer, method
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.closings import RightsPlanOut, is_plan, rights_plan
 from controlplane.api.v1.common import PlanQuery, rfc3339
@@ -25,25 +25,25 @@ def share_json(share: ClusterShare) -> dict[str, Any]:
     return {"user": share.user.username, "since": rfc3339(share.created_at)}
 
 
-def _may_give(call: Call, path: Path) -> None:
-    _may(call, path, "cluster.open_any")
+def _owner_or(others: Permission) -> Recheck:
+    """A recheck that the user owns the cluster and may operate it, or has the permission for those of others."""
 
+    def recheck(call: ApiCall, path: Path) -> None:
+        access = call.enter(path["tenant"])
+        mine = cluster_for(access, path["cluster"]).owner_id == call.actor.user_id
+        allow(access, "cluster.operate_own" if mine else others)
 
-def _may_take_back(call: Call, path: Path) -> None:
-    _may(call, path, "cluster.operate_any")
-
-
-def _may(call: Call, path: Path, others: Permission) -> None:
-    access = call.enter(path["tenant"])
-    mine = cluster_for(access, path["cluster"]).owner_id == call.actor.user_id
-    allow(access, "cluster.operate_own" if mine else others)
+    return recheck
 
 
 class Shares(Endpoint):
-    @operation(
-        "share.list", "With whom a cluster is shared", {200: page_shape("Share", ShareOut)}, query=PageQuery
+    @method(
+        "share.list",
+        "The users that a cluster is shared with",
+        {200: page_shape("Share", ShareOut)},
+        query=PageQuery,
     )
-    def get(self, call: Call, tenant: str, cluster: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, cluster: str) -> Response:
         found = cluster_for(call.enter(tenant), cluster)
         listed = page(
             found.shares.select_related("user"),
@@ -55,21 +55,21 @@ class Shares(Endpoint):
 
 
 class Share(Endpoint):
-    @operation("share.put", "Share a cluster", {200: ShareOut}, recheck=_may_give)
-    def put(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
+    @method("share.put", "Share a cluster", {200: ShareOut}, recheck=_owner_or("cluster.open_any"))
+    def put(self, call: ApiCall, tenant: str, cluster: str, user: str) -> Response:
         """Another member may then use it like its owner, its pages too: the owner's alone to decide."""
         share = cluster_share(access=call.enter(tenant), cluster=cluster, username=user)
         return answer(share_json(share))
 
-    @operation(
+    @method(
         "share.remove",
         "Take a share back",
         {204: None, 200: RightsPlanOut},
         query=PlanQuery,
-        recheck=_may_take_back,
+        recheck=_owner_or("cluster.operate_any"),
         skip_key=is_plan,
     )
-    def delete(self, call: Call, tenant: str, cluster: str, user: str) -> Response:
+    def delete(self, call: ApiCall, tenant: str, cluster: str, user: str) -> Response:
         """The owner's to decide, or an admin's. All links to the cluster's pages are replaced; its kernels go on."""
         access = call.enter(tenant)
         change = partial(cluster_unshare, access=access, cluster=cluster, username=user)

@@ -4,10 +4,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import Out, PageQuery
 from controlplane.api.v1.common import rfc3339
 from controlplane.clusters.models import Site
@@ -22,35 +22,35 @@ class SiteOut(Out):
     ready = serializers.BooleanField()
     isolation = Choice(
         ["proved", "not enforced", "unknown", "none"],
-        help_text="Whether tenants are proved to be shut off from one another; none: this kind does not do that.",
+        help_text="Whether tenants are proved to be isolated from each other; none: this kind does not isolate them.",
     )
     message = serializers.CharField(
         allow_blank=True,
-        help_text="Why it is not ready; what is wrong in detail is shown to site admins alone.",
+        help_text="Why it is not ready; only site admins see the details.",
     )
     checked_at = serializers.DateTimeField(allow_null=True)
     proof = serializers.CharField(
         allow_blank=True,
-        help_text="What was tried to prove the isolation, in words; shown to site admins alone.",
+        help_text="What was tried to prove the isolation, in words; only site admins see it.",
     )
     proved_at = serializers.DateTimeField(allow_null=True)
 
 
 def site_json(site: Site, *, details: bool) -> dict[str, Any]:
-    """details: what is wrong in the words of the site, which name paths, and clusters of every tenant."""
+    """details: with the site's own messages, which name paths, and clusters of every tenant."""
     return {
         "name": site.name,
         "kind": site.kind,
         "ready": site.ready,
         "isolation": site.isolation,
-        "message": site.message if details else _plainly(site),
+        "message": site.message if details else _message_without_details(site),
         "checked_at": rfc3339(site.checked_at),
         "proof": site.proof if details else "",
         "proved_at": rfc3339(site.proved_at),
     }
 
 
-def _plainly(site: Site) -> str:
+def _message_without_details(site: Site) -> str:
     if site.ready:
         return ""
     found = re.match(r"([A-Z][A-Z_]+):", site.message)
@@ -59,9 +59,9 @@ def _plainly(site: Site) -> str:
 
 
 class Sites(Endpoint):
-    @operation("site.list", "Where clusters can run", {200: page_shape("Site", SiteOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
-        """As a worker last found them. A site that none of one's tenants may use is not there."""
+    @method("site.list", "Where clusters can run", {200: page_shape("Site", SiteOut)}, query=PageQuery)
+    def get(self, call: ApiCall) -> Response:
+        """As a worker last found them. Sites that no tenant of the user may use are left out."""
         require_scope(call.actor, "sites:read")
         sites, order = known_sites(call.actor), Order("name", str, newest_first=False)
         details = call.actor.above_tenants

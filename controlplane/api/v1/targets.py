@@ -3,11 +3,11 @@ from typing import Any
 
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
-from controlplane.api.v1.outline import outlines_of
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.clusters.access import clusters_of
 from controlplane.clusters.endpoints import is_there
 from controlplane.clusters.models import Cluster, Observation
+from controlplane.clusters.outlines import outlines_of
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.selectors import observations_of
 from controlplane.provisioners.base import NodeState
@@ -29,9 +29,9 @@ _TARGETS = {
 
 
 class Targets(Endpoint):
-    @operation("target.list", "Metrics endpoints of the tenant's clusters", {200: _TARGETS})
-    def get(self, call: Call, tenant: str) -> Response:
-        """As Prometheus's HTTP service discovery wants it. Those of nodes that are ready and answer now."""
+    @method("target.list", "Metrics endpoints of the tenant's clusters", {200: _TARGETS})
+    def get(self, call: ApiCall, tenant: str) -> Response:
+        """For Prometheus's HTTP service discovery: the services of nodes that are ready and answer now."""
         access = call.enter(tenant)
         clusters = list(
             clusters_of(access)
@@ -40,24 +40,24 @@ class Targets(Endpoint):
             .defer("effective", "requested")
             .prefetch_related("nodes")
         )
-        seen, outlines = observations_of(clusters), outlines_of(clusters)
+        observations, outlines = observations_of(clusters), outlines_of(clusters)
         found: list[dict[str, Any]] = []
         for cluster in clusters:
-            launch = outlines[cluster.pk].launch
-            found += _targets(cluster, access.tenant.name, launch, seen.get(cluster.pk, {}))
+            launch = outlines[str(cluster.pk)].launch
+            found += _targets(cluster, access.tenant.name, launch, observations.get(cluster.pk, {}))
         return answer(found)
 
 
 def _targets(
-    cluster: Cluster, tenant: str, launch: Launch, seen: dict[str, Observation]
+    cluster: Cluster, tenant: str, launch: Launch, observations: dict[str, Observation]
 ) -> Iterator[dict[str, Any]]:
     for node in cluster.nodes.all():
-        observation = seen.get(node.name)
+        observation = observations.get(node.name)
         if observation is None or observation.state != NodeState.READY:
             continue
         role = launch.app.role(node.role)
         for service in role.services:
-            if not is_there(cluster, role, service, observation.address):
+            if not is_there(cluster.site.kind, role, service, observation.address):
                 continue
             for path in service.metrics:
                 labels = {

@@ -1,4 +1,4 @@
-"""JSON Schema of what a template says. `templates.revision` reads it; here it is documented."""
+"""JSON Schema of templates, for the documentation. `templates.revision` validates them."""
 
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ GROUPS: Final[Schema] = {
         "properties": {"name": NAME_SCHEMA, "role": NAME_SCHEMA, "count": _COUNT, **_SIZES, **_BOUNDS},
     },
 }
-# What a launch may say of each group.
+# What a launch may choose for each group.
 CHOSEN_GROUPS: Final[Schema] = {
     "type": "object",
     "maxProperties": 20,
@@ -47,7 +47,7 @@ CHOSEN_GROUPS: Final[Schema] = {
     },
 }
 CHOSEN_PARAMETERS: Final[Schema] = {"type": "object", "maxProperties": 100, "additionalProperties": _SCALAR}
-# Where null takes a choice back.
+# Here null removes a choice.
 CHANGED_GROUPS: Final[Schema] = {
     **CHOSEN_GROUPS,
     "additionalProperties": nullable(

@@ -6,15 +6,16 @@ from django.db import transaction
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Flag, Name, Text, Tree, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1 import template_schemas as shapes
 from controlplane.api.v1.common import ROOT, AmountsOut, PlanQuery, in_tenant, rfc3339
 from controlplane.clusters.phases import Phase
-from controlplane.clusters.selectors import template_users, usual_seconds
+from controlplane.clusters.queries.reads import usual_seconds
+from controlplane.clusters.selectors import template_users
 from templates import selectors, services
 from templates.models import Template, TemplateRevision, TemplateState
 from templates.selectors import current_revision
@@ -30,7 +31,7 @@ class AppRefOut(Out):
 
 
 class SecondsOut(Out):
-    """Of the last launches that succeeded, and of how many."""
+    """Of the last launches that succeeded. of: their number."""
 
     p50 = serializers.FloatField()
     p95 = serializers.FloatField()
@@ -42,7 +43,7 @@ class TemplateOut(Out):
     name = serializers.CharField()
     revision = serializers.IntegerField()
     state = Choice(list(TemplateState.values))
-    shipped = serializers.BooleanField(help_text="Comes with Slipway and is there for every tenant.")
+    shipped = serializers.BooleanField(help_text="Comes with Slipway, for every tenant.")
     title = serializers.CharField(allow_blank=True)
     description = serializers.CharField(allow_blank=True)
     app = AppRefOut()
@@ -50,7 +51,7 @@ class TemplateOut(Out):
     groups = Tree(list, schema=shapes.GROUPS_OUT)
     parameters = Tree(schema=shapes.SCHEMA_OUT, help_text="JSON Schema of a launch's parameters.")
     presets = Tree(schema={"type": "object"})
-    takes = AmountsOut(help_text="What a launch takes that says nothing else.")
+    takes = AmountsOut(help_text="What a launch without choices takes.")
     usual_seconds = SecondsOut(allow_null=True)
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField()
@@ -60,7 +61,7 @@ class RevisionOut(Out):
     revision = serializers.IntegerField()
     current = serializers.BooleanField()
     app = AppRefOut()
-    body = Tree(schema={"type": "object"}, help_text="As it can be sent again to make this revision's twin.")
+    body = Tree(schema={"type": "object"}, help_text="As it can be sent again to make an equal revision.")
     takes = AmountsOut()
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField()
@@ -85,7 +86,7 @@ class RollbackIn(In):
 
 
 class DeleteIn(In):
-    in_use = Flag(default=False, help_text="Also while clusters of it exist.")
+    in_use = Flag(default=False, help_text="Also while clusters of the template exist.")
 
 
 class TemplateUserOut(Out):
@@ -100,7 +101,7 @@ class TemplateUsersOut(Out):
     used_by = TemplateUserOut(many=True)
 
 
-def _is_trial(call: Call) -> bool:
+def _is_trial(call: ApiCall) -> bool:
     return bool(call.query["validate_only"])
 
 
@@ -109,7 +110,7 @@ _CHANGES: Final[dict[str, Any]] = {"query": PlanQuery, "recheck": _writing, "ski
 
 def template_json(template: Template, usual: dict[str, Any] | None) -> dict[str, Any]:
     revision = current_revision(template)
-    body = revision.body
+    body = revision.document
     return {
         "id": str(template.pk),
         "name": template.name,
@@ -120,7 +121,7 @@ def template_json(template: Template, usual: dict[str, Any] | None) -> dict[str,
         "created_by": template.created_by,
         **{field: body[field] for field in ("title", "description", "app", "quick_launch", "groups")},
         **{field: body[field] for field in ("parameters", "presets")},
-        "takes": revision.takes,
+        "takes": revision.default_takes.to_json(),
         "usual_seconds": usual,
     }
 
@@ -130,8 +131,8 @@ def revision_json(revision: TemplateRevision, current: int) -> dict[str, Any]:
         "revision": revision.number,
         "current": revision.number == current,
         "app": revision.body["app"],
-        "body": revision.body,
-        "takes": revision.takes,
+        "body": revision.document,
+        "takes": revision.default_takes.to_json(),
         "created_at": rfc3339(revision.created_at),
         "created_by": revision.created_by,
     }
@@ -142,8 +143,8 @@ def _documents(access: Access, rows: list[Template]) -> list[dict[str, Any]]:
     return [template_json(row, usual.get(row.pk)) for row in rows]
 
 
-def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Response:
-    """As it is read, whoever changed it."""
+def _shown(call: ApiCall, tenant: str, template: Template | str, **more: Any) -> Response:
+    """The document of the template, as a GET answers it."""
     ident = template.pk if isinstance(template, Template) else template
     access = call.enter(tenant)
     [document] = _documents(access, [selectors.template_for(access, ident)])
@@ -151,9 +152,9 @@ def _shown(call: Call, tenant: str, template: Template | str, **more: Any) -> Re
 
 
 def _changed(
-    call: Call, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
+    call: ApiCall, tenant: str, service: Callable[..., Template], *, status: int = 200, **given: Any
 ) -> Response:
-    """The template as the service leaves it. Where only the outcome is asked for, the change is undone."""
+    """The template after the change. With validate_only, the change is rolled back."""
     access = call.enter(tenant)
     with transaction.atomic():
         changed = service(access=access, **given)
@@ -176,14 +177,14 @@ def _in_use(used_by: list[dict[str, Any]]) -> Conflict:
 
 
 class Templates(Endpoint):
-    @operation("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
-    def get(self, call: Call, tenant: str) -> Response:
-        """Those that ship and the tenant's own. Drafts are shown to whoever may write templates."""
+    @method("template.list", "Templates", {200: page_shape("Template", TemplateOut)}, query=PageQuery)
+    def get(self, call: ApiCall, tenant: str) -> Response:
+        """Those that ship and the tenant's own. Only users who may write templates see drafts."""
         access = call.enter(tenant)
         found = selectors.templates_for(access)
         return answer(page(found, call.query, order=Order(), to_json=partial(_documents, access)))
 
-    @operation(
+    @method(
         "template.create",
         "Make a template",
         {201: TemplateOut, 200: TemplateOut},
@@ -191,28 +192,28 @@ class Templates(Endpoint):
         location=True,
         **_CHANGES,
     )
-    def post(self, call: Call, tenant: str) -> Response:
-        """A draft: publish it, and every member may launch it."""
+    def post(self, call: ApiCall, tenant: str) -> Response:
+        """It is a draft. Once it is published, every member may launch it."""
         body = dict(call.body)
         name = body.pop("name")
         return _changed(call, tenant, services.template_create, status=201, name=name, body=body)
 
 
 class OneTemplate(Endpoint):
-    @operation("template.read", "A template", {200: TemplateOut})
-    def get(self, call: Call, tenant: str, template: str) -> Response:
+    @method("template.read", "A template", {200: TemplateOut})
+    def get(self, call: ApiCall, tenant: str, template: str) -> Response:
         return _shown(call, tenant, template)
 
-    @operation("template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, **_CHANGES)
-    def put(self, call: Call, tenant: str, template: str) -> Response:
+    @method("template.update", "Change a template", {200: TemplateOut}, body=TemplateBodyIn, **_CHANGES)
+    def put(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Adds a revision and makes it current; clusters that exist keep theirs."""
         return _changed(call, tenant, services.template_update, template=template, body=call.body)
 
-    @operation(
+    @method(
         "template.delete", "Delete a template", {204: None, 200: TemplateUsersOut}, body=DeleteIn, **_CHANGES
     )
-    def delete(self, call: Call, tenant: str, template: str) -> Response:
-        """Refused while clusters of it exist, unless that is confirmed; they keep what they were launched with."""
+    def delete(self, call: ApiCall, tenant: str, template: str) -> Response:
+        """Refused while clusters of the template exist, unless that is confirmed; they run on unchanged."""
         access = call.enter(tenant)
         allow(access, "templates.write")
         with transaction.atomic():
@@ -227,44 +228,44 @@ class OneTemplate(Endpoint):
 
 
 class TemplateRollback(Endpoint):
-    @operation(
+    @method(
         "template.rollback",
         "Make another revision current",
         {200: TemplateOut},
         body=RollbackIn,
         **_CHANGES,
     )
-    def post(self, call: Call, tenant: str, template: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Back or forward; no revision is lost."""
         revision = call.body["revision"]
         return _changed(call, tenant, services.template_rollback, template=template, revision=revision)
 
 
 class TemplatePublish(Endpoint):
-    @operation("template.publish", "Publish a template", {200: TemplateOut}, **_CHANGES)
-    def post(self, call: Call, tenant: str, template: str) -> Response:
+    @method("template.publish", "Publish a template", {200: TemplateOut}, **_CHANGES)
+    def post(self, call: ApiCall, tenant: str, template: str) -> Response:
         return _changed(call, tenant, services.template_publish, template=template)
 
 
 class TemplateDeprecate(Endpoint):
-    @operation(
+    @method(
         "template.deprecate",
         "Let nothing new be launched of a template",
         {200: TemplateOut},
         **_CHANGES,
     )
-    def post(self, call: Call, tenant: str, template: str) -> Response:
+    def post(self, call: ApiCall, tenant: str, template: str) -> Response:
         return _changed(call, tenant, services.template_deprecate, template=template)
 
 
 class Revisions(Endpoint):
-    @operation(
+    @method(
         "template.revisions",
         "Revisions of a template",
         {200: page_shape("Revision", RevisionOut)},
         query=PageQuery,
     )
-    def get(self, call: Call, tenant: str, template: str) -> Response:
+    def get(self, call: ApiCall, tenant: str, template: str) -> Response:
         """Newest first."""
         access = call.enter(tenant)
         allow(access, "templates.read")

@@ -3,10 +3,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Name, Text
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import ROOT, as_site_admin, in_tenant, rfc3339
 from controlplane.api.v1.limits import LimitsField
@@ -48,10 +48,10 @@ def _role(tenant: Any) -> str | None:
 
 
 class Tenants(Endpoint):
-    @operation(
+    @method(
         "tenant.list", "Tenants that I may enter", {200: page_shape("Tenant", TenantOut)}, query=PageQuery
     )
-    def get(self, call: Call) -> Response:
+    def get(self, call: ApiCall) -> Response:
         require_scope(call.actor, "tenants:read")
         found = page(
             tenants_of(call.actor),
@@ -61,7 +61,7 @@ class Tenants(Endpoint):
         )
         return answer(found)
 
-    @operation(
+    @method(
         "tenant.create",
         "Create a tenant",
         {201: TenantOut},
@@ -69,7 +69,7 @@ class Tenants(Endpoint):
         location=True,
         recheck=as_site_admin,
     )
-    def post(self, call: Call) -> Response:
+    def post(self, call: ApiCall) -> Response:
         """Without members. For site admins."""
         tenant = tenant_create(actor=call.actor, **call.body)
         tenant.refresh_from_db(fields=["created_at"])
@@ -77,29 +77,29 @@ class Tenants(Endpoint):
 
 
 class OneTenant(Endpoint):
-    @operation("tenant.read", "A tenant", {200: TenantOut})
-    def get(self, call: Call, tenant: str) -> Response:
+    @method("tenant.read", "A tenant", {200: TenantOut})
+    def get(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(tenant_json(access.tenant, access.role))
 
-    @operation("tenant.delete", "Delete a tenant", {202: TenantOut}, recheck=in_tenant("tenant.write"))
-    def delete(self, call: Call, tenant: str) -> Response:
-        """With all its clusters and their data; cannot be undone. Its name is free once all is gone."""
+    @method("tenant.delete", "Delete a tenant", {202: TenantOut}, recheck=in_tenant("tenant.write"))
+    def delete(self, call: ApiCall, tenant: str) -> Response:
+        """All its clusters and their data too; this cannot be undone. Its name is free once everything is removed."""
         access = call.enter(tenant)
         return answer(tenant_json(tenant_delete(access=access), access.role), status=202)
 
 
 class TenantSuspend(Endpoint):
-    @operation("tenant.suspend", "Suspend a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
-    def post(self, call: Call, tenant: str) -> Response:
+    @method("tenant.suspend", "Suspend a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
+    def post(self, call: ApiCall, tenant: str) -> Response:
         """Its clusters stop, and nothing starts until it is resumed. What was wanted is kept."""
         access = call.enter(tenant)
         return answer(tenant_json(tenant_suspend(access=access), access.role))
 
 
 class TenantResume(Endpoint):
-    @operation("tenant.resume", "Resume a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
-    def post(self, call: Call, tenant: str) -> Response:
+    @method("tenant.resume", "Resume a tenant", {200: TenantOut}, recheck=in_tenant("tenant.write"))
+    def post(self, call: ApiCall, tenant: str) -> Response:
         access = call.enter(tenant)
         return answer(tenant_json(tenant_resume(access=access), access.role))

@@ -4,16 +4,17 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.authentication import PasswordAuthentication
-from controlplane.api.endpoint import Call, Endpoint, Path, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import NAME_SCHEMA, Choice, Items, Text, Whole
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import ROOT, id_of, rfc3339
 from tenants.access import require_scope
 from tenants.actors import SCOPES
 from tenants.models import ApiToken
-from tenants.selectors import token, tokens_of
+from tenants.selectors import token as token_for
+from tenants.selectors import tokens_of
 from tenants.services import token_create, token_revoke
 
 
@@ -61,10 +62,6 @@ def token_json(found: ApiToken) -> dict[str, Any]:
     }
 
 
-def _may_make(call: Call, path: Path) -> None:
-    require_scope(call.actor, "tokens:write")
-
-
 def without_secret(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "token": None}
 
@@ -72,8 +69,8 @@ def without_secret(body: dict[str, Any]) -> dict[str, Any]:
 class Tokens(Endpoint):
     authentication_classes = [PasswordAuthentication]
 
-    @operation("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
+    @method("token.list", "My tokens", {200: page_shape("Token", TokenOut)}, query=PageQuery)
+    def get(self, call: ApiCall) -> Response:
         found = page(
             tokens_of(call.actor),
             call.query,
@@ -82,16 +79,16 @@ class Tokens(Endpoint):
         )
         return answer(found)
 
-    @operation(
+    @method(
         "token.create",
         "Make a token of my own",
         {201: NewTokenOut},
         body=TokenIn,
         location=True,
-        recheck=_may_make,
+        recheck=lambda call, path: require_scope(call.actor, "tokens:write"),
         redact=without_secret,
     )
-    def post(self, call: Call) -> Response:
+    def post(self, call: ApiCall) -> Response:
         """It can do no more than the token that makes it. The first one is made with name and password
         (`curl -u alice`), or on the page API tokens of the console. The secret is shown this once and stored
         nowhere.
@@ -101,16 +98,12 @@ class Tokens(Endpoint):
 
 
 class Token(Endpoint):
-    @operation("token.read", "One of my tokens", {200: TokenOut})
-    def get(self, call: Call, token: str) -> Response:
-        return answer(token_json(_mine(call, token)))
+    @method("token.read", "One of my tokens", {200: TokenOut})
+    def get(self, call: ApiCall, token: str) -> Response:
+        return answer(token_json(token_for(call.actor, id_of(token))))
 
-    @operation("token.revoke", "Revoke a token at once", {204: None})
-    def delete(self, call: Call, token: str) -> Response:
-        """One's own; a site admin anybody's."""
+    @method("token.revoke", "Revoke a token at once", {204: None})
+    def delete(self, call: ApiCall, token: str) -> Response:
+        """Of the user's own; site admins may revoke any token."""
         token_revoke(actor=call.actor, token_id=id_of(token))
         return answer(status=204)
-
-
-def _mine(call: Call, ident: str) -> ApiToken:
-    return token(call.actor, id_of(ident))

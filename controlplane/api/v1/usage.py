@@ -3,7 +3,7 @@ from dataclasses import asdict
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.shapes import Out
 from controlplane.api.v1.common import AmountsOut
 from controlplane.api.v1.limits import LevelOut
@@ -24,10 +24,10 @@ class UsageOut(Out):
     holders = HolderOut(many=True)
 
 
-class Usage(Endpoint):
-    @operation("usage.read", "What may be held, what is held, and by whom", {200: UsageOut})
-    def get(self, call: Call, tenant: str) -> Response:
-        """The tenant's limits, and those of the asker in it. At most 500 holders."""
+class TenantUsage(Endpoint):
+    @method("usage.read", "What may be held, what is held, and by whom", {200: UsageOut})
+    def get(self, call: ApiCall, tenant: str) -> Response:
+        """The limits of the tenant, and of the user in it. At most 500 holders."""
         access = call.enter(tenant)
         allow(access, "tenant.read")
         return answer(asdict(usage(access.tenant, call.actor.user_id)))

@@ -4,10 +4,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.api.endpoint import Call, Endpoint, answer, operation
+from controlplane.api.endpoint import ApiCall, Endpoint, answer, method
 from controlplane.api.fields import Choice, Flag, Text, Username
+from controlplane.api.openapi import page_shape
 from controlplane.api.pagination import Order, page
-from controlplane.api.schema import page_shape
 from controlplane.api.shapes import In, Out, PageQuery
 from controlplane.api.v1.common import ROOT, as_user_admin, rfc3339
 from controlplane.api.v1.tokens import NewTokenOut, TokenIn, TokenOut, token_json, without_secret
@@ -87,7 +87,7 @@ class UserClusterOut(Out):
 
 
 class OneUserOut(UserOut):
-    """What disabling or deleting would touch: memberships and tokens end, clusters run on."""
+    """With what disabling or deleting the user would end (memberships and tokens) and would not end (clusters)."""
 
     tenants = UserTenantOut(many=True)
     clusters = UserClusterOut(many=True)
@@ -126,8 +126,8 @@ def _without_password(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Users(Endpoint):
-    @operation("user.list", "All users", {200: page_shape("User", UserOut)}, query=PageQuery)
-    def get(self, call: Call) -> Response:
+    @method("user.list", "All users", {200: page_shape("User", UserOut)}, query=PageQuery)
+    def get(self, call: ApiCall) -> Response:
         """For site admins. Deleted ones are not there."""
         order = Order("username", str, newest_first=False)
         found = page(
@@ -135,7 +135,7 @@ class Users(Endpoint):
         )
         return answer(found)
 
-    @operation(
+    @method(
         "user.create",
         "Create a user",
         {201: NewUserOut},
@@ -143,13 +143,13 @@ class Users(Endpoint):
         recheck=as_user_admin,
         redact=_without_password,
     )
-    def post(self, call: Call) -> Response:
+    def post(self, call: ApiCall) -> Response:
         """A person who can sign in, or the account of a program; in no tenant yet. For site admins."""
         made, temporary = _create(call)
         return answer(user_json(made) | _temporary_json(made, temporary), status=201)
 
 
-def _create(call: Call) -> tuple[User, str | None]:
+def _create(call: ApiCall) -> tuple[User, str | None]:
     body = {name: value for name, value in call.body.items() if name != "kind"}
     if call.body["kind"] == "service":
         if "password" in body:
@@ -161,18 +161,18 @@ def _create(call: Call) -> tuple[User, str | None]:
 
 
 class OneUser(Endpoint):
-    @operation("user.read", "One user", {200: OneUserOut})
-    def get(self, call: Call, user: str) -> Response:
+    @method("user.read", "One user", {200: OneUserOut})
+    def get(self, call: ApiCall, user: str) -> Response:
         """With the tenants, clusters and tokens of the user. For site admins."""
         return answer(_one_json(_find(call, user)))
 
-    @operation("user.put", "Change a user", {200: UserOut}, body=UserPutIn, recheck=as_user_admin)
-    def put(self, call: Call, user: str) -> Response:
+    @method("user.put", "Change a user", {200: UserOut}, body=UserPutIn, recheck=as_user_admin)
+    def put(self, call: ApiCall, user: str) -> Response:
         """For site admins. The last site admin stays one."""
         return answer(user_json(user_update(actor=call.actor, username=user, **call.body)))
 
-    @operation("user.delete", "Delete a user", {204: None}, recheck=as_user_admin)
-    def delete(self, call: Call, user: str) -> Response:
+    @method("user.delete", "Delete a user", {204: None}, recheck=as_user_admin)
+    def delete(self, call: ApiCall, user: str) -> Response:
         """Sessions, tokens and memberships end at once, and the name is not given again. Clusters run on, counted
         for the user, until an admin of the tenant stops them. For site admins.
         """
@@ -181,8 +181,8 @@ class OneUser(Endpoint):
 
 
 class UserDisable(Endpoint):
-    @operation("user.disable", "Disable a user", {200: UserOut}, recheck=as_user_admin)
-    def post(self, call: Call, user: str) -> Response:
+    @method("user.disable", "Disable a user", {200: UserOut}, recheck=as_user_admin)
+    def post(self, call: ApiCall, user: str) -> Response:
         """Sessions and tokens end at once. Memberships stay and clusters run on: admins of the tenants can stop
         them. For site admins.
         """
@@ -190,29 +190,29 @@ class UserDisable(Endpoint):
 
 
 class UserEnable(Endpoint):
-    @operation("user.enable", "Enable a user again", {200: UserOut}, recheck=as_user_admin)
-    def post(self, call: Call, user: str) -> Response:
+    @method("user.enable", "Enable a user again", {200: UserOut}, recheck=as_user_admin)
+    def post(self, call: ApiCall, user: str) -> Response:
         """With the password of before. Tokens are to be made anew. For site admins."""
         return _done(call, user_enable, user)
 
 
 class UserResetPassword(Endpoint):
-    @operation(
+    @method(
         "user.reset_password",
         "Give a user a temporary password",
         {200: TemporaryOut},
         recheck=as_user_admin,
         redact=_without_password,
     )
-    def post(self, call: Call, user: str) -> Response:
+    def post(self, call: ApiCall, user: str) -> Response:
         """It must be changed at the first sign-in. Sessions and tokens of before end. For site admins."""
         found, password = password_reset(actor=call.actor, username=user)
         return answer(_temporary_json(found, password))
 
 
 class UserTokens(Endpoint):
-    @operation("user.list_tokens", "Tokens of a user", {200: page_shape("Token", TokenOut)}, query=PageQuery)
-    def get(self, call: Call, user: str) -> Response:
+    @method("user.list_tokens", "Tokens of a user", {200: page_shape("Token", TokenOut)}, query=PageQuery)
+    def get(self, call: ApiCall, user: str) -> Response:
         """For site admins, who can revoke them."""
         tokens = _find(call, user).auth_token_set.select_related("tenant")
         listed = page(
@@ -220,7 +220,7 @@ class UserTokens(Endpoint):
         )
         return answer(listed)
 
-    @operation(
+    @method(
         "user.create_token",
         "Make a token of a service account",
         {201: NewTokenOut},
@@ -229,15 +229,15 @@ class UserTokens(Endpoint):
         recheck=as_user_admin,
         redact=without_secret,
     )
-    def post(self, call: Call, user: str) -> Response:
+    def post(self, call: ApiCall, user: str) -> Response:
         """For site admins. The secret is shown this once and stored nowhere."""
         made, secret = service_token_create(actor=call.actor, username=user, **call.body)
         return answer(token_json(made) | {"token": secret}, status=201, location=f"{ROOT}/tokens/{made.id}")
 
 
-def _find(call: Call, username: str) -> User:
+def _find(call: ApiCall, username: str) -> User:
     return user(call.actor, username)
 
 
-def _done(call: Call, service: Callable[..., User], username: str) -> Response:
+def _done(call: ApiCall, service: Callable[..., User], username: str) -> Response:
     return answer(user_json(service(actor=call.actor, username=username)))

@@ -1,4 +1,4 @@
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.models import Permission
@@ -9,6 +9,8 @@ from guardian.models import UserObjectPermissionBase
 from controlplane.clusters.models.site import Site
 from controlplane.clusters.phases import Goal, Phase
 from templates.models import TemplateRevision
+from templates.schema import Launch
+from templates.stored import launch_from_json, launch_to_json
 from tenants.ids import new_id
 from tenants.models import Tenant
 
@@ -17,25 +19,25 @@ if TYPE_CHECKING:
 
 
 class Cluster(models.Model):
-    """What somebody wants (goal, generation, requested, effective) and what is there (the rest).
+    """The requested state of a cluster (goal, generation, requested, effective) and its observed state (the rest).
 
-    The first group of columns is written by services, the second by the reconciler alone. `revision` grows with
-    every write of either, and every write says which one it saw.
+    The first group of columns is written by services, the second by the reconciler alone. Every write of either
+    increments `revision`, and fails where the revision is not the one that was read.
 
-    requested: the request as sent, with what was changed since. effective: the Launch of this generation, its App by
-    digest.
-    run: counts the starts. restart_generation: nodes born in an earlier generation are replaced.
-    used_attempts: the last attempt of each name of this run that no node has now; an attempt is never used twice.
-    draining: the names whose last node was to leave: what they stored is the last that a new run takes up.
-    released: a site admin let go of it while something of it could not be removed; message says of what.
-    drift: what its run needs beside its nodes and was changed or deleted by hand, until it is written again.
-    stored: bytes of all volumes that may be there; they go while the cluster is ready without them, and with it.
-    link_version: how often the links to its pages were replaced. link_version_given: the version that its nodes have.
+    requested: the request as sent, with the changes since. effective: the Launch of this generation as JSON, with its
+    App by digest; code reads and writes it as `launch`.
+    run: counts the starts. restart_generation: attempts of an earlier generation are replaced.
+    used_attempts: the last attempt of each node name of this run that no node has now; no attempt is used twice.
+    draining: the names whose last node was to leave; a new run takes up their volumes last.
+    released: a site admin released the cluster while a part could not be removed; message names that part.
+    drift: the objects of the run, beside its nodes, that were changed or deleted by hand and are not repaired yet.
+    stored: bytes of all volumes that may exist. It decreases while the cluster is ready without them.
+    link_version: how often the links to the pages were replaced. link_version_given: the version that the nodes have.
     isolated_run: the last run for which the tenant's isolation was ensured. last_action: the token of the last action
     that was executed at the site. last_action_at: when that was.
-    last_write_at: when the last call that may have changed something at the site began. observed_at: when the last
-    complete observation began, of this cluster or of its whole site; the time of the first action before there was
-    one; null when the stored observation is in doubt.
+    last_write_at: when the last call began that may have changed something at the site. observed_at: when the last
+    complete observation began, of this cluster or of its whole site; before the first one, the time of the first
+    action; null when the stored observation is in doubt.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -78,8 +80,10 @@ class Cluster(models.Model):
 
     revision = models.BigIntegerField(default=1)
 
-    # No column: the operation that a service began on this very instance, so that nobody need read it back.
-    begun: "Operation | None" = None
+    # No column: the newest operation, where a service began it on this instance or a caller has read it already.
+    last_operation: "Operation | None" = None
+    # The launch with the value of `effective` that it was parsed from.
+    _parsed: tuple[Any, Launch] | None = None
 
     class Meta:
         permissions = [("operate_cluster", "May use the cluster like its owner")]
@@ -98,9 +102,22 @@ class Cluster(models.Model):
             models.Index(fields=["owner", "-id"], name="cluster_by_owner"),
         ]
 
+    @property
+    def launch(self) -> Launch:
+        """The launch of this generation. It is parsed once per instance."""
+        effective = self.effective
+        if self._parsed is None or self._parsed[0] is not effective:
+            self._parsed = (effective, launch_from_json(effective))
+        return self._parsed[1]
+
+    @launch.setter
+    def launch(self, launch: Launch) -> None:
+        self.effective = launch_to_json(launch)
+        self._parsed = (self.effective, launch)
+
 
 class ClusterShare(UserObjectPermissionBase):
-    """One cluster shared with one user: guardian's permission with a direct foreign key, gone with its cluster."""
+    """One cluster shared with one user, as guardian's permission with a direct foreign key."""
 
     content_object = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="shares")
     permission = models.ForeignKey(Permission, on_delete=models.CASCADE, related_name="+")

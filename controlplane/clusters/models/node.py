@@ -61,7 +61,7 @@ class Observation(models.Model):
 
 
 class NodeLog(models.Model):
-    """The end of what a node wrote, kept when the node goes: gzip, at most 1 MiB before it, for seven days."""
+    """The end of a node's log, kept for seven days after the node has gone. tail: gzip of at most 1 MiB."""
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
     run = models.IntegerField()

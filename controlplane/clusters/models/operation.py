@@ -18,9 +18,9 @@ LIVE = (State.PENDING, State.RUNNING)
 
 
 class Operation(models.Model):
-    """One change of one cluster, from accepted to ended. At most one is live at a time.
+    """One change of one cluster, from accepted to ended. A cluster has at most one live operation.
 
-    deadline: when to give up; moved on while the site cannot be asked. report: what was done to each node.
+    deadline: when the operation fails; it is postponed while the site is unreachable. report: the drain of each node.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -46,7 +46,7 @@ class Operation(models.Model):
 
 
 class Step(models.Model):
-    """A timed part of an operation. message: what it is waiting for, while it is under way."""
+    """A timed part of an operation. message: what the step waits for."""
 
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")
     position = models.IntegerField()
@@ -61,7 +61,7 @@ class Step(models.Model):
 
 
 class Event(models.Model):
-    """Something that happened to a cluster, in words for its users."""
+    """An event of a cluster, in words for its users."""
 
     id = models.BigAutoField(primary_key=True)
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="events")

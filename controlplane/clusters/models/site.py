@@ -17,15 +17,15 @@ class _Registered(models.Manager["Site"]):
 
 
 class Site(models.Model):
-    """A place where clusters run, and the last verdict that a worker wrote about it.
+    """A place where clusters run, with the result of a worker's last check.
 
-    settings: how it is reached and what nodes get there, as its kind reads it; paths of secrets, never secrets.
-    isolation, proof, proved_at: what is known of how tenants are shut off from one another, in words, since when.
-    ready_at: when it was last found ready; null = never yet. removed_at: its row stays for the clusters that once
-    ran there; `objects` leaves it out.
-    identity: which Kubernetes its clusters are on; "" is not known yet, or does not apply. changed: another one was
-    found in its place, so nothing is asked of it. everyone: any tenant may launch there, or else `tenants` alone.
-    capacity: how large its machines were found to be, see `clusters.capacity`; null is unknown.
+    settings: how the site is reached and what nodes get there, in the format of its kind; paths of secrets, never
+    secrets. isolation, proof, proved_at: whether tenants are isolated, what proves it in words, and since when.
+    ready_at: when the site was last ready; null is never. removed_at: the row of a removed site stays for the clusters
+    that ran there; `objects` leaves it out.
+    identity: the Kubernetes that the clusters are on; "" is unknown, or does not apply. changed: the settings lead to
+    another Kubernetes, so Slipway makes no calls there. everyone: any tenant may launch there, else `tenants` alone.
+    capacity: the sizes of the machines, see `clusters.capacity`; null is unknown.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

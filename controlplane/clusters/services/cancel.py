@@ -10,20 +10,19 @@ from controlplane.clusters.phases import Goal, Verb
 from controlplane.clusters.services.verbs import resized, with_counts
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
-from templates.stored import launch_from_json, launch_to_json
 from tenants import audit
 from tenants.access import Access
 from tenants.errors import Conflict, NotFound
 
-# A cancelled create or start becomes a stop; a cancelled resize keeps the nodes that exist. The others go on.
+# A cancelled create or start becomes a stop; a cancelled resize keeps the nodes that exist. Others cannot be cancelled.
 CANCELLABLE = frozenset({Verb.CREATE, Verb.START, Verb.RESIZE})
 
 
 @transaction.atomic
 def operation_cancel(*, access: Access, operation: UUID) -> Operation:
-    """Give up a live operation; the cluster moves on to a new generation, never a step back.
+    """Cancel a live operation, in a new generation of the cluster. A cancelled operation is returned as it is.
 
-    Raises NotFound, NeedsRole, Conflict WRONG_PHASE. Cancelling what was cancelled answers with it.
+    Raises NotFound, NeedsRole, Conflict WRONG_PHASE.
     """
     cluster_id = Operation.objects.filter(id=operation, cluster__tenant=access.tenant).values_list(
         "cluster", flat=True
@@ -51,10 +50,9 @@ def _move_on(access: Access, cluster: Cluster, cancelled: Operation) -> None:
     cluster.generation += 1
     cluster.revision += 1
     if cancelled.kind == Verb.RESIZE:
-        current = launch_from_json(cluster.effective)
-        kept = resized(current, _counts(cluster))
-        cluster.requested = with_counts(cluster.requested, current, kept)
-        cluster.effective = launch_to_json(kept)
+        kept = resized(cluster.launch, _counts(cluster))
+        cluster.requested = with_counts(cluster.requested, cluster.launch, kept)
+        cluster.launch = kept
     else:
         cluster.goal = Goal.STOPPED
     cluster.save(update_fields=["generation", "revision", "requested", "effective", "goal"])
@@ -71,11 +69,10 @@ def _move_on(access: Access, cluster: Cluster, cancelled: Operation) -> None:
 
 
 def _counts(cluster: Cluster) -> dict[str, int]:
-    """How many nodes of each group exist and stay."""
-    counts: dict[str, int] = {group["name"]: 0 for group in cluster.effective["groups"]}
-    for group, seen, leaving in cluster.nodes.values_list("group", "confirmed", "leaving"):
-        counts[group] += seen and not leaving
-    # Never above what was asked for, and so admitted.
-    groups = launch_from_json(cluster.effective).groups
-    minimum = {group.name: min(group.count, max(1, group.min_count)) for group in groups}
+    """How many nodes of each group exist and stay, but at least as many as the group must have."""
+    counts = dict.fromkeys((group.name for group in cluster.launch.groups), 0)
+    for group, confirmed, leaving in cluster.nodes.values_list("group", "confirmed", "leaving"):
+        counts[group] += confirmed and not leaving
+    # Never above the count of the launch, which was admitted.
+    minimum = {group.name: min(group.count, max(1, group.min_count)) for group in cluster.launch.groups}
     return {group: max(count, minimum[group]) for group, count in counts.items()}

@@ -1,4 +1,4 @@
-"""Changing what a stopped cluster will be at its next start: sizes, parameters, preset, revision of its template."""
+"""Changes a stopped cluster for its next start: sizes, parameters, preset, revision of its template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,11 @@ from controlplane.clusters.phases import Verb
 from controlplane.clusters.services.verbs import require_possible, require_room
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
-from templates import launch
+from templates.launch import LaunchRequest, expand
 from templates.models import TemplateRevision
 from templates.reading import Faults
 from templates.schema import Launch
 from templates.selectors import check_app
-from templates.stored import launch_from_json, launch_to_json
 from tenants import audit
 from tenants.access import Access
 from tenants.amounts import quantity
@@ -30,7 +29,7 @@ from tenants.errors import Conflict, Invalid, PreconditionFailed
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a cluster is made from: a revision, what was asked of it, and what both come to."""
+    """A revision of a template, a request as JSON, and the launch that both come to."""
 
     revision: TemplateRevision
     requested: Mapping[str, Any]
@@ -41,9 +40,9 @@ class Configuration:
 def cluster_configure(
     *, access: Access, cluster: str, changes: Mapping[str, Any], if_match: int | None = None
 ) -> Cluster:
-    """Applied at the next start. changes: of `requested` by the rules of a JSON merge patch, and "revision".
+    """Configure a stopped cluster. changes: to `requested`, by the rules of a JSON merge patch, and "revision".
 
-    Changes that come to what it is already change nothing. Raises NotFound, NeedsRole, PreconditionFailed, Invalid,
+    Changes that come to the present launch change nothing. Raises NotFound, NeedsRole, PreconditionFailed, Invalid,
     Conflict WRONG_PHASE, OPERATION_IN_PROGRESS, APP_WITHDRAWN, KEEPS_DATA or NEVER_FITS, QuotaExceeded.
     """
     found, before, after = _read(access, cluster, changes, if_match, lock=True)
@@ -53,7 +52,7 @@ def cluster_configure(
     found.generation += 1
     found.revision += 1
     found.template_revision = after.revision
-    found.requested, found.effective = dict(after.requested), launch_to_json(after.launch)
+    found.requested, found.launch = dict(after.requested), after.launch
     found.save(update_fields=["generation", "revision", "template_revision", "requested", "effective"])
     operation_begin(found, verb=Verb.CONFIGURE, actor=access.actor.username)
     audit.record(
@@ -71,7 +70,7 @@ def cluster_configure(
 def cluster_configure_plan(
     *, access: Access, cluster: str, changes: Mapping[str, Any], if_match: int | None = None
 ) -> dict[str, Any]:
-    """What cluster_configure would do: the same refusals but for quota, which the plan shows. Changes nothing."""
+    """The plan of cluster_configure. Raises the same but QuotaExceeded: the plan shows the quota. Changes nothing."""
     found, before, after = _read(access, cluster, changes, if_match)
     held = amounts.held_after(found, Verb.CONFIGURE, after.launch)
     described = plans.describe(
@@ -91,7 +90,7 @@ def cluster_configure_plan(
 
 
 def differences(before: Configuration, after: Configuration) -> list[dict[str, Any]]:
-    """[{"pointer", "before", "after"}] of everything that is not as before; null where it is not there."""
+    """[{"pointer", "before", "after"}] of every value that changes; None where there is none."""
     one, other = _flat(before), _flat(after)
     return [
         {"pointer": pointer, "before": one.get(pointer), "after": other.get(pointer)}
@@ -108,7 +107,7 @@ def _read(
     if if_match is not None and if_match != found.generation:
         raise PreconditionFailed()
     require_possible(access, found, live_operation(found), Verb.CONFIGURE)
-    before = Configuration(found.template_revision, found.requested, launch_from_json(found.effective))
+    before = Configuration(found.template_revision, found.requested, found.launch)
     after = _changed(before, changes)
     require_room(found, Verb.CONFIGURE, after.launch)
     if found.stored:
@@ -122,8 +121,8 @@ def _changed(before: Configuration, changes: Mapping[str, Any]) -> Configuration
         revision = _revision(revision, number)
     wanted = {name: value for name, value in changes.items() if name != "revision"}
     requested = _merged(before.requested, wanted)
-    choices = launch.LaunchRequest(requested["groups"], requested["parameters"], requested["preset"])
-    return Configuration(revision, requested, launch.expand(revision.spec, choices))
+    choices = LaunchRequest(requested["groups"], requested["parameters"], requested["preset"])
+    return Configuration(revision, requested, expand(revision.spec, choices))
 
 
 def _revision(current: TemplateRevision, number: int) -> TemplateRevision:
@@ -136,7 +135,7 @@ def _revision(current: TemplateRevision, number: int) -> TemplateRevision:
 
 
 def _merged(whole: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7396: null takes a member away; objects are merged, anything else is replaced."""
+    """JSON merge patch (RFC 7396): null removes a member, objects are merged, any other value is replaced."""
     merged = {name: value for name, value in whole.items() if name not in changes}
     for name, value in changes.items():
         if isinstance(value, Mapping):
@@ -148,7 +147,7 @@ def _merged(whole: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def _require_volumes(before: Launch, after: Launch) -> None:
-    """Volumes that are there keep their size, and are not left behind."""
+    """Raises Invalid or Conflict KEEPS_DATA where volumes that exist would change their size, or have no group."""
     groups, faults = {group.name: group for group in after.groups}, Faults()
     for group in before.groups:
         kept = group.each.storage

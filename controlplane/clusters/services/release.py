@@ -14,10 +14,10 @@ RELEASED = "RELEASED"
 
 @transaction.atomic
 def cluster_release(*, access: Access, cluster: str) -> Cluster:
-    """Let go of a cluster whose deletion cannot be completed: its name and its quota are free at once.
+    """Release a cluster whose deletion cannot be completed: its name and its quota are free at once.
 
-    What is left of it on its site is named in the message of its tombstone, and removed as soon as that is possible.
-    Repeats without effect. Raises NotFound, NeedsRole, Conflict WRONG_PHASE.
+    The message of the tombstone names the objects that are left at the site; they are removed as soon as possible.
+    Idempotent. Raises NotFound, NeedsRole, Conflict WRONG_PHASE.
     """
     found = cluster_for(access, cluster, lock=True)
     allow(access, "cluster.release")

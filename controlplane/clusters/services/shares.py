@@ -6,7 +6,7 @@ from controlplane.clusters.access import SHARE_PERMISSION, cluster_for
 from controlplane.clusters.models import Cluster, ClusterShare
 from tenants import audit
 from tenants.access import Access, Permission, allow
-from tenants.errors import Invalid, Unknown, no_such_member
+from tenants.errors import Invalid, UserNotFound, no_such_member
 from tenants.models import Membership, Role, User
 
 
@@ -24,7 +24,9 @@ def _member(access: Access, username: str) -> User:
 
 
 def _own(access: Access, cluster: str, *, giving: bool) -> Cluster:
-    """Giving is the owner's alone, for a share opens pages; taking back is an admin's, too."""
+    """The cluster, if the user may change its shares. Only the owner may give one, as it opens pages; admins may
+    remove one.
+    """
     found = cluster_for(access, cluster)
     mine = found.owner_id == access.actor.user_id
     others: Permission = "cluster.open_any" if giving else "cluster.operate_any"
@@ -34,7 +36,7 @@ def _own(access: Access, cluster: str, *, giving: bool) -> Cluster:
 
 @transaction.atomic
 def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShare:
-    """Let another member use one cluster like its owner. Idempotent."""
+    """Let another member use the cluster like its owner. Idempotent. Raises NotFound, NeedsRole, Unknown, Invalid."""
     found, user = _own(access, cluster, giving=True), _member(access, username)
     permission = GrantedPermission.objects.get(codename=SHARE_PERMISSION, content_type__app_label="clusters")
     share: ClusterShare
@@ -46,11 +48,11 @@ def cluster_share(*, access: Access, cluster: str, username: str) -> ClusterShar
 
 @transaction.atomic
 def cluster_unshare(*, access: Access, cluster: str, username: str) -> None:
-    """Take a share back; the links that it gave away are replaced."""
+    """Remove a share, and replace the links to the pages. Raises NotFound, NeedsRole, Unknown NOT_SHARED."""
     found = _own(access, cluster, giving=False)
     removed, _ = ClusterShare.objects.filter(content_object=found, user__username=username).delete()
     if not removed:
-        raise Unknown("NOT_SHARED", "The cluster is not shared with a user of this name.")
+        raise UserNotFound("NOT_SHARED", "The cluster is not shared with a user of this name.")
     rights.share_removed(found)
     _record(access, "cluster.unshare", found, username)
 

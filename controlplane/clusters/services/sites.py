@@ -1,4 +1,4 @@
-"""Sites come and go by the hand of a site admin; what is known of them is written by workers and proofs."""
+"""Site admins add, change and remove sites. Workers and proofs write what they found of them."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -30,10 +30,10 @@ def site_put(
     replace: bool = False,
     actor: Actor | None = None,
 ) -> Site:
-    """Make sure of a site; a worker checks it next. Idempotent. settings None: as they are.
+    """Register a site or change its settings; a worker checks it next. Idempotent. settings: None leaves them.
 
-    identity: of the Kubernetes that these settings lead to, "" where nobody asked; see `site_moves`. replace: it
-    may be another one than before; what runs there is given up with it.
+    identity: of the Kubernetes that these settings lead to, "" if unknown; see `site_moves`. replace: the settings may
+    lead to another Kubernetes, and Slipway forgets the clusters on the one before.
     Raises Invalid (name), Conflict NAME_TAKEN by a site of another kind, Conflict IN_USE when clusters would be lost.
     """
     validate_name(name)
@@ -56,25 +56,25 @@ def site_put(
 
 
 def site_moves(*, name: str, settings: Settings) -> bool:
-    """Whether clusters are there and these settings lead there in another way: then `site_put` wants the identity."""
+    """Whether the site has clusters and these settings reach it in another way; then `site_put` needs the identity."""
     site = Site.objects.filter(name=name).first()
     return site is not None and not _is_the_same(site, settings) and _clusters_on(site) > 0
 
 
 def _is_the_same(site: Site, settings: Settings, identity: str = "") -> bool:
-    """Reached as before, or found to be the Kubernetes that it was."""
+    """Whether the settings reach the site as before, or lead to the same Kubernetes."""
     reached_alike = site.settings.get("accounts") == settings.get("accounts")
     return reached_alike or (bool(site.identity) and identity == site.identity)
 
 
 def _move(site: Site, *, replace: bool) -> None:
-    """Nothing is known of where it leads now. A site that was never found may be corrected at any time."""
-    there = _clusters_on(site)
-    if there and not replace and (site.identity or site.ready_at):
+    """Forget the identity of the site. Raises Conflict IN_USE for one that was found before and has clusters."""
+    count = _clusters_on(site)
+    if count and not replace and (site.identity or site.ready_at):
         known = f" ({site.identity})" if site.identity else ""
         raise Conflict(
             "IN_USE",
-            f"{site.name} has {there} clusters, and this does not lead to the Kubernetes{known} that they are on. "
+            f"{site.name} has {count} clusters, and this does not lead to the Kubernetes{known} that they are on. "
             "Delete them first.",
         )
     site.identity, site.changed, site.ready, site.ready_at = "", False, False, None
@@ -82,7 +82,7 @@ def _move(site: Site, *, replace: bool) -> None:
 
 
 def _change(site: Site, settings: dict[str, Any]) -> None:
-    """What was proved was proved of the site as it was."""
+    """Write the settings. A proof of the site with the former settings does not count any more."""
     site.settings = settings
     site.isolation, site.proof, site.proved_at = "unknown", "", None
     site.save(update_fields=["settings", "isolation", "proof", "proved_at"])
@@ -94,12 +94,12 @@ def _clusters_on(site: Site) -> int:
 
 @transaction.atomic
 def site_found(*, site: Site, identity: str) -> Site | None:
-    """Take in which Kubernetes a worker found by the site as it read it; the site as it is then.
+    """Record which Kubernetes a worker found with the settings of `site`. Returns the site as it is then.
 
-    Another one than before is believed where no clusters are, and else marks the site as `changed`. None: the site
-    was changed by somebody meanwhile, and this says nothing about it.
+    Another identity than before is taken over where no clusters are; else it marks the site as `changed`. Returns None
+    if the settings were changed meanwhile: then the identity says nothing about the site.
     """
-    # Locked against launches: a cluster that comes meanwhile would be on the one before.
+    # The lock makes launches wait: a cluster that is inserted meanwhile would be on the Kubernetes before.
     as_read = Site.objects.select_for_update().filter(
         id=site.id, settings=site.settings, identity=site.identity
     )
@@ -117,9 +117,9 @@ def site_found(*, site: Site, identity: str) -> Site | None:
 
 @transaction.atomic
 def site_allow(*, name: str, tenants: Collection[str] | None, actor: Actor | None = None) -> Site:
-    """Let these tenants launch there and no others; None: everyone. What runs there already goes on.
+    """Let only these tenants launch at the site; None is everyone. Clusters that run there go on.
 
-    Raises NotFound, Invalid for a tenant that is not there.
+    Raises NotFound, and Invalid for a tenant that does not exist.
     """
     site = Site.objects.select_for_update().filter(name=name).first()
     if site is None:
@@ -140,28 +140,28 @@ def site_allow(*, name: str, tenants: Collection[str] | None, actor: Actor | Non
 
 @transaction.atomic
 def site_remove(*, name: str, actor: Actor | None = None) -> None:
-    """Forget a site. What is left of tenants there stays as it is: nothing is asked of the site itself.
+    """Remove a site from Slipway. Objects of tenants at the site stay as they are.
 
     Raises NotFound, Conflict IN_USE while clusters are there.
     """
-    # A launch that has chosen it holds its row until the cluster is there to be counted.
+    # A launch at the site locks its row until the cluster is inserted, and so is counted.
     site = Site.objects.select_for_update().filter(name=name).first()
     if site is None:
         raise NotFound
-    if there := _clusters_on(site):
-        raise Conflict("IN_USE", f"{name} has {there} clusters. Delete them first.")
+    if count := _clusters_on(site):
+        raise Conflict("IN_USE", f"{name} has {count} clusters. Delete them first.")
     Site.objects.filter(id=site.id).update(removed_at=timezone.now(), ready=False)
     forget(Kind.SITE, site.id)
-    # Tombstones that wait for its next listing: nothing is asked of it any more.
+    # Deleted clusters that wait for the next listing of the site: there will be none.
     Cluster.objects.filter(site=site).update(last_write_at=None, revision=F("revision") + 1)
     audit.record(actor=actor or system_actor(), verb="site.remove", target=f"site/{name}")
 
 
 @transaction.atomic
 def site_proved(*, site: Site, isolation: str, proof: str) -> None:
-    """Write down what a proof of the site as it was read found; it stays until the next one.
+    """Record the result of a proof of the site with the settings of `site`, until the next proof.
 
-    Raises Conflict CHANGED_MEANWHILE: then it was the proof of something else.
+    Raises Conflict CHANGED_MEANWHILE if the settings were changed since.
     """
     proved = Site.objects.filter(id=site.id, settings=site.settings).update(
         isolation=isolation, proof=proof[:1000], proved_at=timezone.now()

@@ -14,16 +14,14 @@ from controlplane.clusters.services.verbs import (
     target_of,
 )
 from templates.schema import Launch
-from templates.stored import launch_from_json
 from tenants.access import Access
-from tenants.amounts import Amounts
 from tenants.errors import PreconditionFailed
 
 RUNS = (TRANSIENT | {Phase.READY, Phase.FAILED}) - {Phase.DELETING, Phase.STOPPING}
 
 
 def cluster_verb_plan(*, access: Access, cluster: str, request: VerbRequest) -> dict[str, Any]:
-    """What cluster_verb would do: the same refusals but for quota, which the plan shows. Changes nothing."""
+    """The plan of cluster_verb. Raises the same but QuotaExceeded, as the plan shows the quota. Changes nothing."""
     found = cluster_for(access, cluster)
     operate(access, found)
     if request.if_match is not None and request.if_match != found.generation:
@@ -42,23 +40,19 @@ def cluster_verb_plan(*, access: Access, cluster: str, request: VerbRequest) -> 
         before=before,
         after=after,
         claims=amounts.held_after(found, request.verb, target),
-        peak=_peak(found, request.verb, target),
+        peak=amounts.held_after(found, request.verb, target)
+        if request.verb in {Verb.DELETE, Verb.STOP}
+        else amounts.needed(found, request.verb, found.launch, target),
         template_id=found.template_revision.template_id,
         site=found.site,
     )
 
 
 def _before_and_after(cluster: Cluster, verb: Verb, target: Launch) -> tuple[Launch | None, Launch | None]:
-    current = launch_from_json(cluster.effective)
-    before = current if cluster.phase in RUNS else None
+    """What runs now, and after the verb; None is nothing. Of a stopped cluster that is resized, what it keeps."""
+    before = cluster.launch if cluster.phase in RUNS else None
     if verb in {Verb.STOP, Verb.DELETE}:
         return before, None
     if verb is Verb.RESIZE and cluster.phase == Phase.STOPPED:
-        return current, target
+        return cluster.launch, target
     return before, target
-
-
-def _peak(cluster: Cluster, verb: Verb, target: Launch) -> Amounts:
-    if verb in {Verb.DELETE, Verb.STOP}:
-        return amounts.held_after(cluster, verb, target)
-    return amounts.needed(cluster, verb, launch_from_json(cluster.effective), target)

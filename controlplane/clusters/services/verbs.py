@@ -1,4 +1,4 @@
-"""Start, stop, restart, resize, delete: each one new generation of what is wanted, or the operation already there."""
+"""Start, stop, restart, resize, delete: each begins a generation, or answers with the same operation under way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +23,8 @@ from controlplane.clusters.phases import FITS, GOAL_OF, SUPERSEDES, Phase, Verb
 from controlplane.clusters.sites import require_allowed
 from controlplane.work.models import Kind
 from controlplane.work.wake import wake
-from templates import launch
+from templates.launch import resize
 from templates.schema import Launch
-from templates.stored import launch_from_json, launch_to_json
 from tenants import audit
 from tenants.access import Access
 from tenants.errors import Conflict, Invalid, PreconditionFailed
@@ -36,9 +35,9 @@ NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE, Verb.CONFIGURE}
 
 @dataclass(frozen=True, slots=True)
 class VerbRequest:
-    """if_match: the generation that the asker saw. groups, drain_seconds: of a resize. force: of stop and delete.
+    """if_match: the generation that the user has seen; None is any. groups, drain_seconds: of a resize.
 
-    nodes: of a restart, by name; none = all.
+    force: of stop and delete. nodes: of a restart, by name; empty is all.
     """
 
     verb: Verb
@@ -62,7 +61,7 @@ def cluster_stop(
 def cluster_restart(
     *, access: Access, cluster: str, nodes: Sequence[str] = (), if_match: int | None = None
 ) -> Cluster:
-    """Make every node anew, or those that are named; what they store stays."""
+    """Replace every node, or the named ones. Their volumes stay."""
     request = VerbRequest(Verb.RESTART, if_match, nodes=nodes)
     return cluster_verb(access=access, cluster=cluster, request=request)
 
@@ -81,14 +80,14 @@ def cluster_resize(
     drain_seconds: int = 60,
     if_match: int | None = None,
 ) -> Cluster:
-    """groups: name -> {"count": n}. Growing is admitted now; shrinking gives back when the nodes are seen gone."""
+    """groups: name -> {"count": n}. Growth is admitted now; quota of nodes that leave is free once they are gone."""
     request = VerbRequest(Verb.RESIZE, if_match, groups=groups, drain_seconds=drain_seconds)
     return cluster_verb(access=access, cluster=cluster, request=request)
 
 
 @transaction.atomic
 def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Cluster:
-    """Ask for one change. Asking for what is already under way answers with that, and changes nothing.
+    """Request one change. A change that is under way already is answered with its operation, and changes nothing.
 
     Raises NotFound, NeedsRole, PreconditionFailed, Invalid, Conflict OPERATION_IN_PROGRESS, WRONG_PHASE,
     TENANT_SUSPENDED or NEVER_FITS, QuotaExceeded.
@@ -101,7 +100,7 @@ def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Clust
     require_nodes(found, request)
     live = live_operation(found)
     if live and is_under_way(found, live, request, target):
-        _press(found, request)
+        _force(found, request)
         return found
     require_possible(access, found, live, request.verb)
     require_room(found, request.verb, target)
@@ -114,36 +113,33 @@ def cluster_verb(*, access: Access, cluster: str, request: VerbRequest) -> Clust
 
 
 def target_of(cluster: Cluster, request: VerbRequest) -> Launch:
-    """What the cluster is to be after the verb. Raises Invalid for a resize out of bounds."""
-    current = launch_from_json(cluster.effective)
-    return launch.resize(current, request.groups or {}) if request.verb is Verb.RESIZE else current
+    """The launch of the cluster after the verb. Raises Invalid for a resize out of bounds."""
+    return resize(cluster.launch, request.groups or {}) if request.verb is Verb.RESIZE else cluster.launch
 
 
 def is_under_way(cluster: Cluster, live: Operation, request: VerbRequest, target: Launch) -> bool:
     if request.verb is Verb.START:
         return live.kind in {Verb.CREATE, Verb.START}
     if request.verb is Verb.RESIZE:
-        return live.kind == Verb.RESIZE and target == launch_from_json(cluster.effective)
+        return live.kind == Verb.RESIZE and target == cluster.launch
     if request.verb is Verb.RESTART:
-        return live.kind == Verb.RESTART and _restarting(cluster, live) == set(request.nodes)
+        # Empty for a restart of all nodes.
+        restarting = cluster.nodes.filter(restart_generation=live.generation)
+        named = set(restarting.values_list("name", flat=True))
+        return live.kind == Verb.RESTART and named == set(request.nodes)
     return live.kind == request.verb
 
 
-def _restarting(cluster: Cluster, live: Operation) -> set[str]:
-    """The nodes that a restart under way is about; empty: all of them."""
-    return set(cluster.nodes.filter(restart_generation=live.generation).values_list("name", flat=True))
-
-
 def require_nodes(cluster: Cluster, request: VerbRequest) -> None:
-    """Raises Invalid at the first node that is not there, or about to leave."""
+    """Raises Invalid at the first named node that does not exist or is about to leave."""
     if not request.nodes:
         return
-    there = sorted(cluster.nodes.filter(leaving=False).values_list("name", flat=True))
+    existing = sorted(cluster.nodes.filter(leaving=False).values_list("name", flat=True))
     for position, name in enumerate(request.nodes):
-        if name not in there:
+        if name not in existing:
             raise Invalid.at(
                 f"/nodes/{position}",
-                f"There is no node of this name; there is: {', '.join(there) or 'none'}.",
+                f"There is no node of this name; there is: {', '.join(existing) or 'none'}.",
             )
 
 
@@ -162,7 +158,7 @@ def require_possible(access: Access, cluster: Cluster, live: Operation | None, v
 
 
 def _what_to_do(cluster: Cluster, live: Operation) -> str:
-    """A stop and a deletion cannot be cancelled: what they wait for is said instead."""
+    """Advice to the user. A stop and a deletion cannot be cancelled, so it says what they wait for."""
     if live.kind not in {Verb.STOP, Verb.DELETE}:
         return f"A {live.kind} is under way. Wait for it, cancel it, or stop the cluster."
     why = f" It waits: {cluster.message}" if cluster.message else ""
@@ -170,18 +166,18 @@ def _what_to_do(cluster: Cluster, live: Operation) -> str:
 
 
 def require_room(cluster: Cluster, verb: Verb, target: Launch) -> None:
-    """Raises Conflict SITE_NOT_ALLOWED for whatever would run more on a site that was denied to the tenant."""
+    """Raises Conflict SITE_NOT_ALLOWED for changes that run more on a site that was denied to the tenant."""
     if verb is Verb.START or grows(cluster, target):
         require_allowed(cluster.site, cluster.tenant_id)
 
 
 def grows(cluster: Cluster, target: Launch) -> bool:
-    before = {group.name: group.count for group in launch_from_json(cluster.effective).groups}
+    before = {group.name: group.count for group in cluster.launch.groups}
     return any(group.count > before.get(group.name, 0) for group in target.groups)
 
 
-def _press(cluster: Cluster, request: VerbRequest) -> None:
-    """A stop or delete under way may still be told not to wait."""
+def _force(cluster: Cluster, request: VerbRequest) -> None:
+    """Let a stop or delete that is under way skip draining and grace, if the request says so."""
     if request.force and not cluster.force:
         cluster.force, cluster.revision = True, cluster.revision + 1
         cluster.save(update_fields=["force", "revision"])
@@ -189,13 +185,13 @@ def _press(cluster: Cluster, request: VerbRequest) -> None:
 
 
 def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launch) -> None:
-    before = launch_from_json(cluster.effective)
+    before = cluster.launch
     cluster.goal = GOAL_OF.get(request.verb, cluster.goal)
     cluster.generation += 1
     cluster.revision += 1
     cluster.force = request.force
     cluster.requested = with_counts(cluster.requested, before, target)
-    cluster.effective = launch_to_json(target)
+    cluster.launch = target
     cluster.drain_seconds = request.drain_seconds
     if request.verb is Verb.RESTART and not request.nodes:
         cluster.restart_generation = cluster.generation
@@ -217,21 +213,19 @@ def _begin(access: Access, cluster: Cluster, request: VerbRequest, target: Launc
         verb=f"cluster.{request.verb}",
         target=f"cluster/{cluster.name}",
         tenant=access.tenant,
-        detail=_detail(request, target),
+        detail={
+            "groups": {group.name: group.count for group in target.groups},
+            "force": request.force,
+            **({"nodes": list(request.nodes)} if request.nodes else {}),
+        },
     )
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     if request.verb in {Verb.START, Verb.RESIZE}:
         admit(cluster, amounts.needed(cluster, request.verb, before, target))
 
 
-def _detail(request: VerbRequest, target: Launch) -> dict[str, Any]:
-    groups = {group.name: group.count for group in target.groups}
-    nodes = {"nodes": list(request.nodes)} if request.nodes else {}
-    return {"groups": groups, "force": request.force, **nodes}
-
-
 def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple[str, ...]:
-    """A resize has the steps of what it does; one of a stopped cluster does nothing yet."""
+    """The steps of the operation. A resize of a stopped cluster does nothing before the next start."""
     if verb is not Verb.RESIZE or cluster.phase == Phase.STOPPED:
         return STEPS[verb]
     counts = {group.name: group.count for group in before.groups}
@@ -242,7 +236,7 @@ def _steps(cluster: Cluster, verb: Verb, before: Launch, after: Launch) -> tuple
 
 
 def with_counts(requested: Mapping[str, Any], before: Launch, after: Launch) -> dict[str, Any]:
-    """The request with the counts that a resize changed, so that the next configuration keeps them."""
+    """The request as JSON with the counts that a resize changed, so that the next configuration keeps them."""
     groups = {name: dict(group) for name, group in requested["groups"].items()}
     counts = {group.name: group.count for group in before.groups}
     for group in after.groups:
@@ -252,6 +246,6 @@ def with_counts(requested: Mapping[str, Any], before: Launch, after: Launch) -> 
 
 
 def resized(current: Launch, counts: Mapping[str, int]) -> Launch:
-    """The launch with these counts, whatever its template's bounds."""
+    """The launch with these counts, even where they break the bounds of its template."""
     groups = tuple(replace(group, count=counts.get(group.name, group.count)) for group in current.groups)
     return replace(current, groups=groups)

@@ -1,4 +1,4 @@
-"""Small marks that every page uses."""
+"""Template tags and filters of all pages."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,11 +9,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from controlplane.console import words
+from controlplane.console import formats
 
 register = template.Library()
 
-# An outline on a square of 16 units for each phase, and the tone it is shown in.
+# The tone and the outline of the icon of each phase, node state and step state. An outline is on a square of 16 units.
 _DOTS: Final = "M3 8h.01M8 8h.01M13 8h.01"
 _CHECK: Final = "M3 8.5l3.2 3.2L13 5"
 _TURN: Final = "M8 2a6 6 0 1 1-6 6"
@@ -53,7 +53,7 @@ _MARKS: Final = {"phase": PHASES, "node": NODES, "step": STEPS}
 
 @register.simple_tag
 def mark(kind: str, name: str, label: str = "") -> SafeString:
-    """An icon and a word; the colour only repeats what they say."""
+    """An icon with the word beside it. The colour adds no information."""
     tone, outline = _MARKS[kind].get(name, ("calm", _DOTS))
     return format_html(
         '<span class="mark {}"><svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">'
@@ -64,31 +64,31 @@ def mark(kind: str, name: str, label: str = "") -> SafeString:
 
 @register.filter
 def ago(at: datetime | None) -> SafeString | str:
-    """How long since, with the moment itself on hover."""
+    """How long ago it was; hovering shows the time itself."""
     if at is None:
         return ""
     moment = at.astimezone(timezone.get_default_timezone())
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
-        moment.isoformat(timespec="seconds"), f"{moment:%Y-%m-%d %H:%M:%S}", words.age(at, timezone.now()),
+        moment.isoformat(timespec="seconds"), f"{moment:%Y-%m-%d %H:%M:%S}", formats.age(at, timezone.now()),
     )  # fmt: skip
 
 
 @register.filter
 def seconds(value: float | None) -> str:
-    return "" if value is None else words.duration(value)
+    return "" if value is None else formats.duration(value)
 
 
 @register.filter
 def amounts(quantities: Mapping[str, Any]) -> str:
-    return words.amounts(quantities)
+    return formats.amounts(quantities)
 
 
 @register.filter
 def counted(number: int, noun: str) -> str:
-    return words.count(number, noun)
+    return formats.count(number, noun)
 
 
 @register.filter
 def plain(quantity: str | int | None, resource: str) -> str:
-    return "none" if quantity is None else words.plain(resource, quantity)
+    return "none" if quantity is None else formats.plain(resource, quantity)

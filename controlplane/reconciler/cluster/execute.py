@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from controlplane.clusters.models import Event
-from controlplane.clusters.rows import rows
+from controlplane.clusters.queries.instances import rows
 from controlplane.clusters.secrets import keys_of
 from controlplane.provisioners.base import (
     Desired,

@@ -1,8 +1,8 @@
-"""Logs of nodes: read from the site while the node is there, from the kept ends afterwards."""
+"""Keeps the ends of nodes' logs before the nodes go, and removes old ones; `inspection.logs` reads them."""
 
 import gzip
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -10,12 +10,10 @@ from typing import Any
 import structlog
 from django.utils import timezone
 
-from controlplane.clusters.models import Cluster, Event, Node, NodeLog
-from controlplane.provisioners.base import NodeRef, Permanent, Temporary
-from controlplane.reconciler.cluster.scope import Scope, cluster_ref
+from controlplane.clusters.models import Cluster, Event, NodeLog
+from controlplane.provisioners.base import Permanent, Temporary
+from controlplane.reconciler.cluster.scope import Scope
 from controlplane.reconciler.cluster.snapshot import PlannedNode
-from controlplane.reconciler.site.provisioning import provisioner_of
-from tenants.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -66,53 +64,6 @@ def _keep(cluster: Cluster, node: PlannedNode, answer: "Future[bytes]", ends_at:
     newest = NodeLog.objects.filter(cluster=cluster, name=node.name).order_by("-kept_at")
     old = newest.values_list("pk", flat=True)[KEPT_ATTEMPTS : KEPT_ATTEMPTS + 100]
     NodeLog.objects.filter(pk__in=list(old)).delete()
-
-
-def tail(cluster: Cluster, node_name: str, lines: int) -> bytes:
-    """The last lines of a node; of its last attempt with a kept log where it is gone. Raises NotFound."""
-    node = _node(cluster, node_name)
-    text = b""
-    if node is not None:
-        try:
-            provisioner = provisioner_of(cluster.site)
-            text = provisioner.logs(
-                cluster_ref(cluster), NodeRef(node.name, node.attempt), tail_bytes=KEPT_BYTES
-            )
-        except (Temporary, Permanent) as error:
-            text = _unreadable(error)
-    if not text:
-        kept = NodeLog.objects.filter(cluster=cluster, name=node_name).order_by("-run", "-attempt").first()
-        if kept is None and node is None:
-            raise NotFound()
-        text = gzip.decompress(bytes(kept.tail)) if kept else b""
-    return b"".join(text.splitlines(keepends=True)[-lines:])
-
-
-def follow(cluster: Cluster, node_name: str) -> Iterator[bytes]:
-    """What the node writes from now on; b"" about once a second, so that the caller can stop. Raises NotFound."""
-    node = _node(cluster, node_name)
-    if node is None:
-        raise NotFound()
-    return _followed(cluster, node)
-
-
-def _followed(cluster: Cluster, node: Node) -> Iterator[bytes]:
-    # A generator of its own, so that `follow` raises NotFound when it is called.
-    try:
-        provisioner = provisioner_of(cluster.site)
-        yield from provisioner.follow(cluster_ref(cluster), NodeRef(node.name, node.attempt))
-    except (Temporary, Permanent) as error:
-        yield _unreadable(error)
-
-
-def _node(cluster: Cluster, name: str) -> Node | None:
-    if not name.isprintable():
-        raise NotFound()
-    return cluster.nodes.filter(name=name).first()
-
-
-def _unreadable(error: Temporary | Permanent) -> bytes:
-    return f"[the log cannot be read now: {error.message}]\n".encode()
 
 
 def purge() -> bool:

@@ -1,4 +1,4 @@
-"""Hand-written SQL of the cluster room. The other rows of a pass are read by clusters.rows.
+"""Hand-written SQL of the cluster room. The other rows of a pass are read by clusters.queries.instances.
 
 Each statement says what it saves: medians of 200 calls, database and process on one busy machine of 2 cores.
 """
@@ -14,7 +14,7 @@ from django.db import connection
 
 from controlplane.clusters.models import Cluster, Node, Site
 from controlplane.clusters.models import Step as StepRow
-from controlplane.clusters.rows import selected, split_rows
+from controlplane.clusters.queries.instances import selected, split_rows
 from tenants.models import Tenant
 
 # The columns of a node that the reconciler changes, with their types.

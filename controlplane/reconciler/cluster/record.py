@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from controlplane.clusters.amounts import with_stored
-from controlplane.clusters.inserting import insert
 from controlplane.clusters.models import Cluster, Node, Observation, Operation
 from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import State
 from controlplane.clusters.operations import operation_begin, operation_end, operation_run
 from controlplane.clusters.phases import GOAL_OF, MOVES, Phase, Verb
-from controlplane.clusters.rows import rows
+from controlplane.clusters.queries.insert import insert
+from controlplane.clusters.queries.instances import rows
 from controlplane.metrics import instruments
 from controlplane.reconciler.cluster.action import ActionKind
 from controlplane.reconciler.cluster.queries import NODE_COLUMNS, cluster_write, nodes_write, steps_write

@@ -11,7 +11,7 @@ from controlplane.clusters.models import Cluster, Node, Operation
 from controlplane.clusters.models import Step as StepRow
 from controlplane.clusters.models.operation import LIVE
 from controlplane.clusters.phases import Goal, Phase
-from controlplane.clusters.rows import rows
+from controlplane.clusters.queries.instances import rows
 from controlplane.provisioners.base import (
     ClusterObservation,
     ClusterRef,

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from controlplane.clusters.models import Observation
-from controlplane.clusters.rows import rows
+from controlplane.clusters.queries.instances import rows
 from controlplane.provisioners.base import (
     ClusterObservation,
     DrainOutcome,

@@ -1,4 +1,4 @@
-"""`manage.py audit verify`: proves the chain of the audit and says how new its seal is."""
+"""`manage.py audit verify`: verifies the chain of the audit and prints how new its newest seal is."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from tenants.seal import Report, verify
 
 
 class Command(BaseCommand):
-    help = "Proves that no sealed row of the audit was changed, removed, moved or slipped in."
+    help = "Verifies that no sealed row of the audit was changed, removed, moved or inserted."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", choices=["verify"])
@@ -23,15 +23,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         report = verify(expected_head=options["head"])
         if not report.ok:
-            raise CommandError("\n".join(["The audit's chain is broken.", *report.problems]))
+            raise CommandError("\n".join(["The chain of the audit is broken.", *report.problems]))
         self.stdout.write(_sentence(report))
 
 
 def _sentence(report: Report) -> str:
     if report.newest_seal_at is None:
-        return f"Nothing is sealed yet; {report.unsealed_rows} rows wait for their seal."
+        return f"Nothing is sealed yet; {report.unsealed_rows} rows wait for a seal."
     newest = report.newest_seal_at.strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"The chain is whole: {report.sealed_rows} rows under seal, the newest seal is of {newest}, "
-        f"{report.unsealed_rows} rows wait for theirs. Head {report.head}"
+        f"The chain is whole: {report.sealed_rows} rows are sealed, the newest seal is of {newest}, "
+        f"{report.unsealed_rows} rows wait for a seal. Head {report.head}"
     )

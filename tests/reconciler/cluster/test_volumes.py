@@ -2,7 +2,7 @@
 
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_create, cluster_resize, cluster_start, cluster_stop
-from controlplane.clusters.services.create import LaunchRequest
+from controlplane.clusters.services.create import ClusterRequest
 from controlplane.provisioners.base import Load, SiteUnknown
 from tenants.models import Claim
 from tests.reconciler.conftest import World
@@ -46,7 +46,7 @@ def test_the_volume_of_one_who_went_by_himself_goes_too(world: World) -> None:
 
 
 def test_a_stop_in_the_middle_of_a_shrink_holds_no_volume_that_went(world: World) -> None:
-    request = LaunchRequest("pair", {"hand": {"count": 3, "storage": "1Gi"}}, {})
+    request = ClusterRequest("pair", {"hand": {"count": 3, "storage": "1Gi"}}, {})
     cluster = settle(cluster_create(access=world.bob, name="one", request=request))
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
     while volumes(cluster) > {"head-0", "hand-0"}:
@@ -76,7 +76,7 @@ def test_a_stopped_cluster_keeps_all_and_a_smaller_start_does_not(world: World) 
 
 
 def test_storage_is_held_for_as_long_as_its_volumes_are_there(world: World) -> None:
-    request = LaunchRequest("pair", {"hand": {"storage": "1Gi"}}, {})
+    request = ClusterRequest("pair", {"hand": {"storage": "1Gi"}}, {})
     cluster = settle(cluster_create(access=world.bob, name="one", request=request))
     cluster_stop(access=world.bob, cluster="one")
     assert held(settle(cluster)) == 3

@@ -1,0 +1,1 @@
+"""What API and console read from sites: the room between them and the reconciler."""
