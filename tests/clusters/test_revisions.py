@@ -14,8 +14,8 @@ from controlplane.clusters.services import (
     cluster_stop,
     operation_cancel,
 )
-from controlplane.provisioners.base import Difference, Found, How, Observed
-from controlplane.reconciler.drift import run_drifted
+from controlplane.provisioners.base import ClusterObservation, Drift, DriftKind, FoundCluster
+from controlplane.reconciler.site.drift import cluster_drifted
 from tenants.access import tenant_for
 from tenants.actors import actor_for
 from tenants.services import member_remove
@@ -48,9 +48,9 @@ def release(world: World) -> None:
 
 def drift(cluster: Cluster) -> None:
     later(60)
-    amiss = (Difference("NetworkPolicy", "c-1-r1", How.DELETED),)
-    found = Found(cluster.id, cluster.tenant_id, Observed(exists=True), amiss, cluster.run)
-    assert run_drifted(cluster.site, found, before=timezone.now())
+    found = (Drift("NetworkPolicy", "c-1-r1", DriftKind.DELETED),)
+    listed = FoundCluster(cluster.id, cluster.tenant_id, ClusterObservation(exists=True), found, cluster.run)
+    assert cluster_drifted(cluster.site, listed, before=timezone.now())
 
 
 # What is done beforehand, and the write.

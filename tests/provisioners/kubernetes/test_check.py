@@ -169,7 +169,7 @@ def test_a_proof_with_a_wrong_login_says_that_the_registry_refuses_it(
 ):
     login = registry.login(tmp_path, password=WRONG)
     found = prove.prove(replace(site.settings, registry_auth=login), image=registry.image())
-    assert (found.isolation, outcomes(found)["pods start"]) == ("unknown", Outcome.BROKEN)
+    assert (found.isolation, outcomes(found)["pods start"]) == ("unknown", ProbeOutcome.BROKEN)
     assert "401 Unauthorized" in found.message
 
 
