@@ -151,7 +151,7 @@ class Access:
         granted_to = PERMISSIONS[permission]
         if self.role is not None and _GRANTEE_OF[self.role] in granted_to:
             return True
-        # A site admin's token that is bound to this tenant keeps what site admins may do inside tenants, and nothing
+        # A site admin's token that is bound to this tenant keeps the rights of site admins in tenants, and none
         # above them.
         is_above = self.actor.above_tenants or (self.actor.site_admin and granted_to != _SITE_ADMINS)
         return is_above and "site_admin" in granted_to

@@ -21,7 +21,7 @@ SCOPES: Final[dict[str, str]] = {
     "tenants:read": "See tenants, their members, limits and use.",
     "tenants:write": "Create and change tenants, members and limits.",
     "users:read": "See users and their tokens. For site admins.",
-    "users:write": "Create, disable and delete users; reset passwords, and so act as any user. For site admins.",
+    "users:write": "Create, disable and delete users; reset passwords, so it can become any user. For site admins.",
     "sites:read": "See sites and whether they are ready.",
     "sites:write": "Register and change sites.",
     "audit:read": "Read the audit of the tenant; of all tenants for site admins.",

@@ -83,7 +83,7 @@ def record_refusal(
 ) -> None:
     """Adds a row about a refusal, in a transaction of its own; call it after the rollback.
 
-    Refusals of one actor for one reason within a minute share a row until it is sealed; the row keeps the first
+    Refusals of one actor for one reason share a row for a minute, unless it is sealed earlier. The row keeps the first
     target, so that an actor that tries one name after another does not flood the audit. Never raises: when the row
     cannot be written, the log says so, and the caller still answers with the refusal.
     """
@@ -96,7 +96,7 @@ def record_sign_in(
 ) -> None:
     """Adds a row about a sign-in or a sign-out, as `record_refusal` does.
 
-    Those of one target within a minute share a row, which keeps the first detail.
+    Those of one target share a row for a minute, which keeps the first detail.
     """
     event = _columns(actor, verb, target, None) | {"outcome": outcome, "reason": reason[:100]}
     _add_or_count(event, detail, by_target=True)

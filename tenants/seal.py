@@ -2,7 +2,7 @@
 
 The sealer gives committed rows consecutive positions. Each batch of rows gets one seal, whose digest also covers the
 digest of the seal before. An edited, removed, moved or inserted row therefore breaks the chain, as long as the key is
-secret. A chain cannot show that its newest rows were cut off together with their seals: for that the log gets every
+secret. A chain cannot show that its newest rows and their seals were cut off. For that the log gets every
 new head, which `verify` can look for in the chain.
 """
 

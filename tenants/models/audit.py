@@ -13,7 +13,7 @@ class Outcome(models.TextChoices):
 class AuditEvent(models.Model):
     """One change or refusal. Names are copied and no row is referenced, so that the event outlives them.
 
-    count, last_at: equal refusals within a minute share a row. position: in the sealed chain; the sealer sets it, and
+    count, last_at: equal refusals share a row for a minute. position: in the sealed chain; the sealer sets it, and
     from then on the database refuses every change of the row.
     """
 

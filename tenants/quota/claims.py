@@ -34,7 +34,7 @@ def claim_set(
 
     Growth must fit the limits of the tenant and of `user_id`; shrinking is never refused. asker_id: the user whose
     owners a refusal proposes to stop, `user_id` by default. Raises QuotaExceeded, and NotFound when the tenant is
-    gone. Call it inside transaction.atomic, as the last statement.
+    gone. Call it last in a transaction.atomic block.
     """
     _check(amounts)
     with connection.cursor() as cursor:
