@@ -8,22 +8,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.standalone import pids
-from controlplane.standalone.datadir import DataDir, default_root, open_data_dir
-from controlplane.standalone.environment import (
+from controlplane.standalone.database.postgres import Postgres, clear_way, prepare_postgres, server_in
+from controlplane.standalone.installation.datadir import DataDir, default_root, open_data_dir
+from controlplane.standalone.installation.environment import (
+    MARK,
     ROOT,
     drop_libpq,
     own_database_named,
     service_environment,
 )
-from controlplane.standalone.errors import ExpectedError
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.leftovers import DATABASE_STOP, DATABASE_STOP_SECONDS, end_leftovers
-from controlplane.standalone.lock import HeldError, held
-from controlplane.standalone.logs import open_private
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.pids import MARK
-from controlplane.standalone.postgres import Postgres, clear_way, prepare_postgres, server_in
+from controlplane.standalone.installation.errors import ExpectedError
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.supervise import pids
+from controlplane.standalone.supervise.leftovers import DATABASE_STOP, DATABASE_STOP_SECONDS, end_leftovers
+from controlplane.standalone.supervise.lock import HeldError, held
+from controlplane.standalone.supervise.logs import open_private
 
 OPTION = "--data-dir"
 READY_SECONDS = 120.0
@@ -31,7 +31,7 @@ READY_SECONDS = 120.0
 LOOK_SECONDS = 0.03
 # These ask no database. They work on an installation where there is one, and without one too.
 WITHOUT_DATABASE = {
-    *("check", "collectstatic", "devkube", "diffsettings", "findstatic", "help", "images", "makemigrations"),
+    *("check", "collectstatic", "diffsettings", "findstatic", "help", "makemigrations"),
     *("runtimes", "sendtestemail", "spectacular", "startapp", "startproject", "testserver", "version"),
     *("--version", "--help", "-h"),
 }

@@ -11,33 +11,34 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from controlplane.standalone import kubernetes, pids, production
-from controlplane.standalone.child import Child, Service
-from controlplane.standalone.command import Command
-from controlplane.standalone.datadir import DataDir, open_data_dir
-from controlplane.standalone.environment import (
+from controlplane.standalone.database.postgres import Postgres, clear_way, prepare_postgres
+from controlplane.standalone.installation.datadir import DataDir, open_data_dir
+from controlplane.standalone.installation.environment import (
     ROOT,
     drop_libpq,
     own_database_named,
     python,
     service_environment,
 )
-from controlplane.standalone.errors import REFUSED, ExpectedError
-from controlplane.standalone.heartbeat import HEARTBEAT, Heartbeat
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.leftovers import (
+from controlplane.standalone.installation.errors import REFUSED, ExpectedError
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.setup import kubernetes, production
+from controlplane.standalone.supervise import pids
+from controlplane.standalone.supervise.child import Child, Service
+from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.heartbeat import HEARTBEAT, Heartbeat
+from controlplane.standalone.supervise.leftovers import (
     DATABASE_STOP,
     DATABASE_STOP_SECONDS,
     STOP_SECONDS,
     STOPS,
     end_leftovers,
 )
-from controlplane.standalone.lock import gate_closed, held
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.ports import DEFAULT_PORT, HOST, port_check
-from controlplane.standalone.postgres import Postgres, clear_way, prepare_postgres
-from controlplane.standalone.server import web_command
-from controlplane.standalone.supervisor import StoppedError, Supervisor, ending
+from controlplane.standalone.supervise.lock import gate_closed, held
+from controlplane.standalone.supervise.supervisor import StoppedError, Supervisor, ending
+from controlplane.standalone.web.ports import DEFAULT_PORT, HOST, port_check
+from controlplane.standalone.web.server import web_command
 
 LOWEST_FREE_BYTES = 200 * 1024 * 1024
 DATABASE_SECONDS = 120.0
@@ -155,7 +156,7 @@ def _ready(server: Postgres, child: Child) -> bool:
 
 
 def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
-    command = python("-m", "controlplane.standalone.setup")
+    command = python("-m", "controlplane.standalone.setup.upgrade")
     child = supervisor.start(_service("setup", command, environment=environment, once=True))
     if not supervisor.wait(lambda: not child.alive, seconds=SETUP_SECONDS):
         raise ExpectedError(

@@ -16,8 +16,8 @@ from typing import Any
 from service import await_true, call, end, free_port, temporary_folder
 
 from controlplane.standalone import up
-from controlplane.standalone.environment import ROOT, python
-from controlplane.standalone.ports import HOST
+from controlplane.standalone.installation.environment import ROOT, python
+from controlplane.standalone.web.ports import HOST
 
 # Packages of hundreds of MB: kept from one measurement to the next, and fetched where they are missing.
 RUNTIMES = Path(os.environ.get("SLIPWAY_RUNTIME_CACHE") or "~/.cache/slipway/runtimes").expanduser()

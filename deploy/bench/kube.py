@@ -18,7 +18,7 @@ from wire import Server
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.standalone.attach import environment_of_installation
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from deploy.devkube import kwok, lifecycle
 from deploy.devkube.settings import Devkube
 

@@ -15,11 +15,11 @@ from kube import SITE, client, devkube, register
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.exec import run
-from controlplane.standalone.environment import ROOT
-from controlplane.standalone.images.build import build
-from controlplane.standalone.images.image import every_image
+from controlplane.standalone.installation.environment import ROOT
 from deploy.devkube.images import ctr, load
 from deploy.devkube.settings import Devkube
+from deploy.tooling.images.build import build
+from deploy.tooling.images.image import every_image
 
 ROUNDS = 5
 # All of it fits into two cores, with room for Kubernetes itself.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from controlplane.standalone.ports import HOST
+from controlplane.standalone.web.ports import HOST
 
 
 @dataclass

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.standalone import up
-from controlplane.standalone.datadir import open_data_dir
-from controlplane.standalone.environment import ROOT, python, service_environment
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.ports import HOST
-from controlplane.standalone.postgres import prepare_postgres
-from controlplane.standalone.server import web_command
+from controlplane.standalone.database.postgres import prepare_postgres
+from controlplane.standalone.installation.datadir import open_data_dir
+from controlplane.standalone.installation.environment import ROOT, python, service_environment
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.web.ports import HOST
+from controlplane.standalone.web.server import web_command
 
 START_SECONDS = 120
 # What `up` uses.
@@ -98,7 +98,7 @@ def service() -> Iterator[Service]:
         try:
             await_true(lambda: server.is_ready(postgres.pid), "PostgreSQL does not start")
             run = {"cwd": ROOT, "env": environment, "stdout": log, "stderr": log}
-            subprocess.run(python("-m", "controlplane.standalone.setup"), check=True, **run)  # type: ignore[call-overload]
+            subprocess.run(python("-m", "controlplane.standalone.setup.upgrade"), check=True, **run)  # type: ignore[call-overload]
             subprocess.run(python(str(Path(__file__).parent / "seed.py")), check=True, **run)  # type: ignore[call-overload]
             port = free_port()
             web = subprocess.Popen(web_command(port), **run)  # type: ignore[call-overload]

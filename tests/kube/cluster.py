@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.testing import KUBECONFIG
 from deploy.devkube import build, lifecycle
 from deploy.devkube.settings import Devkube
+from deploy.tooling.providers import KUBECONFIG
 
 
 def skip_without_devkube() -> None:

@@ -20,7 +20,7 @@ from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
 from controlplane.reconciler.sites import reconcile_site
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from controlplane.work.claim import claim, release
 from controlplane.work.models import Kind, Work
 from controlplane.work.wake import wake

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.child import Child, Service
-from controlplane.standalone.command import Command
-from controlplane.standalone.datadir import DataDir, open_data_dir
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.pids import MARK
-from controlplane.standalone.supervisor import Supervisor
+from controlplane.standalone.installation.datadir import DataDir, open_data_dir
+from controlplane.standalone.installation.environment import MARK
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.supervise.child import Child, Service
+from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.supervisor import Supervisor
 
 SECONDS = 20.0
 # A stand-in child: says that it is there, then waits for ever.

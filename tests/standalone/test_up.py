@@ -19,9 +19,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from controlplane.standalone import pids
-from controlplane.standalone.ports import HOST
-from controlplane.standalone.server import connections, raise_file_limit
+from controlplane.standalone.supervise import pids
+from controlplane.standalone.web.ports import HOST
+from controlplane.standalone.web.server import connections, raise_file_limit
 from tests.standalone.conftest import eventually
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]

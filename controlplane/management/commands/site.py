@@ -21,8 +21,8 @@ from controlplane.provisioners.kubernetes import check, identity, names, prepull
 from controlplane.provisioners.kubernetes.proof import ProbeOutcome
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
 from controlplane.reconciler.provisioning import installation_id
-from controlplane.standalone.errors import ExpectedError
-from controlplane.standalone.keys import ENVIRONMENT
+from controlplane.standalone.installation.errors import ExpectedError
+from controlplane.standalone.installation.keys import ENVIRONMENT
 from templates.catalog import load
 from templates.images import image_of
 from templates.selectors import apps

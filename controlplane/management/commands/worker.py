@@ -13,8 +13,8 @@ from prometheus_client import start_http_server
 from controlplane.api import idempotency
 from controlplane.metrics import peers
 from controlplane.reconciler.worker import Chore, Worker
-from controlplane.standalone import pids
-from controlplane.standalone.heartbeat import HEARTBEAT, beating
+from controlplane.standalone.installation.environment import MARK
+from controlplane.standalone.supervise.heartbeat import HEARTBEAT, beating
 from controlplane.work.loop import THREADS
 from tenants.installation import WrongKey, key_check
 
@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
 def _beat() -> Callable[[], None]:
     """For the supervisor of `up`; another worker beside its own one must not beat in that one's place."""
-    if pids.MARK in os.environ:
+    if MARK in os.environ:
         return beating(settings.DATA_DIR / "run" / HEARTBEAT)
     return lambda: None
 

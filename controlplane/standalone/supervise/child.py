@@ -1,0 +1,139 @@
+"""One program under the supervisor: started, its output kept, its end noticed, its next start planned."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.standalone.installation.datadir import DataDir
+from controlplane.standalone.supervise import pids
+from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.logs import LogFile
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 30.0
+"""Alive for so long, a child is taken to have started well: its next failure is a first one."""
+READ_SIZE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    name: str
+    command: Command
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 10.0
+    restarts: bool = True
+    failure: str = ""
+    """What it means when one that runs once does not succeed; empty when whoever waits for it says so."""
+    before_start: Callable[[], None] | None = None
+    probe: Callable[[], bool] | None = None
+    """Whether it does its work now; takes some seconds at most. Without one it is taken to as long as it lives."""
+    patience: float = 60.0
+    """Seconds for which the probe may fail. Twice as long after each time in a row that it was ended for that."""
+
+
+class Child:
+    def __init__(self, service: Service, data: DataDir) -> None:
+        self.service = service
+        self.log = LogFile(data.logs / f"{service.name}.log")
+        self.output: int | None = None
+        self.output_ended = False
+        self.exit_code: int | None = None
+        """Of its last life; negative for a signal."""
+        self.next_start: float | None = None
+        self.failures = 0
+        self.silent_since: float | None = None
+        """When a probe failed first, by the monotonic clock; None while the last one succeeded."""
+        self.given_up = 0
+        """How often in a row it was ended for its silence."""
+        self._data = data
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        if self.service.before_start:
+            self.service.before_start()
+        self.next_start = None
+        self.silent_since = None
+        self.output_ended = False
+        self.output, theirs = os.pipe()
+        os.set_blocking(self.output, False)
+        try:
+            self._process = self.service.command.start(output=theirs)
+        except BaseException:
+            os.close(self.output)
+            self.output = None
+            raise
+        finally:
+            os.close(theirs)
+        self._started = time.monotonic()
+
+    def read_output(self) -> None:
+        """Move what it has written to its log; never waits."""
+        with contextlib.suppress(BlockingIOError):
+            while self.output is not None and not self.output_ended:
+                output = os.read(self.output, READ_SIZE)
+                self.log.write(output)
+                self.output_ended = not output
+
+    def reap(self) -> bool:
+        """Notice its end, and take what is left of its session along; False while it lives."""
+        if self._process is None:
+            return False
+        if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return False
+        # Before its id is given back: nothing else can be meant by this group yet.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self.exit_code = self._process.wait()
+        self.read_output()
+        if self.output is not None:
+            os.close(self.output)
+        self.output = self._process = None
+        self.log.close()
+        pids.forget(self._data, self.service.name)
+        return True
+
+    def plan_restart(self) -> float:
+        """Decide when to start it again, later after every failure in a row. Returns the pause in seconds."""
+        lived = time.monotonic() - self._started
+        self.failures = 1 if lived > HEALTHY_SECONDS else self.failures + 1
+        pause: float = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1))
+        self.next_start = time.monotonic() + pause
+        return pause
+
+    def probe(self) -> float:
+        """Ask it once. Returns for how many seconds it has been silent: 0 when it answered."""
+        if self.service.probe is None or self.service.probe():
+            self.silent_since = None
+            self.given_up = 0
+            return 0.0
+        now = time.monotonic()
+        self.silent_since = self.silent_since or now
+        return now - self.silent_since
+
+    @property
+    def patience(self) -> float:
+        return self.service.patience * float(2**self.given_up)
+
+    def give_up(self) -> None:
+        """End what does not answer. It is started again as after any end."""
+        self.given_up += 1
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        # Not by Popen, which would look whether it has ended and so take its end away from `reap`.
+        if self._process:
+            os.kill(self._process.pid, number)

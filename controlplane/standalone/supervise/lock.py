@@ -1,0 +1,111 @@
+"""One supervisor for one data directory."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from controlplane.standalone.installation.datadir import DataDir
+from controlplane.standalone.installation.errors import ExpectedError, plain_file_errors
+from controlplane.standalone.supervise import pids
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Who holds a data directory. url is "" for a management command."""
+
+    pid: int
+    since: str
+    url: str
+
+    @property
+    def port(self) -> int | None:
+        return urlsplit(self.url).port
+
+
+class HeldError(ExpectedError):
+    """Another process holds the data directory."""
+
+    def __init__(self, data: DataDir, holder: Running | None) -> None:
+        self.is_command = holder is not None and not holder.url
+        """Whether a management command holds it, for a moment, and not `up`."""
+        who, what = "another process that is just starting", "Stop that one"
+        if holder:
+            where = f"at {holder.url}" if holder.url else "a management command"
+            who = f"process {holder.pid} since {holder.since}, {where}"
+        if self.is_command:
+            what = "Wait for its end"
+        super().__init__(f"Slipway already runs on {data.root}: {who}. {what}, or choose another --data-dir.")
+
+
+@contextmanager
+def held(data: DataDir, *, url: str) -> Iterator[None]:
+    """Hold the data directory; url: where `up` serves, "" for a management command.
+
+    Raises HeldError. The kernel lets go when we die.
+    """
+    with plain_file_errors(data.run):
+        file = os.open(data.run / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HeldError(data, _holder(os.pread(file, 4096, 0))) from None
+        since = datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+        with plain_file_errors(data.run):
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps({"pid": os.getpid(), "since": since, "url": url}).encode(), 0)
+        yield
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def gate_closed(data: DataDir) -> Iterator[None]:
+    """While this lasts, whoever comes to `pass_gate` waits there."""
+    file = os.open(_gate(data.root), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def pass_gate(root: Path) -> None:
+    """Wait, without costing anything, until nobody keeps the gate of this data directory closed."""
+    file = os.open(_gate(root), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
+
+
+def _gate(root: Path) -> Path:
+    return root / "run" / "gate"
+
+
+def running_in(root: Path) -> Running | None:
+    """The `up` that runs on this data directory; None when there is none, or when we may not look.
+
+    Takes no lock: that would stand in the way of an `up` that just starts.
+    """
+    data = DataDir(root, "")
+    try:
+        supervisor = pids.recorded(data, "supervisor")
+        holder = _holder((data.run / "lock").read_bytes())
+    except OSError:
+        return None
+    return holder if holder and supervisor and supervisor.lives else None
+
+
+def _holder(content: bytes) -> Running | None:
+    try:
+        facts = json.loads(content)
+        return Running(int(facts["pid"]), str(facts["since"]), str(facts["url"]))
+    except (ValueError, KeyError, TypeError):
+        return None
