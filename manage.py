@@ -167,7 +167,7 @@ def has_needed_modules() -> bool:
 def exclusively() -> Iterator[int]:
     """Hold the lock of the installation. Yields its file descriptor.
 
-    The lock is on the project's folder itself, because a lock file would have to be inside the environment. Programs
+    The lock is on the project's folder itself, because a lock file would have to be in the environment. Programs
     that change the environment inherit the descriptor, so the lock lasts until the last of them has ended.
     """
     folder = os.open(str(ROOT), os.O_RDONLY)

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from controlplane.standalone.database.postgres import prepare_postgres
+from controlplane.standalone.database.prepare import prepare_postgres
 from controlplane.standalone.installation.owner import database_owner
 
 START_SECONDS = 60

@@ -1,6 +1,5 @@
 """manage.py before its dependencies are there: a copy of it in an empty folder, with a lock of its own."""
 
-import ast
 import base64
 import fcntl
 import hashlib
@@ -100,14 +99,6 @@ def _manage(
         check=False,
         timeout=120,
     )
-
-
-def test_it_imports_only_the_standard_library() -> None:
-    """At its top and inside of its functions: everything else comes by importlib, once it is installed."""
-    nodes = list(ast.walk(ast.parse((ROOT / "manage.py").read_text())))
-    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names | {"__future__"}
 
 
 @pytest.mark.parametrize("words", [["images", "list"], ["help", "devkube"]])

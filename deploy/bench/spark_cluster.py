@@ -1,7 +1,7 @@
 """How long a Spark cluster with two workers takes, against a bare script that starts the same processes.
 
-The script runs the very commands, environments and configuration that the nodes of the first cluster were given,
-copied to a folder of its own, all at once, and waits until the master has registered both workers. Both take turns.
+The script copies the commands, environments and configuration files of a cluster's nodes, starts all processes at
+once, and waits until the master has registered both workers. Slipway and the script take turns.
 """
 
 import json
@@ -66,7 +66,7 @@ def _ours(running: Running, name: str) -> float:
 
 
 def _bare(nodes: list[Node], folder: Path) -> float:
-    # Like a new cluster: the master has nobody to remember.
+    # Like in a new cluster, the master has no stored state.
     for memory in folder.glob("home/*/.spark-master"):
         shutil.rmtree(memory)
     master = next(node.address for node in nodes if node.is_master)
@@ -93,7 +93,7 @@ def _alive(address: str) -> int:
 
 
 def _copy_of_a_cluster(running: Running, folder: Path) -> list[Node]:
-    """Launch one, keep what its nodes were started with, and delete it."""
+    """Launch a cluster, copy the files of its nodes, and delete it. Returns the nodes."""
     cluster = running.launch("pattern", "spark")
     original = running.data / "sites" / "local" / "clusters" / cluster["id"]
     shutil.copytree(original, folder, symlinks=True, ignore=_sockets)

@@ -1,4 +1,4 @@
-"""The programs of a node: Debian's by apt, the rest built from pinned Go modules, once for each of their versions."""
+"""Provides the programs of a node: by apt, or built once per version from pinned Go modules."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from deploy.devkube.settings import Devkube, DevkubeError, run
 
 MODULES = Path(__file__).parent / "modules"
 KUBERNETES = ("apiserver", "controller-manager", "scheduler", "proxy")
-# Program: its module here, and its package.
+# Program -> its folder in modules/, and its Go package.
 PROGRAMS = {
     **{f"kube-{name}": ("kubernetes", f"k8s.io/kubernetes/cmd/kube-{name}") for name in KUBERNETES},
     **{name: ("kubernetes", f"k8s.io/kubernetes/cmd/{name}") for name in ("kubelet", "kubectl")},
@@ -20,7 +20,7 @@ PROGRAMS = {
     "coredns": ("coredns", "."),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
 }
-# What Debian's packages are looked for by, and their names.
+# Program that shows whether a Debian package is installed -> the package.
 PACKAGES = {name: name for name in ("containerd", "runc", "iptables", "openssl", "busybox")}
 PACKAGES |= {"ip": "iproute2", "nft": "nftables", "/usr/lib/cni/bridge": "containernetworking-plugins"}
 STAMPED = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 def obstacle() -> str:
-    """Why this machine cannot run a devkube, as a clause with the remedy; empty when it can."""
+    """Returns why this machine cannot run a devkube, and what to do, as a clause; "" when it can."""
     if os.uname().sysname != "Linux" or os.geteuid() != 0:
         return "it needs Linux and root"
     if not shutil.which("go", path=_path()):
@@ -39,7 +39,7 @@ def obstacle() -> str:
 
 
 def provide(kube: Devkube, say: Say) -> None:
-    """Install and build what is missing; minutes the first time. Raises DevkubeError where that cannot be."""
+    """Install and build missing programs. The first time takes minutes. Raises DevkubeError."""
     if clause := obstacle():
         raise DevkubeError(f"A devkube cannot run here: {clause}.")
     if packages := _missing_packages():
@@ -55,7 +55,7 @@ def provide(kube: Devkube, say: Say) -> None:
 
 
 def built(kube: Devkube, name: str) -> Path:
-    """Where a program is, or will be when it is built: another place for other versions."""
+    """Returns the path of a program, built or not. Each version has its own folder."""
     module = PROGRAMS[name][0]
     sources = sorted((MODULES / module).iterdir())
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
@@ -63,7 +63,7 @@ def built(kube: Devkube, name: str) -> Path:
 
 
 def version(module: str, path: str) -> str:
-    """The pinned version of a Go module, like "v1.34.2"."""
+    """Returns the pinned version of a Go module, such as "v1.34.2"."""
     found = re.search(rf"\b{re.escape(path)} (v\S+)", (MODULES / module / "go.mod").read_text())
     return found[1] if found else "unknown"
 

@@ -1,4 +1,4 @@
-"""Images without a registry: one of our own for DNS, pauses and small tests, and archives made elsewhere."""
+"""Images without a registry: our own for DNS, pause containers and small tests, and archives made elsewhere."""
 
 import hashlib
 import io
@@ -12,14 +12,14 @@ from pathlib import Path
 from deploy.devkube.settings import Devkube, DevkubeError, run
 
 OWN = ("localhost/busybox:1", "localhost/coredns:1")
-# As a pod's pause it sleeps until it is killed; whoever runs it for more names a command.
+# A pause container sleeps until it is killed. Other containers name a command.
 CONFIG = {"Entrypoint": ["/bin/sleep", "infinity"], "Env": ["PATH=/bin"]}
 PEOPLE = b"root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def load(kube: Devkube, *archives: Path) -> None:
-    """Import docker or OCI archives; they keep their names, for imagePullPolicy Never."""
+    """Import docker or OCI archives with their tags, for pods with imagePullPolicy Never."""
     for archive in archives:
         if not archive.is_file():
             raise DevkubeError(f"{archive} is not a file.")
@@ -39,14 +39,14 @@ def ctr(kube: Devkube, *arguments: str) -> str:
 
 
 def _write(archive: Path, coredns: Path) -> None:
-    """A docker archive with one layer."""
+    """Write our own image as a docker archive with one layer."""
     layer, busybox = io.BytesIO(), shutil.which("busybox") or ""
     with tarfile.open(fileobj=layer, mode="w", dereference=True) as files:
         _add(files, "etc/passwd", PEOPLE)
         _add(files, "tmp", kind=tarfile.DIRTYPE)
         files.add(coredns, "coredns")
         files.add(busybox, "bin/busybox")
-        # Debian's static busybox crashes when it resolves names; this one brings its libraries along.
+        # The static busybox of Debian crashes when it resolves names. This one needs its libraries.
         for library in re.findall(r"/\S+", run(f"ldd {busybox}")):
             files.add(library)
         for applet in set(run(f"{busybox} --list").split()) - {"busybox"}:

@@ -1,4 +1,4 @@
-"""Bring a devkube up, and take it down without a trace on the machine; its state stays until it is wiped."""
+"""Starts and stops a devkube. Stopped, it leaves nothing on the machine but its state, until that is wiped."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ SECONDS = 90.0
 
 
 def up(kube: Devkube, say: build.Say) -> None:
-    """Bring it up unless it is. Returns when pods, DNS and NetworkPolicies work. Raises DevkubeError."""
+    """Start it unless it runs. Returns when pods, DNS and NetworkPolicies work. Raises DevkubeError."""
     build.provide(kube, say)
     with _alone(kube):
         if is_up(kube):
@@ -40,7 +40,7 @@ def up(kube: Devkube, say: build.Say) -> None:
 
 
 def down(kube: Devkube, *, wipe: bool = False) -> None:
-    """End all of it; what it wrote stays, unless it is to be wiped."""
+    """Stop it. wipe: delete its state too."""
     if kube.state.exists():
         with _alone(kube):
             _stop(kube)
@@ -53,10 +53,10 @@ def is_up(kube: Devkube) -> bool:
 
 
 def node_pid(kube: Devkube) -> int | None:
-    """The node's first process as this machine counts; None when there is none."""
+    """Returns the process id of the node's first process on this machine; None when it does not run."""
     with suppress(OSError, ValueError):
         parent = int((kube.state / "run" / "pid").read_text())
-        # Numbers are used again: it has to be the one that was started for this folder.
+        # Process ids are used again: its command line must name this folder.
         if f"{kube.state}\0".encode() in Path(f"/proc/{parent}/cmdline").read_bytes():
             return int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
     return None
@@ -65,7 +65,7 @@ def node_pid(kube: Devkube) -> int | None:
 def _start(kube: Devkube) -> None:
     _write_files(kube)
     _make_cgroups(kube)
-    # Of our own environment only this: what was meant for one run, a proxy or a password, is not for the node.
+    # The node inherits only PATH. Other variables, such as a proxy or a password, are not for it.
     fields = [f"{name}={value}" for name, value in {"PATH": os.environ["PATH"], **_fields(kube)}.items()]
     program = ["sh", f"{kube.state}/config/node.sh", str(kube.state)]
     node = shlex.join(["env", "-i", *fields, "unshare", *NAMESPACES.split(), *program])
@@ -82,7 +82,7 @@ def _start(kube: Devkube) -> None:
     _until("the node", lambda: kube.kubectl("get", "node", kube.name), kube)
     kube.kubectl("wait", "--for=condition=Ready", f"node/{kube.name}", "--timeout=60s")
     _until("the NetworkPolicy agent", (kube.state / "run" / "netpol").exists, kube)
-    # After a restart the API shows the pods of before for a while: DNS itself is asked.
+    # After a restart the API shows old pods for a while, so this asks the DNS server itself.
     _until("DNS", lambda: urlopen(f"http://{kube.services}.10:8181/ready", timeout=1).close() or True, kube)
     (kube.state / "run" / "up").write_text(kube.fast)
 
@@ -95,7 +95,7 @@ def _write_files(kube: Devkube) -> None:
         (kube.state / "bin" / name).symlink_to(build.built(kube, name))
     pki.provide(kube)
     kwok.provide(kube)
-    # The node may not see this folder, but its own.
+    # The node may not see this folder, but it sees its state.
     for program in ("node.sh", "netpol.py"):
         shutil.copyfile(HERE / program, kube.state / "config" / program)
     for template in (HERE / "config").iterdir():
@@ -107,7 +107,7 @@ def _filled(kube: Devkube, template: Path) -> str:
 
 
 def _fields(kube: Devkube) -> dict[str, object]:
-    """What the node and its files are told of the devkube."""
+    """Returns the variables of the node and of the templates of its files."""
     folders = {name: kube.state / name for name in ("bin", "config", "pki")}
     return {**vars(kube), **folders, "state": kube.state, "python": os.path.realpath(sys.executable)}
 
@@ -144,14 +144,14 @@ def _stop(kube: Devkube) -> None:
 
 
 def _remove_cgroup(top: Path) -> bool:
-    """Refused with an OSError while the kernel is still ending what ran there."""
+    """Raises OSError while the kernel is still ending the processes of the cgroup."""
     for folder, _, _ in os.walk(top, topdown=False):
         os.rmdir(folder)
     return True
 
 
 def _until(what: str, condition: Callable[[], object], kube: Devkube | None = None) -> None:
-    """Wait for something true; an error is a reason to ask again, the end of the node one to give up."""
+    """Wait until the condition is true; errors count as false. Raises DevkubeError after SECONDS, or without a node."""
     deadline, missing = time.monotonic() + SECONDS, Exception("not yet")
     while time.monotonic() < deadline and (kube is None or node_pid(kube)):
         try:
@@ -166,7 +166,7 @@ def _until(what: str, condition: Callable[[], object], kube: Devkube | None = No
 
 @contextmanager
 def _alone(kube: Devkube) -> Iterator[None]:
-    """One `up` or `down` of this state at a time."""
+    """Allow one `up` or `down` of this devkube at a time."""
     kube.state.mkdir(parents=True, exist_ok=True)
     with (kube.root / f"{kube.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

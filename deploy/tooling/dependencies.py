@@ -1,4 +1,4 @@
-"""The check that a run-time dependency is one: imported by the product, or listed here with a reason."""
+"""Checks that pyproject.toml declares exactly the packages that the product and the tests import."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from controlplane.standalone.installation.environment import ROOT
 
 PRODUCT = ("controlplane", "templates", "tenants")
-# Not loaded by the product: catalogue files run inside clusters, with packages of their own.
+# The product does not import these files: they run on the nodes of clusters, with packages of their own.
 ELSEWHERE = ("templates/catalog",)
 WITHOUT_IMPORT = {
     "granian": "started as a program: the web server of `up`",
@@ -22,7 +22,7 @@ _END_OF_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Sentences, one for each dependency or import that is not as it should be."""
+    """Returns one sentence for each dependency that is missing or not needed."""
     project = tomllib.loads((root / "pyproject.toml").read_text())
     declared = set(map(_distribution, project["project"]["dependencies"]))
     for_developers = set(map(_distribution, project["dependency-groups"]["dev"]))
@@ -38,7 +38,7 @@ def problems(root: Path = ROOT) -> list[str]:
 
 
 def _imports(root: Path, packages: Sequence[str]) -> set[str]:
-    """The top-level names of all that is imported when it runs, not when types are checked."""
+    """Returns the top-level names of all imports, without those under `if TYPE_CHECKING`."""
     files = [file for package in packages for file in (root / package).rglob("*.py")]
     return {
         name
@@ -60,7 +60,7 @@ def _named(node: ast.AST) -> Iterator[str]:
 
 
 def _settings(root: Path) -> set[str]:
-    """The top-level names of what Django loads by its dotted path."""
+    """Returns the top-level names of the dotted paths in settings.py, which Django imports."""
     text = (root / "controlplane" / "settings.py").read_text()
     return {found.partition(".")[0] for found in _DOTTED.findall(text)}
 

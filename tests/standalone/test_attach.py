@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.standalone import attach
 from controlplane.standalone.attach import attached, environment_of_installation
-from controlplane.standalone.database.postgres import prepare_postgres
+from controlplane.standalone.database.prepare import prepare_postgres
 from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.installation.environment import MARK
 from controlplane.standalone.installation.errors import ExpectedError
@@ -84,6 +84,6 @@ def test_a_child_of_the_supervisor_is_left_as_it_is(folder: Path) -> None:
 def test_several_that_run_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attach, "running_installations", lambda: {folder / "one", folder / "two"})
     with pytest.raises(ExpectedError, match=f"Several installations run: {folder}/one, {folder}/two"):
-        attach.meant()
+        attach.chosen_installation()
     with attached(["manage.py", "check"]) as arguments:
         assert arguments == ["manage.py", "check"]

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.management.commands.up import port
-from controlplane.standalone.attach import meant
+from controlplane.standalone.attach import chosen_installation
 from controlplane.standalone.doctor.examine import examine
 from controlplane.standalone.doctor.part import as_json, show
 from controlplane.standalone.installation.datadir import default_root
@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            root = (options["data_dir"] or meant() or default_root()).absolute()
+            root = (options["data_dir"] or chosen_installation() or default_root()).absolute()
         except ExpectedError as error:
             raise CommandError(str(error)) from error
         parts = examine(root, options["port"])

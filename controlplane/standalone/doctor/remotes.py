@@ -28,7 +28,7 @@ def check_kubernetes() -> Part:
     if exposed:
         advice = f"chmod 600 {' '.join(map(str, exposed))}"
         return Part("Kubernetes", "unsafe", f"other users may read {exposed[0]}", advice)
-    # This import takes as long as all other checks together.
+    # This import takes as long as all other checks in sum.
     from controlplane.provisioners.kubernetes.client import Client
 
     where = f"context {reached['context']}"

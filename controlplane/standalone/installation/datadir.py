@@ -1,4 +1,4 @@
-"""The data directory: all that one installation of `up` keeps on this machine."""
+"""The data directory: all files of one installation of `up` on this machine."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from controlplane.standalone.installation.errors import ExpectedError, plain_fil
 from controlplane.standalone.installation.files import make_folder, write_private
 from controlplane.standalone.installation.owner import Owner
 
-# Databases of data directories that lie below folders closed to PostgreSQL's user.
+# The databases of data directories that PostgreSQL's user cannot reach.
 SEPARATE_DATABASES = Path("/var/lib/slipway/databases")
 LAYOUT = 1
 UNUSABLE = frozenset(":,\\[]{}*?")
@@ -31,7 +31,7 @@ class DataDir:
 
     @property
     def run(self) -> Path:
-        """Process ids of Slipway's own processes, and the lock."""
+        """Process ids of Slipway's own processes, the lock, the gate and the heartbeat."""
         return self.root / "run"
 
     @property
@@ -43,15 +43,15 @@ class DataDir:
         return self.root / "admin-token"
 
     def database_home(self, owner: Owner | None) -> Path:
-        """Where PostgreSQL lives: here, or below /var/lib/slipway where its user cannot come here.
+        """Returns the folder of PostgreSQL: in the data directory, or in /var/lib/slipway where `owner` cannot enter.
 
-        A database that exists in one of the two places stays there.
+        A database that exists in one of the two stays there.
         """
-        inside = self.root / "postgres"
+        usual = self.root / "postgres"
         separate = SEPARATE_DATABASES / self.id
-        if owner is None or (inside / "data").exists():
-            return inside
-        return separate if separate.exists() or not owner.may_enter(self.root) else inside
+        if owner is None or (usual / "data").exists():
+            return usual
+        return separate if separate.exists() or not owner.may_enter(self.root) else usual
 
     def has_database(self) -> bool:
         return any(
@@ -66,10 +66,10 @@ def default_root() -> Path:
 
 
 def open_data_dir(root: Path) -> DataDir:
-    """Open the data directory, made when it does not exist. Never takes over a folder with other contents.
+    """Open the data directory, and make it when it does not exist. Raises ExpectedError for a folder of other files.
 
-    Folders inside are private (0700). As root the directory itself lets others pass (0711), not list or read:
-    PostgreSQL's user has to reach its own folder.
+    Its folders are private (0700). For root, others may pass through the directory itself but not list it (0711),
+    because PostgreSQL's user has to reach its own folder.
     """
     root = root.absolute()
     _require_usable(root)
@@ -83,15 +83,15 @@ def open_data_dir(root: Path) -> DataDir:
         if root.stat().st_mode & 0o777 != mode:
             root.chmod(mode)
         opened = DataDir(root, _read_id(marker))
-        # Static files are served from the packages; their collected copy is looked for all the same.
-        for folder in (opened.keys, opened.logs, opened.run, root / "static"):
+        for folder in (opened.keys, opened.logs, opened.run):
             folder.mkdir(mode=0o700, exist_ok=True)
     return opened
 
 
 def _require_usable(root: Path) -> None:
-    """Programs of the apps lie below it: search paths are split at colons, Spark's lists of files at commas, and Hadoop
-    takes paths for patterns.
+    """Refuse characters that break the programs of the apps.
+
+    Search paths are split at colons and Spark's lists of files at commas; Hadoop reads paths as patterns.
     """
     path = str(root)
     found = next((letter for letter in path if letter in UNUSABLE or not letter.isprintable()), None)
@@ -103,13 +103,13 @@ def _require_usable(root: Path) -> None:
 
 
 def _claim(root: Path, marker: Path) -> None:
-    # Its parents where they are new: as root, PostgreSQL's user has to pass through them.
+    # New parents get the same mode: for root, PostgreSQL's user has to pass through them.
     make_folder(root, mode=0o711 if os.geteuid() == 0 else 0o700)
-    # A file system of its own brings the first; the others are ours, when we were interrupted right here.
+    # A mounted file system contains lost+found. The others are ours, from an interrupted attempt.
     known = {"lost+found", ".slipway", ".slipway.new"}
     if any(entry.name not in known for entry in root.iterdir()):
         raise ExpectedError(
-            f"{root} is not empty and no data directory of Slipway: "
+            f"{root} is not empty and is not a data directory of Slipway: "
             "choose an empty or new folder with --data-dir."
         )
     write_private(marker, json.dumps({"layout": LAYOUT, "id": str(uuid.uuid4())}))

@@ -1,4 +1,4 @@
-"""The environment of the processes that the supervisor starts: an explicit one, not the caller's."""
+"""The environment of the processes that the supervisor starts: a chosen part of the caller's, and our own variables."""
 
 import os
 import sys
@@ -11,8 +11,8 @@ from controlplane.standalone.installation.keys import ENVIRONMENT
 # A variable of every process that the supervisor starts. Its value is the id of the data directory.
 MARK = "SLIPWAY_SUPERVISED_BY"
 ROOT = Path(__file__).resolve().parents[3]
-# Passed on: where and as whom we run, how to reach package indexes, and settings of Slipway, Kubernetes and Vault.
-# Plug-ins for Kubernetes credentials read those of their clouds. SLIPWAY_PASS_ENV names more variables.
+# Children inherit these: the user and its folders, how to reach package indexes, settings of Slipway, Kubernetes and
+# Vault, and the variables of clouds, which credential plug-ins of Kubernetes read. SLIPWAY_PASS_ENV names more.
 PASSED = {
     *("HOME", "LOGNAME", "USER", "PATH", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "JAVA_HOME", "NETRC"),
     *("DATABASE_URL", "DATABASE_URL_FILE"),
@@ -36,20 +36,20 @@ PASSED = {
 PREFIXES = ("SLIPWAY_", "CELERY_", "KUBE", "VAULT_", "SSL_CERT_", "CURL_CA_", "REQUESTS_CA_", "XDG_")
 CLOUDS = ("AWS_", "AZURE_", "CLOUDSDK_", "GOOGLE_", "OCI_CLI_")
 PROXIES = ("_PROXY", "_proxy")
-# libpq's own variables say how a PostgreSQL of the user's is reached. The embedded one must not be affected.
+# libpq's variables are for the user's own PostgreSQL. The embedded one ignores them.
 LIBPQ = "PG"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def service_environment(data: DataDir, *, keys: Mapping[str, Path], database_url: str) -> dict[str, str]:
-    """Returns the whole environment of a child. database_url: of the embedded PostgreSQL, or empty."""
+    """Returns the complete environment of a child. database_url: of the embedded PostgreSQL, or ""."""
     environment = inherited(os.environ) | {
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(ROOT),
-        # Names of files in any language, whatever the terminal's locale.
+        # File names in any language work with every locale of the terminal.
         "LC_ALL": "C.UTF-8",
         "PYTHONUTF8": "1",
-        # Threads would each keep a heap of their own.
+        # By default every thread keeps a heap of its own.
         "MALLOC_ARENA_MAX": "2",
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
         "SLIPWAY_DATA_DIR": str(data.root),
@@ -64,7 +64,7 @@ def service_environment(data: DataDir, *, keys: Mapping[str, Path], database_url
 
 
 def inherited(caller: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the caller that a child of ours gets. Our own addresses are never reached by a proxy."""
+    """Returns the caller's variables that a child inherits, with NO_PROXY for our own addresses."""
     more = {name.strip() for name in caller.get("SLIPWAY_PASS_ENV", "").split(",")}
     passed = {
         name: value
@@ -75,7 +75,7 @@ def inherited(caller: Mapping[str, str]) -> dict[str, str]:
 
 
 def no_proxy(caller: Mapping[str, str]) -> dict[str, str]:
-    """NO_PROXY in both spellings, with the loopback added to what the caller exempts."""
+    """Returns NO_PROXY in both spellings: the caller's hosts and the loopback addresses."""
     named = caller.get("no_proxy") or caller.get("NO_PROXY") or ""
     hosts = [host for host in named.split(",") if host.strip()]
     value = ",".join([*hosts, *(host for host in LOOPBACK if host not in hosts)])
@@ -87,13 +87,13 @@ def without_libpq(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def drop_libpq() -> None:
-    """Take libpq's variables from this process, which asks the embedded database by libpq too."""
+    """Remove libpq's variables from this process, which connects to the embedded database itself."""
     for name in [name for name in os.environ if name.startswith(LIBPQ)]:
         del os.environ[name]
 
 
 def own_database_named() -> bool:
-    """Whether the user names a PostgreSQL; then none is embedded."""
+    """Whether the user names an external PostgreSQL. Then no embedded one is started."""
     return bool(os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
 
 

@@ -1,4 +1,4 @@
-"""The one error of this package that a person is meant to read."""
+"""Errors whose message is for the user."""
 
 import errno
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REFUSED = 78
-"""The exit code of a child whose last line is an ExpectedError."""
+"""The exit code of a child that failed with an ExpectedError; its last line of output is the message."""
 
 
 class ExpectedError(Exception):
-    """A failure that needs no stack trace: its text is a sentence that says what to do."""
+    """A failure without a stack trace: its message says what is wrong and what to do."""
 
 
 def disk_full(where: Path) -> ExpectedError:
@@ -19,7 +19,7 @@ def disk_full(where: Path) -> ExpectedError:
 
 @contextmanager
 def plain_file_errors(where: Path) -> Iterator[None]:
-    """Turn a full disk and a refused write below `where` into a sentence."""
+    """Turn the OSError of a full disk or a refused write below `where` into an ExpectedError."""
     try:
         yield
     except OSError as error:
@@ -27,7 +27,7 @@ def plain_file_errors(where: Path) -> Iterator[None]:
             raise disk_full(where) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise ExpectedError(
-                f"{error.filename or where} may not be written ({error.strerror}): "
+                f"cannot write {error.filename or where} ({error.strerror}): "
                 "choose another folder with --data-dir."
             ) from error
         raise

@@ -1,4 +1,4 @@
-"""Files and folders whose mode does not depend on anybody's umask."""
+"""Makes files and folders whose mode does not depend on the umask."""
 
 import os
 from collections.abc import Iterator

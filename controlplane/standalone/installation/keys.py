@@ -1,4 +1,4 @@
-"""The keys of an installation: made once, in files of their own, and handed on by the path alone."""
+"""The keys of an installation. Each is made once, in its own file; children receive only the path."""
 
 import secrets
 from pathlib import Path
@@ -16,7 +16,10 @@ ENVIRONMENT = {
 
 
 def key_files(data: DataDir) -> dict[str, Path]:
-    """The file of each key by its name; a missing one is made, but never for a database that had another."""
+    """Returns the file of each key by name, and makes those that are missing.
+
+    Raises ExpectedError when the database exists but the key that its rows are sealed with does not.
+    """
     paths = {name: data.keys / name for name in ENVIRONMENT}
     with plain_file_errors(data.keys):
         if data.has_database() and not paths["installation"].exists():

@@ -1,4 +1,4 @@
-"""The unprivileged user that PostgreSQL runs as when we are root, because it refuses to be root itself."""
+"""The unprivileged user that runs PostgreSQL when we are root: PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ from pathlib import Path
 from controlplane.standalone.installation.errors import ExpectedError
 
 OWNER_NAME = "slipway-db"
-# The usual owner of a packaged PostgreSQL: second best, because its other processes could read our files.
+# The usual owner of a packaged PostgreSQL. It is the second choice, because its other processes can read our files.
 FALLBACK_NAME = "postgres"
 
 
@@ -22,7 +22,7 @@ class Owner:
     gid: int
 
     def may_enter(self, folder: Path) -> bool:
-        """Whether this user can reach what is inside `folder`: every folder on the way lets it pass."""
+        """Whether this user may pass through `folder` and every folder above it."""
         resolved = folder.resolve()
         return all(self._passes(part.stat()) for part in (resolved, *resolved.parents))
 
@@ -35,14 +35,14 @@ class Owner:
 
 
 def database_owner() -> Owner | None:
-    """The user for PostgreSQL: None (ourselves) unless we are root; made when it does not exist yet."""
+    """Returns the user for PostgreSQL, and makes it when it does not exist. None when we are not root: our own user."""
     if os.geteuid() != 0:
         return None
     return _existing(OWNER_NAME) or _created() or _existing(FALLBACK_NAME) or _refuse()
 
 
 def known_owner() -> str:
-    """The name of the user that PostgreSQL would run as, empty for our own; nothing is made."""
+    """Returns the name of the user that PostgreSQL would run as, "" for our own. Makes no user."""
     if os.geteuid() != 0:
         return ""
     if _existing(OWNER_NAME) or shutil.which("useradd"):
@@ -63,13 +63,13 @@ def _created() -> Owner | None:
         return None
     options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     command = ["useradd", *options, "--shell", "/usr/sbin/nologin", OWNER_NAME]
-    # Its exit code says nothing more than the look afterwards, which is also right when two of us raced.
+    # The exit code is ignored: the lookup below is right too when two processes ran useradd at once.
     subprocess.run(command, check=False, capture_output=True)
     return _existing(OWNER_NAME)
 
 
 def _refuse() -> Owner:
     raise ExpectedError(
-        "PostgreSQL does not run as root and no user for it could be made: run this as an ordinary user, "
+        "PostgreSQL does not run as root, and this machine cannot make a user for it: run this as an ordinary user, "
         f"make a system user named {OWNER_NAME}, or point DATABASE_URL at a PostgreSQL of yours."
     )

@@ -1,4 +1,4 @@
-"""What a new installation begins with: sites, the shipped apps and templates, an admin, a tenant to try."""
+"""Creates what a new installation starts with: sites, the shipped apps and templates, an admin, a demo tenant."""
 
 import os
 import secrets
@@ -26,16 +26,16 @@ from tenants.services.users import user_create
 ADMIN = "admin"
 TENANT = "demo"
 TOKEN = "admin-token"  # noqa: S105 - the name of its file
-# Whatever the machine has: a limit is a promise among people, not a measurement.
+# They do not depend on the size of the machine.
 LIMITS = {"cpu": "8", "memory": "16Gi"}
 
 
 def bootstrap(folder: Path) -> None:
-    """Make sure of all of it; safe to repeat, and to interrupt anywhere.
+    """Create what is missing. It may be repeated, and interrupted anywhere.
 
-    An installation that has a site admin is left as its people arranged it; only for an emptied admin-token another one
-    is made. The password and the token of a
-    new admin are written below `folder` before they are valid, so that none is ever valid and unknown.
+    An installation with a site admin keeps its users and tenants as they are; only an empty admin-token file gets a
+    new token. Password and token of a new admin are written to `folder` before the transaction commits, so that none
+    is ever valid and unknown.
     """
     if local_site_wanted():
         site_put(name="local", kind=SiteKind.LOCAL)
@@ -52,7 +52,7 @@ def bootstrap(folder: Path) -> None:
 
 
 def _refuse_local_sites() -> None:
-    """One of earlier days stays when no new one is wanted."""
+    # SLIPWAY_LOCAL_SITE=0 does not remove a local site that an earlier start has made.
     if site := Site.objects.filter(kind=SiteKind.LOCAL).first():
         raise ExpectedError(
             f"Not fit for production: on the local site {site.name} the code of every tenant runs as the owner of the "
@@ -61,13 +61,13 @@ def _refuse_local_sites() -> None:
 
 
 def _kubernetes() -> None:
-    """Once: the site stays what it is, whatever the environment names later. `site add` changes it."""
+    """Register the cluster of KUBECONFIG once. Later changes of KUBECONFIG do not change the site; `site add` does."""
     if Site.objects.filter(name=kubernetes.SITE).exists():
         return
     try:
         reached = kubernetes.named()
     except ExpectedError as error:
-        # Many have a KUBECONFIG set that is about something else.
+        # Many users have a KUBECONFIG for another purpose, so this is no reason to stop.
         print(error)
         return
     if reached:
@@ -88,7 +88,10 @@ def _first_admin(folder: Path) -> None:
 
 
 def _is_emptied(path: Path) -> bool:
-    """Whether somebody asks for another one, or a full disk took it. A file that was removed was not wanted."""
+    """Whether the file is there but empty: a user asks for a new token, or the disk was full.
+
+    A missing file was removed on purpose and is not made again.
+    """
     return path.exists() and not path.read_text().strip()
 
 

@@ -1,4 +1,4 @@
-"""The Kubernetes that the environment of `up` names: by KUBECONFIG, or because `up` runs inside one."""
+"""The Kubernetes that the environment of `up` names: by KUBECONFIG, or by the pod that `up` runs in."""
 
 import os
 from typing import Any
@@ -11,18 +11,18 @@ SITE = "k8s"
 
 
 def named() -> dict[str, Any] | None:
-    """How its API server is reached, by one account for all. None: there is none. Raises ExpectedError."""
+    """Returns how its API server is reached, by one account for all work; None without one. Raises ExpectedError."""
     files = os.environ.get("KUBECONFIG", "")
     try:
         if files:
             return finding.by_kubeconfig(files)
         return finding.inside() if finding.is_inside() else None
     except SettingsInvalid as error:
-        raise ExpectedError(f"KUBECONFIG cannot be used: {error} Correct it, or unset it.") from error
+        raise ExpectedError(f"Cannot use KUBECONFIG: {error} Correct it, or unset it.") from error
 
 
 def greeting() -> str:
-    """For whoever starts `up`; "" where there is nothing to be said. Raises nothing."""
+    """Returns the line that `up` prints about its Kubernetes, "" without one. Raises nothing."""
     try:
         reached = named()
     except ExpectedError as error:

@@ -1,4 +1,4 @@
-"""What must not be left as it is where others than oneself come to work."""
+"""`up --production-check`: refuses settings that are insecure for an installation with several users."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from controlplane.standalone.installation.errors import ExpectedError
 
 CHECKED = "SLIPWAY_PRODUCTION_CHECK"
-"""Set in the environment of the child that sets up the database, which knows the sites there are."""
+"""A variable for the child that upgrades the database: it checks the registered sites."""
 TRUE = {"1", "true", "yes", "on"}
 SHORTEST_KEY = 32
 
 
 def check_environment() -> None:
-    """Raise a list of the insecure settings, each with what to do; silent when there is none."""
+    """Raise ExpectedError with all insecure settings, each with what to do."""
     if found := insecure_settings():
         lines = "\n".join(f"  - {sentence}" for sentence in found)
         raise ExpectedError(f"Not fit for production:\n{lines}")
@@ -50,7 +50,7 @@ def insecure_settings() -> list[str]:
 
 
 def local_site_wanted() -> bool:
-    """Whether `up` makes the local site where there is none yet."""
+    """Whether `up` makes the local site when it does not exist."""
     return os.environ.get("SLIPWAY_LOCAL_SITE", "1").lower() in TRUE
 
 
@@ -59,7 +59,7 @@ def _on(name: str) -> bool:
 
 
 def _short(name: str) -> bool:
-    """A key that was given, by value or by file, and is too short."""
+    """Whether a key was given, by value or by file, and is too short."""
     if file := os.environ.get(f"{name}_FILE"):
         try:
             return len(Path(file).read_text().strip()) < SHORTEST_KEY

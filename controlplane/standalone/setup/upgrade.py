@@ -1,4 +1,4 @@
-"""Brings the database up to this release: migrations, then what a first visit needs. A child of `up`."""
+"""Upgrades the database to this release: migrations, then the bootstrap. `up` runs it as a child process."""
 
 import sys
 from pathlib import Path
@@ -13,13 +13,13 @@ from django.db.migrations.loader import MigrationLoader
 
 from controlplane.standalone.installation.errors import REFUSED, ExpectedError
 
-# One installation at a time changes the schema, whoever else may share the database. The number is arbitrary.
+# The key of an advisory lock: one process at a time changes the schema. The number is arbitrary.
 ALONE = 7_215_403_118
 OURS = ("tenants", "templates", "controlplane")
 
 
 def main() -> None:
-    """Exits with REFUSED after a last line that says why and what to do."""
+    """Exits with REFUSED when the user has to do something; the last line of output says what."""
     django.setup()
     guard = connections.create_connection(DEFAULT_DB_ALIAS)
     try:
@@ -39,14 +39,14 @@ def main() -> None:
 
 
 def bring_up(folder: Path) -> None:
-    # Only now can models be imported.
+    # These import models, which is possible only after django.setup().
     from controlplane.standalone.setup.bootstrap import bootstrap
     from tenants import seal
     from tenants.installation import WrongKey, key_record
 
     refuse_newer(connections[DEFAULT_DB_ALIAS])
     call_command("migrate", interactive=False, verbosity=1, stdout=sys.stderr)
-    # The record is missing in a database of an older release.
+    # A database of an older release has no record of the key, but it has seals.
     if not seal.newest_fits():
         raise ExpectedError(str(WrongKey()))
     try:
@@ -57,7 +57,7 @@ def bring_up(folder: Path) -> None:
 
 
 def refuse_newer(database: BaseDatabaseWrapper) -> None:
-    """Raises ExpectedError when a migration of ours was applied that this release does not have."""
+    """Raises ExpectedError when the database has a migration of ours that this release does not know."""
     loader = MigrationLoader(database)
     known = set(loader.disk_migrations) | {
         old for migration in loader.disk_migrations.values() for old in migration.replaces

@@ -1,4 +1,4 @@
-"""One program under the supervisor: started, its output kept, its end noticed, its next start planned."""
+"""One child process of the supervisor: its start, its output, its end and its next start."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from controlplane.standalone.supervise.logs import LogFile
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 30.0
-"""Alive for so long, a child is taken to have started well: its next failure is a first one."""
+"""A child that lived for so long had a good start: its next failure counts as the first one."""
 READ_SIZE = 65536
 
 
@@ -28,12 +28,12 @@ class Service:
     stop_seconds: float = 10.0
     restarts: bool = True
     failure: str = ""
-    """What it means when one that runs once does not succeed; empty when whoever waits for it says so."""
+    """The message when a service that runs once fails; empty when its caller reports the failure."""
     before_start: Callable[[], None] | None = None
     probe: Callable[[], bool] | None = None
-    """Whether it does its work now; takes some seconds at most. Without one it is taken to as long as it lives."""
+    """Returns whether the service works now, in a few seconds at most. Without a probe, being alive is enough."""
     patience: float = 60.0
-    """Seconds for which the probe may fail. Twice as long after each time in a row that it was ended for that."""
+    """Seconds for which the probe may fail. Every kill for that reason doubles them, until a probe succeeds."""
 
 
 class Child:
@@ -43,13 +43,13 @@ class Child:
         self.output: int | None = None
         self.output_ended = False
         self.exit_code: int | None = None
-        """Of its last life; negative for a signal."""
+        """The exit code of the last process; negative for a signal."""
         self.next_start: float | None = None
         self.failures = 0
         self.silent_since: float | None = None
-        """When a probe failed first, by the monotonic clock; None while the last one succeeded."""
-        self.given_up = 0
-        """How often in a row it was ended for its silence."""
+        """When the first of the failing probes ran (time.monotonic); None when the last one succeeded."""
+        self.kills = 0
+        """How often in a row it was killed because its probe failed."""
         self._data = data
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -81,7 +81,7 @@ class Child:
         self._started = time.monotonic()
 
     def read_output(self) -> None:
-        """Move what it has written to its log; never waits."""
+        """Move its output from the pipe to the log, without waiting."""
         with contextlib.suppress(BlockingIOError):
             while self.output is not None and not self.output_ended:
                 output = os.read(self.output, READ_SIZE)
@@ -89,12 +89,12 @@ class Child:
                 self.output_ended = not output
 
     def reap(self) -> bool:
-        """Notice its end, and take what is left of its session along; False while it lives."""
+        """Collect the exit code and kill the rest of the session. Returns False while the process lives."""
         if self._process is None:
             return False
         if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False
-        # Before its id is given back: nothing else can be meant by this group yet.
+        # The process is a zombie until `wait` below, so its id cannot name another process group yet.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self.exit_code = self._process.wait()
@@ -107,7 +107,7 @@ class Child:
         return True
 
     def plan_restart(self) -> float:
-        """Decide when to start it again, later after every failure in a row. Returns the pause in seconds."""
+        """Set the next start, later after every failure in a row. Returns the pause in seconds."""
         lived = time.monotonic() - self._started
         self.failures = 1 if lived > HEALTHY_SECONDS else self.failures + 1
         pause: float = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1))
@@ -115,10 +115,10 @@ class Child:
         return pause
 
     def probe(self) -> float:
-        """Ask it once. Returns for how many seconds it has been silent: 0 when it answered."""
+        """Run the probe once. Returns for how many seconds it has failed: 0 when it succeeds."""
         if self.service.probe is None or self.service.probe():
             self.silent_since = None
-            self.given_up = 0
+            self.kills = 0
             return 0.0
         now = time.monotonic()
         self.silent_since = self.silent_since or now
@@ -126,14 +126,14 @@ class Child:
 
     @property
     def patience(self) -> float:
-        return self.service.patience * float(2**self.given_up)
+        return self.service.patience * float(2**self.kills)
 
-    def give_up(self) -> None:
-        """End what does not answer. It is started again as after any end."""
-        self.given_up += 1
+    def kill(self) -> None:
+        """Kill a process that does not answer. It is restarted as after any other end."""
+        self.kills += 1
         self.send(signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
-        # Not by Popen, which would look whether it has ended and so take its end away from `reap`.
+        # Popen.send_signal would poll the process first, and so collect the exit code that `reap` waits for.
         if self._process:
             os.kill(self._process.pid, number)

@@ -1,4 +1,4 @@
-"""A program to be run as a child that must not outlive us."""
+"""Starts a program as a child process that ends when this process ends."""
 
 import ctypes
 import os
@@ -15,14 +15,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def end_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send us this signal when our parent dies from now on."""
+    """Make the kernel send this process the signal when its parent dies."""
     _libc.prctl(PR_SET_PDEATHSIG, int(number))
 
 
 def die_with_parent(number: signal.Signals, *, niceness: int = 0) -> Callable[[], None]:
-    """What a child does between fork and exec so that the kernel ends it when this process dies.
+    """Returns a preexec_fn: the kernel sends the child this signal when the current process dies.
 
-    It has to come after a change of user, which clears the setting.
+    It has to run after a change of the user, which clears the setting; subprocess does it in this order.
     """
     parent = os.getpid()
 
@@ -41,14 +41,14 @@ class Command:
     env: Mapping[str, str]
     cwd: Path
     owner: Owner | None = None
-    """The user to run as; None is our own."""
+    """The user to run as; None is the current one."""
     death_signal: signal.Signals = signal.SIGTERM
     niceness: int = 0
 
     def start(self, *, output: int) -> subprocess.Popen[bytes]:
-        """Start it in a session of its own, so that a terminal's Ctrl-C reaches us alone.
+        """Start it in a session of its own, so that Ctrl-C of a terminal reaches only the supervisor.
 
-        `output` is the file descriptor that takes stdout and stderr.
+        output: the file descriptor for stdout and stderr.
         """
         return subprocess.Popen(
             list(self.argv),
@@ -61,6 +61,6 @@ class Command:
             user=self.owner.uid if self.owner else None,
             group=self.owner.gid if self.owner else None,
             extra_groups=[] if self.owner else None,
-            # Safe here: the processes that use it have one thread.
+            # preexec_fn is unsafe beside other threads; the processes that call this have one.
             preexec_fn=die_with_parent(self.death_signal, niceness=self.niceness),
         )

@@ -1,4 +1,7 @@
-"""What a supervisor that was killed may have left; the kernel has told them to end already."""
+"""Ends the processes that a killed supervisor left behind.
+
+The kernel has sent each of them its signal already; some need more time, or ignore it.
+"""
 
 import signal
 from collections.abc import Callable
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.supervise import pids
 
-# In the order in which leftovers end, and children too: the database is the last.
+# In the order in which they are stopped. The database, below, is the last.
 STOPS = {"web": signal.SIGTERM, "worker": signal.SIGTERM, "runtimes": signal.SIGTERM, "setup": signal.SIGTERM}
 STOP_SECONDS = 10.0
 DATABASE_STOP = signal.SIGINT
@@ -14,7 +17,7 @@ DATABASE_STOP_SECONDS = 30.0
 
 
 def end_leftovers(data: DataDir, say: Callable[[str], None]) -> None:
-    """The caller holds the data directory."""
+    """End them. The caller holds the lock of the data directory."""
     for name, number in STOPS.items():
         if pids.end_leftover(data, name, stop=number, seconds=STOP_SECONDS):
             say(f"ended {name}, left over from a run that was killed")

@@ -1,4 +1,4 @@
-"""One supervisor for one data directory."""
+"""The lock of a data directory: one `up`, or one management command that starts the database, at a time."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ from controlplane.standalone.supervise import pids
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Who holds a data directory. url is "" for a management command."""
+    """The process that holds a data directory. url is "" for a management command."""
 
     pid: int
     since: str
@@ -31,13 +31,13 @@ class Running:
 class HeldError(ExpectedError):
     """Another process holds the data directory."""
 
-    def __init__(self, data: DataDir, holder: Running | None) -> None:
-        self.is_command = holder is not None and not holder.url
-        """Whether a management command holds it, for a moment, and not `up`."""
+    def __init__(self, data: DataDir, running: Running | None) -> None:
+        self.is_command = running is not None and not running.url
+        """Whether a management command holds the lock, for a moment, and not `up`."""
         who, what = "another process that is just starting", "Stop that one"
-        if holder:
-            where = f"at {holder.url}" if holder.url else "a management command"
-            who = f"process {holder.pid} since {holder.since}, {where}"
+        if running:
+            where = f"at {running.url}" if running.url else "a management command"
+            who = f"process {running.pid} since {running.since}, {where}"
         if self.is_command:
             what = "Wait for its end"
         super().__init__(f"Slipway already runs on {data.root}: {who}. {what}, or choose another --data-dir.")
@@ -45,9 +45,9 @@ class HeldError(ExpectedError):
 
 @contextmanager
 def held(data: DataDir, *, url: str) -> Iterator[None]:
-    """Hold the data directory; url: where `up` serves, "" for a management command.
+    """Hold the lock of the data directory. The kernel releases it when this process dies.
 
-    Raises HeldError. The kernel lets go when we die.
+    url: the address of `up`, or "" for a management command. Raises HeldError.
     """
     with plain_file_errors(data.run):
         file = os.open(data.run / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -55,7 +55,7 @@ def held(data: DataDir, *, url: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HeldError(data, _holder(os.pread(file, 4096, 0))) from None
+            raise HeldError(data, _running(os.pread(file, 4096, 0))) from None
         since = datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds")
         with plain_file_errors(data.run):
             os.ftruncate(file, 0)
@@ -67,7 +67,7 @@ def held(data: DataDir, *, url: str) -> Iterator[None]:
 
 @contextmanager
 def gate_closed(data: DataDir) -> Iterator[None]:
-    """While this lasts, whoever comes to `pass_gate` waits there."""
+    """Block `pass_gate` in other processes for the duration of the context."""
     file = os.open(_gate(data.root), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -77,7 +77,7 @@ def gate_closed(data: DataDir) -> Iterator[None]:
 
 
 def pass_gate(root: Path) -> None:
-    """Wait, without costing anything, until nobody keeps the gate of this data directory closed."""
+    """Wait in the kernel until no process keeps the gate of this data directory closed."""
     file = os.open(_gate(root), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -90,20 +90,20 @@ def _gate(root: Path) -> Path:
 
 
 def running_in(root: Path) -> Running | None:
-    """The `up` that runs on this data directory; None when there is none, or when we may not look.
+    """Returns the `up` that runs on this data directory; None when none runs, or when we may not read the files.
 
-    Takes no lock: that would stand in the way of an `up` that just starts.
+    This takes no lock, because that would make an `up` fail that starts at the same moment.
     """
     data = DataDir(root, "")
     try:
         supervisor = pids.recorded(data, "supervisor")
-        holder = _holder((data.run / "lock").read_bytes())
+        running = _running((data.run / "lock").read_bytes())
     except OSError:
         return None
-    return holder if holder and supervisor and supervisor.lives else None
+    return running if running and supervisor and supervisor.lives else None
 
 
-def _holder(content: bytes) -> Running | None:
+def _running(content: bytes) -> Running | None:
     try:
         facts = json.loads(content)
         return Running(int(facts["pid"]), str(facts["since"]), str(facts["url"]))

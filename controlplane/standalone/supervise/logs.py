@@ -1,4 +1,4 @@
-"""The log of one child, bounded."""
+"""The log file of one child, limited in size."""
 
 import os
 from collections import deque
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 LIMIT = 10 * 1024 * 1024
-"""Bytes of one file; the one before it is kept as <name>.log.1."""
+"""Bytes of one file. The previous file is kept as <name>.log.1."""
 
 
 class LogFile:
@@ -16,7 +16,7 @@ class LogFile:
         self._file: IO[bytes] | None = None
         self._recent: deque[bytes] = deque(maxlen=16)
         self.lost = 0
-        """Bytes that could not be written: a full disk must not stop a service for the sake of its log."""
+        """Bytes that could not be written. A full disk costs the log, but does not stop the service."""
 
     def write(self, output: bytes) -> None:
         self._recent.append(output)
@@ -29,7 +29,7 @@ class LogFile:
             self.lost += len(output)
 
     def last_lines(self, count: int) -> str:
-        """The newest lines, whether or not the disk took them."""
+        """Returns the last lines from memory, also when the disk is full."""
         lines = b"".join(self._recent).decode(errors="replace").splitlines()
         return "\n".join(lines[-count:])
 

@@ -1,4 +1,4 @@
-"""Which processes are ours: their ids in run/<name>.pid, and what tells them from a later user of an id."""
+"""Records our child processes in run/, and finds and ends them after a supervisor was killed."""
 
 import contextlib
 import os
@@ -55,9 +55,9 @@ def recorded(data: DataDir, name: str) -> Born | None:
 
 
 def end_leftover(data: DataDir, name: str, *, stop: signal.Signals, seconds: float) -> bool:
-    """End what a supervisor that was killed left behind under this name; False when there was nothing.
+    """End the child of this name that a killed supervisor left behind, and the rest of its session.
 
-    Never a process that merely has an old id of ours.
+    Returns False when there was none. A process that was given the old id since then is left alone.
     """
     found = recorded(data, name)
     ended = False
@@ -75,7 +75,7 @@ def _end(process: Born, stop: signal.Signals, seconds: float) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # From here on the handle cannot come to mean another process.
+        # The handle keeps naming the same process, even after the id is used again.
         if not process.lives:
             return False
         for number, patience in ((stop, seconds), (signal.SIGKILL, KILLED_SECONDS)):
@@ -89,7 +89,7 @@ def _end(process: Born, stop: signal.Signals, seconds: float) -> bool:
 
 
 def _session(leader: int, mark: str) -> Iterator[Born]:
-    """Living processes in the session of a child of ours that carry our mark, its leader excepted."""
+    """Yields the living processes with our mark in the session of a child, without the child itself."""
     for folder in Path("/proc").glob("[0-9]*"):
         fields = _stat(int(folder.name))
         if fields is None or int(fields[3]) != leader or int(folder.name) == leader:

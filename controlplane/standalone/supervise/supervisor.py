@@ -1,4 +1,4 @@
-"""Keeps the children running and answering, and takes them down in order."""
+"""Starts the children, restarts those that end or do not answer, and stops all in order."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ from controlplane.standalone.supervise import pids
 from controlplane.standalone.supervise.child import Child, Service
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# A start that fails this often in a row is worth more than a line.
+# After so many failures in a row the supervisor prints the end of the log.
 FAILURES_TO_EXPLAIN = 3
 KILL_SECONDS = 10.0
 PROBE_SECONDS = 5.0
 
 
 class StoppedError(Exception):
-    """Somebody asked us to stop while we were waiting for something else."""
+    """A stop signal came while the supervisor was waiting for something else."""
 
 
 class Supervisor:
@@ -38,7 +38,7 @@ class Supervisor:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take over the process's signals: each one wakes the loop through a pipe."""
+        """Handle the signals of this process. Each one wakes the loop through a pipe."""
         wake, wakeup = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(wakeup, False)
@@ -46,7 +46,7 @@ class Supervisor:
         former_wakeup = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         wanted = [signal.SIGCHLD, *STOP_SIGNALS]
         if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-            # Started by nohup.
+            # nohup started this process.
             wanted.remove(signal.SIGHUP)
         former = {number: signal.signal(number, self._note) for number in wanted}
         try:
@@ -69,7 +69,7 @@ class Supervisor:
         return child
 
     def run(self) -> None:
-        """Until somebody asks us to stop. Children that do not answer for long are started again."""
+        """Run until a stop signal comes. Children that do not answer for too long are restarted."""
         next_probe = time.monotonic()
         while not self._stop_requests:
             self._turn(max(0.0, next_probe - time.monotonic()))
@@ -82,15 +82,15 @@ class Supervisor:
             if not child.alive or self._stop_requests:
                 continue
             silent = child.probe()
-            # It may have ended meanwhile; the next turn sees to that.
+            # The child may have ended meanwhile; the next turn handles that.
             if silent > child.patience:
                 self._say(f"{child.service.name} has not answered for {silent:.0f} s and is killed")
-                child.give_up()
+                child.kill()
 
     def wait(self, until: Callable[[], bool], *, seconds: float, every: float | None = None) -> bool:
-        """Run until the condition holds (True) or time is over; looks after every event and `every` seconds.
+        """Run until the condition holds. Returns False when the time is over first.
 
-        Raises StoppedError when somebody asked us to stop.
+        The condition is checked after every event, and every `every` seconds. Raises StoppedError on a stop signal.
         """
         deadline = time.monotonic() + seconds
         while not until():
@@ -103,7 +103,7 @@ class Supervisor:
         return True
 
     def stop(self, names: Sequence[str]) -> None:
-        """End these together, each by its own signal; a second request to stop ends our patience."""
+        """Stop these children at the same time, each by its own signal. A second stop signal kills them at once."""
         self._stopping = True
         children = [self._children[name] for name in names if name in self._children]
         for child in children:
@@ -113,7 +113,7 @@ class Supervisor:
         if not self._ended(children, patience):
             for child in children:
                 if child.alive:
-                    self._say(f"{child.service.name} does not end by itself and is killed")
+                    self._say(f"{child.service.name} does not stop and is killed")
                     child.send(signal.SIGKILL)
             self._ended(children, KILL_SECONDS)
 
@@ -128,7 +128,7 @@ class Supervisor:
         return True
 
     def _turn(self, seconds: float | None) -> None:
-        """Sleep until something happens, then see to it."""
+        """Wait for output, the end of a child, a signal or a planned start, and handle it."""
         planned = [child.next_start for child in self._children.values() if child.next_start is not None]
         if planned:
             until_start = max(0.0, min(planned) - time.monotonic())
@@ -163,7 +163,7 @@ class Supervisor:
             self._reap_adopted()
 
     def _reap_adopted(self) -> None:
-        """As the first process of a container we inherit orphans, which stay zombies until somebody looks."""
+        """Collect orphaned processes: as process 1 of a container we inherit them, and they are zombies until then."""
         ours = {child.pid for child in self._children.values()}
         with contextlib.suppress(ChildProcessError):
             while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -185,8 +185,8 @@ class Supervisor:
             try:
                 self._start(child)
             except OSError as error:
-                # No memory or no disk for it now: the next try may find some.
-                self._say(f"{child.service.name} cannot be started ({error.strerror}); trying again")
+                # Memory or disk may be exhausted. A later attempt may succeed.
+                self._say(f"cannot start {child.service.name} ({error.strerror}); trying again")
                 child.plan_restart()
 
     def _start(self, child: Child) -> None:
@@ -196,12 +196,12 @@ class Supervisor:
         try:
             pids.record(self._data, child.service.name, child.pid)
         except OSError as error:
-            # Without it a later `up` cannot find this child, which ends with us anyway.
-            self._say(f"{self._data.run} cannot be written: {error.strerror}")
+            # The record lets a later `up` find this child. The child ends with us anyway.
+            self._say(f"cannot write to {self._data.run}: {error.strerror}")
 
 
 def ending(code: int | None) -> str:
-    """How a process ended, in words."""
+    """Returns how a process ended: "exit code 1" or "killed by SIGKILL"."""
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"

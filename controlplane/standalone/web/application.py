@@ -1,7 +1,7 @@
 """The web application as `up` serves it.
 
-Its process ends with the one that manages it, however that ends. It is loaded while the database is brought up
-to date, and serves when that is done.
+The kernel kills its process when granian's main process ends. It loads while the database is being upgraded, and
+waits at the gate until that is done.
 """
 
 import signal

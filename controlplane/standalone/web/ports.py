@@ -1,4 +1,4 @@
-"""Whether the port is to be had."""
+"""The address and port of the web server."""
 
 import errno
 import socket
@@ -10,20 +10,18 @@ DEFAULT_PORT = 8000
 
 
 def port_check(port: int) -> None:
-    """Raise a sentence when nobody can listen there now."""
+    """Raise ExpectedError when this process cannot listen on the port."""
     with socket.socket() as probe:
-        # As the server does: connections of a server that has just ended are no hindrance.
+        # As the server does. Otherwise connections of a server that has just ended would block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
             probe.listen()
         except OSError as error:
-            raise ExpectedError(_sentence(port, error)) from error
-
-
-def _sentence(port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken by another program: choose another with --port."
-    if error.errno == errno.EACCES:
-        return f"Port {port} is reserved for root: choose one above 1023 with --port."
-    return f"Port {port} cannot be used ({error.strerror}): choose another with --port."
+            if error.errno == errno.EACCES:
+                sentence = f"Port {port} is reserved for root: choose one above 1023 with --port."
+            elif error.errno == errno.EADDRINUSE:
+                sentence = f"Port {port} is taken by another program: choose another with --port."
+            else:
+                sentence = f"Cannot use port {port} ({error.strerror}): choose another with --port."
+            raise ExpectedError(sentence) from error

@@ -1,6 +1,6 @@
-"""`/healthz`, `/readyz` and `/metrics` on a listener of their own, with threads of their own.
+"""Serves `/healthz`, `/readyz` and `/metrics` on a second listener with its own threads.
 
-So a monitor gets its answer also while every connection or thread of the web server is taken.
+A monitor gets its answer also while all connections or threads of the web server are in use.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from controlplane.standalone.web.ports import HOST
 
 PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 MOST_THREADS: Final = 16
-# From the connection to the end of the answer.
+# The longest time from the connection to the end of the answer.
 SECONDS: Final = 10.0
 
 Wsgi = Callable[..., Iterable[bytes]]
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 class _Handler(WSGIRequestHandler):
     def get_environ(self) -> dict[str, Any]:
-        # A monitor names the machine as it knows it; nothing here depends on the name.
+        # ALLOWED_HOSTS need not list the name by which a monitor knows this machine.
         return {**super().get_environ(), "HTTP_HOST": "localhost"}
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name in the base class
@@ -44,7 +44,7 @@ class ProbeServer(ThreadingMixIn, WSGIServer):
         self.set_app(_probes_alone(wsgi))
 
     def server_bind(self) -> None:
-        # Not HTTPServer's, which asks DNS for a name.
+        # HTTPServer.server_bind would look up a name in DNS.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
         self.setup_environ()
@@ -71,7 +71,7 @@ class ProbeServer(ThreadingMixIn, WSGIServer):
 
 
 def offer_probes(wsgi: Wsgi, *, port: int, address_file: Path) -> None:
-    """Answer in a thread until this process ends. port: 0 for any free one. The address is written to the file."""
+    """Serve in a thread until this process ends, and write the URL to address_file. port: 0 for any free one."""
     try:
         server = ProbeServer(port, wsgi)
     except OSError as error:

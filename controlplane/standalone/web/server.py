@@ -1,4 +1,4 @@
-"""The command line of the web server, and what its process may hold open."""
+"""The command line of the web server, and its limit of open files."""
 
 import resource
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 from controlplane.standalone.installation.environment import python
 from controlplane.standalone.web.ports import HOST
 
-# For the head of a request, and for a connection that is kept and idle between two.
+# Seconds for the head of a request, and for an idle connection between two requests.
 HEADER_SECONDS: Final = 10
-# Connections open at a time; each costs one file descriptor and, idle, some kilobytes.
+# Open connections. Each costs one file descriptor and, when idle, some kilobytes.
 CONNECTIONS: Final = 8192
-# Files that the process needs beside its connections.
+# File descriptors for everything else.
 OTHER_FILES: Final = 512
 
 
@@ -28,7 +28,7 @@ def web_command(
         "--http": "1",
         "--loop": "asyncio",
         "--backlog": "1024",
-        # Counts connections, not requests: at the limit no more are accepted.
+        # It counts connections, not requests. At the limit no more are accepted.
         "--backpressure": str(connections()),
         "--http1-header-read-timeout": str(header_seconds * 1000),
         "--workers-kill-timeout": "5",
@@ -39,7 +39,7 @@ def web_command(
 
 
 def raise_file_limit() -> None:
-    """Allow this process as many open files as its connections may need and the machine grants."""
+    """Raise the soft limit of open files to what all connections need, or to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -48,7 +48,7 @@ def raise_file_limit() -> None:
 
 
 def connections() -> int:
-    """How many may be open: fewer than CONNECTIONS where the hard limit on open files is low."""
+    """Returns how many connections may be open: fewer than CONNECTIONS when the hard limit of open files is low."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return CONNECTIONS

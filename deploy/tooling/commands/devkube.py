@@ -11,10 +11,10 @@ from deploy.devkube import build, images, kwok, lifecycle
 from deploy.devkube.settings import Devkube, DevkubeError
 
 ABOUT = """Run a real one-node Kubernetes on this machine, for development, the kube tests and the benchmarks.
-Needs Linux, root and Go; the first `up` installs Debian packages where they are missing and builds Kubernetes
-for some minutes into ~/.cache/slipway/devkube, or the folder that SLIPWAY_DEVKUBE_DIR names. Several run side by
-side with their own SLIPWAY_DEVKUBE_NAME, _LINK, _PODS and _SERVICES (the first three bytes of networks); `status`
-shows them. With SLIPWAY_DEVKUBE_FAST=yes its controllers may ask 300 times a second, not their default 20."""
+It needs Linux, root and Go. The first `up` installs missing Debian packages and builds Kubernetes, which takes some
+minutes, into ~/.cache/slipway/devkube or the folder SLIPWAY_DEVKUBE_DIR. Several may run at the same time, each with
+its own SLIPWAY_DEVKUBE_NAME, _LINK, _PODS and _SERVICES (the first three bytes of networks); `status` prints them.
+With SLIPWAY_DEVKUBE_FAST=yes its controllers may send 300 requests a second instead of their default 20."""
 
 
 class Command(BaseCommand):
@@ -24,16 +24,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|status|load|kwok")
         verbs.add_parser("up", help="build what is missing and bring it up")
-        down = verbs.add_parser("down", help="end it and leave no trace but its state")
+        down = verbs.add_parser("down", help="stop it and leave nothing but its state")
         down.add_argument(
-            "--wipe", action="store_true", help="forget its state too, before another installation uses it"
+            "--wipe", action="store_true", help="delete its state too, before another installation uses it"
         )
         verbs.add_parser(
-            "status", help="whether it runs, its versions, where things are; exit code 1 when not"
+            "status",
+            help="print whether it runs, its versions and its paths; exit code 1 when it does not run",
         )
         load = verbs.add_parser("load", help="import image archives, for pods with imagePullPolicy Never")
         load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="a docker or OCI archive")
-        fake = verbs.add_parser("kwok", help="have N fake nodes, labelled and tainted type=kwok")
+        fake = verbs.add_parser("kwok", help="run exactly N fake nodes, labelled and tainted type=kwok")
         fake.add_argument("count", type=int, choices=range(10_000), metavar="N")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,8 +54,8 @@ class Command(BaseCommand):
         lifecycle.down(kube, wipe=options["wipe"])
         if kube.state.exists():
             self._say(
-                f"{kube.state} keeps its state, with the namespaces of the installation that used it: another one "
-                "needs `devkube down --wipe` first"
+                f"{kube.state} keeps its state, with the namespaces of the installation that used it: before another "
+                "installation uses it, run `devkube down --wipe`"
             )
 
     def _status(self, kube: Devkube, options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py images build|list|path|context`: the container images of the catalogue's apps."""
+"""`manage.py images build|list|path|context`: the container images of the apps in the catalogue."""
 
 import signal
 import sys
@@ -21,19 +21,19 @@ MEGABYTE = 1_000_000
 
 
 class Command(BaseCommand):
-    help = "Builds the container images of apps, lists them, or says where their archives are."
+    help = "Build the container images of apps, list them, or print the paths of their archives."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         for name, text in {
-            "build": "build what is not there yet",
-            "list": "say which images there are",
-            "path": "print where the archives are; fails when one is not built",
+            "build": "build the missing images",
+            "list": "list all images, built or not",
+            "path": "print the paths of the archives; fails when one is not built",
         }.items():
             action = actions.add_parser(name, help=text)
-            action.add_argument("apps", nargs="*", metavar="APP", help="all apps when none is named")
-        action = actions.add_parser("context", help="fill a folder that docker build, podman or buildah take")
+            action.add_argument("apps", nargs="*", metavar="APP", help="default: all apps")
+        action = actions.add_parser("context", help="fill a folder for docker build, podman or buildah")
         action.add_argument("apps", nargs=1, metavar="APP")
         action.add_argument("folder", type=Path, metavar="FOLDER")
         for action in actions.choices.values():
@@ -41,11 +41,11 @@ class Command(BaseCommand):
                 "--base",
                 default="",
                 metavar="IMAGE",
-                help="a public image to build on (default: one made of packages)",
+                help="a public base image (default: one made of Debian packages)",
             )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Being told to end is an exit like any other: what was started is ended first.
+        # Turn SIGTERM into SystemExit, so that `finally` blocks end the child processes.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             for image in _images(options["apps"], options["base"] or _default_base(options["action"])):
@@ -76,7 +76,7 @@ class Command(BaseCommand):
         image.inputs.write(folder)
         arguments = {**image.inputs.arguments, "INPUTS": image.digest}
         words = " ".join(f"--build-arg {name}={value}" for name, value in arguments.items())
-        # Docker looks for a Dockerfile unless it is told.
+        # Docker looks for a Dockerfile unless --file names another.
         named = f"--tag {image_of(image.app, image.runtime)} --file {folder}/Containerfile"
         self.stdout.write(f"docker build {words} {named} {folder}")
 

@@ -1,1 +1,1 @@
-"""Container images of the catalogue's apps: what goes into them, and how they are built on this machine."""
+"""Builds the container images of the apps in the catalogue."""

@@ -11,7 +11,7 @@ MANIFEST = "manifest.json"
 
 
 def retag(source: Path, target: Path, tags: Sequence[str]) -> None:
-    """Copy an archive of one image and name it anew; buildah writes archives with one name only."""
+    """Copy an archive of one image with other tags. buildah itself writes one tag only."""
     with source.open("rb") as file, target.open("wb") as out:
         with tarfile.open(fileobj=file) as old, tarfile.open(fileobj=out, mode="w") as new:
             for member in old:
@@ -29,6 +29,6 @@ def tags(path: Path) -> list[str]:
     with tarfile.open(path) as file:
         content = file.extractfile(MANIFEST)
         if content is None:
-            raise ValueError(f"{path} is no docker archive")
+            raise ValueError(f"{path} is not a docker archive")
         found: list[str] = json.load(content)[0]["RepoTags"]
     return found

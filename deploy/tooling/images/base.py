@@ -1,4 +1,4 @@
-"""The base of all images: a public one, pulled by its name, or ours, made of Debian's packages without any registry."""
+"""The base of all images: a public image, or our own, made of Debian packages without a registry."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def ours() -> str:
-    """Its name, which changes with the way that it is made."""
+    """Returns the name of our own base. It contains a digest of the script that makes it."""
     digest = hashlib.sha256((SOURCES / "make-base").read_bytes()).hexdigest()
     return f"{NAME}:{machine.RELEASE}-{digest[:12]}"
 
@@ -25,19 +25,19 @@ def is_ours(name: str) -> bool:
 
 
 def provide(name: str, buildah: "Buildah", scratch: Path) -> None:
-    """Have it in buildah's storage: pulled, or made once."""
+    """Pull the base into buildah's storage, or make it there, unless the storage has it."""
     if not is_ours(name):
         buildah.run("pull", "--quiet", "--policy", "missing", name)
-    elif name not in buildah.ask("images", "--format", "{{.Name}}:{{.Tag}}").splitlines():
+    elif name not in buildah.output("images", "--format", "{{.Name}}:{{.Tag}}").splitlines():
         _make(name, buildah, scratch)
 
 
 def _make(name: str, buildah: "Buildah", scratch: Path) -> None:
-    buildah.tell("making the base of Debian's packages")
+    buildah.say("making the base from Debian packages")
     make = [str(SOURCES / "make-base"), str(scratch), *filter(None, [machine.debian_mirror()])]
-    # What it mounts goes when it ends, however it ends.
+    # The mount namespace ends with the script, and its mounts with it.
     buildah.run_program("unshare", "--mount", *make)
-    container = buildah.ask("from", "scratch")
+    container = buildah.output("from", "scratch")
     buildah.run("add", "--quiet", container, str(scratch / "rootfs"), "/")
     buildah.run("config", "--cmd", "bash", "--env", f"PATH={PATH}", container)
     buildah.run("commit", "--quiet", "--rm", container, name)

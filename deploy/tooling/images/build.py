@@ -1,4 +1,4 @@
-"""Builds images with buildah, in a storage of our own beside the archives: nobody else's images are touched."""
+"""Builds images with buildah, in a storage of its own beside the archives. Other images are not touched."""
 
 import fcntl
 import json
@@ -18,23 +18,23 @@ from controlplane.standalone.supervise.command import die_with_parent
 from deploy.tooling.images import archive, base, machine
 from deploy.tooling.images.image import Image, cache
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 LAST_LINES = 15
-# The steps that take time.
+# Only these steps take time, so only these are printed.
 _STEP = re.compile(r"STEP \d+/\d+: (RUN|COPY)")
 
 
-def build(image: Image, tell: Tell) -> None:
-    """Have `image.archive` be there. Raises ExpectedError with the last that the build said."""
+def build(image: Image, say: Say) -> None:
+    """Build the image unless its archive exists. Raises ExpectedError with the last lines of the build."""
     if image.built:
         return
-    with _alone(tell):
+    with _alone(say):
         if image.built:
             return
-        provide_tools(TOOLS if base.is_ours(image.base) else {"buildah": TOOLS["buildah"]}, tell)
+        provide_tools(TOOLS if base.is_ours(image.base) else {"buildah": TOOLS["buildah"]}, say)
         started = time.monotonic()
-        with Buildah(image.beside("log"), tell) as buildah, _scratch() as scratch:
+        with Buildah(image.beside("log"), say) as buildah, _scratch() as scratch:
             base.provide(image.base, buildah, scratch)
             _run(image, buildah, scratch)
             _keep(image, buildah, started)
@@ -58,9 +58,9 @@ def _run(image: Image, buildah: "Buildah", scratch: Path) -> None:
 
 
 def _keep(image: Image, buildah: "Buildah", started: float) -> None:
-    """The archive comes last, by one rename: where it is, it is whole, and so are the facts about it."""
+    """Write the facts, then the archive, by one rename: an archive that exists is complete and has its facts."""
     draft, tagged = image.beside("draft.new"), image.beside("tar.new")
-    buildah.tell(f"writing {image.archive}")
+    buildah.say(f"writing {image.archive}")
     buildah.run("push", image.tags[0], f"docker-archive:{draft}:{image.tags[0]}")
     archive.retag(draft, tagged, image.tags)
     draft.unlink()
@@ -74,10 +74,10 @@ def _keep(image: Image, buildah: "Buildah", started: float) -> None:
 
 
 class Buildah:
-    """Runs buildah; all that it says goes to `log`, its steps to `tell` as well."""
+    """Runs buildah. Its output goes to the file `log`; `say` receives the steps."""
 
-    def __init__(self, log: Path, tell: Tell) -> None:
-        self.tell = tell
+    def __init__(self, log: Path, say: Say) -> None:
+        self.say = say
         self.path = log
         self.options = ["--root", str(cache() / "storage"), "--runroot", str(cache() / "run")]
         self.environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(cache() / "tmp")}
@@ -85,7 +85,7 @@ class Buildah:
     def __enter__(self) -> "Buildah":
         self.log = self.path.open("w")
         (cache() / "tmp").mkdir(exist_ok=True)
-        # What a killed build has left behind.
+        # A killed build leaves its containers behind.
         self.run("rm", "--all")
         return self
 
@@ -96,7 +96,7 @@ class Buildah:
         self.run_program("buildah", *self.options, *words)
 
     def run_program(self, *command: str) -> None:
-        """Raises ExpectedError with the last lines when it fails."""
+        """Run a program as `run` does. Raises ExpectedError with the last lines of output when it fails."""
         with subprocess.Popen(
             command,
             env=self.environment,
@@ -113,23 +113,23 @@ class Buildah:
                 process.terminate()
                 raise
         if process.returncode != 0:
-            said = "\n".join(lines[-LAST_LINES:])
-            raise ExpectedError(f"{said}\nThe build failed; all that it said is in {self.path}.")
+            last = "\n".join(lines[-LAST_LINES:])
+            raise ExpectedError(f"{last}\nThe build failed; its whole output is in {self.path}.")
 
     def _followed(self, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
         for line in lines:
             self.log.write(line)
             self.log.flush()
             if _STEP.search(line):
-                self.tell(step(line))
+                self.say(step(line))
             yield line.rstrip()
 
     def about(self, name: str, field: str) -> str:
-        """One field of what buildah knows about an image."""
-        return self.ask("inspect", "--type", "image", "--format", f"{{{{.{field}}}}}", name)
+        """Returns one field of `buildah inspect`."""
+        return self.output("inspect", "--type", "image", "--format", f"{{{{.{field}}}}}", name)
 
-    def ask(self, *words: str) -> str:
-        """One answer. Raises ExpectedError."""
+    def output(self, *words: str) -> str:
+        """Run buildah and return its output. Raises ExpectedError."""
         command = ["buildah", *self.options, *words]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -138,46 +138,46 @@ class Buildah:
 
 
 def step(line: str) -> str:
-    """A step of the Containerfile in few words, without its mounts."""
+    """Returns a step of the Containerfile without its mounts, in at most 100 characters."""
     words = [word for word in line.split() if not word.startswith("--mount=")]
     text = " ".join(words)
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 
-def provide_tools(tools: dict[str, str], tell: Tell) -> None:
-    """Install what is missing where we may. Raises ExpectedError where we may not. tools: program -> package."""
+def provide_tools(tools: dict[str, str], say: Say) -> None:
+    """Install missing tools, which needs root on Debian. Raises ExpectedError. tools: program -> package."""
     missing = [package for program, package in tools.items() if not shutil.which(program, path=_path())]
     if not missing:
         return
     names = " ".join(missing)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise ExpectedError(
-            f"Images are built with {names}: install that (on Debian, as root: apt install {names})."
+            f"Builds of images need {names}: install that (on Debian, as root: apt install {names})."
         )
-    tell(f"installing {names}")
+    say(f"installing {names}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
         done = subprocess.run(
             ["apt-get", "-qq", *command], env=environment, capture_output=True, text=True, check=False
         )
     if done.returncode != 0:
-        raise ExpectedError(f"{names} could not be installed: {done.stderr.strip()[-300:]}")
+        raise ExpectedError(f"Cannot install {names}: {done.stderr.strip()[-300:]}")
 
 
 def _path() -> str:
-    # debootstrap is among the administrator's programs, which not every PATH names.
+    # debootstrap is in /usr/sbin, which is not in the PATH of every user.
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 @contextmanager
-def _alone(tell: Tell) -> Iterator[None]:
-    """One build at a time: they share layers. What an earlier one has left half done goes first."""
+def _alone(say: Say) -> Iterator[None]:
+    """Allow one build at a time, because builds share layers. Deletes the unfinished files of earlier builds."""
     cache().mkdir(mode=0o700, parents=True, exist_ok=True)
     with (cache() / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell("waiting for another build")
+            say("waiting for another build")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for half in cache().glob("*.new"):
             half.unlink()

@@ -1,4 +1,4 @@
-"""An image: its names, its place in the cache, and whether it is there."""
+"""An image: its tags, its files in the cache, and whether it is built."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Image:
     app: App
     runtime: Runtime
     base: str
-    """The image that it is built on, by name."""
+    """The name of the base image."""
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -35,13 +35,13 @@ class Image:
 
     @property
     def tags(self) -> tuple[str, str]:
-        """The name of exactly this image, and the one that Slipway asks for."""
+        """The tag with the digest of the inputs, and the tag that pods name."""
         name = f"localhost/{image_of(self.app, self.runtime)}"
         return f"{name}-{self.digest[:SHOWN_DIGITS]}", name
 
     @property
     def archive(self) -> Path:
-        """A docker archive, whole whenever it is there."""
+        """The docker archive. If it exists, it is complete."""
         return self.beside("tar")
 
     def beside(self, suffix: str) -> Path:
@@ -54,18 +54,18 @@ class Image:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """{"id", "bytes", "seconds"} of the archive that is there: the image's own id, its size, how long it took."""
+        """The image's id, the archive's size in bytes and the build's duration: {"id", "bytes", "seconds"}."""
         facts: dict[str, Any] = json.loads(self.beside("json").read_text())
         return facts
 
 
 def cache() -> Path:
-    """Where archives and what they are built from are kept, outside of every checkout."""
+    """Returns the folder of archives and of buildah's storage, which all checkouts share."""
     elsewhere = os.environ.get("SLIPWAY_IMAGE_CACHE", "")
     return Path(elsewhere).absolute() if elsewhere else Path.home() / ".cache" / "slipway" / "images"
 
 
 def every_image() -> Iterator[Image]:
-    """Of the catalogue, on the base that is made here."""
+    """Yields the images of all apps in the catalogue, on our own base."""
     for app in catalog.load():
         yield from (Image(app, runtime, base.ours()) for runtime in app.runtimes)

@@ -1,4 +1,4 @@
-"""All that decides what is in an image: the folder that it is built in, its arguments, and a digest of them."""
+"""The inputs of an image: the build context, the build arguments, and a digest of both."""
 
 import hashlib
 import json
@@ -11,33 +11,33 @@ from templates import locks
 from templates.schema import App, Runtime
 
 SOURCES = Path(__file__).resolve().parents[2] / "images"
-# The only release that the base has.
+# The Java release of Debian 12, which the base is made of.
 JAVA = 17
-# The folders that layers are made from.
-PLACES = {"BUILD": "build", "COMMON": "locks/common", "OWN": "locks/own", "APP": "app"}
+# Each layer is made from one folder of the context: argument of its digest -> folder.
+LAYERS = {"BUILD": "build", "COMMON": "locks/common", "OWN": "locks/own", "APP": "app"}
 
 
-class NoImage(ValueError):  # noqa: N818 - read as a finding
-    """This runtime cannot be made into an image; in one sentence."""
+class NoImage(ValueError):  # noqa: N818 - like Invalid and NotFound
+    """The runtime cannot become an image; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """files: path in the folder -> content and whether it is executable. arguments: of the build, by name."""
+    """files: path in the build context -> content, executable or not. arguments: build arguments by name."""
 
     files: Mapping[str, tuple[bytes, bool]]
     arguments: Mapping[str, str]
 
     @property
     def digest(self) -> str:
-        """sha256 in hexadecimal digits; equal inputs, equal digest, on every machine."""
+        """The sha256 as hexadecimal digits. Equal inputs have equal digests on every machine."""
         return _sha256(json.dumps([self._listing(""), sorted(self.arguments.items())]))
 
     @property
     def layer_digests(self) -> dict[str, str]:
-        """More arguments of the build: what each layer is made of."""
+        """Build arguments with a digest of each layer's files: builders ignore mounted files in their cache."""
         return {
-            f"{name}_DIGEST": _sha256(json.dumps(self._listing(place)))[:12] for name, place in PLACES.items()
+            f"{name}_DIGEST": _sha256(json.dumps(self._listing(place)))[:12] for name, place in LAYERS.items()
         }
 
     def _listing(self, place: str) -> list[tuple[str, bool, str]]:
@@ -45,8 +45,8 @@ class Inputs:
         return [(path, runs, _sha256(content)) for path, (content, runs) in files if path.startswith(place)]
 
     def write(self, folder: Path) -> None:
-        """Fill `folder`, which is new or empty, with what `buildah build` and `docker build` take."""
-        for place in PLACES.values():
+        """Write the build context into `folder`, which is new or empty."""
+        for place in LAYERS.values():
             (folder / place).mkdir(parents=True)
         for path, (content, executable) in self.files.items():
             target = folder / path
@@ -56,14 +56,14 @@ class Inputs:
 
 
 def wanted(runtime: Runtime) -> list[str]:
-    """The Python packages that the catalogue asks for, and pip, which people use in every runtime."""
+    """Returns the Python packages of the catalogue, and pip, which users expect in every runtime."""
     return sorted({*runtime.python, PIP})
 
 
 def gather(app: App, runtime: Runtime, base: str) -> Inputs:
-    """What the image of this runtime is built from. Raises NoImage."""
+    """Returns the inputs of the image of this runtime. Raises NoImage."""
     if runtime.java > JAVA:
-        raise NoImage(f"{app.name} wants Java {runtime.java}; images are built with Java {JAVA}.")
+        raise NoImage(f"{app.name} needs Java {runtime.java}, and images have Java {JAVA}.")
     arguments = {
         "APP": app.name,
         "VERSION": app.version,
@@ -82,7 +82,7 @@ def _ours() -> dict[str, tuple[bytes, bool]]:
 
 
 def _locks(app: App, runtime: Runtime) -> dict[str, tuple[bytes, bool]]:
-    """Exact packages where they were chosen for this app; an app without such a list gets what it asks for."""
+    """Returns the wanted packages of the app, and its lock where the catalogue has one."""
     texts = {
         "locks/common/wanted.txt": f"{PIP}\n",
         "locks/own/wanted.txt": "".join(f"{line}\n" for line in wanted(runtime)),
@@ -96,7 +96,7 @@ def _locks(app: App, runtime: Runtime) -> dict[str, tuple[bytes, bool]]:
 
 
 def _assets(app: App, runtime: Runtime) -> dict[str, tuple[bytes, bool]]:
-    """None where nothing of them runs in the build; otherwise all, for the app's last step may use any other."""
+    """Returns all files of the app if it has a prepare step, which may use any of them; none otherwise."""
     if not runtime.prepare:
         return {}
     return {f"app/{asset.path}": (asset.content.encode(), asset.executable) for asset in app.assets}

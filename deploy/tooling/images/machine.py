@@ -1,4 +1,4 @@
-"""How this machine reaches packages, told to a build as secrets: of these nothing stays in an image."""
+"""Settings by which this machine reaches packages. A build gets them as secrets, so that no image contains them."""
 
 import os
 import re
@@ -10,14 +10,14 @@ from pathlib import Path
 RELEASE = "bookworm"
 BUNDLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-# Where packages come from, and how; no setting that names a folder of this machine.
+# Settings of the index and the network. Settings that name a folder of this machine are left out.
 PIP_SETTINGS = {"index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries"}
 _PIP_LINE = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)='(?P<value>.*)'")
 _APT_LINE = re.compile(r'Acquire::(https?::|ftp::|Check-|Retries|ForceIPv)[^ ]* ".+";')
 
 
 def secrets(folder: Path) -> dict[str, Path]:
-    """Files of the secrets that this machine has need of, by id; new ones are written into `folder`, a private one."""
+    """Returns the files of the secrets by id, without empty ones. Some are made in `folder`, which is private."""
     found = {"ca": _bundle(), "maven": _maven()}
     texts = {
         "pip": pip_settings(),
@@ -32,27 +32,29 @@ def secrets(folder: Path) -> dict[str, Path]:
 
 
 def debian_mirror() -> str:
-    """Where this machine gets Debian's packages of the base's release; "" when it is no such machine."""
+    """Returns the URL of this machine's Debian mirror; "" when it does not run the base's release."""
     lines = [line.split() for line in apt_sources()]
     return next((site for _, site, release, _ in lines if release == RELEASE), "")
 
 
 def apt_sources() -> list[str]:
-    """Lines of a sources.list; none on a machine of another release."""
+    """Returns the lines of a sources.list; none on a machine of another release."""
     wanted = ["Created-By: Packages", "Origin: Debian"]
-    lines = _said(["apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", *wanted])
+    lines = _output_lines(
+        ["apt-get", "indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", *wanted]
+    )
     return [line for line in lines if line.split()[2].startswith(RELEASE)]
 
 
 def apt_settings() -> str:
-    return "".join(f"{line}\n" for line in _said(["apt-config", "dump"]) if _APT_LINE.fullmatch(line))
+    return "".join(f"{line}\n" for line in _output_lines(["apt-config", "dump"]) if _APT_LINE.fullmatch(line))
 
 
 def pip_settings() -> str:
-    """pip's own configuration, from its files and variables, as one file."""
-    lines = _said([sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"])
+    """Returns pip's configuration, from its files and variables, as the text of one file."""
+    lines = _output_lines([sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"])
     found = [match for line in lines if (match := _PIP_LINE.fullmatch(line))]
-    # Later ones win: a command's own section over the global one, and variables over both.
+    # Later ones win: the section of a command overrides the global one, and variables override both.
     found.sort(key=lambda match: (match["section"] != "global") + (match["section"] == ":env:"))
     chosen = {match["name"]: match["value"] for match in found if match["name"] in PIP_SETTINGS}
     if not chosen:
@@ -71,8 +73,8 @@ def _maven() -> Path | None:
     return path if path.is_file() else None
 
 
-def _said(command: list[str]) -> list[str]:
-    """Lines of output; none where there is no such program."""
+def _output_lines(command: list[str]) -> list[str]:
+    """Returns the non-empty lines of output; none when the program does not exist."""
     environment: Mapping[str, str] = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(

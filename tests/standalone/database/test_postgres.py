@@ -12,12 +12,9 @@ import psycopg2
 import pytest
 
 from controlplane.standalone.database import binaries
-from controlplane.standalone.database.postgres import (
-    LONGEST_SOCKET_FOLDER,
-    Postgres,
-    clear_way,
-    prepare_postgres,
-)
+from controlplane.standalone.database.postgres import LONGEST_SOCKET_FOLDER, Postgres
+from controlplane.standalone.database.prepare import prepare_postgres
+from controlplane.standalone.database.recovery import clean_up_after_crash
 from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.installation.files import make_folder
@@ -38,7 +35,7 @@ def _started(supervisor: Supervisor, server: Postgres) -> Child:
         server.command,
         stop_signal=signal.SIGINT,
         stop_seconds=30,
-        before_start=lambda: clear_way(server),
+        before_start=lambda: clean_up_after_crash(server),
     )
     child = supervisor.start(service)
     assert supervisor.wait(lambda: child.alive and server.is_ready(child.pid), seconds=SECONDS, every=0.02)

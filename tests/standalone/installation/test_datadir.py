@@ -125,12 +125,12 @@ def test_it_is_free_again_when_its_holder_was_killed(data: DataDir) -> None:
     code = "import fcntl, os, sys; f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); "
     code += "fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
     command = [sys.executable, "-c", code, str(data.run / "lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout
-        holder.stdout.readline()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
         with pytest.raises(ExpectedError, match="already runs"), held(data, url="x"):
             raise AssertionError("held twice")
-        holder.kill()
+        other.kill()
     with held(data, url="x"):
         assert json.loads((data.run / "lock").read_text())["pid"] == os.getpid()
 

@@ -71,7 +71,7 @@ def test_libpq_asks_the_embedded_database_and_no_other() -> None:
         "psycopg2.connect('host=/nowhere')\n"
     )
     misled = os.environ | {"PGSERVICE": "another", "PGHOST": "elsewhere.example"}
-    asked = subprocess.run(
+    psql = subprocess.run(
         [sys.executable, "-c", code], env=misled, cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert 'connection to server on socket "/nowhere/.s.PGSQL.5432" failed' in asked.stderr
+    assert 'connection to server on socket "/nowhere/.s.PGSQL.5432" failed' in psql.stderr

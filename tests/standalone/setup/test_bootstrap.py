@@ -125,7 +125,7 @@ def test_a_kubeconfig_that_cannot_be_used_keeps_nobody_from_starting(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
     bootstrap(tmp_path)
     assert [site.name for site in Site.objects.all()] == ["local"]
-    assert "KUBECONFIG cannot be used" in capsys.readouterr().out
+    assert "Cannot use KUBECONFIG" in capsys.readouterr().out
 
 
 def test_up_says_which_kubernetes_it_uses_and_that_one_account_does_all(

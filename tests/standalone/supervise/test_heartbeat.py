@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from controlplane.standalone.supervise.heartbeat import Heartbeat, beating
+from controlplane.standalone.supervise.heartbeat import Heartbeat, start_heartbeat
 
 
-def test_it_is_heard_once_for_each_beat(tmp_path: Path) -> None:
-    beats = Heartbeat(tmp_path / "beat")
-    assert not beats.heard()
-    beat = beating(tmp_path / "beat")
-    assert beats.heard()
-    assert not beats.heard()
-    while not beats.heard():
+def test_it_advances_once_for_each_beat(tmp_path: Path) -> None:
+    heartbeat = Heartbeat(tmp_path / "beat")
+    assert not heartbeat.advanced()
+    beat = start_heartbeat(tmp_path / "beat")
+    assert heartbeat.advanced()
+    assert not heartbeat.advanced()
+    while not heartbeat.advanced():
         beat()

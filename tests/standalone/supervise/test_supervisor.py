@@ -61,8 +61,8 @@ def test_a_child_that_does_not_answer_is_started_again(data: DataDir, said: list
 
 def test_each_time_in_a_row_it_is_waited_for_twice_as_long(data: DataDir) -> None:
     child = Child(program(data, WAITS, probe=lambda: False, patience=60.0), data)
-    child.give_up()
-    child.give_up()
+    child.kill()
+    child.kill()
     assert child.patience == 240.0
 
 
@@ -104,7 +104,7 @@ def test_whoever_ignores_the_request_to_stop_is_killed(
     assert supervisor.wait(has_said(child, "there"), seconds=SECONDS)
     supervisor.stop(["one"])
     assert not child.alive
-    assert said == ["one does not end by itself and is killed"]
+    assert said == ["one does not stop and is killed"]
 
 
 def test_a_request_to_stop_interrupts_waiting(supervisor: Supervisor, data: DataDir) -> None:

@@ -112,6 +112,6 @@ def certificates(text: str) -> set[str]:
 
 
 def public_authorities(root: Path) -> set[str]:
-    """As Debian's own package has them, whoever else is trusted."""
+    """Returns the certificates of Debian's own package, without additional ones of this machine."""
     files = (root / "usr/share/ca-certificates").rglob("*.crt")
     return {found for path in files for found in certificates(path.read_text())}

@@ -22,7 +22,7 @@ from tests.tooling.images.test_archive import write
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = "localhost/other:1"
-# Writes what it was called with, and fails or hangs where it is told to by a file.
+# Records its arguments, and fails or hangs if a file says so.
 BUILDAH = """#!/bin/sh
 here=$(dirname "$0")
 echo "$5" >>"$here/calls"
@@ -86,7 +86,7 @@ def test_what_is_there_is_not_built_again(image: Image, tools: Path):
 
 def test_a_failure_is_told_in_the_words_of_what_failed(image: Image, tools: Path):
     (tools / "fail").touch()
-    with pytest.raises(ExpectedError, match=r"no room\nThe build failed; all that it said is in .*\.log"):
+    with pytest.raises(ExpectedError, match=r"no room\nThe build failed; its whole output is in .*\.log"):
         build(image, print)
     assert files(image) == {image.beside("log").name}
 

@@ -97,9 +97,9 @@ def test_no_variable_of_this_machine_is_in_it(archive: Archive):
 
 def test_no_step_of_its_history_names_a_proxy(archive: Archive):
     history = archive.member(archive.manifest["Config"])["history"]
-    told = " ".join(step.get("created_by", "") for step in history).lower()
+    commands = " ".join(step.get("created_by", "") for step in history).lower()
     assert history
-    assert not re.search("proxy|index-url|https?://", told)
+    assert not re.search("proxy|index-url|https?://", commands)
 
 
 def test_it_trusts_only_public_authorities(archive: Archive):

@@ -1,4 +1,4 @@
-"""What an image is built from: as the catalogue says, exactly chosen, and told apart by one digest."""
+"""The inputs of an image: they follow the catalogue, name exact packages, and have one digest."""
 
 import re
 from dataclasses import replace
@@ -92,7 +92,7 @@ def test_no_file_of_the_build_names_a_host():
 
 def test_a_java_that_the_base_lacks_is_refused():
     runtime = Runtime("new", java=21)
-    with pytest.raises(NoImage, match="tiny wants Java 21"):
+    with pytest.raises(NoImage, match="tiny needs Java 21"):
         gather(tiny(runtime), runtime, BASE)
 
 

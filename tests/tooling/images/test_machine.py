@@ -1,4 +1,4 @@
-"""How this machine reaches packages is told to the build, and no more than that."""
+"""A build gets the settings by which this machine reaches packages, and no other settings."""
 
 from pathlib import Path
 
