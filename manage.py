@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ DEVELOPER_COMMANDS = {"test", "lint", "images", "devkube"}
 # These two also need the packages of developers, such as pytest.
 NEED_DEVELOPER_PACKAGES = {"test", "lint"}
 # These start without Django's applications: that is quicker, and the supervisor of `up` stays small.
-LIGHT_COMMANDS = {"up", "doctor"}
+LIGHT_COMMANDS = {"up", "doctor", "test", "lint"}
 # These variables make Python look for modules elsewhere.
 MISLEADING = {"PYTHONPATH", "PYTHONHOME"}
 NEEDED_MODULES = ("django", "psycopg2", "granian")
@@ -97,20 +97,26 @@ def dispatch(command: str) -> None:
         raise SentenceError(
             f"`{command}` is for developers: it needs the folder deploy/tooling of a checkout."
         )
-    if command in DEVELOPER_COMMANDS | LIGHT_COMMANDS:
-        package = "deploy.tooling" if command in DEVELOPER_COMMANDS else "controlplane.management"
-        module = importlib.import_module(package + ".commands." + command)
-        module.Command().run_from_argv(sys.argv)
+    if command in LIGHT_COMMANDS:
+        load_command(command).run_from_argv(sys.argv)
     else:
-        run_attached()
+        run_attached(command)
 
 
-def run_attached() -> None:
+def load_command(name: str) -> Any:
+    package = "deploy.tooling" if name in DEVELOPER_COMMANDS else "controlplane.management"
+    return importlib.import_module(package + ".commands." + name).Command()
+
+
+def run_attached(command: str) -> None:
     """Run a command of Django or ours with the environment of the chosen installation."""
     attach = importlib.import_module("controlplane.standalone.attach")
     try:
         with attach.attached(sys.argv) as arguments:
-            importlib.import_module("django.core.management").execute_from_command_line(arguments)
+            if command in DEVELOPER_COMMANDS:
+                load_command(command).run_from_argv(arguments)
+            else:
+                importlib.import_module("django.core.management").execute_from_command_line(arguments)
     except attach.ExpectedError as failure:
         raise SentenceError(str(failure)) from failure
 

@@ -32,7 +32,7 @@ READY_SECONDS = 120.0
 LOOK_SECONDS = 0.03
 # These commands need no database, and no installation either.
 WITHOUT_DATABASE = {
-    *("check", "collectstatic", "diffsettings", "findstatic", "help", "makemigrations"),
+    *("check", "collectstatic", "devkube", "diffsettings", "findstatic", "help", "images", "makemigrations"),
     *("runtimes", "sendtestemail", "spectacular", "startapp", "startproject", "testserver", "version"),
     *("--version", "--help", "-h"),
 }

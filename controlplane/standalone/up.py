@@ -26,8 +26,8 @@ from controlplane.standalone.installation.keys import key_files
 from controlplane.standalone.installation.owner import database_owner
 from controlplane.standalone.setup import kubernetes, production
 from controlplane.standalone.supervise import pids
-from controlplane.standalone.supervise.child import Service
-from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.child import ChildSpec
+from controlplane.standalone.supervise.command import ProcessSpec
 from controlplane.standalone.supervise.heartbeat import HEARTBEAT, Heartbeat
 from controlplane.standalone.supervise.leftovers import (
     DATABASE_STOP,
@@ -133,15 +133,15 @@ def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     _greet(data, options, first=_content(data.admin_token) != before)
     if os.environ.get("SLIPWAY_FETCH_RUNTIMES", "1") != "0" and production.local_site_wanted():
         # A launch meanwhile takes precedence, so this one is nice.
-        fetch = Command(python("manage.py", "runtimes", "fetch"), environment, ROOT, niceness=10)
-        supervisor.start(Service("runtimes", fetch, restarts=False, failure=RUNTIMES_FAILED))
+        fetch = ProcessSpec(python("manage.py", "runtimes", "fetch"), environment, ROOT, niceness=10)
+        supervisor.start(ChildSpec("runtimes", fetch, restarts=False, failure=RUNTIMES_FAILED))
 
 
 def _start_database(supervisor: Supervisor, data: DataDir) -> str:
     drop_libpq()
     owner = database_owner()
     server = prepare_postgres(data.database_home(owner), owner=owner)
-    service = Service(
+    service = ChildSpec(
         "postgres",
         server.command,
         stop_signal=DATABASE_STOP,
@@ -183,10 +183,10 @@ def _service(
     environment: dict[str, str],
     once: bool = False,
     probe: Callable[[], bool] | None = None,
-) -> Service:
-    return Service(
+) -> ChildSpec:
+    return ChildSpec(
         name,
-        Command(argv, environment, ROOT),
+        ProcessSpec(argv, environment, ROOT),
         stop_signal=STOPS[name],
         stop_seconds=STOP_SECONDS,
         restarts=not once,

@@ -12,7 +12,7 @@ from typing import Any
 
 import load
 import psycopg2
-from service import Service, service
+from service import ServiceUnderTest, service
 from stats import cpu_seconds, family, milliseconds
 
 from tenants.ids import new_id
@@ -59,17 +59,17 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _set_limit(running: Service, clusters: int) -> None:
+def _set_limit(running: ServiceUnderTest, clusters: int) -> None:
     running.call("PUT", f"{TENANT}/limits", {"cpu": None, "memory": None, "clusters": clusters})
 
 
-def _requests(running: Service, prefix: str, count: int) -> Iterator[bytes]:
+def _requests(running: ServiceUnderTest, prefix: str, count: int) -> Iterator[bytes]:
     for number in range(count):
         body = json.dumps({"name": f"{prefix}-{number}", "template": "spark", "site": "fake"}).encode()
         yield load.request("POST", f"{TENANT}/clusters", running.token, body)
 
 
-def _oversubscribed(running: Service) -> int:
+def _oversubscribed(running: ServiceUnderTest) -> int:
     """Returns by how many clusters the held amount exceeds the limit, or differs from the sum of claims."""
     with psycopg2.connect(running.database_url) as connection, connection.cursor() as cursor:
         cursor.execute(
@@ -81,7 +81,7 @@ def _oversubscribed(running: Service) -> int:
     return int(max(0, over) + abs(difference))
 
 
-def _floor(running: Service) -> float:
+def _floor(running: ServiceUnderTest) -> float:
     with psycopg2.connect(running.database_url) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE tenants_limit SET limit_clusters = NULL")
         cursor.execute("SELECT tenant_id, user_id FROM tenants_limit WHERE user_id IS NOT NULL LIMIT 1")

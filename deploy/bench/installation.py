@@ -25,7 +25,7 @@ TENANT = "/api/v1/tenants/demo"
 
 
 @dataclass
-class Running:
+class RunningInstallation:
     process: subprocess.Popen[bytes]
     data: Path
     port: int
@@ -67,7 +67,7 @@ class Installation:
             return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     @contextmanager
-    def running(self) -> Iterator[Running]:
+    def running(self) -> Iterator[RunningInstallation]:
         """Run `up`. Yields when the worker has found the local site ready."""
         port = free_port()
         process = self.start(port)
@@ -75,7 +75,7 @@ class Installation:
             await_true(lambda: up.web_answers(port), "up does not answer")
             token = (self.data / "admin-token").read_text().strip()
             await_true(lambda: _site_is_ready(port, token), "the local site does not get ready")
-            yield Running(process, self.data, port, token)
+            yield RunningInstallation(process, self.data, port, token)
         except BaseException:
             sys.stderr.write(self.log.read_text()[-3000:])
             raise
@@ -129,4 +129,13 @@ def seconds_of(step: Mapping[str, Any]) -> float:
     return (ended - began).total_seconds()
 
 
-__all__ = ["HOST", "TENANT", "Installation", "Running", "fetch", "installed", "seconds_of", "seconds_until"]
+__all__ = [
+    "HOST",
+    "TENANT",
+    "Installation",
+    "RunningInstallation",
+    "fetch",
+    "installed",
+    "seconds_of",
+    "seconds_until",
+]

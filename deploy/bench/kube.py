@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from installation import HOST, TENANT, Running
+from installation import HOST, TENANT, RunningInstallation
 from service import await_true
 from wire import Server
 
@@ -57,7 +57,7 @@ def _clear(kube: Devkube) -> None:
         kwok.scale(kube, 0)
 
 
-def register(running: Running, kube: Devkube, *options: str) -> None:
+def register(running: RunningInstallation, kube: Devkube, *options: str) -> None:
     """Register it as `k8s` and set the tenant's limits. Returns when a worker has found the site ready."""
     command = python("manage.py", "site", "add", SITE, "--data-dir", str(running.data), *options)
     subprocess.run([*command, "--kubeconfig", str(kube.kubeconfig)], cwd=ROOT, check=True)
@@ -71,12 +71,12 @@ def register(running: Running, kube: Devkube, *options: str) -> None:
         raise RuntimeError(f"{error}: {' '.join(said)}") from error
 
 
-def _ready(running: Running) -> bool:
+def _ready(running: RunningInstallation) -> bool:
     sites = running.call("GET", "/api/v1/sites")["items"]
     return any(site["name"] == SITE and site["ready"] for site in sites)
 
 
-def posts_of(running: Running, groups: dict[str, Any]) -> tuple[dict[str, Any], uuid.UUID]:
+def posts_of(running: RunningInstallation, groups: dict[str, Any]) -> tuple[dict[str, Any], uuid.UUID]:
     """Returns the output of pattern.py for one cluster with these groups, and the id of the cluster."""
     body = {"name": "pattern", "template": "spark", "site": SITE, "groups": groups}
     cluster = running.call("POST", f"{TENANT}/clusters", body)
@@ -87,7 +87,7 @@ def posts_of(running: Running, groups: dict[str, Any]) -> tuple[dict[str, Any], 
     return json.loads(done.stdout), uuid.UUID(cluster["id"])
 
 
-def api_of(running: Running) -> Server:
+def api_of(running: RunningInstallation) -> Server:
     return Server(HOST, running.port, headers={"Authorization": f"Bearer {running.token}"})
 
 

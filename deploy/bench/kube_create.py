@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bare import STRANGER, Creation, Floor, Pattern, Pods, watching
-from installation import HOST, Running, fetch, installed, seconds_of
+from installation import HOST, RunningInstallation, fetch, installed, seconds_of
 from kube import FAKE, IN_FLIGHT, api_of, api_server, create, devkube, in_flight, posts_of, register
 from stats import by_name, cpu_seconds, family, milliseconds, percentile, process_name
 from wire import Server
@@ -95,7 +95,9 @@ def measured(*, fast: bool) -> dict[str, Any]:
         return asyncio.run(_measured(running, kube, posted["installation"], pattern))
 
 
-async def _measured(running: Running, kube: Devkube, installation: str, pattern: Pattern) -> dict[str, Any]:
+async def _measured(
+    running: RunningInstallation, kube: Devkube, installation: str, pattern: Pattern
+) -> dict[str, Any]:
     api, theirs = api_of(running), api_server(kube)
     async with (
         watching(theirs, pattern.namespace, STRANGER, PODS) as bare_pods,
@@ -159,7 +161,7 @@ async def _at_once(floor: Floor, ours: Slipway, meter: "_Meter") -> tuple[Rush, 
 class _Meter:
     """Measures the processor time of our processes, of Kubernetes and of this one, and the reconcile passes."""
 
-    def __init__(self, running: Running, kube: Devkube) -> None:
+    def __init__(self, running: RunningInstallation, kube: Devkube) -> None:
         self._running, self._up = running, running.process.pid
         self._node = lifecycle.node_pid(kube) or 0
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from bare import STRANGER, Floor, Pattern, watching
-from installation import Running, installed
+from installation import RunningInstallation, installed
 from kube import FAKE, api_of, api_server, create, devkube, in_flight, posts_of, register
 
 from deploy.devkube import kwok
@@ -59,7 +59,9 @@ def measure() -> dict[str, Any]:
         return _verdict(rates, bare, idle, asyncio.run(_restarted(running, audit)))
 
 
-async def _made(running: Running, kube: Devkube, pattern: Pattern) -> tuple[list[float], list[float]]:
+async def _made(
+    running: RunningInstallation, kube: Devkube, pattern: Pattern
+) -> tuple[list[float], list[float]]:
     """Returns the clusters per second of each block, and those of the floor before and after."""
     server, theirs = api_of(running), api_server(kube)
     async with watching(theirs, pattern.namespace, STRANGER, PODS) as pods:
@@ -105,7 +107,7 @@ def _wait_for_quiet(audit: Audit) -> None:
     raise RuntimeError("calls for clusters do not end")
 
 
-async def _restarted(running: Running, audit: Audit) -> dict[str, Any]:
+async def _restarted(running: RunningInstallation, audit: Audit) -> dict[str, Any]:
     """Kill the worker and request a cluster before the next worker runs. Returns its times and writes."""
     server = api_of(running)
     audit.begin()

@@ -9,14 +9,14 @@ import time
 from statistics import median
 from typing import Any
 
-from installation import TENANT, Running, installed, seconds_of
+from installation import TENANT, RunningInstallation, installed, seconds_of
 from kube import SITE, client, devkube, register
 
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.exec import run
 from controlplane.standalone.installation.environment import ROOT
-from deploy.devkube.images import ctr, load
+from deploy.devkube.node_images import ctr, load
 from deploy.devkube.settings import Devkube
 from deploy.tooling.images.build import build
 from deploy.tooling.images.image import every_image
@@ -69,7 +69,7 @@ def _provide_image(kube: Devkube) -> None:
                 load(kube, image.archive)
 
 
-def _once(running: Running, admin: Client, name: str) -> dict[str, float]:
+def _once(running: RunningInstallation, admin: Client, name: str) -> dict[str, float]:
     """Returns the seconds from the POST until ready, of each step, and until a notebook had its first result."""
     _, ready, shares = _launch(running, name, "spark", GROUPS)
     running.delete(name)
@@ -83,7 +83,7 @@ def _once(running: Running, admin: Client, name: str) -> dict[str, float]:
 
 
 def _launch(
-    running: Running, name: str, template: str, groups: dict[str, Any]
+    running: RunningInstallation, name: str, template: str, groups: dict[str, Any]
 ) -> tuple[str, float, dict[str, float]]:
     """Returns the id of the cluster, the seconds until it was ready, and those of each step."""
     body = {"name": name, "template": template, "site": SITE, "groups": groups}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import load
-from service import Service, service
+from service import ServiceUnderTest, service
 from stats import cpu_seconds, family, milliseconds, percentile
 
 CLUSTERS = 10_000
@@ -38,7 +38,7 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _time(running: Service, path: str, cpu: dict[str, float]) -> list[float]:
+def _time(running: ServiceUnderTest, path: str, cpu: dict[str, float]) -> list[float]:
     """Returns the seconds of each request. `cpu` receives the milliseconds of processor time per request."""
 
     def requests(count: int) -> Iterator[bytes]:
@@ -54,7 +54,7 @@ def _time(running: Service, path: str, cpu: dict[str, float]) -> list[float]:
     return tally.seconds
 
 
-def _token_after(running: Service, pages: int) -> str:
+def _token_after(running: ServiceUnderTest, pages: int) -> str:
     token = ""
     for _ in range(pages):
         page = running.call("GET", f"{TENANT}/clusters?page_size=50&page_token={token}")
@@ -62,7 +62,7 @@ def _token_after(running: Service, pages: int) -> str:
     return str(token)
 
 
-def _check(running: Service) -> None:
+def _check(running: ServiceUnderTest) -> None:
     page = running.call("GET", f"{TENANT}/clusters?page_size=50")
     if len(page["items"]) != 50 or not page["next_page_token"]:
         raise RuntimeError(f"not a page of 50: {json.dumps(page)[:300]}")

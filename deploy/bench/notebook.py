@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from installation import TENANT, Running, installed
+from installation import TENANT, RunningInstallation, installed
 from service import await_true
 
 ROUNDS = 3
@@ -27,7 +27,7 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _once(running: Running, name: str) -> float:
+def _once(running: RunningInstallation, name: str) -> float:
     """Returns the seconds until the page opens by its link with the token, as in a browser."""
     began = time.perf_counter()
     cluster = running.call(

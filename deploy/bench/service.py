@@ -29,7 +29,7 @@ START_SECONDS = 120
 
 
 @dataclass
-class Service:
+class ServiceUnderTest:
     port: int
     token: str
     environment: dict[str, str]
@@ -81,7 +81,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def service() -> Iterator[Service]:
+def service() -> Iterator[ServiceUnderTest]:
     """Yields a running service with the durable settings of `up`. Its data is deleted at the end."""
     with temporary_folder() as folder:
         data = open_data_dir(folder / "data")
@@ -101,7 +101,7 @@ def service() -> Iterator[Service]:
             port = free_port()
             web = subprocess.Popen(web_command(port), **run)  # type: ignore[call-overload]
             await_true(lambda: up.web_answers(port), "web does not start")
-            yield Service(
+            yield ServiceUnderTest(
                 port,
                 data.admin_token.read_text().strip(),
                 environment,

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from installation import Running, fetch, installed, seconds_until
+from installation import RunningInstallation, fetch, installed, seconds_until
 
 ROUNDS = 5
 WORKERS = 2
@@ -24,7 +24,7 @@ UI_PORT = 8080
 
 
 @dataclass
-class Node:
+class NodeProcess:
     command: list[str]
     environment: dict[str, str]
     cwd: str
@@ -53,7 +53,7 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _ours(running: Running, name: str) -> float:
+def _ours(running: RunningInstallation, name: str) -> float:
     began = time.perf_counter()
     cluster = running.launch(name, "spark")
     elapsed = time.perf_counter() - began
@@ -65,7 +65,7 @@ def _ours(running: Running, name: str) -> float:
     return elapsed
 
 
-def _bare(nodes: list[Node], folder: Path) -> float:
+def _bare(nodes: list[NodeProcess], folder: Path) -> float:
     # Like in a new cluster, the master has no stored state.
     for memory in folder.glob("home/*/.spark-master"):
         shutil.rmtree(memory)
@@ -92,7 +92,7 @@ def _alive(address: str) -> int:
     return int(json.loads(body)["aliveworkers"]) if status == 200 and body.startswith(b"{") else 0
 
 
-def _copy_of_a_cluster(running: Running, folder: Path) -> list[Node]:
+def _copy_of_a_cluster(running: RunningInstallation, folder: Path) -> list[NodeProcess]:
     """Launch a cluster, copy the files of its nodes, and delete it. Returns the nodes."""
     cluster = running.launch("pattern", "spark")
     original = running.data / "sites" / "local" / "clusters" / cluster["id"]
@@ -108,10 +108,10 @@ def _sockets(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if (Path(folder) / name).is_socket()]
 
 
-def _node(spec: Path, original: Path, folder: Path) -> Node:
+def _node(spec: Path, original: Path, folder: Path) -> NodeProcess:
     read = json.loads(spec.read_text().replace(str(original), str(folder)))
     temporary = folder / "tmp" / spec.parent.name
     temporary.mkdir(parents=True)
     environment = read["env"] | {"TMPDIR": str(temporary)}
     is_master = spec.parent.name.startswith("master")
-    return Node(read["command"], environment, read["cwd"], read["address"], is_master)
+    return NodeProcess(read["command"], environment, read["cwd"], read["address"], is_master)

@@ -12,7 +12,7 @@ MOST_LINE = 4 * 1024 * 1024
 
 
 @dataclass
-class Connection:
+class AsyncConnection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -25,7 +25,7 @@ class Server:
     port: int
     tls: ssl.SSLContext | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    _free: list[Connection] = field(default_factory=list)
+    _free: list[AsyncConnection] = field(default_factory=list)
 
     async def send(self, method: str, path: str, body: bytes = b"") -> bytes:
         """Returns the body of the answer. Raises RuntimeError for a status of 400 or more."""
@@ -58,8 +58,10 @@ class Server:
         while self._free:
             self._free.pop().writer.close()
 
-    async def _open(self) -> Connection:
-        return Connection(*await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=MOST_LINE))
+    async def _open(self) -> AsyncConnection:
+        return AsyncConnection(
+            *await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=MOST_LINE)
+        )
 
     def _request(self, method: str, path: str, body: bytes) -> bytes:
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())

@@ -2,7 +2,7 @@
 
 import json
 
-from deploy.devkube import build
+from deploy.devkube import programs
 from deploy.devkube.settings import Devkube, run
 
 SIZE = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
@@ -10,7 +10,7 @@ SIZE = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti
 
 def provide(kube: Devkube) -> None:
     """Write the stages of fake nodes and pods, from kwok's own module."""
-    module = json.loads(build.go("kwok", "mod download -json sigs.k8s.io/kwok"))["Dir"]
+    module = json.loads(programs.go("kwok", "mod download -json sigs.k8s.io/kwok"))["Dir"]
     stages = run(f"{kube.state}/bin/kubectl kustomize {module}/kustomize/stage/fast")
     (kube.state / "config" / "stages.yaml").write_text(stages)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from urllib.request import urlopen
 
-from deploy.devkube import build, images, kwok, pki
+from deploy.devkube import kwok, node_images, pki, programs
 from deploy.devkube.settings import Devkube, DevkubeError, run
 
 HERE = Path(__file__).parent
@@ -23,9 +23,9 @@ NAMESPACES = "--mount --net --pid --uts --ipc --fork --kill-child --propagation 
 SECONDS = 90.0
 
 
-def up(kube: Devkube, say: build.Say) -> None:
+def up(kube: Devkube, say: programs.Say) -> None:
     """Start it unless it runs. Returns when pods, DNS and NetworkPolicies work. Raises DevkubeError."""
-    build.provide(kube, say)
+    programs.provide(kube, say)
     with _alone(kube):
         if is_up(kube):
             if (kube.state / "run" / "up").read_text() != kube.fast:
@@ -73,8 +73,8 @@ def _start(kube: Devkube) -> None:
     run("setsid --fork sh -c", script)
     _until("the node's first process", lambda: node_pid(kube))
     _connect(kube)
-    _until("containerd", lambda: images.ctr(kube, "version"), kube)
-    images.provide(kube)
+    _until("containerd", lambda: node_images.ctr(kube, "version"), kube)
+    node_images.provide(kube)
     _until("the API server", lambda: kube.kubectl("get", "--raw", "/readyz"), kube)
     (kube.state / "run" / "api").touch()
     for manifest in (HERE / "manifests").iterdir():
@@ -90,9 +90,9 @@ def _start(kube: Devkube) -> None:
 def _write_files(kube: Devkube) -> None:
     for folder in ("bin", "config", "log", "run"):
         (kube.state / folder).mkdir(exist_ok=True)
-    for name in build.PROGRAMS:
+    for name in programs.PROGRAMS:
         (kube.state / "bin" / name).unlink(missing_ok=True)
-        (kube.state / "bin" / name).symlink_to(build.built(kube, name))
+        (kube.state / "bin" / name).symlink_to(programs.built(kube, name))
     pki.provide(kube)
     kwok.provide(kube)
     # The node may not see this folder, but it sees its state.

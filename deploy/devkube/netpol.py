@@ -30,7 +30,15 @@ DIRECTIONS = (("Ingress", "from", "daddr", "saddr"), ("Egress", "to", "saddr", "
 def ruleset(pods: list[Json], namespaces: list[Json], policies: list[Json]) -> str:
     """Returns the input of nft. pods: those of the node; pods without an address, or ended, are ignored."""
     # Addresses are used again: each belongs to the newest pod that has it.
-    pods = list({pod["status"]["podIP"]: pod for pod in pods if _is_live(pod)}.values())
+    pods = list(
+        {
+            pod["status"]["podIP"]: pod
+            for pod in pods
+            if pod["status"].get("podIP")
+            and pod["status"].get("phase") not in {"Succeeded", "Failed"}
+            and not pod["spec"].get("hostNetwork")
+        }.values()
+    )
     labels = {namespace["metadata"]["name"]: _labels(namespace) for namespace in namespaces}
     chains, jumps = "", {"saddr": "", "daddr": ""}
     for pod in pods:
@@ -54,11 +62,6 @@ def ruleset(pods: list[Json], namespaces: list[Json], policies: list[Json]) -> s
     forward = f"chain forward {{\n{hook.format('forward')}{sending}{receiving}}}\n"
     arriving = f"chain input {{\n{hook.format('input')}{sending}}}\n"
     return f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{chains}{forward}{arriving}}}\n"
-
-
-def _is_live(pod: Json) -> bool:
-    ended = pod["status"].get("phase") in {"Succeeded", "Failed"}
-    return bool(pod["status"].get("podIP")) and not ended and not pod["spec"].get("hostNetwork")
 
 
 def _labels(thing: Json) -> dict[str, str]:

@@ -27,7 +27,10 @@ def problems(root: Path = ROOT) -> list[str]:
     declared = set(map(_distribution, project["project"]["dependencies"]))
     for_developers = set(map(_distribution, project["dependency-groups"]["dev"]))
     imported = _distributions(_imports(root, PRODUCT))
-    used = imported | _distributions(_settings(root)) | WITHOUT_IMPORT.keys()
+    # Django imports the dotted paths of the settings.
+    settings = (root / "controlplane" / "settings.py").read_text()
+    named = {path.partition(".")[0] for path in _DOTTED.findall(settings)}
+    used = imported | _distributions(named) | WITHOUT_IMPORT.keys()
     tested = _distributions(_imports(root, ("tests",)))
     sentences = {
         "is a run-time dependency, and the product imports it nowhere": declared - used,
@@ -57,12 +60,6 @@ def _named(node: ast.AST) -> Iterator[str]:
         yield node.module.partition(".")[0]
     for child in ast.iter_child_nodes(node):
         yield from _named(child)
-
-
-def _settings(root: Path) -> set[str]:
-    """Returns the top-level names of the dotted paths in settings.py, which Django imports."""
-    text = (root / "controlplane" / "settings.py").read_text()
-    return {found.partition(".")[0] for found in _DOTTED.findall(text)}
 
 
 def _distributions(modules: set[str]) -> set[str]:

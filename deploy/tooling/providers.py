@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from controlplane.standalone.installation.environment import ROOT
 from controlplane.standalone.installation.errors import ExpectedError
-from deploy.devkube import build
+from deploy.devkube import programs
 from deploy.devkube.settings import Devkube, DevkubeError
 from deploy.tooling.images.build import build as build_image
 from deploy.tooling.images.image import every_image
@@ -75,7 +75,7 @@ def provide_kubernetes() -> None:
     if os.environ.get(KUBECONFIG):
         return
     try:
-        build.provide(Devkube.from_environment(), _say)
+        programs.provide(Devkube.from_environment(), _say)
         for image in every_image():
             build_image(image, _say)
     except (DevkubeError, ExpectedError) as error:

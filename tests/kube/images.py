@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devkube.images import ctr, load
+from deploy.devkube.node_images import ctr, load
 from deploy.devkube.settings import Devkube
 from deploy.tooling.images.build import build
 from deploy.tooling.images.image import every_image

@@ -10,8 +10,8 @@ import pytest
 from controlplane.standalone.installation.datadir import DataDir, open_data_dir
 from controlplane.standalone.installation.environment import MARK
 from controlplane.standalone.installation.owner import database_owner
-from controlplane.standalone.supervise.child import Child, Service
-from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.child import Child, ChildSpec
+from controlplane.standalone.supervise.command import ProcessSpec
 from controlplane.standalone.supervise.supervisor import Supervisor
 
 SECONDS = 20.0
@@ -51,10 +51,10 @@ def supervisor(data: DataDir, said: list[str]) -> Iterator[Supervisor]:
         running.stop(["one", "two", "postgres"])
 
 
-def program(data: DataDir, code: str, *, name: str = "one", **options: object) -> Service:
+def program(data: DataDir, code: str, *, name: str = "one", **options: object) -> ChildSpec:
     """Returns a service that runs one line of Python."""
     environment = {"PYTHONUNBUFFERED": "1", MARK: data.id}
-    return Service(name, Command([sys.executable, "-c", code], environment, data.root), **options)  # type: ignore[arg-type]
+    return ChildSpec(name, ProcessSpec([sys.executable, "-c", code], environment, data.root), **options)  # type: ignore[arg-type]
 
 
 def has_said(child: Child, text: str) -> Callable[[], bool]:

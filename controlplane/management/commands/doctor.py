@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.management.commands.up import port
 from controlplane.standalone.attach import chosen_installation
+from controlplane.standalone.doctor.check_result import as_json, show
 from controlplane.standalone.doctor.examine import examine
-from controlplane.standalone.doctor.part import as_json, show
 from controlplane.standalone.installation.datadir import default_root
 from controlplane.standalone.installation.errors import ExpectedError
 

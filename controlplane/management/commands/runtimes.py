@@ -35,7 +35,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         layout = Layout(settings.DATA_DIR / "sites" / "local")
         failed = 0
-        for app, runtime in _runtimes(layout, _named(options["apps"])):
+        chosen = _named(options["apps"])
+        runtimes = [(app, describe(layout, app, runtime)) for app in chosen for runtime in app.runtimes]
+        for app, runtime in runtimes:
             name = f"{app.name} {app.version}"
             if runtime.installed:
                 if options["action"] == "fetch":
@@ -117,9 +119,3 @@ def _named(names: list[str]) -> list[App]:
     if unknown:
         raise CommandError(f"There is no app {', '.join(sorted(unknown))}.")
     return [app for app in apps if not names or app.name in names]
-
-
-def _runtimes(layout: Layout, apps: list[App]) -> Iterator[tuple[App, LocalRuntime]]:
-    for app in apps:
-        for runtime in app.runtimes:
-            yield app, describe(layout, app, runtime)

@@ -94,7 +94,8 @@ class Command(BaseCommand):
         table = Table(box=None, pad_edge=False)
         for heading in ("name", "kind", "tenants", "ready", "isolation", "checked", "message"):
             table.add_column(heading, overflow="fold")
-        for site in _shown():
+        sites = Site.objects.order_by("name")
+        for site in sites if settings.FAKE_SITE else sites.exclude(kind=SiteKind.FAKE):
             checked = site.checked_at.strftime("%Y-%m-%d %H:%M") if site.checked_at else "never"
             ready = "yes" if site.ready else "no"
             table.add_row(
@@ -169,11 +170,6 @@ class _Plain(yaml.SafeDumper):
 def _action(actions: Any, name: str, words: str, more: str = "") -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=words, description=more or words)
     return parser
-
-
-def _shown() -> list[Site]:
-    sites = Site.objects.order_by("name")
-    return list(sites if settings.FAKE_SITE else sites.exclude(kind=SiteKind.FAKE))
 
 
 def _parsed(given: dict[str, Any]) -> SiteSettings:

@@ -48,7 +48,10 @@ def package_folder() -> Path:
 
 def _copied(package: Path, folder: str, owner: Owner) -> Path:
     """Copy the programs and their libraries, once for each build. Only a complete copy gets the final name."""
-    target = SHARED_BINARIES / f"{folder}-{_fingerprint(package / folder / 'bin' / 'postgres')}"
+    program = package / folder / "bin" / "postgres"
+    facts = program.stat()
+    identity = f"{os.fspath(program)} {facts.st_size} {facts.st_mtime_ns}"
+    target = SHARED_BINARIES / f"{folder}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     if target.is_dir():
         return target
     with plain_file_errors(SHARED_BINARIES):
@@ -83,10 +86,3 @@ def _open_to_readers(folder: Path) -> None:
         if not path.is_symlink():
             executable = path.is_dir() or path.stat().st_mode & 0o100
             path.chmod(0o755 if executable else 0o644)
-
-
-def _fingerprint(program: Path) -> str:
-    facts = program.stat()
-    return hashlib.sha256(f"{os.fspath(program)} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[
-        :12
-    ]

@@ -14,7 +14,7 @@ import psycopg2
 
 from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.installation.owner import Owner
-from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.command import ProcessSpec
 
 ROLE = "slipway"
 DATABASE = "slipway"
@@ -44,7 +44,7 @@ class Postgres:
         return f"postgresql://{ROLE}@{quote(str(self.sockets), safe='')}/{DATABASE}"
 
     @property
-    def command(self) -> Command:
+    def command(self) -> ProcessSpec:
         """The server in the foreground. When its parent dies, it does a fast shutdown."""
         settings = {
             "listen_addresses": "",
@@ -56,7 +56,9 @@ class Postgres:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         argv = [str(self.programs / "postgres"), "-D", str(self.data), *options]
-        return Command(argv, database_environment(), self.data, owner=self.owner, death_signal=signal.SIGINT)
+        return ProcessSpec(
+            argv, database_environment(), self.data, owner=self.owner, death_signal=signal.SIGINT
+        )
 
     def answers(self, seconds: int = 2) -> bool:
         """Whether the server answers a query. seconds: the timeout of the connection, at least 2 for libpq."""

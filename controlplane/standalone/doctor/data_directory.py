@@ -3,8 +3,8 @@
 import stat
 from pathlib import Path
 
-from controlplane.standalone.doctor.part import Part
-from controlplane.standalone.supervise.lock import Running
+from controlplane.standalone.doctor.check_result import CheckResult
+from controlplane.standalone.supervise.lock import LockOwner
 
 PRIVATE = (
     "keys",
@@ -18,18 +18,18 @@ PRIVATE = (
 )
 
 
-def check_data_directory(data_dir: Path) -> Part:
+def check_data_directory(data_dir: Path) -> CheckResult:
     if not data_dir.exists():
-        return Part("data directory", "ok", f"{data_dir} will be made, private")
+        return CheckResult("data directory", "ok", f"{data_dir} will be made, private")
     exposed = [path for path in _private_paths(data_dir) if stat.S_IMODE(path.stat().st_mode) & 0o077]
     if exposed:
         advice = f"chmod go= {' '.join(str(path) for path in exposed)}"
-        return Part("data directory", "unsafe", "other users may open secret files", advice)
+        return CheckResult("data directory", "unsafe", "other users may open secret files", advice)
     if data_dir.stat().st_mode & 0o022:
-        return Part(
+        return CheckResult(
             "data directory", "unsafe", f"other users may write in {data_dir}", f"chmod go-w {data_dir}"
         )
-    return Part("data directory", "ok", str(data_dir))
+    return CheckResult("data directory", "ok", str(data_dir))
 
 
 def _private_paths(data_dir: Path) -> list[Path]:
@@ -40,13 +40,13 @@ def _private_paths(data_dir: Path) -> list[Path]:
         return []
 
 
-def check_installation(data_dir: Path, running: Running | None) -> Part:
+def check_installation(data_dir: Path, running: LockOwner | None) -> CheckResult:
     if running:
-        return Part("installation", "ok", f"{data_dir} runs at {running.url} since {running.since}")
+        return CheckResult("installation", "ok", f"{data_dir} runs at {running.url} since {running.since}")
     try:
         exists = (data_dir / ".slipway").exists()
     except PermissionError:
         exists = False
     if exists:
-        return Part("installation", "ok", f"{data_dir} is stopped")
-    return Part("installation", "ok", f"none in {data_dir} yet; `up` makes it")
+        return CheckResult("installation", "ok", f"{data_dir} is stopped")
+    return CheckResult("installation", "ok", f"none in {data_dir} yet; `up` makes it")

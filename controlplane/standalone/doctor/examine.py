@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from controlplane.standalone.doctor.check_result import CheckResult
 from controlplane.standalone.doctor.data_directory import check_data_directory, check_installation
 from controlplane.standalone.doctor.database import check_postgres
 from controlplane.standalone.doctor.machine import (
@@ -11,12 +12,11 @@ from controlplane.standalone.doctor.machine import (
     check_python,
     check_runtimes,
 )
-from controlplane.standalone.doctor.part import Part
 from controlplane.standalone.doctor.remotes import check_kubernetes, check_vault
 from controlplane.standalone.supervise.lock import running_in
 
 
-def examine(data_dir: Path, port: int | None = None) -> list[Part]:
+def examine(data_dir: Path, port: int | None = None) -> list[CheckResult]:
     """Returns the result of every check. Changes nothing on this machine.
 
     port: the port to check; None means the port of the running installation, or the default one.

@@ -10,9 +10,9 @@ from controlplane.provisioners.local.install import PACKAGES_MARKER
 from controlplane.provisioners.local.java import find_java
 from controlplane.provisioners.local.layout import Layout
 from controlplane.provisioners.local.runtimes import NOTICE
-from controlplane.standalone.doctor.part import Part
+from controlplane.standalone.doctor.check_result import CheckResult
 from controlplane.standalone.installation.errors import ExpectedError
-from controlplane.standalone.supervise.lock import Running
+from controlplane.standalone.supervise.lock import LockOwner
 from controlplane.standalone.web.ports import DEFAULT_PORT, HOST, port_check
 
 OLDEST_PYTHON = (3, 11)
@@ -23,22 +23,22 @@ COMFORTABLE_MIB = 3000
 LEAST_MIB = 200
 
 
-def check_python() -> Part:
+def check_python() -> CheckResult:
     found = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info < OLDEST_PYTHON:
-        return Part("Python", "missing", found, "install Python 3.11 or newer")
-    return Part("Python", "ok", found)
+        return CheckResult("Python", "missing", found, "install Python 3.11 or newer")
+    return CheckResult("Python", "ok", found)
 
 
-def check_java() -> Part:
+def check_java() -> CheckResult:
     java = find_java(OLDEST_JAVA)
     if java is None:
         advice = "nothing: one comes with the packages of Spark (or install Java 17 and set JAVA_HOME)"
-        return Part("Java", "missing", f"none of {OLDEST_JAVA} or newer", advice, needed=False)
-    return Part("Java", "ok", f"{java.version} ({java.home})")
+        return CheckResult("Java", "missing", f"none of {OLDEST_JAVA} or newer", advice, needed=False)
+    return CheckResult("Java", "ok", f"{java.version} ({java.home})")
 
 
-def check_runtimes(data_dir: Path) -> Part:
+def check_runtimes(data_dir: Path) -> CheckResult:
     """Counts the installed runtimes and lists the notices that their prepare steps left."""
     installed = sorted(Layout(data_dir / "sites" / "local").runtimes.glob(f"*/{PACKAGES_MARKER}"))
     notices = [
@@ -48,29 +48,31 @@ def check_runtimes(data_dir: Path) -> Part:
     ]
     if notices:
         advice = "wait for it, or see why and run: python3 manage.py runtimes fetch"
-        return Part("runtimes", "missing", "; ".join(notices), advice, needed=False)
-    return Part("runtimes", "ok", f"{len(installed)} installed")
+        return CheckResult("runtimes", "missing", "; ".join(notices), advice, needed=False)
+    return CheckResult("runtimes", "ok", f"{len(installed)} installed")
 
 
-def check_disk(data_dir: Path) -> Part:
+def check_disk(data_dir: Path) -> CheckResult:
     folder = next(each for each in (data_dir, *data_dir.absolute().parents) if each.exists())
     free = shutil.disk_usage(folder).free // MIB
     found = f"{free} MiB free in {folder}"
     if free < LEAST_MIB:
-        return Part("disk", "missing", found, f"free some space: Slipway needs at least {LEAST_MIB} MiB")
+        return CheckResult(
+            "disk", "missing", found, f"free some space: Slipway needs at least {LEAST_MIB} MiB"
+        )
     if free < COMFORTABLE_MIB:
         advice = f"free some space: the packages of the apps need {COMFORTABLE_MIB} MiB"
-        return Part("disk", "missing", found, advice, needed=False)
-    return Part("disk", "ok", found)
+        return CheckResult("disk", "missing", found, advice, needed=False)
+    return CheckResult("disk", "ok", found)
 
 
-def check_port(port: int | None, running: Running | None) -> Part:
+def check_port(port: int | None, running: LockOwner | None) -> CheckResult:
     """port: None means the port of the running installation, or the default one."""
     if running and port in {None, running.port}:
-        return Part("port", "ok", f"{running.port}, where Slipway runs now")
+        return CheckResult("port", "ok", f"{running.port}, where Slipway runs now")
     wanted = port or DEFAULT_PORT
     try:
         port_check(wanted)
     except ExpectedError as error:
-        return Part("port", "missing", f"{wanted} is not free", str(error))
-    return Part("port", "ok", f"{wanted} is free on {HOST}")
+        return CheckResult("port", "missing", f"{wanted} is not free", str(error))
+    return CheckResult("port", "ok", f"{wanted} is free on {HOST}")

@@ -47,8 +47,11 @@ def bootstrap(folder: Path) -> None:
     with transaction.atomic():
         if not User.objects.filter(is_superuser=True).exists():
             _first_admin(folder)
-        elif _is_emptied(folder / TOKEN):
-            _another_token(folder)
+        elif (folder / TOKEN).exists() and not (folder / TOKEN).read_text().strip():
+            # A user emptied the file to get a new token, or the disk was full. A file that was removed stays away.
+            admin = User.objects.filter(username=ADMIN, is_superuser=True, is_active=True).first()
+            if admin:
+                _write_token(folder, actor_for(admin))
 
 
 def _refuse_local_sites() -> None:
@@ -85,20 +88,6 @@ def _first_admin(folder: Path) -> None:
     limits = {resource: parse(resource, amount) for resource, amount in LIMITS.items()}
     tenant_create(actor=actor, name=TENANT, display_name="Demo", limits=limits)
     member_put(access=tenant_for(actor, TENANT), username=ADMIN, role=Role.ADMIN)
-
-
-def _is_emptied(path: Path) -> bool:
-    """Whether the file is there but empty: a user asks for a new token, or the disk was full.
-
-    A missing file was removed on purpose and is not made again.
-    """
-    return path.exists() and not path.read_text().strip()
-
-
-def _another_token(folder: Path) -> None:
-    admin = User.objects.filter(username=ADMIN, is_superuser=True, is_active=True).first()
-    if admin:
-        _write_token(folder, actor_for(admin))
 
 
 def _write_token(folder: Path, actor: Actor) -> None:

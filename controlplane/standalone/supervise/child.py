@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.supervise import pids
-from controlplane.standalone.supervise.command import Command
+from controlplane.standalone.supervise.command import ProcessSpec
 from controlplane.standalone.supervise.logs import LogFile
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -21,9 +21,9 @@ READ_SIZE = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ChildSpec:
     name: str
-    command: Command
+    command: ProcessSpec
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     restarts: bool = True
@@ -37,7 +37,7 @@ class Service:
 
 
 class Child:
-    def __init__(self, service: Service, data: DataDir) -> None:
+    def __init__(self, service: ChildSpec, data: DataDir) -> None:
         self.service = service
         self.log = LogFile(data.logs / f"{service.name}.log")
         self.output: int | None = None

@@ -36,7 +36,7 @@ def die_with_parent(number: signal.Signals, *, niceness: int = 0) -> Callable[[]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ProcessSpec:
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path

@@ -16,7 +16,7 @@ from controlplane.standalone.supervise import pids
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class LockOwner:
     """The process that holds a data directory. url is "" for a management command."""
 
     pid: int
@@ -31,7 +31,7 @@ class Running:
 class HeldError(ExpectedError):
     """Another process holds the data directory."""
 
-    def __init__(self, data: DataDir, running: Running | None) -> None:
+    def __init__(self, data: DataDir, running: LockOwner | None) -> None:
         self.is_command = running is not None and not running.url
         """Whether a management command holds the lock, for a moment, and not `up`."""
         who, what = "another process that is just starting", "Stop that one"
@@ -89,7 +89,7 @@ def _gate(root: Path) -> Path:
     return root / "run" / "gate"
 
 
-def running_in(root: Path) -> Running | None:
+def running_in(root: Path) -> LockOwner | None:
     """Returns the `up` that runs on this data directory; None when none runs, or when we may not read the files.
 
     This takes no lock, because that would make an `up` fail that starts at the same moment.
@@ -103,9 +103,9 @@ def running_in(root: Path) -> Running | None:
     return running if running and supervisor and supervisor.lives else None
 
 
-def _running(content: bytes) -> Running | None:
+def _running(content: bytes) -> LockOwner | None:
     try:
         facts = json.loads(content)
-        return Running(int(facts["pid"]), str(facts["since"]), str(facts["url"]))
+        return LockOwner(int(facts["pid"]), str(facts["since"]), str(facts["url"]))
     except (ValueError, KeyError, TypeError):
         return None

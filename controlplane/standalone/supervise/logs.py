@@ -23,7 +23,9 @@ class LogFile:
         try:
             file = self._opened()
             if file.tell() + len(output) > self._limit:
-                file = self._rotated(file)
+                self.close()
+                self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+                file = self._opened()
             file.write(output)
         except OSError:
             self.lost += len(output)
@@ -42,12 +44,6 @@ class LogFile:
         if self._file is None:
             self._file = open(self.path, "ab", buffering=0, opener=open_private)  # noqa: SIM115
         return self._file
-
-    def _rotated(self, file: IO[bytes]) -> IO[bytes]:
-        file.close()
-        self._file = None
-        self.path.replace(self.path.with_name(f"{self.path.name}.1"))
-        return self._opened()
 
 
 def open_private(path: str, flags: int) -> int:

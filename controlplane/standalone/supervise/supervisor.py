@@ -11,7 +11,7 @@ from types import FrameType
 
 from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.supervise import pids
-from controlplane.standalone.supervise.child import Child, Service
+from controlplane.standalone.supervise.child import Child, ChildSpec
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # After so many failures in a row the supervisor prints the end of the log.
@@ -63,7 +63,7 @@ class Supervisor:
         if number in STOP_SIGNALS:
             self._stop_requests += 1
 
-    def start(self, service: Service) -> Child:
+    def start(self, service: ChildSpec) -> Child:
         child = self._children[service.name] = Child(service, self._data)
         self._start(child)
         return child
@@ -135,16 +135,14 @@ class Supervisor:
             seconds = until_start if seconds is None else min(seconds, until_start)
         for key, _ in self._selector.select(seconds):
             if isinstance(key.data, Child):
-                self._read(key.data)
+                child = key.data
+                child.read_output()
+                if child.output is not None and child.output_ended:
+                    self._selector.unregister(child.output)
             else:
                 os.read(key.fd, 4096)
         self._reap()
         self._start_due()
-
-    def _read(self, child: Child) -> None:
-        child.read_output()
-        if child.output is not None and child.output_ended:
-            self._selector.unregister(child.output)
 
     def _reap(self) -> None:
         for child in self._children.values():

@@ -53,7 +53,11 @@ class ProbeServer(ThreadingMixIn, WSGIServer):
         return self._free.acquire(blocking=False)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        timer = threading.Timer(self.seconds, _cut, [request])
+        def cut() -> None:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self.seconds, cut)
         timer.daemon = True
         timer.start()
         try:
@@ -89,8 +93,3 @@ def _probes_alone(wsgi: Wsgi) -> Wsgi:
         return [b"Here are /healthz, /readyz and /metrics.\n"]
 
     return application
-
-
-def _cut(request: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from deploy.devkube import build, images, kwok, lifecycle
+from deploy.devkube import kwok, lifecycle, node_images, programs
 from deploy.devkube.settings import Devkube, DevkubeError
 
 ABOUT = """Run a real one-node Kubernetes on this machine, for development, the kube tests and the benchmarks.
@@ -62,10 +62,10 @@ class Command(BaseCommand):
         running = lifecycle.is_up(kube)
         for name, text in {
             "state": f"up, process {lifecycle.node_pid(kube)}" if running else "not up",
-            "kubernetes": build.version("kubernetes", "k8s.io/kubernetes"),
-            "etcd": build.version("etcd", "go.etcd.io/etcd/server/v3"),
-            "coredns": build.version("coredns", "github.com/coredns/coredns"),
-            "kwok": build.version("kwok", "sigs.k8s.io/kwok"),
+            "kubernetes": programs.version("kubernetes", "k8s.io/kubernetes"),
+            "etcd": programs.version("etcd", "go.etcd.io/etcd/server/v3"),
+            "coredns": programs.version("coredns", "github.com/coredns/coredns"),
+            "kwok": programs.version("kwok", "sigs.k8s.io/kwok"),
             "networks": f"link {kube.link}.0/30, pods {kube.pods}.0/24, services {kube.services}.0/20",
             "kubeconfig": kube.kubeconfig,
             "kubectl": kube.state / "bin" / "kubectl",
@@ -76,7 +76,7 @@ class Command(BaseCommand):
         sys.exit(not running)
 
     def _load(self, kube: Devkube, options: dict[str, Any]) -> None:
-        images.load(kube, *options["archives"])
+        node_images.load(kube, *options["archives"])
 
     def _kwok(self, kube: Devkube, options: dict[str, Any]) -> None:
         kwok.scale(kube, options["count"])

@@ -47,8 +47,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # Turn SIGTERM into SystemExit, so that `finally` blocks end the child processes.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        default = "debian:bookworm-slim" if options["action"] == "context" else base.ours()
+        base_name = options["base"] or default
         try:
-            for image in _images(options["apps"], options["base"] or _default_base(options["action"])):
+            for image in _images(options["apps"], base_name):
                 getattr(self, f"_{options['action']}")(image, options)
         except (NoImage, ExpectedError) as error:
             raise CommandError(str(error)) from None
@@ -81,18 +83,14 @@ class Command(BaseCommand):
         self.stdout.write(f"docker build {words} {named} {folder}")
 
 
-def _default_base(action: str) -> str:
-    return "debian:bookworm-slim" if action == "context" else base.ours()
-
-
-def _images(names: list[str], on: str) -> Iterator[Image]:
+def _images(names: list[str], base_name: str) -> Iterator[Image]:
     apps = load()
     unknown = set(names) - {app.name for app in apps}
     if unknown:
         raise CommandError(f"There is no app {', '.join(sorted(unknown))}.")
     for app in apps:
         if not names or app.name in names:
-            yield from (Image(app, runtime, on) for runtime in app.runtimes)
+            yield from (Image(app, runtime, base_name) for runtime in app.runtimes)
 
 
 def _megabytes(image: Image) -> str:

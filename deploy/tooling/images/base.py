@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.tooling.images import machine
+from deploy.tooling.images import build_secrets
 from deploy.tooling.images.inputs import SOURCES
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def ours() -> str:
     """Returns the name of our own base. It contains a digest of the script that makes it."""
     digest = hashlib.sha256((SOURCES / "make-base").read_bytes()).hexdigest()
-    return f"{NAME}:{machine.RELEASE}-{digest[:12]}"
+    return f"{NAME}:{build_secrets.RELEASE}-{digest[:12]}"
 
 
 def is_ours(name: str) -> bool:
@@ -34,7 +34,7 @@ def provide(name: str, buildah: "Buildah", scratch: Path) -> None:
 
 def _make(name: str, buildah: "Buildah", scratch: Path) -> None:
     buildah.say("making the base from Debian packages")
-    make = [str(SOURCES / "make-base"), str(scratch), *filter(None, [machine.debian_mirror()])]
+    make = [str(SOURCES / "make-base"), str(scratch), *filter(None, [build_secrets.debian_mirror()])]
     # The mount namespace ends with the script, and its mounts with it.
     buildah.run_program("unshare", "--mount", *make)
     container = buildah.output("from", "scratch")

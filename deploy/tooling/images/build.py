@@ -15,7 +15,7 @@ from pathlib import Path
 
 from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.supervise.command import die_with_parent
-from deploy.tooling.images import archive, base, machine
+from deploy.tooling.images import archive, base, build_secrets
 from deploy.tooling.images.image import Image, cache
 
 Say = Callable[[str], None]
@@ -51,7 +51,7 @@ def _run(image: Image, buildah: "Buildah", scratch: Path) -> None:
         "BASE_DIGEST": buildah.about(image.base, "FromImageDigest"),
     }
     words = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    words += [f"--secret=id={name},src={path}" for name, path in machine.secrets(scratch).items()]
+    words += [f"--secret=id={name},src={path}" for name, path in build_secrets.secrets(scratch).items()]
     buildah.run(
         "build", *words, f"--tag={image.tags[0]}", "--layers", "--force-rm", "--pull-never", str(context)
     )
@@ -146,7 +146,9 @@ def step(line: str) -> str:
 
 def provide_tools(tools: dict[str, str], say: Say) -> None:
     """Install missing tools, which needs root on Debian. Raises ExpectedError. tools: program -> package."""
-    missing = [package for program, package in tools.items() if not shutil.which(program, path=_path())]
+    # debootstrap is in /usr/sbin, which is not in the PATH of every user.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    missing = [package for program, package in tools.items() if not shutil.which(program, path=path)]
     if not missing:
         return
     names = " ".join(missing)
@@ -162,11 +164,6 @@ def provide_tools(tools: dict[str, str], say: Say) -> None:
         )
     if done.returncode != 0:
         raise ExpectedError(f"Cannot install {names}: {done.stderr.strip()[-300:]}")
-
-
-def _path() -> str:
-    # debootstrap is in /usr/sbin, which is not in the PATH of every user.
-    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.installation.files import make_folder
 from controlplane.standalone.installation.owner import Owner, database_owner
-from controlplane.standalone.supervise.child import Child, Service
+from controlplane.standalone.supervise.child import Child, ChildSpec
 from controlplane.standalone.supervise.supervisor import Supervisor
 from tests.standalone.conftest import SECONDS
 
@@ -30,7 +30,7 @@ def server(data: DataDir) -> Postgres:
 
 
 def _started(supervisor: Supervisor, server: Postgres) -> Child:
-    service = Service(
+    service = ChildSpec(
         "postgres",
         server.command,
         stop_signal=signal.SIGINT,

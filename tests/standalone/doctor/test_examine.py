@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.standalone.doctor.check_result import CheckResult, as_json, show
 from controlplane.standalone.doctor.examine import examine
-from controlplane.standalone.doctor.part import Part, as_json, show
 from controlplane.standalone.installation.datadir import DataDir
 from controlplane.standalone.installation.keys import key_files
 from controlplane.standalone.supervise import pids
@@ -37,7 +37,7 @@ def port() -> int:
         return found
 
 
-def _part(name: str, data: DataDir, port: int) -> Part:
+def _part(name: str, data: DataDir, port: int) -> CheckResult:
     return next(part for part in examine(data.root, port) if part.name == name)
 
 
@@ -70,7 +70,7 @@ def test_what_is_not_ok_says_what_to_do(data: DataDir, port: int, capsys: pytest
 def test_the_json_verdict_is_that_of_the_parts(data: DataDir, port: int) -> None:
     parts = examine(data.root, port)
     assert json.loads(as_json(parts))["ok"] is True
-    broken = [*parts, Part("x", "missing", "gone", "find it")]
+    broken = [*parts, CheckResult("x", "missing", "gone", "find it")]
     assert json.loads(as_json(broken))["ok"] is False
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.tooling.images import machine
+from deploy.tooling.images import build_secrets
 from deploy.tooling.images.image import Image
 from tests.tooling.images.archives import Archive, certificates, public_authorities
 
@@ -122,7 +122,7 @@ def found_in(root: Path, authorities: set[str]) -> set[str]:
 def test_no_authority_of_this_machine_is_anywhere(archive: Archive, tmp_path: Path):
     public = public_authorities(archive.root)
     assert "./etc/ssl/certs/ca-certificates.crt" in found_in(archive.root, set(list(public)[:3]))
-    bundle = machine.secrets(tmp_path).get("ca")
+    bundle = build_secrets.secrets(tmp_path).get("ca")
     # Machines have older or newer sets of public ones.
     own = certificates(bundle.read_text()) - public - public_authorities(Path("/")) if bundle else set()
     assert not own or found_in(archive.root, own) == set()

@@ -18,7 +18,10 @@ _APT_LINE = re.compile(r'Acquire::(https?::|ftp::|Check-|Retries|ForceIPv)[^ ]* 
 
 def secrets(folder: Path) -> dict[str, Path]:
     """Returns the files of the secrets by id, without empty ones. Some are made in `folder`, which is private."""
-    found = {"ca": _bundle(), "maven": _maven()}
+    named = [Path(os.environ[name]) for name in BUNDLES if os.environ.get(name)]
+    bundle = next((path for path in [*named, SYSTEM_BUNDLE] if path.is_file()), None)
+    maven = Path.home() / ".m2" / "settings.xml"
+    found = {"ca": bundle, "maven": maven if maven.is_file() else None}
     texts = {
         "pip": pip_settings(),
         "apt": apt_settings(),
@@ -61,16 +64,6 @@ def pip_settings() -> str:
         return ""
     settings = "".join(f"{name} = {value}\n" for name, value in sorted(chosen.items()))
     return "[global]\n" + settings.replace("\\n", "\n    ")
-
-
-def _bundle() -> Path | None:
-    named = [Path(os.environ[name]) for name in BUNDLES if os.environ.get(name)]
-    return next((path for path in [*named, SYSTEM_BUNDLE] if path.is_file()), None)
-
-
-def _maven() -> Path | None:
-    path = Path.home() / ".m2" / "settings.xml"
-    return path if path.is_file() else None
 
 
 def _output_lines(command: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ COLOURS = {"ok": "green", "missing": "yellow", "unsafe": "red"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CheckResult:
     name: str
     status: Status
     detail: str
@@ -27,13 +27,13 @@ class Part:
         return self.status == "unsafe" or (self.status == "missing" and self.needed)
 
 
-def as_json(parts: list[Part]) -> str:
+def as_json(parts: list[CheckResult]) -> str:
     """Returns {"ok": bool, "parts": [...]} as text."""
     ok = not any(part.hinders for part in parts)
     return json.dumps({"ok": ok, "parts": [asdict(part) for part in parts]}, indent=2)
 
 
-def show(parts: list[Part]) -> None:
+def show(parts: list[CheckResult]) -> None:
     """Print a table with one row for each part."""
     table = Table(box=None, pad_edge=False)
     for heading in ("part", "", "found", "what to do"):
