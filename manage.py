@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Slipway's one command. It needs nothing but Python: the rest is installed into .venv beside it, once.
+"""Slipway's command. It needs only Python: the first run installs everything else into .venv beside this file.
 
-Only the standard library is imported here, in a syntax that an old Python can read before it is turned away.
+It imports only the standard library, and its syntax is old enough for an old Python to read its error message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,15 +28,18 @@ OLDEST_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-# Written last, so that an interrupted installation is never taken for a finished one.
+# Written at the end of an installation, so that an interrupted one never counts as finished.
 MARKER = VENV / ".slipway-lock"
-# There as long as the environment itself is being made.
+# Exists while the environment itself is being made.
 UNFINISHED = VENV / ".slipway-unfinished"
 LOCKS = {"run": ROOT / "deploy" / "requirements.lock", "dev": ROOT / "deploy" / "requirements-dev.lock"}
-DEVELOPER_COMMANDS = {"test", "lint"}
-# These start without Django's applications: quicker, and the supervisor of `up` stays small.
+# A checkout has these commands in deploy/tooling/. The product does not need that folder.
+DEVELOPER_COMMANDS = {"test", "lint", "images", "devkube"}
+# These two also need the packages of developers, such as pytest.
+NEED_DEVELOPER_PACKAGES = {"test", "lint"}
+# These start without Django's applications: that is quicker, and the supervisor of `up` stays small.
 LIGHT_COMMANDS = {"up", "doctor", "test", "lint"}
-# They make Python look for modules elsewhere.
+# These variables make Python look for modules elsewhere.
 MISLEADING = {"PYTHONPATH", "PYTHONHOME"}
 NEEDED_MODULES = ("django", "psycopg2", "granian")
 HELP = """usage: python3 manage.py COMMAND [options]
@@ -46,6 +49,8 @@ HELP = """usage: python3 manage.py COMMAND [options]
   site      register, list and prove Kubernetes sites, say who may use them
   test      run the tests
   lint      check style, types and layers
+  images    build the container images of the apps
+  devkube   run a one-node Kubernetes for development
   help      list every other command
 
 COMMAND --help explains one of them. A command works on the installation that runs, or on the one in the default data
@@ -53,7 +58,7 @@ directory; --data-dir names another. The first run installs what is needed into 
 
 
 class SentenceError(Exception):
-    """Ends the command with a sentence instead of a stack trace."""
+    """Ends the command with its message instead of a stack trace."""
 
 
 def main() -> None:
@@ -64,45 +69,60 @@ def main() -> None:
     if command in {"-h", "--help"}:
         print(HELP)
         return
-    kind = "dev" if command in DEVELOPER_COMMANDS else "run"
+    if command == "help" and len(sys.argv) > 2 and sys.argv[2] in DEVELOPER_COMMANDS:
+        # Django does not know them.
+        sys.argv[1:] = [sys.argv[2], "--help"]
+        command = sys.argv[1]
+    kind = "dev" if command in NEED_DEVELOPER_PACKAGES else "run"
     if Path(sys.prefix).resolve() != VENV.resolve() and not (kind == "run" and is_installed_here()):
         ensure_environment(kind)
-        again()
+        restart_in_venv()
     if Path(sys.prefix).resolve() == VENV.resolve():
         if MISLEADING.intersection(os.environ):
-            again()
+            restart_in_venv()
         ensure_environment(kind)
     dispatch(command)
 
 
-def again() -> None:
-    """Start this command again in .venv. The caller's modules must not stand in for those of the lock there."""
+def restart_in_venv() -> None:
+    """Replace this process by the same command in .venv, without the caller's module paths."""
     environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     os.execve(PYTHON, [str(PYTHON), str(ROOT / "manage.py"), *sys.argv[1:]], environment)  # noqa: S606
 
 
 def dispatch(command: str) -> None:
-    # Django, in the environment of a user who works on another project, would take that one's settings.
+    # The caller's environment may name the settings of another Django project.
     os.environ["DJANGO_SETTINGS_MODULE"] = "controlplane.settings"
+    if command in DEVELOPER_COMMANDS and not (ROOT / "deploy" / "tooling").is_dir():
+        raise SentenceError(
+            f"`{command}` is for developers: it needs the folder deploy/tooling of a checkout."
+        )
     if command in LIGHT_COMMANDS:
-        module = importlib.import_module("controlplane.management.commands." + command)
-        module.Command().run_from_argv(sys.argv)
+        load_command(command).run_from_argv(sys.argv)
     else:
-        run_attached()
+        run_attached(command)
 
 
-def run_attached() -> None:
-    """Run a command of Django or ours on the installation that it is meant for."""
+def load_command(name: str) -> Any:
+    package = "deploy.tooling" if name in DEVELOPER_COMMANDS else "controlplane.management"
+    return importlib.import_module(package + ".commands." + name).Command()
+
+
+def run_attached(command: str) -> None:
+    """Run a command of Django or ours with the environment of the chosen installation."""
     attach = importlib.import_module("controlplane.standalone.attach")
     try:
         with attach.attached(sys.argv) as arguments:
-            importlib.import_module("django.core.management").execute_from_command_line(arguments)
+            if command in DEVELOPER_COMMANDS:
+                load_command(command).run_from_argv(arguments)
+            else:
+                importlib.import_module("django.core.management").execute_from_command_line(arguments)
     except attach.ExpectedError as failure:
         raise SentenceError(str(failure)) from failure
 
 
 def is_installed_here() -> bool:
-    """Whether the running Python, one of a container image for instance, has all of the lock already."""
+    """Whether the running Python already has all packages of the lock, as in a container image."""
     if VENV.exists() or any(importlib.util.find_spec(name) is None for name in NEEDED_MODULES):
         return False
     metadata = importlib.import_module("importlib.metadata")
@@ -113,7 +133,7 @@ def is_installed_here() -> bool:
 
 
 def locked_versions(lock: Path) -> Iterator[tuple[str, str]]:
-    """Name and version of each package that the lock installs whatever the Python."""
+    """Yields name and version of each package that the lock installs for every Python version."""
     for line in lock.read_text(encoding="utf-8").splitlines():
         found = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+) *\\?$", line)
         if found:
@@ -121,7 +141,7 @@ def locked_versions(lock: Path) -> Iterator[tuple[str, str]]:
 
 
 def ensure_environment(kind: str) -> None:
-    """Bring .venv up to the lock; two commands at once take turns."""
+    """Install the packages of the lock into .venv, unless they are there. Two commands at once take turns."""
     if is_current(kind):
         return
     with exclusively() as lock:
@@ -151,10 +171,10 @@ def has_needed_modules() -> bool:
 
 @contextlib.contextmanager
 def exclusively() -> Iterator[int]:
-    """Take the one turn there is; yields its file descriptor.
+    """Hold the lock of the installation. Yields its file descriptor.
 
-    The folder itself is locked: a lock file would have to live in what is being made. Programs that change the
-    environment inherit the descriptor, so that the turn lasts until the last of them has ended.
+    The lock is on the project's folder itself, because a lock file would have to be in the environment. Programs
+    that change the environment inherit the descriptor, so the lock lasts until the last of them has ended.
     """
     folder = os.open(str(ROOT), os.O_RDONLY)
     try:
@@ -169,13 +189,13 @@ def exclusively() -> Iterator[int]:
 
 
 def install(kind: str, lock: int) -> None:
-    # A developer's environment stays one: installing only what runs would leave its tools behind the lock.
+    # A developer's environment stays one. Otherwise its tools would keep older versions than their lock names.
     wanted = "dev" if "dev" in recorded() else kind
     if UNFINISHED.exists() or not PYTHON.exists():
         make_environment(lock)
     MARKER.unlink(missing_ok=True)
     install_packages(LOCKS[wanted], lock)
-    # The developer's lock holds everything of the other one.
+    # The developers' lock contains all packages of the other one.
     kinds = ("run", "dev") if wanted == "dev" else ("run",)
     unfinished = MARKER.with_suffix(".new")
     unfinished.write_text(json.dumps({each: digest(each) for each in kinds}), encoding="utf-8")
@@ -191,8 +211,8 @@ def make_environment(lock: int) -> None:
         )
     say("making an environment in " + str(VENV))
     VENV.mkdir(exist_ok=True)
-    # First of all, and last to go: whatever is left of an earlier try, or links to a Python that is gone.
     UNFINISHED.touch()
+    # An earlier attempt may have left files, or links to a Python that is gone.
     for entry in VENV.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -218,10 +238,10 @@ def missing_venv() -> str:
 
 def install_packages(requirements: Path, lock: int) -> None:
     total = sum(1 for _ in locked_versions(requirements))
-    # The lock is whole. Asked to resolve it, pip would try the newest of what is wanted with an extra, which no
-    # hash fits.
-    whole = ["--no-deps", "--require-hashes"]
-    options = [*whole, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    # The lock is complete. If pip resolved it, it would try newer releases of packages with extras, and fail for
+    # want of their hashes.
+    complete = ["--no-deps", "--require-hashes"]
+    options = [*complete, "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     command = [str(PYTHON), "-m", "pip", "install", *options, "-r", str(requirements)]
     tail: collections.deque[str] = collections.deque(maxlen=12)
     settings = importlib.import_module("controlplane.provisioners.local.runtimes.pip_settings")
@@ -245,7 +265,7 @@ def install_packages(requirements: Path, lock: int) -> None:
 
 
 def follow(output: Iterable[str], tail: collections.deque[str], total: int) -> None:
-    """Show how far pip is; `tail` keeps its last lines."""
+    """Print the progress of pip. `tail` receives its lines of output."""
     done = 0
     for line in output:
         tail.append(line.rstrip())
@@ -265,7 +285,7 @@ def advice(output: str) -> str:
         return f"The disk that holds {VENV} is full: free some space and run the same command again."
     return (
         "The dependencies could not be installed. Check that this machine reaches its package index "
-        "(python3 -m pip config list), then run the same command again: it goes on where it stopped."
+        "(python3 -m pip config list), then run the same command again: it continues where it stopped."
     )
 
 
@@ -291,4 +311,4 @@ if __name__ == "__main__":
     except SentenceError as failure:
         sys.exit("\n" + str(failure) if "\n" in str(failure) else str(failure))
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. Nothing is half done: the same command goes on where it stopped.")
+        sys.exit("\nInterrupted. Run the same command again: it continues where it stopped.")

@@ -1,7 +1,7 @@
-"""What the web process serves: granian --interface asgi controlplane.asgi:application
+"""The ASGI application of the web process: granian --interface asgi controlplane.asgi:application
 
-The WSGI application with its URL conf runs in threads. Two kinds of requests last long, and so have a middleware in
-front: waits for operations hold no thread, and requests that follow logs have threads of their own.
+All requests go to one WSGI application, run in threads. Two kinds of requests last long, so asynchronous code handles
+them first: requests with ?wait= hold no thread while they wait, and followed logs have threads of their own.
 """
 
 from urllib.parse import quote
@@ -41,7 +41,7 @@ reading = Following(in_threads(following.THREADS))
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http" and not scope["query_string"].isascii():
-        # The bridge to WSGI takes ASCII only, as RFC 3986 has it.
+        # The bridge to WSGI accepts only ASCII in a query.
         scope = {**scope, "query_string": quote(scope["query_string"], safe=ASCII).encode()}
     if wait := wait_of(scope):
         await long_poll(scope, receive, send, wait)

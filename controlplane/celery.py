@@ -1,4 +1,4 @@
-"""Where a broker is configured, a worker is a Celery worker too: its one task is a hint to look into the table."""
+"""With a broker configured, a worker is a Celery worker too. Its only task is a hint that a work item is due."""
 
 import os
 import threading
@@ -13,19 +13,19 @@ from controlplane.work.announce import TASK, broker
 
 log = structlog.get_logger(__name__)
 
-# Between two tries to listen, while the broker is away.
+# Seconds between two attempts to connect to a broker that does not answer.
 PAUSE_SECONDS = 1.0
-# kombu's filesystem transport needs its folders to be there, and dies when they go.
+# kombu's filesystem transport fails when one of these folders does not exist.
 _FOLDERS = ("data_folder_in", "data_folder_out", "control_folder", "processed_folder")
 
 
 def listen(nudge: Callable[[], None]) -> threading.Thread:
-    """Take hints from the broker in a thread of this process, and call `nudge` for each; never gives up."""
+    """Receive hints from the broker in a thread of this process, and call `nudge` for each. It reconnects for ever."""
 
-    def there_is_work() -> None:
+    def work_is_due() -> None:
         nudge()
 
-    broker().task(name=TASK)(there_is_work)  # type: ignore[no-untyped-call]
+    broker().task(name=TASK)(work_is_due)  # type: ignore[no-untyped-call]
     thread = threading.Thread(target=_consume, args=[nudge], name="celery", daemon=True)
     thread.start()
     return thread
@@ -44,9 +44,9 @@ def _consume(nudge: Callable[[], None]) -> None:
                 without_mingle=True,
                 without_heartbeat=True,
             ).start()
-        except Exception as error:  # noqa: BLE001  each transport has errors of its own
+        except Exception as error:  # noqa: BLE001  each transport raises its own errors
             log.warning("broker_away", error=str(error)[:200])
-        # Hints may have been lost with it.
+        # Hints may have been lost while the broker was away.
         nudge()
         time.sleep(PAUSE_SECONDS)
 

@@ -1,6 +1,6 @@
-"""All settings, all from the environment. Importable with nothing set.
+"""All settings. They come from the environment, and each has a default.
 
-Every secret NAME may come as NAME_FILE instead: the path of a file that holds it.
+Every secret NAME may be given as NAME_FILE instead: the path of a file that contains it.
 """
 
 import json
@@ -32,20 +32,20 @@ def secret(name: str, default: str = "") -> str:
 
 
 DEBUG = env_bool("SLIPWAY_DEBUG")
-# Random per process when unset: sessions then end with the process, and nothing is signed by a known key.
+# When unset, each process makes a random key. Sessions then end with the process.
 SECRET_KEY = secret("SLIPWAY_SECRET_KEY") or os.urandom(32).hex()
 # Run secrets of clusters and the audit seal derive from this key; it must outlive the database's backups.
 INSTALLATION_KEY = secret("SLIPWAY_INSTALLATION_KEY") or SECRET_KEY
-# What Prometheus sends as its bearer token; unset, only tokens of site admins open /metrics.
+# The bearer token of Prometheus. When unset, only tokens of site admins with the scope metrics:read open /metrics.
 METRICS_TOKEN = secret("SLIPWAY_METRICS_TOKEN")
-# Addresses and networks whose X-Forwarded-For is believed; the client is then the last address that is none of these.
+# Addresses and networks whose X-Forwarded-For is trusted. The client is the last address that is not one of them.
 TRUSTED_PROXIES = [ip_network(item) for item in env_list("SLIPWAY_TRUSTED_PROXIES")]
 ALLOWED_HOSTS = env_list("SLIPWAY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("SLIPWAY_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("SLIPWAY_SECURE_COOKIES")
 SESSION_COOKIE_NAME = "slipway_session"
 SESSION_COOKIE_SAMESITE = "Lax"
-# A session ends after so long without a page that was asked for, and after so long in any case.
+# A session ends after so many hours without a request for a page, and after so many hours in any case.
 SESSION_IDLE_HOURS = float(env("SLIPWAY_SESSION_IDLE_HOURS", "12"))
 SESSION_HOURS = float(env("SLIPWAY_SESSION_HOURS", "168"))
 SESSION_COOKIE_AGE = int(SESSION_HOURS * 3600)
@@ -53,11 +53,11 @@ CSRF_FAILURE_VIEW = "controlplane.console.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 
 DATA_DIR = Path(env("SLIPWAY_DATA_DIR") or BASE_DIR / "data")
-# Where /healthz, /readyz and /metrics answer beside the web server; 0: any free port, written to run/health.
+# The port of the second listener with /healthz, /readyz and /metrics. 0 means any free port; run/health has the URL.
 HEALTH_PORT = int(env("SLIPWAY_HEALTH_PORT", "0"))
 VAULT_ADDR = env("VAULT_ADDR")
 KUBECONFIG = env("KUBECONFIG")
-# Adds the site "fake", whose clusters are rows and nothing else: for tests and load, never for users.
+# Adds the site "fake", whose clusters exist only as rows. It is for tests and benchmarks, never for users.
 FAKE_SITE = env_bool("SLIPWAY_FAKE_SITE")
 
 INSTALLED_APPS = [
@@ -105,7 +105,7 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # No DIRS: the package named templates/ must never be served as html.
+        # DIRS is empty, because the package templates/ holds cluster templates and no HTML.
         "DIRS": [],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -123,8 +123,8 @@ DATABASES = {
         secret("DATABASE_URL", "postgresql://localhost/slipway"), conn_max_age=600, conn_health_checks=True
     )
 }
-# A process that is stopped in the middle of a transaction keeps its locks: not for longer than this, in ms. None of
-# ours waits for anything but the database in one.
+# A process that is stopped in a transaction keeps its locks for no longer than this, in ms. Our transactions wait for
+# nothing but the database, so none of them is idle for so long.
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
     "options", "-c idle_in_transaction_session_timeout=10000"
 )
@@ -140,13 +140,13 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login"
-# Of guardian only the models are used: a share is asked for in the query that reads its cluster.
+# Slipway uses only the models of guardian: the query that reads a cluster also reads its shares.
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 GUARDIAN_MONKEY_PATCH_USER = False
 ANONYMOUS_USER_NAME = None
 
-KNOX_TOKEN_MODEL = "tenants.ApiToken"  # noqa: S105 - a model, no secret
-# Ours replaces knox's table; its own would stand in the way of truncating users.
+KNOX_TOKEN_MODEL = "tenants.ApiToken"  # noqa: S105 - the name of a model
+# Our model replaces knox's table, whose foreign key would prevent tests from truncating users.
 MIGRATION_MODULES = {"knox": None}
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None, "AUTO_REFRESH": False, "TOKEN_PREFIX": "slw_"}
 
@@ -176,7 +176,7 @@ CELERY_TRANSPORT_OPTIONS = json.loads(env("SLIPWAY_BROKER_OPTIONS", "{}"))
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 STATIC_URL = "/static/"
-# Unset, the files are served from where the packages have them.
+# When unset, static files are served from the packages.
 STATIC_ROOT = env("SLIPWAY_STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = True
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

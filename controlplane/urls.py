@@ -1,4 +1,4 @@
-"""One URL conf: probes, the API, and everything else is the console's."""
+"""The URL conf: probes, the API, and the console for everything else."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ Failure = Callable[..., HttpResponse]
 
 
 def _for_both(for_programs: Failure, for_people: Failure) -> Failure:
-    """What fails outside of every view is told to each in their own way."""
+    """Returns a handler that answers /api/ by JSON and everything else by a page."""
 
     def failure(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         answer = for_programs if request.path.startswith("/api/") else for_people

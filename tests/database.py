@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.postgres import prepare_postgres
+from controlplane.standalone.database.prepare import prepare_postgres
+from controlplane.standalone.installation.owner import database_owner
 
 START_SECONDS = 60
 STOP_SECONDS = 30

@@ -1,4 +1,4 @@
-"""What `site add` may be told, and the settings of a site that come of it."""
+"""The options of `site add`, and the settings of a site that they make."""
 
 import argparse
 import ipaddress
@@ -13,29 +13,29 @@ from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SettingsInva
 from tenants.amounts import parse
 from tenants.errors import Invalid
 
-# option -> setting that takes its value as it is.
+# Setting -> help of the option with the same name, whose value is taken as it is.
 PLAIN = {
-    "image_prefix": "goes before the name of every image, such as registry.example/slipway/",
+    "image_prefix": "put before the name of every image, such as registry.example/slipway/",
     "image_pull_policy": "Always, IfNotPresent or Never",
-    "shared_storage_class": "of the folder that all clusters of a tenant share; without it there is none",
-    "shared_storage_size": "of that folder, such as 10Gi",
-    "cluster_domain": "in which services have their names, usually cluster.local",
+    "shared_storage_class": "storage class of the folder that all clusters of a tenant share (default: no such folder)",
+    "shared_storage_size": "size of the shared folder, such as 10Gi",
+    "cluster_domain": "DNS domain of services, usually cluster.local",
 }
-# Where nodes are, for all apps or for one: option -> setting.
+# Where nodes run, for all apps or for one: option -> setting, metavar, help.
 PLACED = {
-    "--node-selector": ("node_selector", "LABEL=VALUE", "of the machines that nodes may be on"),
-    "--toleration": ("tolerations", "KEY[=VALUE][:EFFECT]", "of taints of those machines"),
+    "--node-selector": ("node_selector", "LABEL=VALUE", "label of the machines that nodes may run on"),
+    "--toleration": ("tolerations", "KEY[=VALUE][:EFFECT]", "toleration of a taint of those machines"),
     "--storage-class": (
         "storage_class",
         "NAME",
-        "of the volumes of nodes; without it the site's default one",
+        "storage class of the volumes of nodes (default: the one of the site)",
     ),
-    "--priority-class": ("priority_class", "NAME", "of the pods of nodes"),
-    "--runtime-class": ("runtime_class", "NAME", "of the pods of nodes, such as gvisor"),
+    "--priority-class": ("priority_class", "NAME", "priority class of the pods of nodes"),
+    "--runtime-class": ("runtime_class", "NAME", "runtime class of the pods of nodes, such as gvisor"),
     "--pod-annotation": (
         "pod_annotations",
         "KEY=VALUE",
-        "of the pods of nodes, such as cluster-autoscaler.kubernetes.io/safe-to-evict=false",
+        "annotation of the pods of nodes, such as cluster-autoscaler.kubernetes.io/safe-to-evict=false",
     ),
 }
 PULLS = ("Always", "IfNotPresent", "Never")
@@ -47,59 +47,63 @@ OURS = "slipway/"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    ways = parser.add_argument_group("how its API server is reached (one of the three)")
+    ways = parser.add_argument_group("how to reach its API server (one of the three)")
     way = ways.add_mutually_exclusive_group(required=True)
     way.add_argument("--kubeconfig", metavar="FILE")
     way.add_argument("--server", metavar="URL")
-    way.add_argument("--in-cluster", action="store_true", help="by the account of the pod that this runs in")
-    ways.add_argument(
-        "--context", default="", help="of the kubeconfig; its current one is written down by name"
+    way.add_argument(
+        "--in-cluster", action="store_true", help="use the account of the pod that this command runs in"
     )
-    ways.add_argument("--token-file", metavar="FILE", help="beside --server; the token itself stays there")
-    ways.add_argument("--ca-file", metavar="FILE", default="", help="beside --server")
+    ways.add_argument(
+        "--context",
+        default="",
+        help="context of the kubeconfig (default: the current one, stored by its name)",
+    )
+    ways.add_argument("--token-file", metavar="FILE", help="with --server; only the path is stored")
+    ways.add_argument("--ca-file", metavar="FILE", default="", help="with --server")
     ways.add_argument(
         "--account",
         action="append",
         default=[],
         metavar="NAME=WHERE",
-        help=f"an account of its own for {', '.join(ACCOUNTS[1:])}: a context of the kubeconfig, or else the file "
-        "of its token; those that are not named do all with the first",
+        help=f"a separate account for {', '.join(ACCOUNTS[1:])}: a context of the kubeconfig, or the file of a token; "
+        "work without a separate account uses the first one",
     )
-    given = parser.add_argument_group("what clusters get there")
+    given = parser.add_argument_group("what clusters get on this site")
     for setting, words in PLAIN.items():
         given.add_argument(f"--{setting.replace('_', '-')}", default="", help=words)
-    given.add_argument("--cpu-burst", type=int, help="CPU limit of a node over what it claims (4)")
+    given.add_argument("--cpu-burst", type=int, help="CPU limit of a node as a multiple of its claim (4)")
     given.add_argument(
         "--autoscaled",
         action="store_true",
-        help="larger machines may come than are there: nothing is refused as too large for them",
+        help="an autoscaler may add larger machines: no node is refused as too large",
     )
     given.add_argument(
-        "--egress", action="append", default=[], metavar="CIDR", help="that nodes may speak to"
+        "--egress", action="append", default=[], metavar="CIDR", help="network that nodes may connect to"
     )
     given.add_argument(
-        "--dns", action="append", default=[], metavar="CIDR", help="of a DNS server on each node"
+        "--dns", action="append", default=[], metavar="CIDR", help="network of a DNS server on each node"
     )
     given.add_argument(
         "--registry-auth",
         metavar="FILE",
         default="",
-        help="login to private registries, as docker writes it (config.json with auths); it stays there, and every run "
-        "is given a Secret made of it",
+        help="login to private registries, as docker writes it (config.json with auths); only the path is stored, and "
+        "every run gets a Secret with its content",
     )
     given.add_argument(
         "--pull-secret",
         action="append",
         default=[],
         metavar="NAME",
-        help="of a Secret that somebody else keeps in every namespace of a tenant, beside or instead of that",
+        help="a Secret that exists in every namespace of a tenant, in addition to --registry-auth or instead of it",
     )
     _add_placement(parser)
 
 
 def _add_placement(parser: argparse.ArgumentParser) -> None:
     placement = parser.add_argument_group(
-        "where nodes are", "Behind --app NAME: those of that app, in place of what is said before it for all."
+        "where nodes run", "After --app NAME they apply to that app only, and replace those for all apps."
     )
     for option, (setting, metavar, words) in PLACED.items():
         placement.add_argument(
@@ -110,7 +114,7 @@ def _add_placement(parser: argparse.ArgumentParser) -> None:
 
 
 class _Placed(argparse.Action):
-    """Keeps (app or "", setting, text), in the order in which they were said."""
+    """Collects (app or "", setting, text) in the order of the command line."""
 
     def __call__(
         self,
@@ -124,7 +128,7 @@ class _Placed(argparse.Action):
 
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
-    """As SiteSettings reads them, but for the installation. Only what was said. Raises SettingsInvalid."""
+    """Returns the given settings as SiteSettings.parse reads them, without the installation. Raises SettingsInvalid."""
     settings: dict[str, Any] = {"accounts": _accounts(options)}
     settings |= {name: options[name] for name in PLAIN if options[name]}
     settings |= _placement(options["placed"], "")
@@ -148,7 +152,7 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _placement(placed: Iterable[tuple[str, str, str]], app: str) -> dict[str, Any]:
-    """What was said of this app; "": of all."""
+    """Returns the placement settings of this app, or of all apps for ""."""
     found: dict[str, Any] = {}
     for setting, text in ((setting, text) for whose, setting, text in placed if whose == app):
         match setting:
@@ -163,7 +167,7 @@ def _placement(placed: Iterable[tuple[str, str, str]], app: str) -> dict[str, An
             case _:
                 found[setting] = text
     if app and not found:
-        raise SettingsInvalid(f"Say behind --app {app} what its nodes get: {', '.join(PLACED)}.")
+        raise SettingsInvalid(f"Put at least one of these options after --app {app}: {', '.join(PLACED)}.")
     return found
 
 
@@ -183,20 +187,20 @@ def _accounts(options: dict[str, Any]) -> dict[str, finding.Reached]:
     for text in options["account"]:
         name, where = _pair(text, "--account")
         if name not in ACCOUNTS[1:]:
-            raise SettingsInvalid(f"There is no account {name} to be named; use {', '.join(ACCOUNTS[1:])}.")
+            raise SettingsInvalid(f"There is no account {name}; use {', '.join(ACCOUNTS[1:])}.")
         accounts[name] = _reached(options, where)
     return accounts
 
 
 def _reached(options: dict[str, Any], where: str) -> finding.Reached:
-    """where: what tells this account from the first one; "" for the first."""
+    """Returns how an account reaches the API server. where: a context or a token file; "" for the first account."""
     if options["kubeconfig"]:
         return finding.by_kubeconfig(options["kubeconfig"], where or options["context"])
     if options["in_cluster"]:
         return finding.inside(where)
     token = where or options["token_file"]
     if not token:
-        raise SettingsInvalid("--server needs a --token-file beside it.")
+        raise SettingsInvalid("--server needs --token-file.")
     return finding.by_address(options["server"], token, options["ca_file"])
 
 
@@ -210,19 +214,19 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 def _annotation(key: str) -> str:
     if not ANNOTATION.fullmatch(key) or key.startswith(OURS):
         raise SettingsInvalid(
-            f"--pod-annotation {key}: that is no key of an annotation, or one of Slipway's own."
+            f"--pod-annotation {key}: not a valid key of an annotation, or one of Slipway's own."
         )
     return key
 
 
 def _login(file: str) -> str:
-    """Its absolute path; "" when there is none."""
+    """Returns the absolute path of the file, or ""."""
     if not file:
         return ""
     path = finding.readable(file)
     if not is_login(Path(path).read_bytes()):
         raise SettingsInvalid(
-            f"{path} is no login to a registry: it needs auths, as `docker login` writes them."
+            f"{path} has no login to a registry: it needs auths, as `docker login` writes them."
         )
     return path
 

@@ -1,35 +1,36 @@
-"""A management command works on one installation of `up`: its database, its keys, running or stopped."""
+"""Connects a management command to one installation of `up`, running or stopped: its database and its keys."""
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.standalone import pids
-from controlplane.standalone.datadir import DataDir, default_root, open_data_dir
-from controlplane.standalone.environment import (
+from controlplane.standalone.database.postgres import Postgres, server_in
+from controlplane.standalone.database.prepare import prepare_postgres
+from controlplane.standalone.database.recovery import clean_up_after_crash
+from controlplane.standalone.installation.datadir import DataDir, default_root, open_data_dir
+from controlplane.standalone.installation.environment import (
+    MARK,
     ROOT,
     drop_libpq,
     own_database_named,
     service_environment,
 )
-from controlplane.standalone.errors import ExpectedError
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.leftovers import DATABASE_STOP, DATABASE_STOP_SECONDS, end_leftovers
-from controlplane.standalone.lock import HeldError, held
-from controlplane.standalone.logs import open_private
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.pids import MARK
-from controlplane.standalone.postgres import Postgres, clear_way, prepare_postgres, server_in
+from controlplane.standalone.installation.errors import ExpectedError
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.supervise import pids
+from controlplane.standalone.supervise.leftovers import DATABASE_STOP, DATABASE_STOP_SECONDS, end_leftovers
+from controlplane.standalone.supervise.lock import HeldError, held
+from controlplane.standalone.supervise.logs import open_private
 
 OPTION = "--data-dir"
 READY_SECONDS = 120.0
-"""A database that was killed reads its log again before it answers."""
+"""A database that was killed replays its log before it answers."""
 LOOK_SECONDS = 0.03
-# These ask no database. They work on an installation where there is one, and without one too.
+# These commands need no database, and no installation either.
 WITHOUT_DATABASE = {
     *("check", "collectstatic", "devkube", "diffsettings", "findstatic", "help", "images", "makemigrations"),
     *("runtimes", "sendtestemail", "spectacular", "startapp", "startproject", "testserver", "version"),
@@ -39,18 +40,18 @@ WITHOUT_DATABASE = {
 
 @contextmanager
 def attached(argv: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the arguments without --data-dir, with the environment of the installation in place.
+    """Set the environment variables of the installation. Yields the arguments without --data-dir.
 
-    A database that does not run is started for as long as this lasts. Raises ExpectedError.
+    A stopped database runs for the duration of the context. Raises ExpectedError.
     """
     arguments, named = _without_option(argv)
     command = arguments[1] if len(arguments) > 1 else "help"
-    asks_nothing = command in WITHOUT_DATABASE or {"-h", "--help"} & set(arguments)
+    needs_no_database = command in WITHOUT_DATABASE or {"-h", "--help"} & set(arguments)
     if MARK in os.environ:
-        # A child of the supervisor, which has given it all.
+        # The supervisor started this process with the complete environment.
         yield arguments
         return
-    if asks_nothing:
+    if needs_no_database:
         root = named or _unambiguous()
         if root and _is_installation(root):
             os.environ["SLIPWAY_DATA_DIR"] = str(root)
@@ -59,24 +60,18 @@ def attached(argv: Sequence[str]) -> Iterator[list[str]]:
         _use_keys(named or _unambiguous())
         yield arguments
     else:
-        with _database(named or meant()) as found:
-            _use(found)
+        with _database(named or chosen_installation()) as environment:
+            os.environ.update(_of_installation(environment))
             yield arguments
 
 
 def environment_of_installation(root: Path) -> dict[str, str]:
-    """The environment of a command beside a running `up`. Raises ExpectedError when it does not run."""
+    """Returns the environment for a command beside a running `up`. Raises ExpectedError when `up` does not run."""
     data = _installation(root)
     server = _server(data)
     if not server.answers():
         raise ExpectedError(f"The database of {root} does not run: start `up` first.")
     return _environment(data, server)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    data: DataDir
-    server: Postgres
 
 
 def _without_option(argv: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -96,16 +91,16 @@ def _without_option(argv: Sequence[str]) -> tuple[list[str], Path | None]:
     return arguments, Path(named).absolute() if named else None
 
 
-def meant() -> Path | None:
-    """The installation of SLIPWAY_DATA_DIR, else the default one, else one of this checkout that runs elsewhere.
+def chosen_installation() -> Path | None:
+    """Returns the data directory of SLIPWAY_DATA_DIR, else the default one, else the one that this checkout runs.
 
-    Raises ExpectedError where several run.
+    None when there is no installation. Raises ExpectedError when several run.
     """
     if named := os.environ.get("SLIPWAY_DATA_DIR", ""):
         return Path(named).absolute()
-    running, usual = running_installations(), default_root()
-    if not running or usual in running:
-        return usual if _is_installation(usual) else None
+    running, default = running_installations(), default_root()
+    if not running or default in running:
+        return default if _is_installation(default) else None
     if len(running) > 1:
         listed = ", ".join(map(str, sorted(running)))
         raise ExpectedError(f"Several installations run: {listed}. Choose one with {OPTION}.")
@@ -113,15 +108,18 @@ def meant() -> Path | None:
 
 
 def _unambiguous() -> Path | None:
-    """The same, for a command that can do without: None where several run."""
+    """Returns the chosen installation, or None where several run."""
     try:
-        return meant()
+        return chosen_installation()
     except ExpectedError:
         return None
 
 
 def running_installations() -> set[Path]:
-    """Data directories of what a supervisor of this checkout has started, as far as we may know."""
+    """Returns the data directories of all processes that a supervisor of this checkout has started.
+
+    Processes of other users are left out, because their environment cannot be read.
+    """
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -151,31 +149,28 @@ def _installation(root: Path | None) -> DataDir:
 
 
 def _use_keys(root: Path | None) -> None:
-    """Beside a DATABASE_URL: the keys of the `up` that was started with it."""
+    """Set the keys of the installation that uses the external database of DATABASE_URL."""
     if root and _is_installation(root) and not (data := open_data_dir(root)).has_database():
-        os.environ.update(_settled(service_environment(data, keys=key_files(data), database_url="")))
+        environment = service_environment(data, keys=key_files(data), database_url="")
+        os.environ.update(_of_installation(environment))
         _say(f"using the installation in {root} and the database that DATABASE_URL names")
     else:
         _say("using the database that DATABASE_URL names")
 
 
-def _use(found: _Found) -> None:
-    os.environ.update(_settled(_environment(found.data, found.server)))
-
-
-def _settled(environment: dict[str, str]) -> dict[str, str]:
-    """Those that lead to an installation; a command has the rest from its caller."""
-    found = {
-        name: value for name, value in environment.items() if name.startswith(("SLIPWAY_", "DATABASE_URL"))
+def _of_installation(environment: dict[str, str]) -> dict[str, str]:
+    """Returns the variables that define an installation. A command inherits all others from its caller."""
+    return {
+        name: value
+        for name, value in environment.items()
+        # MARK identifies children of the supervisor, and this process is none.
+        if name.startswith(("SLIPWAY_", "DATABASE_URL")) and name != MARK
     }
-    # By this the supervisor knows its own children.
-    found.pop(MARK, None)
-    return found
 
 
 def _environment(data: DataDir, server: Postgres) -> dict[str, str]:
     environment = service_environment(data, keys=key_files(data), database_url=server.url)
-    # By this the supervisor knows its own children.
+    # It identifies children of the supervisor, and this process is none.
     environment.pop(MARK)
     return environment
 
@@ -191,30 +186,30 @@ def _server(data: DataDir) -> Postgres:
 
 
 @contextmanager
-def _database(root: Path | None) -> Iterator[_Found]:
-    """The database of the installation, started here unless `up` runs it."""
+def _database(root: Path | None) -> Iterator[dict[str, str]]:
+    """Yields the environment of the installation while its database runs. Starts the database unless `up` runs it."""
     data = _installation(root)
     server = _server(data)
     drop_libpq()
     with ExitStack() as stack:
         try:
             stack.enter_context(held(data, url=""))
-        except HeldError as holder:
-            if holder.is_command:
+        except HeldError as error:
+            if error.is_command:
                 raise
             _say(f"using the running installation in {data.root}")
             _await(server.answers, data)
         else:
             _say(f"using the stopped installation in {data.root}")
             stack.enter_context(_started(data, server))
-        yield _Found(data, server)
+        yield _environment(data, server)
 
 
 @contextmanager
 def _started(data: DataDir, server: Postgres) -> Iterator[None]:
     end_leftovers(data, _say)
     prepared = prepare_postgres(server.home, owner=server.owner)
-    clear_way(prepared)
+    clean_up_after_crash(prepared)
     log = data.logs / "postgres.log"
     with open(log, "ab", opener=open_private) as output:
         process = prepared.command.start(output=output.fileno())

@@ -1,4 +1,4 @@
-"""`up`: one machine, one command. From a data directory to a service that answers."""
+"""`up`: starts the database, the web server and the worker of one data directory, and supervises them."""
 
 import contextlib
 import http.client
@@ -11,43 +11,45 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from controlplane.standalone import kubernetes, pids, production
-from controlplane.standalone.child import Child, Service
-from controlplane.standalone.command import Command
-from controlplane.standalone.datadir import DataDir, open_data_dir
-from controlplane.standalone.environment import (
+from controlplane.standalone.database.prepare import prepare_postgres
+from controlplane.standalone.database.recovery import clean_up_after_crash
+from controlplane.standalone.installation.datadir import DataDir, open_data_dir
+from controlplane.standalone.installation.environment import (
     ROOT,
     drop_libpq,
     own_database_named,
     python,
     service_environment,
 )
-from controlplane.standalone.errors import REFUSED, ExpectedError
-from controlplane.standalone.heartbeat import HEARTBEAT, Heartbeat
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.leftovers import (
+from controlplane.standalone.installation.errors import REFUSED, ExpectedError
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.setup import kubernetes, production
+from controlplane.standalone.supervise import pids
+from controlplane.standalone.supervise.child import ChildSpec
+from controlplane.standalone.supervise.command import ProcessSpec
+from controlplane.standalone.supervise.heartbeat import HEARTBEAT, Heartbeat
+from controlplane.standalone.supervise.leftovers import (
     DATABASE_STOP,
     DATABASE_STOP_SECONDS,
     STOP_SECONDS,
     STOPS,
     end_leftovers,
 )
-from controlplane.standalone.lock import gate_closed, held
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.ports import DEFAULT_PORT, HOST, port_check
-from controlplane.standalone.postgres import Postgres, clear_way, prepare_postgres
-from controlplane.standalone.server import web_command
-from controlplane.standalone.supervisor import StoppedError, Supervisor, ending
+from controlplane.standalone.supervise.lock import gate_closed, held
+from controlplane.standalone.supervise.supervisor import StoppedError, Supervisor, ending
+from controlplane.standalone.web.ports import DEFAULT_PORT, HOST, port_check
+from controlplane.standalone.web.server import web_command
 
 LOWEST_FREE_BYTES = 200 * 1024 * 1024
 DATABASE_SECONDS = 120.0
-"""A database that was killed reads its log again before it answers."""
+"""A database that was killed replays its log before it answers."""
 SETUP_SECONDS = 600.0
 WEB_SECONDS = 60.0
 LOOK_SECONDS = 0.03
 UNANSWERED_SECONDS = 60.0
-"""A service that is silent for so long is started again, unless SLIPWAY_PROBE_PATIENCE says otherwise."""
-RUNTIMES_FAILED = "some packages of the apps could not be fetched; a launch that needs them tries again"
+"""A service that does not answer for so long is restarted. SLIPWAY_PROBE_PATIENCE overrides it."""
+RUNTIMES_FAILED = "cannot fetch some packages of the apps; a launch that needs them tries again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,13 @@ class Options:
 
 
 def say(sentence: str) -> None:
-    # A terminal that has gone away is no reason to stop: it says so by a signal of its own.
+    # The terminal may be closed. That alone does not stop Slipway: SIGHUP does.
     with contextlib.suppress(OSError):
         print(sentence, flush=True)
 
 
 def up(options: Options) -> None:
-    """Run until somebody stops it. Raises ExpectedError for what its reader can mend."""
+    """Run until a signal stops it. Raises ExpectedError when the user has to change something first."""
     if options.production_check:
         production.check_environment()
     data = open_data_dir(options.data_dir)
@@ -91,7 +93,7 @@ def _run(data: DataDir, options: Options) -> None:
             _start(supervisor, data, options)
             supervisor.run()
         except StoppedError:
-            # Asked to stop before everything had started: nothing is different about stopping.
+            # The signal came while services were starting. The rest is as for any stop.
             pass
         else:
             say("\nstopping; clusters keep running, and the next `up` finds them")
@@ -111,61 +113,65 @@ def _check_space(folder: Path) -> None:
 
 def _start(supervisor: Supervisor, data: DataDir, options: Options) -> None:
     say(f"starting in {data.root}")
-    # Before the database, which must never be there without the key that it is written with.
+    # The keys come first: a database must not exist without the key that seals its rows.
     keys = key_files(data)
     url = "" if own_database_named() else _start_database(supervisor, data)
     environment = service_environment(data, keys=keys, database_url=url)
     before = _content(data.admin_token)
     run = partial(_service, environment=environment)
     with gate_closed(data):
-        # Half of its start is loading code, for which it needs no database.
-        web = supervisor.start(run("web", web_command(options.port), probe=partial(_answers, options.port)))
+        # It loads its code while the database is being upgraded, and waits at the gate.
+        web = supervisor.start(
+            run("web", web_command(options.port), probe=partial(web_answers, options.port))
+        )
         checked = {production.CHECKED: "1"} if options.production_check else {}
-        _set_up(supervisor, environment | checked)
-    beats = Heartbeat(data.run / HEARTBEAT)
-    supervisor.start(run("worker", python("manage.py", "worker"), probe=beats.heard))
-    if not supervisor.wait(lambda: _answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
+        _upgrade_database(supervisor, environment | checked)
+    heartbeat = Heartbeat(data.run / HEARTBEAT)
+    supervisor.start(run("worker", python("manage.py", "worker"), probe=heartbeat.advanced))
+    if not supervisor.wait(lambda: web_answers(options.port), seconds=WEB_SECONDS, every=LOOK_SECONDS):
         raise ExpectedError(f"The web server does not answer; its log says:\n{web.log.last_lines(8)}")
     _greet(data, options, first=_content(data.admin_token) != before)
     if os.environ.get("SLIPWAY_FETCH_RUNTIMES", "1") != "0" and production.local_site_wanted():
-        supervisor.start(_runtimes(environment))
+        # A launch meanwhile takes precedence, so this one is nice.
+        fetch = ProcessSpec(python("manage.py", "runtimes", "fetch"), environment, ROOT, niceness=10)
+        supervisor.start(ChildSpec("runtimes", fetch, restarts=False, failure=RUNTIMES_FAILED))
 
 
 def _start_database(supervisor: Supervisor, data: DataDir) -> str:
     drop_libpq()
     owner = database_owner()
     server = prepare_postgres(data.database_home(owner), owner=owner)
-    service = Service(
+    service = ChildSpec(
         "postgres",
         server.command,
         stop_signal=DATABASE_STOP,
         stop_seconds=DATABASE_STOP_SECONDS,
-        before_start=partial(clear_way, server),
+        before_start=partial(clean_up_after_crash, server),
         probe=server.answers,
         patience=_patience(),
     )
     child = supervisor.start(service)
-    if not supervisor.wait(partial(_ready, server, child), seconds=DATABASE_SECONDS, every=LOOK_SECONDS):
+
+    def ready() -> bool:
+        return child.alive and server.is_ready(child.pid)
+
+    if not supervisor.wait(ready, seconds=DATABASE_SECONDS, every=LOOK_SECONDS):
         raise ExpectedError(f"PostgreSQL does not start; its log says:\n{child.log.last_lines(8)}")
     return server.url
 
 
-def _ready(server: Postgres, child: Child) -> bool:
-    return child.alive and server.is_ready(child.pid)
-
-
-def _set_up(supervisor: Supervisor, environment: dict[str, str]) -> None:
-    command = python("-m", "controlplane.standalone.setup")
+def _upgrade_database(supervisor: Supervisor, environment: dict[str, str]) -> None:
+    command = python("-m", "controlplane.standalone.setup.upgrade")
     child = supervisor.start(_service("setup", command, environment=environment, once=True))
     if not supervisor.wait(lambda: not child.alive, seconds=SETUP_SECONDS):
         raise ExpectedError(
-            f"The database is not up to date after {SETUP_SECONDS:.0f} s: see {child.log.path}."
+            f"The upgrade of the database takes longer than {SETUP_SECONDS:.0f} s: see {child.log.path}."
         )
     if child.exit_code == REFUSED:
         raise ExpectedError(child.log.last_lines(1))
     if child.exit_code:
         raise ExpectedError(
-            f"The database could not be brought up to date ({ending(child.exit_code)}); the last lines of "
+            f"Cannot upgrade the database ({ending(child.exit_code)}); the last lines of "
             f"{child.log.path}:\n{child.log.last_lines(6)}"
         )
 
@@ -177,10 +183,10 @@ def _service(
     environment: dict[str, str],
     once: bool = False,
     probe: Callable[[], bool] | None = None,
-) -> Service:
-    return Service(
+) -> ChildSpec:
+    return ChildSpec(
         name,
-        Command(argv, environment, ROOT),
+        ProcessSpec(argv, environment, ROOT),
         stop_signal=STOPS[name],
         stop_seconds=STOP_SECONDS,
         restarts=not once,
@@ -193,17 +199,11 @@ def _patience() -> float:
     return float(os.environ.get("SLIPWAY_PROBE_PATIENCE") or UNANSWERED_SECONDS)
 
 
-def _runtimes(environment: dict[str, str]) -> Service:
-    # Whoever launches a cluster meanwhile comes first.
-    command = Command(python("manage.py", "runtimes", "fetch"), environment, ROOT, niceness=10)
-    return Service("runtimes", command, restarts=False, failure=RUNTIMES_FAILED)
-
-
-def _answers(port: int) -> bool:
+def web_answers(port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", "/healthz")
-        # Also one that refuses this name of the host is there.
+        # A server that refuses the name of the host with a 400 answers too.
         return connection.getresponse().status < http.HTTPStatus.INTERNAL_SERVER_ERROR
     except (OSError, http.client.HTTPException):
         return False
@@ -213,7 +213,7 @@ def _answers(port: int) -> bool:
 
 def _greet(data: DataDir, options: Options, *, first: bool) -> None:
     say(f"Slipway runs at {options.url}  (Ctrl-C stops it)")
-    # Elsewhere, in a journal or a log file, others may read them for years.
+    # Only a terminal gets them: a journal or a log file would keep them, readable for others.
     if first and sys.stdout.isatty():
         say(f"  user      admin\n  password  {_content(data.admin_password)}")
         say(f"  token     {_content(data.admin_token)}   (valid for a year)")
@@ -223,12 +223,9 @@ def _greet(data: DataDir, options: Options, *, first: bool) -> None:
     say(f"  logs in   {data.logs}")
     if sentence := kubernetes.greeting():
         say(f"  {sentence}")
-    if options.browser and sys.stdout.isatty() and _has_display():
+    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if options.browser and sys.stdout.isatty() and has_display:
         webbrowser.open(options.url)
-
-
-def _has_display() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _content(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""How many requests a second one hot tenant's quota answers, over HTTP, with none too many let in.
+"""How many launches a second the quota of one busy tenant decides, over HTTP, without exceeding the limit.
 
-Clients ask for clusters of one tenant whose limit fits half of what they ask for; every answer is a decision under
-the lock of the same row. The floor is the ledger's own statement in a loop on as many connections, in the same run.
+Clients request clusters of one tenant whose limit allows half of them. Every answer is a decision under the lock of
+the same row. The floor is the SQL statement of a claim in a loop on as many connections, in the same run.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import load
 import psycopg2
-from service import Service, service
+from service import ServiceUnderTest, service
 from stats import cpu_seconds, family, milliseconds
 
 from tenants.ids import new_id
@@ -32,45 +32,45 @@ def measure() -> dict[str, Any]:
         _set_limit(running, FITS + warm.statuses[201])
         processes = family(running.pids["web"]), family(running.pids["postgres"])
         before = [cpu_seconds(pids) for pids in processes]
-        outcome = load.run(running.port, lambda number: _requests(running, f"c{number}", REQUESTS), CLIENTS)
-        spent = [
+        tally = load.run(running.port, lambda number: _requests(running, f"c{number}", REQUESTS), CLIENTS)
+        cpu = [
             cpu_seconds(family(pid)) - start for pid, start in zip(running.pids.values(), before, strict=True)
         ]
         over = _oversubscribed(running)
         floor = _floor(running)
-    total = sum(outcome.statuses.values())
-    rate = total / outcome.elapsed
+    total = sum(tally.statuses.values())
+    rate = total / tally.elapsed
     return {
         "what": "decisions a second over HTTP on one hot tenant",
         "value": round(rate),
         "goal": f">= {GOAL}",
         "kept": rate >= GOAL and over == 0,
-        "floor": {"what": "the ledger's statement alone, as many connections", "value": round(floor)},
-        "admitted": outcome.statuses.get(201, 0),
-        "refused": outcome.statuses.get(409, 0),
-        "other": total - outcome.statuses.get(201, 0) - outcome.statuses.get(409, 0),
+        "floor": {"what": "the statement of a claim alone, on as many connections", "value": round(floor)},
+        "admitted": tally.statuses.get(201, 0),
+        "refused": tally.statuses.get(409, 0),
+        "other": total - tally.statuses.get(201, 0) - tally.statuses.get(409, 0),
         "oversubscribed": over,
         "clients": CLIENTS,
-        "milliseconds": milliseconds(outcome.seconds),
+        "milliseconds": milliseconds(tally.seconds),
         "cpu_ms_each": {
-            "web": round(1000 * spent[0] / total, 2),
-            "postgres": round(1000 * spent[1] / total, 2),
+            "web": round(1000 * cpu[0] / total, 2),
+            "postgres": round(1000 * cpu[1] / total, 2),
         },
     }
 
 
-def _set_limit(running: Service, clusters: int) -> None:
+def _set_limit(running: ServiceUnderTest, clusters: int) -> None:
     running.call("PUT", f"{TENANT}/limits", {"cpu": None, "memory": None, "clusters": clusters})
 
 
-def _requests(running: Service, prefix: str, count: int) -> Iterator[bytes]:
+def _requests(running: ServiceUnderTest, prefix: str, count: int) -> Iterator[bytes]:
     for number in range(count):
         body = json.dumps({"name": f"{prefix}-{number}", "template": "spark", "site": "fake"}).encode()
         yield load.request("POST", f"{TENANT}/clusters", running.token, body)
 
 
-def _oversubscribed(running: Service) -> int:
-    """By how much more is held than the limit or than the claims add up to."""
+def _oversubscribed(running: ServiceUnderTest) -> int:
+    """Returns by how many clusters the held amount exceeds the limit, or differs from the sum of claims."""
     with psycopg2.connect(running.database_url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT l.held_clusters - l.limit_clusters, l.held_clusters - (SELECT sum(clusters) FROM tenants_claim c"
@@ -81,7 +81,7 @@ def _oversubscribed(running: Service) -> int:
     return int(max(0, over) + abs(difference))
 
 
-def _floor(running: Service) -> float:
+def _floor(running: ServiceUnderTest) -> float:
     with psycopg2.connect(running.database_url) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE tenants_limit SET limit_clusters = NULL")
         cursor.execute("SELECT tenant_id, user_id FROM tenants_limit WHERE user_id IS NOT NULL LIMIT 1")

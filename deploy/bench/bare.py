@@ -1,7 +1,7 @@
-"""The floor of a Kubernetes site: a bare asyncio script that posts what Slipway posts, and watches for readiness.
+"""The floor of a Kubernetes site: a bare asyncio script that posts Slipway's manifests and watches the pods.
 
-What a manifest refers to is posted before it, all else at once: the cluster's root, the run's root, what pods need,
-the pods. It asks for nothing, remembers nothing and gives nothing back.
+It posts the cluster's root, then the run's root, then all objects that pods refer to, then all pods. It has no
+database, no quota and no API.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import orjson
 from wire import Server
 
 CLUSTER, INSTALLATION = "slipway/cluster", "slipway/installation"
-# What it makes must not be taken for Slipway's own.
+# An installation id of its own, so that Slipway does not delete these objects as orphans.
 STRANGER = "f" * 16
 READY_SECONDS = 60
 
@@ -37,7 +37,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Pattern:
-    """The posts of one cluster with the places of its id and of its roots' uids left open."""
+    """The posts of one cluster, with placeholders for its id and the uids of its roots."""
 
     namespace: str
     roots: tuple[Post, Post]
@@ -45,12 +45,15 @@ class Pattern:
     pods: tuple[Post, ...]
 
     @classmethod
-    def read(cls, told: Mapping[str, Any], cluster: uuid.UUID) -> "Pattern":
-        text = json.dumps(told["posts"]).replace(told["installation"], STRANGER)
+    def read(cls, posted: Mapping[str, Any], cluster: uuid.UUID) -> "Pattern":
+        text = json.dumps(posted["posts"]).replace(posted["installation"], STRANGER)
         text = text.replace(str(cluster), "{cluster}").replace(cluster.hex, "{hex}")
         _, (_, run), (_, first), *_ = json.loads(text)
         text = text.replace(_owner(run), "{root}").replace(_owner(first), "{run}")
-        posts = [(body["kind"], Post(path, _spelled(body))) for path, body in json.loads(text)]
+        posts = [
+            (body["kind"], Post(path, json.dumps(body, separators=(",", ":"))))
+            for path, body in json.loads(text)
+        ]
         return cls(
             namespace=posts[0][1].path.split("/")[4],
             roots=(posts[0][1], posts[1][1]),
@@ -64,27 +67,23 @@ def _owner(body: Mapping[str, Any]) -> str:
     return uid
 
 
-def _spelled(body: Mapping[str, Any]) -> str:
-    return json.dumps(body, separators=(",", ":"))
-
-
-class Sight:
-    """When the watch has seen all pods of one cluster there, and all of them ready."""
+class PodTimes:
+    """When the watch showed that all pods of one cluster existed, and that all were ready."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._seen: set[str] = set()
+        self._existing: set[str] = set()
         self._ready: set[str] = set()
         self.ready = asyncio.Event()
         self.accepted_at = self.ready_at = 0.0
 
     def take(self, pod: Mapping[str, Any]) -> None:
         name, now = pod["metadata"]["name"], time.perf_counter()
-        self._seen.add(name)
+        self._existing.add(name)
         conditions = pod["status"].get("conditions") or []
         if any(item["type"] == "Ready" and item["status"] == "True" for item in conditions):
             self._ready.add(name)
-        if len(self._seen) == self._count and not self.accepted_at:
+        if len(self._existing) == self._count and not self.accepted_at:
             self.accepted_at = now
         if len(self._ready) == self._count and not self.ready_at:
             self.ready_at = now
@@ -96,26 +95,26 @@ class Pods:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._sights: dict[str, Sight] = {}
+        self._clusters: dict[str, PodTimes] = {}
 
-    async def ready(self, cluster: str) -> Sight:
-        """Once all of them are. Raises TimeoutError."""
-        observation = self._of(cluster)
-        await asyncio.wait_for(observation.ready.wait(), READY_SECONDS)
-        return observation
+    async def ready(self, cluster: str) -> PodTimes:
+        """Wait until all pods of the cluster are ready. Raises TimeoutError."""
+        times = self._of(cluster)
+        await asyncio.wait_for(times.ready.wait(), READY_SECONDS)
+        return times
 
-    def _of(self, cluster: str) -> Sight:
-        return self._sights.setdefault(cluster, Sight(self._count))
+    def _of(self, cluster: str) -> PodTimes:
+        return self._clusters.setdefault(cluster, PodTimes(self._count))
 
     async def follow(self, server: Server, path: str, version: str) -> None:
-        """For ever: the API server ends the watch of whoever was too slow for it, and the next one goes on."""
+        """Watch for ever. The API server ends a watch that is too slow; the next one continues from its version."""
         while True:
             async with server.lines(f"{path}&watch=1&resourceVersion={version}") as lines:
                 async for line in lines:
                     version = self._take(orjson.loads(line))
 
     def _take(self, event: Mapping[str, Any]) -> str:
-        """The version that the pod has now."""
+        """Returns the new resource version of the pod."""
         if event["type"] == "ERROR":
             raise RuntimeError(f"{event}")
         about = event["object"]["metadata"]
@@ -126,7 +125,7 @@ class Pods:
 
 @asynccontextmanager
 async def watching(server: Server, namespace: str, installation: str, count: int) -> AsyncIterator[Pods]:
-    """count: pods of a cluster."""
+    """Watch the pods of an installation. count: pods of each cluster."""
     path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={quote(f'{INSTALLATION}={installation}')}"
     version = (await server.call("GET", f"{path}&limit=1"))["metadata"]["resourceVersion"]
     pods = Pods(count)
@@ -141,9 +140,9 @@ async def watching(server: Server, namespace: str, installation: str, count: int
 
 @dataclass(frozen=True)
 class Creation:
-    """Seconds from the first request until all pods had been seen there, and until the cluster was ready.
+    """Seconds from the first request until the watch showed all pods, and until the cluster was ready.
 
-    parts: where they went, as far as it is known.
+    parts: the seconds of each part, where known.
     """
 
     accepted: float
@@ -158,15 +157,15 @@ class Floor:
     pods: Pods
 
     async def create(self) -> Creation:
-        """Ready is what the watch has shown ready."""
+        """The cluster is ready when the watch shows all pods ready."""
         cluster, pattern, began = uuid.uuid4(), self.pattern, time.perf_counter()
         root = await self._post(pattern.roots[0], cluster, {})
         run = await self._post(pattern.roots[1], cluster, {"{root}": root})
         uids = {"{root}": root, "{run}": run}
         for wave in (pattern.needs, pattern.pods):
             await asyncio.gather(*(self._post(post, cluster, uids) for post in wave))
-        observation = await self.pods.ready(str(cluster))
-        return Creation(observation.accepted_at - began, observation.ready_at - began)
+        times = await self.pods.ready(str(cluster))
+        return Creation(times.accepted_at - began, times.ready_at - began)
 
     async def _post(self, post: Post, cluster: uuid.UUID, uids: Mapping[str, str]) -> str:
         answer = await self.server.send("POST", post.path, post.bytes_for(cluster, uids))

@@ -1,4 +1,4 @@
-"""Multiplies the one cluster that an installation has: `fill.py 9999`. In the installation's environment."""
+"""Copies the only cluster of an installation: `fill.py 9999`, in the installation's environment."""
 
 import sys
 
@@ -17,7 +17,7 @@ NODES = 3
 
 
 def copy_clusters(original: Cluster, count: int) -> list[object]:
-    """In the database, where it takes a moment. Ready, otherwise as the original."""
+    """Copy the row by one statement. The copies are ready, and otherwise like the original. Returns their ids."""
     ids = [new_id() for _ in range(count)]
     changed = {
         "id": "n.id",
@@ -38,7 +38,7 @@ def copy_clusters(original: Cluster, count: int) -> list[object]:
     return list(ids)
 
 
-def a_life(cluster_id: object) -> tuple[list[Node], list[Observation], list[Operation]]:
+def rows_of(cluster_id: object) -> tuple[list[Node], list[Observation], list[Operation]]:
     names = [f"worker-{index}" for index in range(NODES)]
     now = timezone.now()
     nodes = [
@@ -63,9 +63,9 @@ def a_life(cluster_id: object) -> tuple[list[Node], list[Observation], list[Oper
 
 def main() -> None:
     copies = copy_clusters(Cluster.objects.order_by("id")[0], int(sys.argv[1]))
-    lives = [a_life(cluster_id) for cluster_id in copies]
+    rows = [rows_of(cluster_id) for cluster_id in copies]
     for model, part in ((Node, 0), (Observation, 1), (Operation, 2)):
-        model.objects.bulk_create((row for life in lives for row in life[part]), batch_size=BATCH)
+        model.objects.bulk_create((row for parts in rows for row in parts[part]), batch_size=BATCH)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 

@@ -1,6 +1,6 @@
-"""How a session starts its executors: the first result of a notebook on two workers, and a long job after it.
+"""Settings by which a Spark session starts its executors: the time to a notebook's first result, and of a long job.
 
-The choices are measured in turns, each in a kernel and a session of its own on the same cluster.
+The cluster has two workers. The choices take turns on it, each in a new kernel with a new session.
 """
 
 import time
@@ -16,7 +16,7 @@ SMALL = "-XX:-UsePerfData -XX:+ExitOnOutOfMemoryError"
 ARCHIVE = "-XX:SharedArchiveFile={home}/spark.jsa -XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0"
 SERIAL = "-XX:+UseSerialGC"
 C1 = "-XX:TieredStopAtLevel=1"
-# name -> seconds of waiting tasks until more executors are asked for, and the executors' options beside the archive
+# Name -> seconds of backlog until Spark requests more executors, and Java options of executors beside the archive
 CHOICES = {
     "1 s": (1, ""),
     "10 s": (10, ""),

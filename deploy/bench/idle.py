@@ -1,4 +1,4 @@
-"""What `up` costs while nobody uses it and it has no clusters: processor and memory of all its processes."""
+"""Processor time and memory of all processes of `up`, without users and without clusters."""
 
 import time
 from typing import Any
@@ -18,16 +18,16 @@ def measure() -> dict[str, Any]:
         began = time.monotonic()
         time.sleep(SECONDS)
         elapsed = time.monotonic() - began
-        spent = {pid: cpu_seconds([pid]) - start for pid, start in before.items()}
+        cpu = {pid: cpu_seconds([pid]) - start for pid, start in before.items()}
         memory = pss_mib(family(running.process.pid))
         names = {pid: process_name(pid) for pid in before}
-    percent, mib = 100 * sum(spent.values()) / elapsed, sum(memory.values())
+    percent, mib = 100 * sum(cpu.values()) / elapsed, sum(memory.values())
     return {
         "what": "percent of a core and MiB of memory, idle",
         "value": f"{percent:.2f} % and {mib:.0f} MiB",
         "goal": f"<= {GOAL_PERCENT:g} % and <= {GOAL_MIB} MiB",
         "kept": percent <= GOAL_PERCENT and mib <= GOAL_MIB,
         "seconds": SECONDS,
-        "percent": by_name(names, {pid: 100 * one / elapsed for pid, one in spent.items()}),
+        "percent": by_name(names, {pid: 100 * one / elapsed for pid, one in cpu.items()}),
         "mib": by_name(names, memory),
     }

@@ -1,4 +1,4 @@
-"""`up` on an installed machine: a data directory that has been up once, and the apps' packages in place."""
+"""An installation of `up` whose first start is over and whose apps' packages are installed."""
 
 import http.client
 import os
@@ -16,16 +16,16 @@ from typing import Any
 from service import await_true, call, end, free_port, temporary_folder
 
 from controlplane.standalone import up
-from controlplane.standalone.environment import ROOT, python
-from controlplane.standalone.ports import HOST
+from controlplane.standalone.installation.environment import ROOT, python
+from controlplane.standalone.web.ports import HOST
 
-# Packages of hundreds of MB: kept from one measurement to the next, and fetched where they are missing.
+# Hundreds of MB of packages. Measurements share them, and install those that are missing.
 RUNTIMES = Path(os.environ.get("SLIPWAY_RUNTIME_CACHE") or "~/.cache/slipway/runtimes").expanduser()
 TENANT = "/api/v1/tenants/demo"
 
 
 @dataclass
-class Running:
+class RunningInstallation:
     process: subprocess.Popen[bytes]
     data: Path
     port: int
@@ -35,14 +35,14 @@ class Running:
         return call(self.port, self.token, method, path, body)
 
     def finish(self, operation: dict[str, Any]) -> None:
-        """Wait for an operation of the tenant to end; anything but success is an error."""
+        """Wait for an operation of the tenant to end; raises RuntimeError unless it succeeds."""
         while operation["state"] in {"pending", "running"}:
             operation = self.call("GET", f"{TENANT}/operations/{operation['id']}?wait=30")
         if operation["state"] != "succeeded":
             raise RuntimeError(f"{operation}")
 
     def launch(self, name: str, template: str) -> dict[str, Any]:
-        """The cluster once the API says that it is ready."""
+        """Launch a cluster and wait until the operation succeeds. Returns the cluster."""
         cluster = self.call(
             "POST", f"{TENANT}/clusters", {"name": name, "template": template, "site": "local"}
         )
@@ -67,15 +67,15 @@ class Installation:
             return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     @contextmanager
-    def running(self) -> Iterator[Running]:
-        """Up, with its worker at work and the local site ready."""
+    def running(self) -> Iterator[RunningInstallation]:
+        """Run `up`. Yields when the worker has found the local site ready."""
         port = free_port()
         process = self.start(port)
         try:
-            await_true(lambda: up._answers(port), "up does not answer")
+            await_true(lambda: up.web_answers(port), "up does not answer")
             token = (self.data / "admin-token").read_text().strip()
             await_true(lambda: _site_is_ready(port, token), "the local site does not get ready")
-            yield Running(process, self.data, port, token)
+            yield RunningInstallation(process, self.data, port, token)
         except BaseException:
             sys.stderr.write(self.log.read_text()[-3000:])
             raise
@@ -85,7 +85,7 @@ class Installation:
 
 @contextmanager
 def installed(*, runtimes: bool = True) -> Iterator[Installation]:
-    """After its first `up`; its clusters must be gone before it ends."""
+    """Yields an installation after its first `up`. The caller deletes all its clusters."""
     with temporary_folder() as folder:
         installation = Installation(folder / "data", folder / "log")
         if runtimes:
@@ -104,7 +104,7 @@ def _site_is_ready(port: int, token: str) -> bool:
 
 
 def fetch(host: str, port: int, path: str, timeout: float = 5, token: str = "") -> tuple[int, bytes]:
-    """Status and body; (0, b"") when nobody answers."""
+    """Returns status and body; (0, b"") without an answer."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
@@ -118,15 +118,24 @@ def fetch(host: str, port: int, path: str, timeout: float = 5, token: str = "") 
 
 
 def seconds_until(condition: Any, otherwise: str, began: float) -> float:
-    """Since `began` (time.perf_counter) until the condition holds, looked at every 20 ms."""
+    """Returns the seconds from `began` (time.perf_counter) until the condition holds. It is checked every 20 ms."""
     await_true(condition, otherwise)
     return time.perf_counter() - began
 
 
 def seconds_of(step: Mapping[str, Any]) -> float:
-    """How long a step of an operation took."""
+    """Returns the duration of a step of an operation."""
     began, ended = (datetime.fromisoformat(step[at]) for at in ("started_at", "ended_at"))
     return (ended - began).total_seconds()
 
 
-__all__ = ["HOST", "TENANT", "Installation", "Running", "fetch", "installed", "seconds_of", "seconds_until"]
+__all__ = [
+    "HOST",
+    "TENANT",
+    "Installation",
+    "RunningInstallation",
+    "fetch",
+    "installed",
+    "seconds_of",
+    "seconds_until",
+]

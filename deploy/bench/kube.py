@@ -1,4 +1,4 @@
-"""A devkube for a measurement, and the site `k8s` of an installation that has its clusters there."""
+"""A devkube for a measurement, and the site `k8s` of an installation that creates its clusters there."""
 
 import asyncio
 import json
@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from installation import HOST, TENANT, Running
+from installation import HOST, TENANT, RunningInstallation
 from service import await_true
 from wire import Server
 
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.standalone.attach import environment_of_installation
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from deploy.devkube import kwok, lifecycle
 from deploy.devkube.settings import Devkube
 
@@ -26,16 +26,16 @@ SITE = "k8s"
 IN_FLIGHT = 64
 OURS = "app.kubernetes.io/managed-by=slipway"
 FAKE = ("--node-selector", "type=kwok", "--toleration", "type")
-# Far more than is used, so that the quota is there and is counted.
+# Far more than the measurement uses: the quota is enforced, and refuses nothing.
 LIMITS = {"cpu": "100000", "memory": "400Ti", "clusters": 100000}
 
 
 @contextmanager
 def devkube(*, fast: bool = False) -> Iterator[Devkube]:
-    """The one that the environment names; it is left as it was found: up, down, or not there at all. One that was up is
-    emptied of what any installation has there.
+    """Start the devkube of the environment, and leave it afterwards as it was: running, stopped or absent.
 
-    fast: with controllers that may ask 300 times a second. Raises DevkubeError when it runs with the other rate.
+    All objects of installations in it are deleted. fast: its controllers may send 300 requests a second. Raises
+    DevkubeError when it runs with the other rate.
     """
     kube = replace(Devkube.from_environment(), fast="yes" if fast else "")
     was_there, was_up = kube.state.exists(), lifecycle.is_up(kube)
@@ -50,15 +50,15 @@ def devkube(*, fast: bool = False) -> Iterator[Devkube]:
 
 
 def _clear(kube: Devkube) -> None:
-    """Of what installations that have ended left there."""
+    """Delete the objects of all installations, which have ended by now."""
     kwok_nodes = kube.kubectl("get", "nodes", "-l", "type=kwok", "-o", "name")
     kube.kubectl("delete", "namespaces", "-l", OURS, "--timeout=300s")
     if kwok_nodes:
         kwok.scale(kube, 0)
 
 
-def register(running: Running, kube: Devkube, *options: str) -> None:
-    """As `k8s`, with the tenant's quota on; returns when a worker has found it ready."""
+def register(running: RunningInstallation, kube: Devkube, *options: str) -> None:
+    """Register it as `k8s` and set the tenant's limits. Returns when a worker has found the site ready."""
     command = python("manage.py", "site", "add", SITE, "--data-dir", str(running.data), *options)
     subprocess.run([*command, "--kubeconfig", str(kube.kubeconfig)], cwd=ROOT, check=True)
     running.call("PUT", "/api/v1/tenants/demo/limits", LIMITS)
@@ -71,13 +71,13 @@ def register(running: Running, kube: Devkube, *options: str) -> None:
         raise RuntimeError(f"{error}: {' '.join(said)}") from error
 
 
-def _ready(running: Running) -> bool:
+def _ready(running: RunningInstallation) -> bool:
     sites = running.call("GET", "/api/v1/sites")["items"]
     return any(site["name"] == SITE and site["ready"] for site in sites)
 
 
-def posts_of(running: Running, groups: dict[str, Any]) -> tuple[dict[str, Any], uuid.UUID]:
-    """What is posted for one cluster with these groups, as `pattern` tells it, and its id."""
+def posts_of(running: RunningInstallation, groups: dict[str, Any]) -> tuple[dict[str, Any], uuid.UUID]:
+    """Returns the output of pattern.py for one cluster with these groups, and the id of the cluster."""
     body = {"name": "pattern", "template": "spark", "site": SITE, "groups": groups}
     cluster = running.call("POST", f"{TENANT}/clusters", body)
     running.finish(cluster["operation"])
@@ -87,13 +87,13 @@ def posts_of(running: Running, groups: dict[str, Any]) -> tuple[dict[str, Any], 
     return json.loads(done.stdout), uuid.UUID(cluster["id"])
 
 
-def api_of(running: Running) -> Server:
+def api_of(running: RunningInstallation) -> Server:
     return Server(HOST, running.port, headers={"Authorization": f"Bearer {running.token}"})
 
 
 @dataclass(frozen=True)
 class Made:
-    """A cluster that is ready. answered, ready: seconds since it was asked for. operation: as it ended."""
+    """A cluster that is ready. answered, ready: seconds since the request. operation: its final state."""
 
     id: str
     answered: float
@@ -102,7 +102,7 @@ class Made:
 
 
 async def create(server: Server, groups: dict[str, Any]) -> Made:
-    """By the API, which says that it is ready."""
+    """Create a cluster by the API, and wait until the API says that it is ready."""
     body = {"name": f"c-{uuid.uuid4().hex[:12]}", "template": "spark", "site": SITE, "groups": groups}
     began = time.perf_counter()
     cluster = await server.call("POST", f"{TENANT}/clusters", body)
@@ -116,7 +116,7 @@ async def create(server: Server, groups: dict[str, Any]) -> Made:
 
 
 async def in_flight(make: Callable[[], Awaitable[object]], count: int) -> float:
-    """So many in all; whoever is done begins the next one. How many a second."""
+    """Call `make` `count` times, IN_FLIGHT at a time. Returns the calls per second."""
     left, began = iter(range(count)), time.perf_counter()
 
     async def client() -> None:
@@ -128,11 +128,11 @@ async def in_flight(make: Callable[[], Awaitable[object]], count: int) -> float:
 
 
 def client(kube: Devkube) -> Client:
-    """As its admin."""
+    """Returns a client with the account of its admin."""
     return Client(Reach(kubeconfig=str(kube.kubeconfig)), purpose="bench")
 
 
 def api_server(kube: Devkube) -> Server:
-    """As its admin, for bare requests."""
+    """Returns a server for bare requests with the account of its admin."""
     access = client(kube).access()
     return Server(access.host, access.port, access.tls, access.headers())

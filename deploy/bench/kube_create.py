@@ -1,7 +1,7 @@
-"""How fast clusters of four pods come about on a Kubernetes site, against a bare script that posts the same manifests.
+"""How fast clusters of four pods are created on a Kubernetes site, against a bare script that posts the same manifests.
 
-The pods are those of fake nodes, ready as soon as they are scheduled, so what is left is the API server, its
-controllers and what we add. Both take turns in one namespace, under the tenant's quota, Pod Security and policies.
+The pods run on fake nodes and are ready as soon as they are scheduled. So this measures the API server, its
+controllers and Slipway. Both take turns in one namespace, under the tenant's quota, Pod Security and policies.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bare import STRANGER, Creation, Floor, Pattern, Pods, watching
-from installation import HOST, Running, fetch, installed, seconds_of
+from installation import HOST, RunningInstallation, fetch, installed, seconds_of
 from kube import FAKE, IN_FLIGHT, api_of, api_server, create, devkube, in_flight, posts_of, register
 from stats import by_name, cpu_seconds, family, milliseconds, percentile, process_name
 from wire import Server
@@ -39,31 +39,31 @@ Create = Callable[[], Awaitable[Creation]]
 
 @dataclass
 class Slipway:
-    """Clusters by its API."""
+    """Creates clusters by Slipway's API."""
 
     server: Server
     pods: Pods
 
     async def create(self) -> Creation:
-        """Ready is what the API says is ready."""
+        """The cluster is ready when the API says so."""
         began = time.perf_counter()
         made = await create(self.server, GROUPS)
-        observation = await self.pods.ready(made.id)
-        accepted, seen = observation.accepted_at - began, observation.ready_at - began
+        times = await self.pods.ready(made.id)
+        accepted, pods_ready = times.accepted_at - began, times.ready_at - began
         isolated = next(seconds_of(step) for step in made.operation["steps"] if step["name"] == "isolated")
         parts = {
             "answer": made.answered,
             "isolated": isolated,
             "accepted": accepted - made.answered - isolated,
-            "pods_ready": seen - accepted,
-            "told": made.ready - seen,
+            "pods_ready": pods_ready - accepted,
+            "reported": made.ready - pods_ready,
         }
         return Creation(accepted, made.ready, parts)
 
 
 @dataclass
 class Rush:
-    """Many at once. cpu: seconds by process. passes: of workers over clusters."""
+    """The cost of many clusters at once. cpu: seconds by process. passes: reconcile passes of all workers."""
 
     clusters: int = 0
     seconds: float = 0.0
@@ -75,7 +75,7 @@ class Rush:
         return self.clusters / self.seconds
 
     def cpu_ms_each(self) -> dict[str, float]:
-        return {name: round(1000 * spent / self.clusters, 2) for name, spent in self.cpu.items()}
+        return {name: round(1000 * seconds / self.clusters, 2) for name, seconds in self.cpu.items()}
 
 
 def measure() -> dict[str, Any]:
@@ -90,21 +90,22 @@ def measured(*, fast: bool) -> dict[str, Any]:
     ):
         kwok.scale(kube, FAKE_NODES)
         register(running, kube, *FAKE)
-        told, cluster = posts_of(running, GROUPS)
-        return asyncio.run(_measured(running, kube, told, Pattern.read(told, cluster)))
+        posted, cluster = posts_of(running, GROUPS)
+        pattern = Pattern.read(posted, cluster)
+        return asyncio.run(_measured(running, kube, posted["installation"], pattern))
 
 
 async def _measured(
-    running: Running, kube: Devkube, told: dict[str, Any], pattern: Pattern
+    running: RunningInstallation, kube: Devkube, installation: str, pattern: Pattern
 ) -> dict[str, Any]:
     api, theirs = api_of(running), api_server(kube)
     async with (
         watching(theirs, pattern.namespace, STRANGER, PODS) as bare_pods,
-        watching(theirs, pattern.namespace, told["installation"], PODS) as our_pods,
+        watching(theirs, pattern.namespace, installation, PODS) as our_pods,
     ):
         floor, ours = Floor(theirs, pattern, bare_pods), Slipway(api, our_pods)
         bare_alone, our_alone = await _alone(floor, ours)
-        bare_rush, our_rush = await _at_once(floor, ours, _Spent(running, kube))
+        bare_rush, our_rush = await _at_once(floor, ours, _Meter(running, kube))
     api.close()
     theirs.close()
     return _verdict(our_alone, bare_alone, our_rush, bare_rush) | {
@@ -147,20 +148,20 @@ async def _alone(floor: Floor, ours: Slipway) -> tuple[list[Creation], list[Crea
     return bare[WARM_UP:], slipway[WARM_UP:]
 
 
-async def _at_once(floor: Floor, ours: Slipway, spent: "_Spent") -> tuple[Rush, Rush]:
+async def _at_once(floor: Floor, ours: Slipway, meter: "_Meter") -> tuple[Rush, Rush]:
     bare, slipway = Rush(), Rush()
     for _ in range(TURNS):
         for rush, make in ((bare, floor.create), (slipway, ours.create)):
-            with spent.counted(rush):
+            with meter.counted(rush):
                 await in_flight(make, EACH_TURN)
             rush.clusters += EACH_TURN
     return bare, slipway
 
 
-class _Spent:
-    """Seconds on a processor of our processes, of Kubernetes and of this one."""
+class _Meter:
+    """Measures the processor time of our processes, of Kubernetes and of this one, and the reconcile passes."""
 
-    def __init__(self, running: Running, kube: Devkube) -> None:
+    def __init__(self, running: RunningInstallation, kube: Devkube) -> None:
         self._running, self._up = running, running.process.pid
         self._node = lifecycle.node_pid(kube) or 0
 
@@ -202,18 +203,18 @@ def _verdict(
     }
     return {
         "what": "creating clusters of four pods: ms until accepted and until ready, p50; clusters a second; CPU",
-        "value": f"{_told(our_times, our_rush)}; {cpu:.0f} ms",
+        "value": f"{_summary(our_times, our_rush)}; {cpu:.0f} ms",
         "goal": GOAL,
         "kept": all(kept.values()),
         "floor": {
             "what": "a bare asyncio script that posts the same manifests",
-            "value": _told(bare_times, bare_rush),
+            "value": _summary(bare_times, bare_rush),
         },
         "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
         "each_kept": kept,
     }
 
 
-def _told(times: dict[str, dict[str, float]], rush: Rush) -> str:
+def _summary(times: dict[str, dict[str, float]], rush: Rush) -> str:
     accepted, ready = times["accepted"]["p50"], times["ready"]["p50"]
     return f"{accepted:.0f} and {ready:.0f} ms; {rush.rate:.1f}/s"

@@ -1,4 +1,4 @@
-"""As kube_create, with Kubernetes' own controllers and scheduler allowed 300 calls a second instead of 20 and 50."""
+"""Like kube_create, but Kubernetes' controllers and scheduler may send 300 requests a second instead of 20 and 50."""
 
 from typing import Any
 

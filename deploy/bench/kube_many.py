@@ -1,8 +1,7 @@
-"""What many clusters cost on a Kubernetes site: making them, leaving them alone, and a worker that starts anew.
+"""What many clusters cost on a Kubernetes site: creating them, leaving them idle, and restarting a worker.
 
-The pods are those of fake nodes. All calls are counted in the API server's audit log. The floor makes its own clusters
-beside them, a block before the first of ours and a block after the last, so that it tells how much slower the API
-server itself gets with so many objects.
+The pods run on fake nodes. The API server's audit log counts all calls. The floor creates clusters of its own, a block
+before the first of ours and a block after the last. It shows how much slower the API server itself becomes.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from bare import STRANGER, Floor, Pattern, watching
-from installation import Running, installed
+from installation import RunningInstallation, installed
 from kube import FAKE, api_of, api_server, create, devkube, in_flight, posts_of, register
 
 from deploy.devkube import kwok
@@ -31,13 +30,13 @@ GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 1, "cpu": "500m"}}
 IDLE_SECONDS, QUIET_SECONDS, PATIENCE_SECONDS = 600, 45, 900
 FLAT, FIRST_ACTION_SECONDS = 0.1, 5.0
 GOAL = (
-    f"rate flat within {FLAT:.0%}, 0 calls for idle clusters, first right action within "
-    f"{FIRST_ACTION_SECONDS:g} s of a restart, nothing made twice"
+    f"rate flat to {FLAT:.0%}, 0 calls for idle clusters, first right action at most "
+    f"{FIRST_ACTION_SECONDS:g} s after a restart, nothing made twice"
 )
 
 
 def _ours(audit: Audit) -> Iterator[Call]:
-    """Slipway's own calls; watches are told of when they end."""
+    """Yields Slipway's own calls without watches, which the log has only when they end."""
     for call in audit.calls():
         agent = str(call.get("userAgent", ""))
         if agent.startswith("slipway-") and not agent.startswith("slipway-bench") and call["verb"] != "watch":
@@ -45,7 +44,7 @@ def _ours(audit: Audit) -> Iterator[Call]:
 
 
 def _of_a_cluster(call: Call) -> bool:
-    """And not of the site as a whole, which is listed every few minutes."""
+    """Whether a call is for one cluster, and not for the whole site, which is listed every few minutes."""
     return "slipway%2Fcluster%3D" in call["requestURI"] or "/c-" in call["requestURI"] or is_write(call)
 
 
@@ -54,20 +53,22 @@ def measure() -> dict[str, Any]:
         kwok.scale(kube, FAKE_NODES)
         register(running, kube, *FAKE)
         audit = Audit(kube.audit_log)
-        told, cluster = posts_of(running, GROUPS)
-        rates, bare = asyncio.run(_made(running, kube, Pattern.read(told, cluster)))
+        posted, cluster = posts_of(running, GROUPS)
+        rates, bare = asyncio.run(_made(running, kube, Pattern.read(posted, cluster)))
         idle = _idle(audit)
         return _verdict(rates, bare, idle, asyncio.run(_restarted(running, audit)))
 
 
-async def _made(running: Running, kube: Devkube, pattern: Pattern) -> tuple[list[float], list[float]]:
-    """Clusters a second of each block in turn, and the floor's before and after."""
+async def _made(
+    running: RunningInstallation, kube: Devkube, pattern: Pattern
+) -> tuple[list[float], list[float]]:
+    """Returns the clusters per second of each block, and those of the floor before and after."""
     server, theirs = api_of(running), api_server(kube)
     async with watching(theirs, pattern.namespace, STRANGER, PODS) as pods:
         floor = Floor(theirs, pattern, pods)
         bare = [await _block(floor.create)]
         rates = [await _block(partial(create, server, GROUPS)) for _ in range(CLUSTERS // BLOCK)]
-        # What was idle meanwhile the API server has closed.
+        # The API server has closed the idle connections.
         theirs.close()
         bare.append(await _block(floor.create))
     server.close()
@@ -82,8 +83,8 @@ async def _block(make: Callable[[], Awaitable[object]]) -> float:
 
 
 def _idle(audit: Audit) -> dict[str, Any]:
-    """Calls in ten minutes in which nobody asks for anything."""
-    _come_to_rest(audit)
+    """Counts the calls of ten minutes without any request of a user."""
+    _wait_for_quiet(audit)
     audit.begin()
     time.sleep(IDLE_SECONDS)
     calls = list(_ours(audit))
@@ -95,19 +96,19 @@ def _idle(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _come_to_rest(audit: Audit) -> None:
-    """Until nothing was asked for any cluster for a while."""
+def _wait_for_quiet(audit: Audit) -> None:
+    """Wait until there was no call for a cluster for QUIET_SECONDS."""
     recent, ends = Audit(audit.log), time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < ends:
         time.sleep(QUIET_SECONDS)
         if not any(_of_a_cluster(call) for call in _ours(recent)):
             return
         recent.begin()
-    raise RuntimeError("clusters do not come to rest")
+    raise RuntimeError("calls for clusters do not end")
 
 
-async def _restarted(running: Running, audit: Audit) -> dict[str, Any]:
-    """A worker is killed, and a cluster is asked for before the next one is there."""
+async def _restarted(running: RunningInstallation, audit: Audit) -> dict[str, Any]:
+    """Kill the worker and request a cluster before the next worker runs. Returns its times and writes."""
     server = api_of(running)
     audit.begin()
     pid = int((running.data / "run" / "worker.pid").read_text())
@@ -115,8 +116,8 @@ async def _restarted(running: Running, audit: Audit) -> dict[str, Any]:
     began = time.time()
     made = await create(server, GROUPS)
     server.close()
-    _come_to_rest(audit)
-    # What a tenant has there a new worker makes sure of once: that is of no cluster.
+    _wait_for_quiet(audit)
+    # A new worker ensures each tenant's namespace once; those writes are for no cluster.
     writes = [call for call in _ours(audit) if is_write(call) and _name(call).startswith("c-")]
     mine = [call for call in writes if uuid.UUID(made.id).hex in json.dumps(call["objectRef"])]
     return {

@@ -1,33 +1,33 @@
-"""How long a Spark cluster takes on real pods, its image present: until a master and two workers are ready, and, with
-a notebook beside them, until the first cell of a notebook has its result.
+"""How long a Spark cluster takes on real pods, with its image present.
 
-The share of each step is what the operation says of it. The cell is run as a browser would run it, in a new kernel
-through Jupyter's own API, from inside the notebook's pod, because nothing else gets to it.
+It measures the time until a master and two workers are ready, and, with a notebook in the same cluster, until the first
+cell of the notebook has its result. The operation gives the time of each step. The cell runs as a browser runs it, in a
+new kernel through Jupyter's API, but from the notebook's own pod, because network policies allow nothing else.
 """
 
 import time
 from statistics import median
 from typing import Any
 
-from installation import TENANT, Running, installed, seconds_of
+from installation import TENANT, RunningInstallation, installed, seconds_of
 from kube import SITE, client, devkube, register
 
 from controlplane.provisioners.kubernetes import names, paths
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.exec import run
-from controlplane.standalone.environment import ROOT
-from controlplane.standalone.images.build import build
-from controlplane.standalone.images.image import every_image
-from deploy.devkube.images import ctr, load
+from controlplane.standalone.installation.environment import ROOT
+from deploy.devkube.node_images import ctr, load
 from deploy.devkube.settings import Devkube
+from deploy.tooling.images.build import build
+from deploy.tooling.images.image import every_image
 
 ROUNDS = 5
-# All of it fits into two cores, with room for Kubernetes itself.
+# The cluster fits into two cores, with room for Kubernetes itself.
 GROUPS = {"master": {"cpu": "250m"}, "worker": {"count": 2, "cpu": "500m"}}
 WITH_NOTEBOOK = GROUPS | {"notebook": {"cpu": "250m"}}
 ROWS = 1_000_000
 CELL_SECONDS = 120
-# After the definition of `Kernel`. It is a new one, whose session nobody has started.
+# It follows the definition of `Kernel`. The kernel is new, so it also starts the Spark session.
 CELL = f"""
 import os
 from pathlib import Path
@@ -69,23 +69,23 @@ def _provide_image(kube: Devkube) -> None:
                 load(kube, image.archive)
 
 
-def _once(running: Running, admin: Client, name: str) -> dict[str, float]:
-    """Seconds from the POST until it was ready, of each step of that, and until a notebook had its first result."""
+def _once(running: RunningInstallation, admin: Client, name: str) -> dict[str, float]:
+    """Returns the seconds from the POST until ready, of each step, and until a notebook had its first result."""
     _, ready, shares = _launch(running, name, "spark", GROUPS)
     running.delete(name)
     began = time.perf_counter()
     cluster, with_notebook, _ = _launch(running, f"{name}-n", "spark-notebook", WITH_NOTEBOOK)
     if _first_cell(admin, cluster) != str(ROWS):
-        raise RuntimeError("not what the cell should say")
+        raise RuntimeError("the cell printed a wrong result")
     first = time.perf_counter() - began
     running.delete(f"{name}-n")
     return {"until_ready": ready, **shares, "notebook_ready": with_notebook, "until_result": first}
 
 
 def _launch(
-    running: Running, name: str, template: str, groups: dict[str, Any]
+    running: RunningInstallation, name: str, template: str, groups: dict[str, Any]
 ) -> tuple[str, float, dict[str, float]]:
-    """Its id, the seconds it took and those of each step."""
+    """Returns the id of the cluster, the seconds until it was ready, and those of each step."""
     body = {"name": name, "template": template, "site": SITE, "groups": groups}
     began = time.perf_counter()
     cluster = running.call("POST", f"{TENANT}/clusters", body)
@@ -96,7 +96,7 @@ def _launch(
 
 
 def _first_cell(admin: Client, cluster: str) -> str:
-    """What it printed."""
+    """Returns the output of the cell."""
     found = admin.list(paths.pods(), labels={names.CLUSTER: cluster, names.NODE: "notebook-0"}).items
     pod = found[0]["metadata"]
     code = (ROOT / "tests" / "journeys" / "kernel.py").read_text() + CELL

@@ -1,4 +1,4 @@
-"""A load generator that costs little: raw HTTP/1.1 over kept connections, one thread each, answers read whole."""
+"""A cheap load generator: raw HTTP/1.1 over persistent connections, one thread per client."""
 
 import socket
 import threading
@@ -6,26 +6,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from controlplane.standalone.ports import HOST
+from controlplane.standalone.web.ports import HOST
 
 
 @dataclass
-class Outcome:
-    """seconds: of each request. statuses: how many of each."""
+class Tally:
+    """seconds: the duration of each request. statuses: HTTP status -> number of answers. elapsed: seconds in all."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     elapsed: float = 0.0
 
 
-class Connection:
+class BlockingConnection:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((HOST, port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._left = b""
 
     def send(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer, which must say its length."""
+        """Returns status and body of the answer, which must have a Content-Length."""
         self._socket.sendall(request)
         buffer = self._left
         while (end := buffer.find(b"\r\n\r\n")) < 0:
@@ -56,12 +56,12 @@ def request(method: str, path: str, token: str, body: bytes = b"", extra: str = 
     return head.encode() + body
 
 
-def run(port: int, requests: Callable[[int], Iterator[bytes]], clients: int) -> Outcome:
-    """Each client sends its requests one after the other; all begin together."""
-    outcome, lock, start = Outcome(), threading.Lock(), threading.Barrier(clients + 1)
+def run(port: int, requests: Callable[[int], Iterator[bytes]], clients: int) -> Tally:
+    """Each client sends its requests one after the other; all start at the same moment."""
+    tally, lock, start = Tally(), threading.Lock(), threading.Barrier(clients + 1)
 
     def client(number: int) -> None:
-        connection, mine = Connection(port), Outcome()
+        connection, mine = BlockingConnection(port), Tally()
         start.wait()
         try:
             for one in requests(number):
@@ -72,9 +72,9 @@ def run(port: int, requests: Callable[[int], Iterator[bytes]], clients: int) -> 
         finally:
             connection.close()
             with lock:
-                outcome.seconds += mine.seconds
+                tally.seconds += mine.seconds
                 for status, count in mine.statuses.items():
-                    outcome.statuses[status] = outcome.statuses.get(status, 0) + count
+                    tally.statuses[status] = tally.statuses.get(status, 0) + count
 
     threads = [threading.Thread(target=client, args=[number]) for number in range(clients)]
     for thread in threads:
@@ -83,5 +83,5 @@ def run(port: int, requests: Callable[[int], Iterator[bytes]], clients: int) -> 
     began = time.perf_counter()
     for thread in threads:
         thread.join()
-    outcome.elapsed = time.perf_counter() - began
-    return outcome
+    tally.elapsed = time.perf_counter() - began
+    return tally

@@ -1,4 +1,4 @@
-"""How long a notebook takes from the request to a page that can be used, and a kernel in it that answers."""
+"""How long a notebook takes from the request until its page opens. Afterwards a kernel is started in it as a check."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from installation import TENANT, Running, installed
+from installation import TENANT, RunningInstallation, installed
 from service import await_true
 
 ROUNDS = 3
@@ -27,8 +27,8 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _once(running: Running, name: str) -> float:
-    """Used as a browser would: the page opens with its token, and a kernel can be started."""
+def _once(running: RunningInstallation, name: str) -> float:
+    """Returns the seconds until the page opens by its link with the token, as in a browser."""
     began = time.perf_counter()
     cluster = running.call(
         "POST", f"{TENANT}/clusters", {"name": name, "template": "notebook", "site": "local"}

@@ -1,7 +1,7 @@
-"""What Slipway posts for a cluster of an installation, as JSON: `pattern.py ID`. In the installation's environment.
+"""Prints as JSON what Slipway posts for a cluster: `pattern.py ID`, in the installation's environment.
 
-{"installation": ours, "posts": [[path, body], …]} in their order: the cluster's root, the run's root, what pods need,
-and the pods. The provisioner itself makes them, before a client that only writes down what it is asked.
+{"installation": ours, "posts": [[path, body], …]}, in their order: the cluster's root, the run's root, the objects that
+pods refer to, and the pods. The provisioner makes them with a client that only records the requests.
 """
 
 import json
@@ -27,21 +27,21 @@ from controlplane.reconciler.site.provisioning import installation_id  # noqa: E
 Body = dict[str, Any]
 
 
-class Notes:
-    """An API server that has nothing, and takes everything."""
+class RecordingClient:
+    """A client of an empty API server that accepts every object."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, Body]] = []
-        self._there: dict[str, Body] = {}
+        self._objects: dict[str, Body] = {}
 
     def create(self, path: str, body: Body) -> Body:
         self.posts.append((path, body))
         about = {**body["metadata"], "uid": str(uuid.uuid4()), "resourceVersion": "1"}
-        self._there[f"{path}/{about['name']}"] = {**body, "metadata": about}
-        return self._there[f"{path}/{about['name']}"]
+        self._objects[f"{path}/{about['name']}"] = {**body, "metadata": about}
+        return self._objects[f"{path}/{about['name']}"]
 
     def get(self, path: str) -> Body | None:
-        return self._there.get(path)
+        return self._objects.get(path)
 
 
 def main() -> None:
@@ -52,9 +52,9 @@ def main() -> None:
     action = Action(ActionKind.APPLY, nodes=tuple(node.ref for node in nodes))
     wish = desired(scope, replace(plan(scope.snapshot), nodes=nodes), action)
     settings = SiteSettings.parse({**cluster.site.settings, "installation": installation_id()})
-    notes = Notes()
-    convergence.apply(cast(Client, notes), settings, wish)
-    print(json.dumps({"installation": settings.installation, "posts": notes.posts}))
+    recorder = RecordingClient()
+    convergence.apply(cast(Client, recorder), settings, wish)
+    print(json.dumps({"installation": settings.installation, "posts": recorder.posts}))
 
 
 main()

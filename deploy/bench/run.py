@@ -1,6 +1,6 @@
-"""Measure: `.venv/bin/python deploy/bench/run.py [NAME…]`; all of them when none is named. `--table` only prints.
+"""Measures figures: `.venv/bin/python deploy/bench/run.py [NAME…]`, by default all. `--table` only prints results.
 
-Each figure is a module here with `measure() -> dict`; its result is written to results/NAME.json.
+Each figure is a module of this folder with `measure() -> dict`. Its result is written to results/NAME.json.
 """
 
 import argparse
@@ -33,8 +33,8 @@ FIGURES = (
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("names", nargs="*", choices=[*FIGURES, []], help="of figures")
-    arguments.add_argument("--table", action="store_true", help="print the results as they are")
+    arguments.add_argument("names", nargs="*", choices=[*FIGURES, []], help="names of figures")
+    arguments.add_argument("--table", action="store_true", help="print the stored results only")
     chosen = arguments.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     sys.path.insert(1, str(HERE.parent.parent))
@@ -62,7 +62,7 @@ def _write_table() -> None:
 
 
 def table() -> str:
-    """The results that are there, as a table for people."""
+    """Returns the stored results as a Markdown table."""
     rows = [json.loads(path.read_text()) for name in FIGURES if (path := RESULTS / f"{name}.json").exists()]
     lines = ["| figure | what | measured | floor | goal | kept |", "|---|---|---|---|---|---|"]
     for row in rows:

@@ -1,4 +1,4 @@
-"""Gives an installation the fake site, as a process of its own in its environment."""
+"""Registers the fake site, in the installation's environment."""
 
 import django
 

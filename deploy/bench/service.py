@@ -17,21 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.standalone import up
-from controlplane.standalone.datadir import open_data_dir
-from controlplane.standalone.environment import ROOT, python, service_environment
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.ports import HOST
-from controlplane.standalone.postgres import prepare_postgres
-from controlplane.standalone.server import web_command
+from controlplane.standalone.database.prepare import prepare_postgres
+from controlplane.standalone.installation.datadir import open_data_dir
+from controlplane.standalone.installation.environment import ROOT, python, service_environment
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.web.ports import HOST
+from controlplane.standalone.web.server import web_command
 
 START_SECONDS = 120
-# What `up` uses.
-LOG_LEVEL = "INFO"
 
 
 @dataclass
-class Service:
+class ServiceUnderTest:
     port: int
     token: str
     environment: dict[str, str]
@@ -42,11 +40,11 @@ class Service:
         return self.environment["DATABASE_URL"]
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request, its answer as JSON; anything but success is an error."""
+        """Send a request and return the JSON of the answer. Raises RuntimeError for a status of 400 or more."""
         return call(self.port, self.token, method, path, body)
 
     def run(self, script: str, *arguments: str) -> None:
-        """A script of this folder, in the environment of the service."""
+        """Run a script of this folder in the environment of the service."""
         command = python(str(Path(__file__).parent / script), *arguments)
         subprocess.run(command, cwd=ROOT, env=self.environment, check=True)
 
@@ -73,7 +71,7 @@ def free_port() -> int:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """One that PostgreSQL's own user can come to."""
+    """Yields a folder that PostgreSQL's user can enter."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-bench-", dir="/tmp"))
     folder.chmod(0o711)
     try:
@@ -83,8 +81,8 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def service() -> Iterator[Service]:
-    """Durable, with the settings of `up`; gone with all it held at the end."""
+def service() -> Iterator[ServiceUnderTest]:
+    """Yields a running service with the durable settings of `up`. Its data is deleted at the end."""
     with temporary_folder() as folder:
         data = open_data_dir(folder / "data")
         keys = key_files(data)
@@ -98,12 +96,12 @@ def service() -> Iterator[Service]:
         try:
             await_true(lambda: server.is_ready(postgres.pid), "PostgreSQL does not start")
             run = {"cwd": ROOT, "env": environment, "stdout": log, "stderr": log}
-            subprocess.run(python("-m", "controlplane.standalone.setup"), check=True, **run)  # type: ignore[call-overload]
+            subprocess.run(python("-m", "controlplane.standalone.setup.upgrade"), check=True, **run)  # type: ignore[call-overload]
             subprocess.run(python(str(Path(__file__).parent / "seed.py")), check=True, **run)  # type: ignore[call-overload]
             port = free_port()
             web = subprocess.Popen(web_command(port), **run)  # type: ignore[call-overload]
-            await_true(lambda: up._answers(port), "web does not start")
-            yield Service(
+            await_true(lambda: up.web_answers(port), "web does not start")
+            yield ServiceUnderTest(
                 port,
                 data.admin_token.read_text().strip(),
                 environment,

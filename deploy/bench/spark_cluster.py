@@ -1,7 +1,7 @@
 """How long a Spark cluster with two workers takes, against a bare script that starts the same processes.
 
-The script runs the very commands, environments and configuration that the nodes of the first cluster were given,
-copied to a folder of its own, all at once, and waits until the master has registered both workers. Both take turns.
+The script copies the commands, environments and configuration files of a cluster's nodes, starts all processes at
+once, and waits until the master has registered both workers. Slipway and the script take turns.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from installation import Running, fetch, installed, seconds_until
+from installation import RunningInstallation, fetch, installed, seconds_until
 
 ROUNDS = 5
 WORKERS = 2
@@ -24,7 +24,7 @@ UI_PORT = 8080
 
 
 @dataclass
-class Node:
+class NodeProcess:
     command: list[str]
     environment: dict[str, str]
     cwd: str
@@ -53,7 +53,7 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _ours(running: Running, name: str) -> float:
+def _ours(running: RunningInstallation, name: str) -> float:
     began = time.perf_counter()
     cluster = running.launch(name, "spark")
     elapsed = time.perf_counter() - began
@@ -65,8 +65,8 @@ def _ours(running: Running, name: str) -> float:
     return elapsed
 
 
-def _bare(nodes: list[Node], folder: Path) -> float:
-    # Like a new cluster: the master has nobody to remember.
+def _bare(nodes: list[NodeProcess], folder: Path) -> float:
+    # Like in a new cluster, the master has no stored state.
     for memory in folder.glob("home/*/.spark-master"):
         shutil.rmtree(memory)
     master = next(node.address for node in nodes if node.is_master)
@@ -92,8 +92,8 @@ def _alive(address: str) -> int:
     return int(json.loads(body)["aliveworkers"]) if status == 200 and body.startswith(b"{") else 0
 
 
-def _copy_of_a_cluster(running: Running, folder: Path) -> list[Node]:
-    """Launch one, keep what its nodes were started with, and delete it."""
+def _copy_of_a_cluster(running: RunningInstallation, folder: Path) -> list[NodeProcess]:
+    """Launch a cluster, copy the files of its nodes, and delete it. Returns the nodes."""
     cluster = running.launch("pattern", "spark")
     original = running.data / "sites" / "local" / "clusters" / cluster["id"]
     shutil.copytree(original, folder, symlinks=True, ignore=_sockets)
@@ -108,10 +108,10 @@ def _sockets(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if (Path(folder) / name).is_socket()]
 
 
-def _node(spec: Path, original: Path, folder: Path) -> Node:
+def _node(spec: Path, original: Path, folder: Path) -> NodeProcess:
     read = json.loads(spec.read_text().replace(str(original), str(folder)))
     temporary = folder / "tmp" / spec.parent.name
     temporary.mkdir(parents=True)
     environment = read["env"] | {"TMPDIR": str(temporary)}
     is_master = spec.parent.name.startswith("master")
-    return Node(read["command"], environment, read["cwd"], read["address"], is_master)
+    return NodeProcess(read["command"], environment, read["cwd"], read["address"], is_master)

@@ -1,4 +1,4 @@
-"""Figures of a list of seconds, and of the machine they were taken on."""
+"""Percentiles, processor time and memory of processes, and facts about the machine."""
 
 import os
 import platform
@@ -32,9 +32,9 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """Time on a processor of these processes' threads so far, as the scheduler counts it.
+    """Returns the processor time of these processes' threads so far, in seconds, from the scheduler's statistics.
 
-    Not from `stat`: its ticks miss whoever wakes up for less than one.
+    The ticks of /proc/PID/stat miss threads that run for less than a tick.
     """
     total = 0.0
     for pid in pids:
@@ -47,7 +47,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all its descendants."""
+    """Returns the ids of a process and all its descendants."""
     found, left = [], [pid]
     while left:
         one = left.pop()
@@ -61,7 +61,7 @@ def family(pid: int) -> list[int]:
 
 
 def pss_mib(pids: Sequence[int]) -> dict[int, float]:
-    """Proportional memory of each: shared pages are divided among those that share them."""
+    """Returns the proportional memory of each process in MiB: shared pages count in parts."""
     sizes = {}
     for pid in pids:
         try:
@@ -74,7 +74,7 @@ def pss_mib(pids: Sequence[int]) -> dict[int, float]:
 
 
 def by_name(names: dict[int, str], values: dict[int, float]) -> dict[str, float]:
-    """Sums of the values of processes of one name, the largest first."""
+    """Returns the sum of the values of all processes with the same name, the largest first."""
     sums: dict[str, float] = {}
     for pid, value in values.items():
         name = names.get(pid, "other")
@@ -83,7 +83,7 @@ def by_name(names: dict[int, str], values: dict[int, float]) -> dict[str, float]
 
 
 def process_name(pid: int) -> str:
-    """What a process of `up` does, by its command line."""
+    """Returns the role of a process of `up`, from its command line."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except FileNotFoundError:

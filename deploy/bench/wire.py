@@ -1,4 +1,4 @@
-"""HTTP/1.1 for asyncio that costs little: connections that are kept, requests in bytes, answers read whole."""
+"""A cheap HTTP/1.1 client for asyncio with persistent connections."""
 
 import asyncio
 import json
@@ -12,23 +12,23 @@ MOST_LINE = 4 * 1024 * 1024
 
 
 @dataclass
-class Connection:
+class AsyncConnection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
 
 @dataclass
 class Server:
-    """headers: of every request. A connection is opened for each request in flight and then used again."""
+    """Each request uses a free connection, or opens one. headers: sent with every request."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    _free: list[Connection] = field(default_factory=list)
+    _free: list[AsyncConnection] = field(default_factory=list)
 
     async def send(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """The body of the answer; anything but success is an error."""
+        """Returns the body of the answer. Raises RuntimeError for a status of 400 or more."""
         connection = self._free.pop() if self._free else await self._open()
         connection.writer.write(self._request(method, path, body))
         status, headers = await _head(connection.reader)
@@ -43,7 +43,7 @@ class Server:
 
     @asynccontextmanager
     async def lines(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Of an answer that goes on until it is left, from a connection of its own."""
+        """Yields the lines of an endless answer, on a connection of its own."""
         connection = await self._open()
         try:
             connection.writer.write(self._request("GET", path, b""))
@@ -58,8 +58,10 @@ class Server:
         while self._free:
             self._free.pop().writer.close()
 
-    async def _open(self) -> Connection:
-        return Connection(*await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=MOST_LINE))
+    async def _open(self) -> AsyncConnection:
+        return AsyncConnection(
+            *await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=MOST_LINE)
+        )
 
     def _request(self, method: str, path: str, body: bytes) -> bytes:
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())

@@ -1,4 +1,4 @@
-"""What the API server was asked, and by whom, as its own log tells it."""
+"""Reads the audit log of the API server: which requests came, and from which user."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 Call = dict[str, Any]
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-# Asked by POST, and nothing is written: what an account may do.
+# A review of permissions is a POST that writes nothing.
 REVIEWS = "authorization.k8s.io"
 
 
 class Audit:
-    """The calls that were answered since `begin`."""
+    """The requests that were answered since `begin`."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -23,13 +23,13 @@ class Audit:
         self._from = self.log.stat().st_size
 
     def calls(self) -> Iterator[Call]:
-        """Raises RuntimeError when the log was begun anew meanwhile."""
+        """Raises RuntimeError when the log was rotated meanwhile."""
         if self.log.stat().st_size < self._from:
-            raise RuntimeError(f"{self.log} was begun anew")
+            raise RuntimeError(f"{self.log} was rotated")
         with self.log.open("rb") as log:
             log.seek(self._from)
             for line in log:
-                # The last one may be just being written.
+                # The last line may be incomplete.
                 if line.endswith(b"\n") and (call := json.loads(line))["stage"] == "ResponseComplete":
                     yield call
 

@@ -1,22 +1,22 @@
-"""Fake nodes: they take pods that tolerate and select `type=kwok` and call them running without running anything."""
+"""Fake nodes of kwok: they report pods that select and tolerate `type=kwok` as running, and run nothing."""
 
 import json
 
-from deploy.devkube import build
+from deploy.devkube import programs
 from deploy.devkube.settings import Devkube, run
 
 SIZE = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
 
 
 def provide(kube: Devkube) -> None:
-    """Write how fake nodes and pods come about, as kwok's own module has it."""
-    module = json.loads(build.go("kwok", "mod download -json sigs.k8s.io/kwok"))["Dir"]
+    """Write the stages of fake nodes and pods, from kwok's own module."""
+    module = json.loads(programs.go("kwok", "mod download -json sigs.k8s.io/kwok"))["Dir"]
     stages = run(f"{kube.state}/bin/kubectl kustomize {module}/kustomize/stage/fast")
     (kube.state / "config" / "stages.yaml").write_text(stages)
 
 
 def scale(kube: Devkube, count: int) -> None:
-    """Have so many fake nodes."""
+    """Create or delete fake nodes until `count` exist."""
     there = set(kube.kubectl("get", "nodes", "-l", "type=kwok", "-o", "name").split())
     wanted = {f"node/kwok-{number:04}" for number in range(count)}
     if new := sorted(wanted - there):

@@ -1,4 +1,4 @@
-"""Bring a devkube up, and take it down without a trace on the machine; its state stays until it is wiped."""
+"""Starts and stops a devkube. Stopped, it leaves nothing on the machine but its state, until that is wiped."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from urllib.request import urlopen
 
-from deploy.devkube import build, images, kwok, pki
+from deploy.devkube import kwok, node_images, pki, programs
 from deploy.devkube.settings import Devkube, DevkubeError, run
 
 HERE = Path(__file__).parent
@@ -23,9 +23,9 @@ NAMESPACES = "--mount --net --pid --uts --ipc --fork --kill-child --propagation 
 SECONDS = 90.0
 
 
-def up(kube: Devkube, say: build.Say) -> None:
-    """Bring it up unless it is. Returns when pods, DNS and NetworkPolicies work. Raises DevkubeError."""
-    build.provide(kube, say)
+def up(kube: Devkube, say: programs.Say) -> None:
+    """Start it unless it runs. Returns when pods, DNS and NetworkPolicies work. Raises DevkubeError."""
+    programs.provide(kube, say)
     with _alone(kube):
         if is_up(kube):
             if (kube.state / "run" / "up").read_text() != kube.fast:
@@ -40,7 +40,7 @@ def up(kube: Devkube, say: build.Say) -> None:
 
 
 def down(kube: Devkube, *, wipe: bool = False) -> None:
-    """End all of it; what it wrote stays, unless it is to be wiped."""
+    """Stop it. wipe: delete its state too."""
     if kube.state.exists():
         with _alone(kube):
             _stop(kube)
@@ -53,10 +53,10 @@ def is_up(kube: Devkube) -> bool:
 
 
 def node_pid(kube: Devkube) -> int | None:
-    """The node's first process as this machine counts; None when there is none."""
+    """Returns the process id of the node's first process on this machine; None when it does not run."""
     with suppress(OSError, ValueError):
         parent = int((kube.state / "run" / "pid").read_text())
-        # Numbers are used again: it has to be the one that was started for this folder.
+        # Process ids are used again: its command line must name this folder.
         if f"{kube.state}\0".encode() in Path(f"/proc/{parent}/cmdline").read_bytes():
             return int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
     return None
@@ -65,7 +65,7 @@ def node_pid(kube: Devkube) -> int | None:
 def _start(kube: Devkube) -> None:
     _write_files(kube)
     _make_cgroups(kube)
-    # Of our own environment only this: what was meant for one run, a proxy or a password, is not for the node.
+    # The node inherits only PATH. Other variables, such as a proxy or a password, are not for it.
     fields = [f"{name}={value}" for name, value in {"PATH": os.environ["PATH"], **_fields(kube)}.items()]
     program = ["sh", f"{kube.state}/config/node.sh", str(kube.state)]
     node = shlex.join(["env", "-i", *fields, "unshare", *NAMESPACES.split(), *program])
@@ -73,8 +73,8 @@ def _start(kube: Devkube) -> None:
     run("setsid --fork sh -c", script)
     _until("the node's first process", lambda: node_pid(kube))
     _connect(kube)
-    _until("containerd", lambda: images.ctr(kube, "version"), kube)
-    images.provide(kube)
+    _until("containerd", lambda: node_images.ctr(kube, "version"), kube)
+    node_images.provide(kube)
     _until("the API server", lambda: kube.kubectl("get", "--raw", "/readyz"), kube)
     (kube.state / "run" / "api").touch()
     for manifest in (HERE / "manifests").iterdir():
@@ -82,7 +82,7 @@ def _start(kube: Devkube) -> None:
     _until("the node", lambda: kube.kubectl("get", "node", kube.name), kube)
     kube.kubectl("wait", "--for=condition=Ready", f"node/{kube.name}", "--timeout=60s")
     _until("the NetworkPolicy agent", (kube.state / "run" / "netpol").exists, kube)
-    # After a restart the API shows the pods of before for a while: DNS itself is asked.
+    # After a restart the API shows old pods for a while, so this asks the DNS server itself.
     _until("DNS", lambda: urlopen(f"http://{kube.services}.10:8181/ready", timeout=1).close() or True, kube)
     (kube.state / "run" / "up").write_text(kube.fast)
 
@@ -90,12 +90,12 @@ def _start(kube: Devkube) -> None:
 def _write_files(kube: Devkube) -> None:
     for folder in ("bin", "config", "log", "run"):
         (kube.state / folder).mkdir(exist_ok=True)
-    for name in build.PROGRAMS:
+    for name in programs.PROGRAMS:
         (kube.state / "bin" / name).unlink(missing_ok=True)
-        (kube.state / "bin" / name).symlink_to(build.built(kube, name))
+        (kube.state / "bin" / name).symlink_to(programs.built(kube, name))
     pki.provide(kube)
     kwok.provide(kube)
-    # The node may not see this folder, but its own.
+    # The node may not see this folder, but it sees its state.
     for program in ("node.sh", "netpol.py"):
         shutil.copyfile(HERE / program, kube.state / "config" / program)
     for template in (HERE / "config").iterdir():
@@ -107,7 +107,7 @@ def _filled(kube: Devkube, template: Path) -> str:
 
 
 def _fields(kube: Devkube) -> dict[str, object]:
-    """What the node and its files are told of the devkube."""
+    """Returns the variables of the node and of the templates of its files."""
     folders = {name: kube.state / name for name in ("bin", "config", "pki")}
     return {**vars(kube), **folders, "state": kube.state, "python": os.path.realpath(sys.executable)}
 
@@ -144,14 +144,14 @@ def _stop(kube: Devkube) -> None:
 
 
 def _remove_cgroup(top: Path) -> bool:
-    """Refused with an OSError while the kernel is still ending what ran there."""
+    """Raises OSError while the kernel is still ending the processes of the cgroup."""
     for folder, _, _ in os.walk(top, topdown=False):
         os.rmdir(folder)
     return True
 
 
 def _until(what: str, condition: Callable[[], object], kube: Devkube | None = None) -> None:
-    """Wait for something true; an error is a reason to ask again, the end of the node one to give up."""
+    """Wait until the condition is true; errors count as false. Raises DevkubeError after SECONDS, or without a node."""
     deadline, missing = time.monotonic() + SECONDS, Exception("not yet")
     while time.monotonic() < deadline and (kube is None or node_pid(kube)):
         try:
@@ -166,7 +166,7 @@ def _until(what: str, condition: Callable[[], object], kube: Devkube | None = No
 
 @contextmanager
 def _alone(kube: Devkube) -> Iterator[None]:
-    """One `up` or `down` of this state at a time."""
+    """Allow one `up` or `down` of this devkube at a time."""
     kube.state.mkdir(parents=True, exist_ok=True)
     with (kube.root / f"{kube.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

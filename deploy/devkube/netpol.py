@@ -1,7 +1,7 @@
-"""The NetworkPolicies of one node's pods as nftables, IPv4: one table, replaced in one transaction at every change.
+"""Enforces the NetworkPolicies of one node's pods by nftables (IPv4): netpol.py NODE KUBECONFIG READY-FILE
 
-Connections that stand survive a change, and the node always reaches its pods, for probes. A program of its own:
-netpol.py NODE KUBECONFIG FILE-THAT-SAYS-READY
+It replaces one table in one transaction at every change. Established connections survive a change, and the node
+always reaches its pods, for probes. The node runs it by `python -I`: it imports only the standard library.
 """
 
 import base64
@@ -28,9 +28,17 @@ DIRECTIONS = (("Ingress", "from", "daddr", "saddr"), ("Egress", "to", "saddr", "
 
 
 def ruleset(pods: list[Json], namespaces: list[Json], policies: list[Json]) -> str:
-    """What nft is to load. Pods are those of the node; without an address, or ended, they are left out."""
-    # An address that was used before belongs to the pod that was heard of last.
-    pods = list({pod["status"]["podIP"]: pod for pod in pods if _is_live(pod)}.values())
+    """Returns the input of nft. pods: those of the node; pods without an address, or ended, are ignored."""
+    # Addresses are used again: each belongs to the newest pod that has it.
+    pods = list(
+        {
+            pod["status"]["podIP"]: pod
+            for pod in pods
+            if pod["status"].get("podIP")
+            and pod["status"].get("phase") not in {"Succeeded", "Failed"}
+            and not pod["spec"].get("hostNetwork")
+        }.values()
+    )
     labels = {namespace["metadata"]["name"]: _labels(namespace) for namespace in namespaces}
     chains, jumps = "", {"saddr": "", "daddr": ""}
     for pod in pods:
@@ -50,15 +58,10 @@ def ruleset(pods: list[Json], namespaces: list[Json], policies: list[Json]) -> s
                 jumps[own] += f"{address} : jump {chain}, "
     sending, receiving = (f"ip {own} vmap {{ {to} }}\n" if to else "" for own, to in jumps.items())
     hook = "type filter hook {0} priority 10\nct state established,related accept\n"
-    # The bridge's frames from pod to pod pass forward too, after DNAT and before SNAT.
+    # Frames from pod to pod on the bridge pass the forward hook too, after DNAT and before SNAT.
     forward = f"chain forward {{\n{hook.format('forward')}{sending}{receiving}}}\n"
     arriving = f"chain input {{\n{hook.format('input')}{sending}}}\n"
     return f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{chains}{forward}{arriving}}}\n"
-
-
-def _is_live(pod: Json) -> bool:
-    ended = pod["status"].get("phase") in {"Succeeded", "Failed"}
-    return bool(pod["status"].get("podIP")) and not ended and not pod["spec"].get("hostNetwork")
 
 
 def _labels(thing: Json) -> dict[str, str]:

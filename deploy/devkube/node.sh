@@ -1,11 +1,11 @@
 #!/bin/sh
-# The node: PID 1 of mount, network and process namespaces of its own. A devkube's fields are its environment.
-# SIGKILL ends it, and the kernel ends all that runs here with it; etcd and containerd can take that.
+# The node: process 1 of its own mount, network and process namespaces. Its variables are the fields of the devkube.
+# SIGKILL ends it, and then the kernel kills all its processes. etcd and containerd survive that without damage.
 set -eu
 umask 022
 PATH="$bin:$PATH"
 
-# Its own places to write to: nothing of it is seen, or left, outside its mount namespace.
+# Mount folders of its own to write to. They exist only in its mount namespace.
 # A fresh sysfs shows this network namespace's devices; the cgroups have to be carried over.
 cgroups="$state/run/cgroups"
 mkdir "$cgroups"
@@ -21,7 +21,7 @@ for covered in /var/lib /var/log /tmp; do
   mount --bind "$state$covered" "$covered"
 done
 chmod 1777 /tmp
-# Kubelet sets these for the whole machine; here it writes to files that lie over them.
+# Kubelet would set these for the whole machine. Here it writes to files that are mounted over them.
 for tunable in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \
   kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
   copy="$state/run/${tunable##*/}"
@@ -31,16 +31,16 @@ done
 
 hostname "$name"
 ip link set lo up
-until [ -e /sys/class/net/eth0 ]; do sleep 0.02; done # The host moves it here.
+until [ -e /sys/class/net/eth0 ]; do sleep 0.02; done # The host moves the device into this namespace.
 ip addr add "$link.2/30" dev eth0
 ip link set eth0 up
-# Service addresses need some route before they are translated; there is no other: pods have no way out.
+# A service address needs a route before it is translated. There is no other route: pods cannot reach other networks.
 ip route add "$services.0/20" dev eth0
 [ -e /proc/sys/net/bridge ] || modprobe br_netfilter
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables
 
-# Run a program, and again when it ends.
+# Run a program, and restart it when it ends.
 keep() {
   while :; do
     "$@" >> "$state/log/$1.log" 2>&1 || :
@@ -53,7 +53,7 @@ netpol() {
   "$python" -I "$config/netpol.py" "$name" "$config/admin.kubeconfig" "$state/run/netpol"
 }
 
-# Plain on the node's own loopback, where only host-network pods could come.
+# etcd uses no TLS on the node's own loopback, which only host-network pods can reach.
 keep etcd --name=default --data-dir="$state/etcd" --log-level=warn --unsafe-no-fsync
 keep containerd --config "$config/containerd.toml"
 api="https://$link.2:$port"
@@ -67,10 +67,10 @@ keep kube-apiserver --bind-address="$link.2" --secure-port="$port" --advertise-a
   --service-account-signing-key-file="$pki/kubernetes.key" --service-account-key-file="$pki/kubernetes.key" \
   --audit-policy-file="$config/audit.yaml" --audit-log-path="$state/log/audit.jsonl" --audit-log-maxsize=1000 \
   --audit-log-maxbackup=1
-until [ -e "$state/run/api" ]; do sleep 0.05; done # The host asks whether it answers.
+until [ -e "$state/run/api" ]; do sleep 0.05; done # The host checks whether it answers.
 
 rates="${fast:+--kube-api-qps=300 --kube-api-burst=500}"
-# shellcheck disable=SC2086 # Two options, or none.
+# shellcheck disable=SC2086 # It has to be split into two options, or none.
 keep kube-controller-manager --kubeconfig="$config/controller-manager.kubeconfig" --bind-address=127.0.0.1 \
   --leader-elect=false --use-service-account-credentials=true --root-ca-file="$pki/kubernetes.crt" \
   --service-account-private-key-file="$pki/kubernetes.key" --enable-hostpath-provisioner=true $rates
@@ -78,7 +78,7 @@ keep kube-controller-manager --kubeconfig="$config/controller-manager.kubeconfig
 keep kube-scheduler --kubeconfig="$config/scheduler.kubeconfig" --bind-address=127.0.0.1 --leader-elect=false $rates
 keep kubelet --config="$config/kubelet.yaml" --kubeconfig="$config/kubelet.kubeconfig" --node-ip="$link.2" \
   --hostname-override="$name"
-# Its conntrack sysctls are read-only outside the machine's first network namespace.
+# The conntrack sysctls can be written only in the machine's first network namespace.
 keep kube-proxy --kubeconfig="$config/kube-proxy.kubeconfig" --proxy-mode=nftables --cluster-cidr="$pods.0/24" \
   --bind-address="$link.2" --nodeport-addresses="$link.2/32" --hostname-override="$name" --oom-score-adj=0 \
   --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0s --conntrack-tcp-timeout-close-wait=0s
@@ -87,5 +87,5 @@ keep kwok --kubeconfig="$config/admin.kubeconfig" --config="$config/stages.yaml"
   --manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake --cidr=10.250.0.1/16 --node-ip=10.249.0.1 \
   --node-lease-duration-seconds=40 --server-address=127.0.0.1:10247
 
-# The host-path provisioner makes volumes for root alone, and fsGroup does not apply to them.
+# The host-path provisioner makes volumes that only root may use, and fsGroup does not apply to them.
 while sleep 0.3; do chmod -f 777 /tmp/hostpath_pv/* || :; done

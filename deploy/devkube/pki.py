@@ -1,4 +1,4 @@
-"""Who the parts of a cluster are to each other, made once with its state: one certificate, and a token for each."""
+"""Makes the credentials of a cluster: one certificate for its servers, and a token for each client."""
 
 import base64
 import json
@@ -6,7 +6,7 @@ import secrets
 
 from deploy.devkube.settings import Devkube, DevkubeError, run
 
-# Who comes with a kubeconfig: user and group.
+# Client with a kubeconfig -> its user and group.
 CLIENTS = {
     "admin": ("admin", "system:masters"),
     "controller-manager": ("system:kube-controller-manager", ""),
@@ -14,7 +14,7 @@ CLIENTS = {
     "kube-proxy": ("system:kube-proxy", ""),
     "kubelet": ("system:node:{name}", "system:nodes"),
 }
-# The API server shows it to its clients and to kubelet; it vouches for itself.
+# The API server presents it to its clients and to kubelet. It is self-signed.
 CERTIFICATE = """openssl req -x509 -newkey rsa:2048 -noenc -days 3650 -subj /O=system:masters/CN=kubernetes
   -keyout kubernetes.key -out kubernetes.crt -addext"""
 

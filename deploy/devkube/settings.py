@@ -1,4 +1,4 @@
-"""Where a devkube keeps its things, and the names and networks by which several run side by side."""
+"""The folder, name and networks of a devkube. Several run at the same time if all of these differ."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-# The node has a /tmp, a /run and the like of its own and would not find itself there.
+# The node mounts its own folders over these, so the state cannot be in them.
 COVERED = ("/tmp/", "/run/", "/var/lib/", "/var/log/", "/sys/", "/proc/")
 BYTES = r"\d{1,3}(\.\d{1,3}){2}"
 SHAPES = {"root": r"/[\w./+-]{1,69}", "name": r"slipway[a-z]{0,2}\d{1,2}", "port": r"\d+", "fast": r"|yes"}
@@ -15,7 +15,7 @@ SHAPES |= dict.fromkeys(("link", "pods", "services"), BYTES)
 
 
 class DevkubeError(Exception):
-    """A failure whose text is a sentence for whoever runs it."""
+    """A failure whose message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Devkube:
 
     root: Path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway" / "devkube"
     name: str = "slipway0"
-    """Of the node, its cgroup and the host's end of its link."""
+    """The name of the node, its cgroup and the host's end of its link."""
     link: str = "172.31.251"
     """First three bytes of a /30: the host is .1, the node with its API server .2."""
     pods: str = "10.245.0"
     services: str = "10.97.0"
     port: str = "6444"
     fast: str = ""
-    """When "yes", the controllers may ask 300 times a second instead of their default 20."""
+    """If "yes", the controllers may send 300 requests a second instead of their default 20."""
 
     def __post_init__(self) -> None:
         for name, shape in SHAPES.items():
             if not re.fullmatch(shape, text := str(getattr(self, name))) or text.startswith(COVERED):
-                raise DevkubeError(f"{text!r} does not do as a devkube's {name}: it has to match {shape}.")
+                raise DevkubeError(f"{text!r} is not a valid {name} of a devkube: it has to match {shape}.")
 
     @classmethod
     def from_environment(cls) -> "Devkube":
@@ -47,7 +47,7 @@ class Devkube:
 
     @property
     def state(self) -> Path:
-        """Everything that this cluster writes."""
+        """The folder of all files that this cluster writes."""
         return self.root / self.name
 
     @property
@@ -56,21 +56,24 @@ class Devkube:
 
     @property
     def audit_log(self) -> Path:
-        """What the API server was asked: JSON lines, one per answered request, with user and user agent."""
+        """The audit log of the API server: one JSON line per answered request, with user and user agent."""
         return self.state / "log" / "audit.jsonl"
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
-        """What kubectl says, as the cluster's admin. Raises DevkubeError with its complaint."""
+        """Run kubectl as the admin and return its output. Raises DevkubeError with the end of its error output."""
         return run(f"{self.state}/bin/kubectl --kubeconfig={self.kubeconfig}", *arguments, given=given)
 
 
 def run(command: str, *arguments: str, given: str | None = None, cwd: Path | None = None) -> str:
-    """The output of a command line and further arguments. Raises DevkubeError with the end of its complaint."""
+    """Run a command line with further arguments and return its output.
+
+    Raises DevkubeError with the end of its error output.
+    """
     whole = [*shlex.split(command), *arguments]
     try:
         done = subprocess.run(whole, input=given, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise DevkubeError(f"{whole[0]} is not there.") from error
+        raise DevkubeError(f"{whole[0]} does not exist.") from error
     if done.returncode != 0:
         raise DevkubeError(f"{Path(whole[0]).name} failed: {done.stderr.strip()[-500:]}")
     return done.stdout

@@ -13,7 +13,7 @@ import httpx
 from django.conf import settings
 from django.db import connection
 
-from controlplane.standalone.server import HEADER_SECONDS, raise_file_limit, web_command
+from controlplane.standalone.web.server import HEADER_SECONDS, raise_file_limit, web_command
 
 SECONDS = 60.0
 

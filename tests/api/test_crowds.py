@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from controlplane.api.long_poll import MOST_A_USER
-from controlplane.standalone.server import CONNECTIONS, raise_file_limit
+from controlplane.standalone.web.server import CONNECTIONS, raise_file_limit
 from tests.api.api import ACME
 from tests.api.conftest import World
 from tests.api.served import served

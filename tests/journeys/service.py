@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from controlplane.standalone.pids import MARK
+from controlplane.standalone.installation.environment import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS
-from controlplane.standalone.testing import KUBECONFIG
 from deploy.devkube import audit
 from deploy.devkube.settings import Devkube
+from deploy.tooling.providers import KUBECONFIG
 
 # The user agents of Slipway's own clients; those of tests are called otherwise.
 OURS = tuple(f"slipway-{purpose}/" for purpose in (*ACCOUNTS, "check", "identity"))

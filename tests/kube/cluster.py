@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.testing import KUBECONFIG
-from deploy.devkube import build, lifecycle
+from deploy.devkube import lifecycle, programs
 from deploy.devkube.settings import Devkube
+from deploy.tooling.providers import KUBECONFIG
 
 
 def skip_without_devkube() -> None:
-    if clause := build.obstacle():
+    if clause := programs.obstacle():
         pytest.skip(
             f"no Kubernetes for the kube tests: a devkube cannot run here, {clause}; or name one by {KUBECONFIG}"
         )

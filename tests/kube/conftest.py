@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from controlplane.standalone.testing import KUBECONFIG, kubernetes_in_use
+from deploy.tooling.providers import KUBECONFIG, kubernetes_in_use
 from tests.kube.cluster import kubeconfig
 from tests.kube.images import images
 from tests.kube.registry import registry

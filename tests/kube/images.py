@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.images.build import build
-from controlplane.standalone.images.image import every_image
-from controlplane.standalone.testing import KUBECONFIG
-from deploy.devkube.images import ctr, load
+from deploy.devkube.node_images import ctr, load
 from deploy.devkube.settings import Devkube
+from deploy.tooling.images.build import build
+from deploy.tooling.images.image import every_image
+from deploy.tooling.providers import KUBECONFIG
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devkube.images import ctr, trust
+from deploy.devkube.node_images import ctr, trust
 from deploy.devkube.settings import Devkube
 from tests.kube.audit import devkube_for
 from tests.provisioners.launching import IMAGE

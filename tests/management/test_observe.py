@@ -11,7 +11,7 @@ import pytest
 from controlplane.clusters.models import Site
 from controlplane.clusters.services.sites import site_remove
 from controlplane.reconciler.site.watches import Watches
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from controlplane.work.models import Kind, Work
 from tests import launchable
 from tests.work.installation import environment_of

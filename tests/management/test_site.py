@@ -20,7 +20,7 @@ from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.reconciler.site.provisioning import installation_id
 from controlplane.reconciler.site.reconcile_site import reconcile_site
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from controlplane.work.claim import claim, release
 from controlplane.work.models import Kind, Work
 from controlplane.work.wake import wake
@@ -148,7 +148,7 @@ def test_what_no_pod_may_get_is_refused(config: str, token: str):
     there = ("--kubeconfig", config)
     assert "needs auths" in refusal(*there, "--registry-auth", token)
     assert "one of Slipway's own" in refusal(*there, "--pod-annotation", "slipway/attempt=2")
-    assert "no key of an annotation" in refusal(*there, "--pod-annotation", "a b=2")
+    assert "not a valid key of an annotation" in refusal(*there, "--pod-annotation", "a b=2")
 
 
 def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
@@ -173,7 +173,7 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: st
     assert "there is no such file" in refusal("--kubeconfig", "/nonexistent")
     assert "is no kubeconfig" in refusal("--kubeconfig", token)
     assert "there is: one, two" in refusal(*there, "--context", "three")
-    assert "needs a --token-file" in refusal("--server", "https://10.0.0.1")
+    assert "needs --token-file" in refusal("--server", "https://10.0.0.1")
     assert "use an https address" in refusal("--server", "http://10.0.0.1", "--token-file", token)
     assert "does not run inside" in refusal("--in-cluster")
     assert "use namespaces, exec, observe, logs" in refusal(*there, "--account", "admin=two")
@@ -184,8 +184,10 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: st
     assert "from 1 to 64" in refusal(*there, "--cpu-burst", "0")
     assert "Always, IfNotPresent, Never" in refusal(*there, "--image-pull-policy", "Sometimes")
     assert "--shared-storage-size" in refusal(*there, "--shared-storage-size", "much")
-    assert "behind --app spark" in refusal(*there, "--node-selector", "pool=a", "--app", "spark")
-    assert "there is: dask, jupyterlab, spark" in refusal(*there, "--app", "sprak", "--storage-class", "x")
+    assert "options after --app spark" in refusal(*there, "--node-selector", "pool=a", "--app", "spark")
+    assert "the apps are: dask, jupyterlab, spark" in refusal(
+        *there, "--app", "sprak", "--storage-class", "x"
+    )
 
 
 def test_a_name_that_is_none_is_refused(config: str):
@@ -264,7 +266,7 @@ def moved_in(cluster: Cluster, *, identity: str) -> None:
 
 def test_the_local_site_has_nothing_to_be_proved():
     site_put(name="local", kind="local")
-    with pytest.raises(CommandError, match="shuts nobody off"):
+    with pytest.raises(CommandError, match="does not isolate tenants"):
         site("check", "local")
 
 
@@ -319,7 +321,7 @@ def test_help_explains_it(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         Command().create_parser("manage.py", "site").parse_args(["check", "--help"])
     assert ended.value.code == 0
-    assert "pods that try and must fail" in " ".join(capsys.readouterr().out.split())
+    assert "by pods whose attempts must fail" in " ".join(capsys.readouterr().out.split())
 
 
 def test_without_an_installation_it_says_how_to_get_one(tmp_path: Path):
@@ -436,5 +438,5 @@ def test_a_login_that_cannot_be_read_is_named(config: str, tmp_path: Path):
 
 def test_no_images_are_brought_to_this_machine():
     site_put(name="local", kind="local")
-    with pytest.raises(CommandError, match="no images are brought there"):
+    with pytest.raises(CommandError, match="only Kubernetes sites pull images"):
         site("prepull", "local")

@@ -34,5 +34,5 @@ def test_it_serves_what_the_process_counts() -> None:
 def test_a_port_that_is_taken_gives_a_sentence() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(CommandError, match=f"cannot be served at {HOST}:{port}"):
+        with pytest.raises(CommandError, match=f"Cannot serve metrics at {HOST}:{port}"):
             _offer_metrics(HOST, port)

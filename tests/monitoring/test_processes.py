@@ -12,7 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from controlplane.metrics import peers
 from controlplane.monitoring.collector import Processes
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from tests.monitoring.scrape import Samples, samples, value
 
 # Offers its numbers, having counted three passes, until its input ends.

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.child import Child, Service
-from controlplane.standalone.command import Command
-from controlplane.standalone.datadir import DataDir, open_data_dir
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.pids import MARK
-from controlplane.standalone.supervisor import Supervisor
+from controlplane.standalone.installation.datadir import DataDir, open_data_dir
+from controlplane.standalone.installation.environment import MARK
+from controlplane.standalone.installation.owner import database_owner
+from controlplane.standalone.supervise.child import Child, ChildSpec
+from controlplane.standalone.supervise.command import ProcessSpec
+from controlplane.standalone.supervise.supervisor import Supervisor
 
 SECONDS = 20.0
-# A stand-in child: says that it is there, then waits for ever.
+# A child that prints "there" and then waits for ever.
 WAITS = "import signal, sys; print('there', flush=True); signal.pause()"
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can come to, unlike pytest's own."""
+    """A folder that PostgreSQL's user can enter, unlike pytest's own."""
     owner = database_owner()
     usual = Path(tempfile.gettempdir())
     made = Path(
@@ -39,7 +39,7 @@ def data(folder: Path) -> DataDir:
 
 @pytest.fixture
 def said() -> list[str]:
-    """What the supervisor told the terminal."""
+    """The lines that the supervisor printed."""
     return []
 
 
@@ -51,10 +51,10 @@ def supervisor(data: DataDir, said: list[str]) -> Iterator[Supervisor]:
         running.stop(["one", "two", "postgres"])
 
 
-def program(data: DataDir, code: str, *, name: str = "one", **options: object) -> Service:
-    """A service that is one line of Python."""
+def program(data: DataDir, code: str, *, name: str = "one", **options: object) -> ChildSpec:
+    """Returns a service that runs one line of Python."""
     environment = {"PYTHONUNBUFFERED": "1", MARK: data.id}
-    return Service(name, Command([sys.executable, "-c", code], environment, data.root), **options)  # type: ignore[arg-type]
+    return ChildSpec(name, ProcessSpec([sys.executable, "-c", code], environment, data.root), **options)  # type: ignore[arg-type]
 
 
 def has_said(child: Child, text: str) -> Callable[[], bool]:

@@ -7,12 +7,12 @@ import pytest
 
 from controlplane.standalone import attach
 from controlplane.standalone.attach import attached, environment_of_installation
-from controlplane.standalone.datadir import DataDir
-from controlplane.standalone.errors import ExpectedError
-from controlplane.standalone.keys import key_files
-from controlplane.standalone.owner import database_owner
-from controlplane.standalone.pids import MARK
-from controlplane.standalone.postgres import prepare_postgres
+from controlplane.standalone.database.prepare import prepare_postgres
+from controlplane.standalone.installation.datadir import DataDir
+from controlplane.standalone.installation.environment import MARK
+from controlplane.standalone.installation.errors import ExpectedError
+from controlplane.standalone.installation.keys import key_files
+from controlplane.standalone.installation.owner import database_owner
 
 NAMED = ("SLIPWAY_INSTALLATION_KEY", "SLIPWAY_DATA_DIR", "DATABASE_URL", "DATABASE_URL_FILE")
 
@@ -56,8 +56,8 @@ def test_a_folder_without_an_installation_is_left_alone(folder: Path) -> None:
 
 def test_what_asks_no_database_needs_no_installation(folder: Path) -> None:
     os.environ["SLIPWAY_DATA_DIR"] = str(folder / "none")
-    with attached(["manage.py", "images", "list"]) as arguments:
-        assert arguments == ["manage.py", "images", "list"]
+    with attached(["manage.py", "runtimes", "list"]) as arguments:
+        assert arguments == ["manage.py", "runtimes", "list"]
 
 
 def test_the_keys_of_an_embedded_database_are_not_used_on_another(installed: DataDir) -> None:
@@ -84,6 +84,6 @@ def test_a_child_of_the_supervisor_is_left_as_it_is(folder: Path) -> None:
 def test_several_that_run_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attach, "running_installations", lambda: {folder / "one", folder / "two"})
     with pytest.raises(ExpectedError, match=f"Several installations run: {folder}/one, {folder}/two"):
-        attach.meant()
+        attach.chosen_installation()
     with attached(["manage.py", "check"]) as arguments:
         assert arguments == ["manage.py", "check"]

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from controlplane.standalone.ports import HOST
-from controlplane.standalone.server import connections, raise_file_limit
+from controlplane.standalone.web.ports import HOST
+from controlplane.standalone.web.server import connections, raise_file_limit
 from controlplane.system.processes import ProcessIdentity, identify
 from tests.standalone.conftest import eventually
 
@@ -115,7 +115,7 @@ def _free_port() -> int:
 
 
 @dataclass
-class Place:
+class Installation:
     data: Path
     port: int
     current: Run
@@ -123,36 +123,38 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+def installation() -> Iterator[Installation]:
     folder = Path(tempfile.mkdtemp(prefix="slipway-up-", dir="/tmp"))
     folder.chmod(0o711)
     port = _free_port()
     first = _start(folder / "data", port)
-    made = Place(folder / "data", port, first, first.said)
+    made = Installation(folder / "data", port, first, first.said)
     yield made
     _stop(made.current)
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def run(place: Place) -> Run:
+def run(installation: Installation) -> Run:
     """The service, started again where the test before has stopped it."""
-    if place.current.process.poll() is not None:
-        place.current = _start(place.data, place.port)
-    return place.current
+    if installation.current.process.poll() is not None:
+        installation.current = _start(installation.data, installation.port)
+    return installation.current
 
 
-def test_the_first_start_says_where_all_is_that_one_needs_to_begin(place: Place, run: Run) -> None:
-    assert f"http://127.0.0.1:{run.port}" in place.first_said
+def test_the_first_start_says_where_all_is_that_one_needs_to_begin(
+    installation: Installation, run: Run
+) -> None:
+    assert f"http://127.0.0.1:{run.port}" in installation.first_said
     for file in (run.data / "admin-password", run.data / "admin-token"):
-        assert str(file) in place.first_said
+        assert str(file) in installation.first_said
         # It goes to a file here, not to a terminal.
-        assert file.read_text().strip() not in place.first_said
+        assert file.read_text().strip() not in installation.first_said
     assert json.loads(run.get("/api/v1/me")[1])["site_admin"] is True
 
 
-def test_a_terminal_is_shown_the_password_and_the_token(place: Place) -> None:
-    data = place.data.parent / "terminal"
+def test_a_terminal_is_shown_the_password_and_the_token(installation: Installation) -> None:
+    data = installation.data.parent / "terminal"
     ours, theirs = pty.openpty()
     words = [
         sys.executable,
@@ -228,17 +230,17 @@ def test_whatever_is_killed_comes_back(run: Run, name: str) -> None:
     assert eventually(lambda: run.answers("/readyz"), SECONDS)
 
 
-def test_all_killed_at_once_leaves_nothing_to_the_next_start(place: Place, run: Run) -> None:
+def test_all_killed_at_once_leaves_nothing_to_the_next_start(installation: Installation, run: Run) -> None:
     token, before = run.token, _living(run)
     for process in before:
         os.kill(process.pid, signal.SIGKILL)
     run.process.wait()
-    place.current = _start(place.data, place.port)
+    installation.current = _start(installation.data, installation.port)
     assert len(before) == len(NAMES)
     assert _gone(before)
-    assert place.current.token == token
-    assert token not in place.current.said
-    assert place.current.answers()
+    assert installation.current.token == token
+    assert token not in installation.current.said
+    assert installation.current.answers()
 
 
 def test_stopping_leaves_no_process_and_no_pid_file(run: Run) -> None:

@@ -48,7 +48,7 @@ def etl(up: Slipway) -> str:
 
 
 def test_the_data_directory_and_the_address_are_the_defaults() -> None:
-    from controlplane.standalone.datadir import default_root
+    from controlplane.standalone.installation.datadir import default_root
     from controlplane.standalone.up import Options
 
     lines = block("export DATA=")

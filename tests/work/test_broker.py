@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.services import site_put
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from controlplane.work import announce
 from tenants.access import Access, tenant_for
 from tenants.actors import actor_for

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.standalone.environment import ROOT, python
+from controlplane.standalone.installation.environment import ROOT, python
 from controlplane.work.claim import claim, release
 from controlplane.work.lease_owner import lease_owner, release_dead_leases
 from controlplane.work.models import Work

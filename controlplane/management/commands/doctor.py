@@ -6,10 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.management.commands.up import port
-from controlplane.standalone import doctor
-from controlplane.standalone.attach import meant
-from controlplane.standalone.datadir import default_root
-from controlplane.standalone.errors import ExpectedError
+from controlplane.standalone.attach import chosen_installation
+from controlplane.standalone.doctor.check_result import as_json, show
+from controlplane.standalone.doctor.examine import examine
+from controlplane.standalone.installation.datadir import default_root
+from controlplane.standalone.installation.errors import ExpectedError
 
 
 class Command(BaseCommand):
@@ -25,12 +26,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            root = (options["data_dir"] or meant() or default_root()).absolute()
+            root = (options["data_dir"] or chosen_installation() or default_root()).absolute()
         except ExpectedError as error:
             raise CommandError(str(error)) from error
-        parts = doctor.examine(root, options["port"])
+        parts = examine(root, options["port"])
         if options["json"]:
-            self.stdout.write(doctor.as_json(parts))
+            self.stdout.write(as_json(parts))
         else:
-            doctor.show(parts)
+            show(parts)
         sys.exit(any(part.hinders for part in parts))

@@ -10,8 +10,8 @@ from controlplane.reconciler.site.watches import Watches
 
 class Command(BaseCommand):
     help = (
-        "Watch every site and write down what its nodes do, as it happens. Any number may run side by side; workers "
-        "beside them are started with --no-observe. Without one everything is still found, minutes later."
+        "Watch every site and record what its nodes do, as it happens. Several may run at the same time; start the "
+        "workers then with --no-observe. If no process watches, workers find every change minutes later."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,9 +26,7 @@ class Command(BaseCommand):
             try:
                 start_http_server(port, address)
             except OSError as error:
-                raise CommandError(
-                    f"Metrics cannot be served at {address}:{port}: {error.strerror}."
-                ) from error
+                raise CommandError(f"Cannot serve metrics at {address}:{port}: {error.strerror}.") from error
         watches = Watches()
 
         def stop(number: int, frame: FrameType | None) -> None:

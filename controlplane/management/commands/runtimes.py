@@ -1,4 +1,4 @@
-"""`manage.py runtimes fetch [APP…]` installs what local clusters of these apps run in; `list` says what is there."""
+"""`manage.py runtimes fetch [APP…]` installs the runtimes of apps for local clusters; `list` shows them."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ WAIT_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    help = "Installs the runtimes of apps for local clusters, or lists them."
+    help = "Install the runtimes of apps for local clusters, or list them."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,12 +36,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         layout = Layout(settings.DATA_DIR / "sites" / "local")
         failed = 0
-        for app, runtime in _runtimes(layout, _named(options["apps"])):
+        chosen = _named(options["apps"])
+        runtimes = [(app, describe(layout, app, runtime)) for app in chosen for runtime in app.runtimes]
+        for app, runtime in runtimes:
             name = f"{app.name} {app.version}"
             if runtime.installed:
                 if options["action"] == "fetch":
                     failed += not self._prepare_again(layout, app, runtime)
-                self._tell_installed(app, runtime)
+                self._print_installed(app, runtime)
             elif options["action"] == "list":
                 self.stdout.write(f"{name}: not installed")
             else:
@@ -61,14 +63,14 @@ class Command(BaseCommand):
             return False
         finally:
             os.close(held)
-        self._tell_installed(app, runtime)
+        self._print_installed(app, runtime)
         return True
 
     def _prepare_again(self, layout: Layout, app: App, runtime: LocalRuntime) -> bool:
-        """Its last step makes again what was lost, and changes nothing else."""
+        """Run the app's prepare step again: it restores missing files, and changes nothing else."""
         if not runtime.request.get("prepare"):
             return True
-        # The runtime may be shared with another data directory, and the step be missing in this new one.
+        # Several data directories may share the runtime, and this one may not have the app's files yet.
         assets.write(layout, app)
         held = self._wait_for_lock(app, str(runtime.beside("lock")))
         try:
@@ -80,31 +82,31 @@ class Command(BaseCommand):
             os.close(held)
         return True
 
-    def _tell_installed(self, app: App, runtime: LocalRuntime) -> None:
-        self._tell(app, f"installed at {runtime.home}")
+    def _print_installed(self, app: App, runtime: LocalRuntime) -> None:
+        self._print(app, f"installed at {runtime.home}")
         if notice := runtime.notice:
-            self._tell(app, notice)
+            self._print(app, notice)
 
     def _wait_for_lock(self, app: App, lock: str) -> int:
         if (held := file_locks.acquire(lock)) is not None:
             return held
-        self._tell(app, "is being installed by another process")
+        self._print(app, "is being installed by another process")
         while (held := file_locks.acquire(lock)) is None:
             time.sleep(WAIT_SECONDS)
         return held
 
     def _progress(self, app: App, runtime: LocalRuntime, text: str) -> None:
-        # Launchers that wait for it read the same.
+        # Launchers that wait for this runtime read the file.
         runtime.beside("progress").write_text(text)
-        self._tell(app, text)
+        self._print(app, text)
 
-    def _tell(self, app: App, text: str) -> None:
+    def _print(self, app: App, text: str) -> None:
         self.stdout.write(f"{app.name} {app.version}: {text}")
 
 
 @contextmanager
 def _cleaning_up() -> Iterator[None]:
-    """Being told to end is an exit like any other: what was started is ended first."""
+    """Turn SIGTERM into SystemExit, so that `finally` blocks end the child processes."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         yield
@@ -118,9 +120,3 @@ def _named(names: list[str]) -> list[App]:
     if unknown:
         raise CommandError(f"There is no app {', '.join(sorted(unknown))}.")
     return [app for app in apps if not names or app.name in names]
-
-
-def _runtimes(layout: Layout, apps: list[App]) -> Iterator[tuple[App, LocalRuntime]]:
-    for app in apps:
-        for runtime in app.runtimes:
-            yield app, describe(layout, app, runtime)

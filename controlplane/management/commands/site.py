@@ -21,8 +21,8 @@ from controlplane.provisioners.kubernetes import check, identity, names, prepull
 from controlplane.provisioners.kubernetes.proof import ProbeOutcome
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
 from controlplane.reconciler.site.provisioning import installation_id
-from controlplane.standalone.errors import ExpectedError
-from controlplane.standalone.keys import ENVIRONMENT
+from controlplane.standalone.installation.errors import ExpectedError
+from controlplane.standalone.installation.keys import ENVIRONMENT
 from templates.catalog import load
 from templates.images import image_of
 from templates.selectors import apps
@@ -31,18 +31,19 @@ from tenants.models import TenantState
 
 COLOURS = {ProbeOutcome.HOLDS: "green", ProbeOutcome.BROKEN: "red", ProbeOutcome.UNKNOWN: "yellow"}
 KEYS = tuple(ENVIRONMENT[name] for name in ("installation", "secret"))
-# Small, and it has what the probes need.
+# The smallest app whose image has the programs of the probes.
 PROBE_APP = "jupyterlab"
-ADD = """Register a Kubernetes cluster, or change how it is reached and what clusters get there. Everything that is not
-said is as it was for a new site. Secrets stay in their files: only the paths are written down."""
-ALLOW = """Say which tenants may launch there: those that are named and no others, or everyone, as on a new site. For
-the rest the site is not there. What they have there already runs on and can be stopped and deleted, not started."""
-PREPULL = """Print what brings the images of the apps to all machines of the site, so that no launch waits for them:
-a DaemonSet for `kubectl apply -f -`, and the login to registries where the site has one. Our own accounts make none.
-Print and apply it again after an upgrade."""
-CHECK = """Prove, by pods that try and must fail, that tenants are shut off from one another there; also that it can be
-reached, that our accounts may do what they need and no more, and that storage and DNS work. The verdict is kept
-and shown by the API. It leaves nothing behind. Exit code 0 when everything holds, 1 when something does not."""
+ADD = """Register a Kubernetes cluster, or change how it is reached and what clusters get there. Options that are not
+given have the value of a new site. Secrets stay in their files: only the paths are stored."""
+ALLOW = """Set which tenants may launch on the site: the named ones only, or everyone, as on a new site. Other tenants
+do not see the site. Their clusters on it keep running; they can be stopped and deleted, but not started."""
+PREPULL = """Print a DaemonSet that pulls the images of the apps to all machines of the site, so that no launch waits
+for them, and the Secret with the login to the registry where the site has one. Apply both by `kubectl apply -f -`:
+Slipway's own accounts may not. Repeat this after an upgrade."""
+CHECK = """Prove that tenants are isolated from one another on the site, by pods whose attempts must fail. Check also
+that the site can be reached, that our accounts have the permissions they need and no others, and that storage and DNS
+work. The result is stored and shown by the API. All test objects are deleted. Exit code 0 when every check holds,
+else 1."""
 
 
 class Command(BaseCommand):
@@ -50,28 +51,30 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        _action(actions, "list", "show every site as a worker last found it")
+        _action(actions, "list", "show every site with its last known state")
         add = _action(actions, "add", "register a Kubernetes cluster, or change one", ADD)
         add.add_argument("name")
         site_options.add_arguments(add)
         add.add_argument(
             "--replace",
             action="store_true",
-            help="the Kubernetes that it was is gone for good: give up what ran there, and take this one in its place",
+            help="the former Kubernetes of this site is gone for good: give up its clusters, and use this one instead",
         )
-        allowing = _action(actions, "allow", "say which tenants may launch there", ALLOW)
+        allowing = _action(actions, "allow", "set which tenants may launch there", ALLOW)
         allowing.add_argument("name")
         who = allowing.add_mutually_exclusive_group(required=True)
         who.add_argument("--tenant", action="append", metavar="TENANT")
         who.add_argument("--everyone", action="store_true")
-        examine = _action(actions, "check", "prove what is said of a site", CHECK)
+        examine = _action(actions, "check", "prove that tenants are isolated on a site", CHECK)
         examine.add_argument("name")
         examine.add_argument(
-            "--probe-image", default="", help="with a shell and Python or busybox; else that of notebooks"
+            "--probe-image",
+            default="",
+            help="an image with a shell and Python or busybox (default: the one of notebooks)",
         )
-        bring = _action(actions, "prepull", "print what brings images to a site in advance", PREPULL)
+        bring = _action(actions, "prepull", "print a DaemonSet that pulls images in advance", PREPULL)
         bring.add_argument("name")
-        remove = _action(actions, "remove", "forget a site that has no clusters")
+        remove = _action(actions, "remove", "unregister a site that has no clusters")
         remove.add_argument("name")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -90,12 +93,15 @@ class Command(BaseCommand):
 
     def _list(self, options: dict[str, Any]) -> None:
         table = Table(box=None, pad_edge=False)
-        for heading in ("name", "kind", "tenants", "ready", "isolation", "checked", "what is known"):
+        for heading in ("name", "kind", "tenants", "ready", "isolation", "checked", "message"):
             table.add_column(heading, overflow="fold")
-        for site in _shown():
+        sites = Site.objects.order_by("name")
+        for site in sites if settings.FAKE_SITE else sites.exclude(kind=SiteKind.FAKE):
             checked = site.checked_at.strftime("%Y-%m-%d %H:%M") if site.checked_at else "never"
             ready = "yes" if site.ready else "no"
-            table.add_row(site.name, site.kind, _who(site), ready, site.isolation, checked, site.message)
+            table.add_row(
+                site.name, site.kind, _tenants_of(site), ready, site.isolation, checked, site.message
+            )
         _print(table)
 
     def _add(self, options: dict[str, Any]) -> None:
@@ -105,18 +111,20 @@ class Command(BaseCommand):
         name, replace = options["name"], options["replace"]
         found = identity.identity_of(parsed) if site_moves(name=name, settings=given) and not replace else ""
         site_put(name=name, kind=SiteKind.KUBERNETES, settings=given, identity=found, replace=replace)
-        self.stdout.write(f"{options['name']} is registered; a worker checks it within seconds.")
+        self.stdout.write(f"{options['name']} is registered; a worker checks it in a few seconds.")
         if parsed.shares_accounts:
             self.stdout.write(check.SHARED)
-        self.stdout.write(f"Isolation is unknown until it is tried: manage.py site check {options['name']}")
+        self.stdout.write(
+            f"Its isolation is unknown until you check it: manage.py site check {options['name']}"
+        )
 
     def _allow(self, options: dict[str, Any]) -> None:
         site = site_allow(name=options["name"], tenants=None if options["everyone"] else options["tenant"])
-        self.stdout.write(f"{site.name} is for {_who(site)}.")
+        self.stdout.write(f"{site.name} is for {_tenants_of(site)}.")
 
     def _prepull(self, options: dict[str, Any]) -> None:
         _require_key()
-        site = _kubernetes(options["name"], "no images are brought there")
+        site = _kubernetes(options["name"], "only Kubernetes sites pull images")
         parsed = _parsed(site.settings)
         bodies = prepull.prepull(parsed, load())
         if parsed.registry_auth:
@@ -127,14 +135,14 @@ class Command(BaseCommand):
 
     def _check(self, options: dict[str, Any]) -> None:
         _require_key()
-        site = _kubernetes(options["name"], "it shuts nobody off from anybody, and nothing is to be proved")
+        site = _kubernetes(options["name"], "it does not isolate tenants, so there is nothing to check")
         parsed = _parsed({**site.settings, "identity": site.identity})
         proof = prove.prove(parsed, image=options["probe_image"] or _probe_image(parsed))
         site_proved(site=site, isolation=proof.isolation, proof=proof.message)
         table = Table(box=None, pad_edge=False, show_header=False)
-        for finding in proof.findings:
-            colour = COLOURS[finding.outcome]
-            table.add_row(f"[{colour}]{finding.outcome}[/]", finding.name, finding.detail)
+        for probe in proof.findings:
+            colour = COLOURS[probe.outcome]
+            table.add_row(f"[{colour}]{probe.outcome}[/]", probe.name, probe.detail)
         _print(table)
         self.stdout.write(f"isolation: {proof.isolation}")
         if not proof.holds:
@@ -144,22 +152,22 @@ class Command(BaseCommand):
         _require_key()
         site = _named(options["name"])
         site_remove(name=site.name)
-        self.stdout.write(f"{site.name} is forgotten.")
+        self.stdout.write(f"{site.name} is removed.")
         if site.kind != SiteKind.KUBERNETES:
             return
         label = f"{names.INSTALLATION}={installation_id()}"
-        self.stdout.write(f"What it holds of tenants is still there: kubectl get namespaces -l {label}")
+        self.stdout.write(f"The namespaces of its tenants still exist: kubectl get namespaces -l {label}")
         try:
             check.release(_parsed(site.settings))
         except (Temporary, Permanent) as error:
             self.stderr.write(
-                f"No other installation can use it while it has a namespace {identity.CLAIM}, which could not be "
-                f"deleted now ({error.message})."
+                f"Cannot delete its namespace {identity.CLAIM} ({error.message}). No other installation can use "
+                "this Kubernetes until it is deleted."
             )
 
 
 class _Plain(yaml.SafeDumper):
-    """For people, who read no anchors."""
+    """Writes no anchors, which are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -170,19 +178,19 @@ def _action(actions: Any, name: str, words: str, more: str = "") -> argparse.Arg
     return parser
 
 
-def _shown() -> list[Site]:
-    sites = Site.objects.order_by("name")
-    return list(sites if settings.FAKE_SITE else sites.exclude(kind=SiteKind.FAKE))
-
-
 def _parsed(given: dict[str, Any]) -> SiteSettings:
     return SiteSettings.parse({**given, "installation": installation_id()})
 
 
 def _require_key() -> None:
-    """Without it this process would be an installation of its own, and claim the site for nobody."""
+    """Refuse to run without the installation key.
+
+    This process would make up a key, and claim the site for an installation that does not exist.
+    """
     if not any(os.environ.get(name) or os.environ.get(f"{name}_FILE") for name in KEYS):
-        raise CommandError(f"Set {KEYS[0]}, or {KEYS[0]}_FILE, as the workers have it: sites know us by it.")
+        raise CommandError(
+            f"Set {KEYS[0]}, or {KEYS[0]}_FILE, as for the workers: sites identify the installation by it."
+        )
 
 
 def _named(name: str) -> Site:
@@ -199,17 +207,17 @@ def _kubernetes(name: str, otherwise: str) -> Site:
     return site
 
 
-def _who(site: Site) -> str:
+def _tenants_of(site: Site) -> str:
     if site.everyone:
         return "everyone"
     there = site.tenants.exclude(state=TenantState.DELETED).order_by("name")
-    return ", ".join(there.values_list("name", flat=True)) or "nobody"
+    return ", ".join(there.values_list("name", flat=True)) or "no tenant"
 
 
 def _require_apps(given: dict[str, Any]) -> None:
     known = {app.name for app in load()} | set(apps().values_list("name", flat=True))
     if strange := sorted(set(given.get("apps", ())) - known):
-        raise CommandError(f"There is no app {', '.join(strange)}; there is: {', '.join(sorted(known))}.")
+        raise CommandError(f"There is no app {', '.join(strange)}; the apps are: {', '.join(sorted(known))}.")
 
 
 def _probe_image(parsed: SiteSettings) -> str:
@@ -218,5 +226,5 @@ def _probe_image(parsed: SiteSettings) -> str:
 
 
 def _print(table: Table) -> None:
-    # Where there is no terminal, wide enough for one line each.
+    # Without a terminal the table is wide enough for one line per row.
     Console(width=shutil.get_terminal_size((200, 24)).columns).print(table)

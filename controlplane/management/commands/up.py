@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from controlplane.standalone.datadir import default_root
-from controlplane.standalone.errors import ExpectedError
-from controlplane.standalone.ports import DEFAULT_PORT
+from controlplane.standalone.installation.datadir import default_root
+from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.up import Options, up
+from controlplane.standalone.web.ports import DEFAULT_PORT
 
 
 class Command(BaseCommand):

@@ -13,8 +13,8 @@ from prometheus_client import start_http_server
 from controlplane.api import idempotency
 from controlplane.metrics import peers
 from controlplane.reconciler.worker import Chore, Worker
-from controlplane.standalone import pids
-from controlplane.standalone.heartbeat import HEARTBEAT, beating
+from controlplane.standalone.installation.environment import MARK
+from controlplane.standalone.supervise.heartbeat import HEARTBEAT, start_heartbeat
 from controlplane.work.loop import THREADS
 from tenants.installation import WrongKey, key_check
 
@@ -22,13 +22,15 @@ log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Look after everything that is due: clusters, tenants, sites. Any number may run side by side."
+    help = "Handle the work that is due for clusters, tenants and sites. Several workers may run at the same time."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--threads", type=int, default=THREADS, help="how many things to look after at once (%(default)s)"
+            "--threads", type=int, default=THREADS, help="how many work items to handle at once (%(default)s)"
         )
-        parser.add_argument("--no-observe", action="store_true", help="leave watching the sites to others")
+        parser.add_argument(
+            "--no-observe", action="store_true", help="do not watch the sites; `observe` processes do"
+        )
         parser.add_argument(
             "--metrics-port", type=int, help="serve this process's metrics to Prometheus there"
         )
@@ -40,7 +42,7 @@ class Command(BaseCommand):
         except WrongKey as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError):
-            # The loop waits for it. The seal checks the key again.
+            # The loop waits for the database, and the audit seal checks the key again.
             connection.close()
             log.warning("key_not_checked")
         chores = [Chore("drop old idempotency keys", 300.0, idempotency.purge)]
@@ -62,9 +64,9 @@ class Command(BaseCommand):
 
 
 def _beat() -> Callable[[], None]:
-    """For the supervisor of `up`; another worker beside its own one must not beat in that one's place."""
-    if pids.MARK in os.environ:
-        return beating(settings.DATA_DIR / "run" / HEARTBEAT)
+    """Returns the worker's heartbeat. Only the worker of `up` has one: a second worker must not hide its silence."""
+    if MARK in os.environ:
+        return start_heartbeat(settings.DATA_DIR / "run" / HEARTBEAT)
     return lambda: None
 
 
@@ -73,10 +75,10 @@ def _offer_metrics(address: str, port: int | None) -> None:
         try:
             start_http_server(port, address)
         except OSError as error:
-            raise CommandError(f"Metrics cannot be served at {address}:{port}: {error.strerror}.") from error
+            raise CommandError(f"Cannot serve metrics at {address}:{port}: {error.strerror}.") from error
     folder = settings.DATA_DIR / "run"
     if folder.is_dir():
-        # The web process of this data directory shows them with its own.
+        # The web process of this data directory includes them in its /metrics.
         try:
             peers.offer(folder, "worker")
         except OSError as error:

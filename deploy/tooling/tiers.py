@@ -1,0 +1,70 @@
+"""`manage.py test`: pytest, once for each group of tiers."""
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from controlplane.standalone.installation.environment import ROOT, python
+from deploy.tooling.providers import needs_browser, needs_kubernetes, provide_browser, provide_kubernetes
+
+WORKERS = 2
+# Every test belongs to one of these marks. Tests of the first share the cores; the others run one by one.
+PARALLEL, PODS = "not (local or browser or up or kube)", "kube"
+PROCESSES = "(local or browser or up) and not kube"
+NOTHING_COLLECTED = 5
+# Options that choose what runs and how. With one of them, pytest runs once with the arguments as given.
+CHOICES = ("-m", "-n", "-p", "--co", "--collect-only", "--fixtures", "--markers", "--version", "-h", "--help")
+
+
+def run_tests(arguments: Sequence[str]) -> int:
+    """Run pytest with these arguments. Returns its exit code.
+
+    The tests on pods take the longest and wait more than they compute. So they run beside all others; their output
+    is printed at the end.
+    """
+    if needs_browser(arguments):
+        provide_browser()
+    if needs_kubernetes(arguments):
+        provide_kubernetes()
+    if any(argument.startswith(CHOICES) for argument in arguments):
+        return _pytest(arguments)
+    parallel = ["-n", str(WORKERS), "-m", PARALLEL, *arguments]
+    if any(argument.startswith("--cov") for argument in arguments):
+        # All runs write one coverage file, so they run one after another.
+        appended = (["--cov-append", "-m", marks, *arguments] for marks in (PROCESSES, PODS))
+        return worse(_pytest(parallel), *map(_pytest, appended))
+    with _in_background(["-m", PODS, *arguments]) as pods:
+        return worse(_pytest(parallel), _pytest(["-m", PROCESSES, *arguments]), pods())
+
+
+def _pytest(arguments: Sequence[str]) -> int:
+    return subprocess.run(python("-m", "pytest", *arguments), cwd=ROOT, check=False).returncode
+
+
+@contextmanager
+def _in_background(arguments: Sequence[str]) -> Iterator[Callable[[], int]]:
+    """Yields a function that waits until pytest has ended, prints its output and returns its exit code."""
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(python("-m", "pytest", *arguments), cwd=ROOT, stdout=output, stderr=output)
+
+        def end() -> int:
+            code = process.wait()
+            output.seek(0)
+            print(output.read(), flush=True)
+            return code
+
+        try:
+            yield end
+        finally:
+            # This does nothing to a process that has ended.
+            process.terminate()
+            process.wait()
+
+
+def worse(*codes: int) -> int:
+    """Returns one exit code for several runs. A run that collected no test counts only when all did."""
+    failures = [code for code in codes if code not in {0, NOTHING_COLLECTED}]
+    if failures:
+        return failures[0]
+    return NOTHING_COLLECTED if all(code == NOTHING_COLLECTED for code in codes) else 0

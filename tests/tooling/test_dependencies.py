@@ -1,0 +1,53 @@
+"""The check of declared dependencies, on a project of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.tooling import dependencies
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for package in ("controlplane", "templates", "tenants", "tests"):
+        (tmp_path / package).mkdir()
+    (tmp_path / "controlplane" / "settings.py").write_text(
+        'MIDDLEWARE = ["whitenoise.middleware.WhiteNoise"]\n'
+    )
+    (tmp_path / "tenants" / "one.py").write_text("import yaml\nfrom rich.table import Table\n")
+    (tmp_path / "tests" / "test_one.py").write_text("import httpx\n")
+    _declare(tmp_path, ["pyyaml>=6", "rich", "whitenoise"], ["httpx"])
+    return tmp_path
+
+
+def _declare(project: Path, run: list[str], dev: list[str]) -> None:
+    text = f"[project]\ndependencies = {run}\n[dependency-groups]\ndev = {dev}\n"
+    (project / "pyproject.toml").write_text(text)
+
+
+def test_our_own_are_in_order() -> None:
+    assert dependencies.problems() == []
+
+
+def test_what_is_imported_or_named_in_the_settings_is_in_order(project: Path) -> None:
+    assert dependencies.problems(project) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "dev", "expected"),
+    [
+        (["pyyaml", "rich", "whitenoise", "httpx"], [], "httpx is a run-time dependency, and the product"),
+        (["pyyaml", "whitenoise"], ["httpx"], "rich is imported by the product, and no run-time dependency"),
+        (["pyyaml", "rich", "whitenoise"], [], "httpx is imported by tests, and no dependency"),
+    ],
+)
+def test_what_is_not_is_named(project: Path, run: list[str], dev: list[str], expected: str) -> None:
+    _declare(project, run, dev)
+    [problem] = dependencies.problems(project)
+    assert problem.startswith(expected)
+
+
+def test_what_only_types_need_is_no_import(project: Path) -> None:
+    code = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import selenium\n"
+    (project / "templates" / "typed.py").write_text(code)
+    assert dependencies.problems(project) == []
