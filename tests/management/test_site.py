@@ -411,6 +411,29 @@ def test_what_brings_images_is_printed_to_be_applied(config: str, capsys: pytest
     assert "registry.example/slipway-spark:" in str(bodies[1])
 
 
+def test_the_login_to_registries_is_printed_with_what_brings_images(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    login = tmp_path / "config.json"
+    login.write_text('{"auths": {"registry.example": {"auth": "c2VjcmV0"}}}')
+    added("--kubeconfig", config, "--registry-auth", str(login))
+    capsys.readouterr()
+    site("prepull", "k8s")
+    printed = capsys.readouterr()
+    bodies = list(yaml.safe_load_all(printed.out))
+    assert [body["kind"] for body in bodies] == ["Namespace", "Secret", "DaemonSet"]
+    assert f"holds the login of {login}" in printed.err
+
+
+def test_a_login_that_cannot_be_read_is_named(config: str, tmp_path: Path):
+    login = tmp_path / "config.json"
+    login.write_text('{"auths": {"registry.example": {"auth": "c2VjcmV0"}}}')
+    added("--kubeconfig", config, "--registry-auth", str(login))
+    login.unlink()
+    with pytest.raises(CommandError, match=f"SITE_SETTINGS: {login}: No such file"):
+        site("prepull", "k8s")
+
+
 def test_no_images_are_brought_to_this_machine():
     site_put(name="local", kind="local")
     with pytest.raises(CommandError, match="no images are brought there"):

@@ -38,7 +38,8 @@ said is as it was for a new site. Secrets stay in their files: only the paths ar
 ALLOW = """Say which tenants may launch there: those that are named and no others, or everyone, as on a new site. For
 the rest the site is not there. What they have there already runs on and can be stopped and deleted, not started."""
 PREPULL = """Print what brings the images of the apps to all machines of the site, so that no launch waits for them:
-a DaemonSet for `kubectl apply -f -`. Our own accounts make none. Print and apply it again after an upgrade."""
+a DaemonSet for `kubectl apply -f -`, and the login to registries where the site has one. Our own accounts make none.
+Print and apply it again after an upgrade."""
 CHECK = """Prove, by pods that try and must fail, that tenants are shut off from one another there; also that it can be
 reached, that our accounts may do what they need and no more, and that storage and DNS work. The verdict is kept
 and shown by the API. It leaves nothing behind. Exit code 0 when everything holds, 1 when something does not."""
@@ -116,7 +117,12 @@ class Command(BaseCommand):
     def _prepull(self, options: dict[str, Any]) -> None:
         _require_key()
         site = _kubernetes(options["name"], "no images are brought there")
-        bodies = prepull.prepull(_parsed(site.settings), load())
+        parsed = _parsed(site.settings)
+        bodies = prepull.prepull(parsed, load())
+        if parsed.registry_auth:
+            self.stderr.write(
+                f"The output holds the login of {parsed.registry_auth}: apply it, do not keep it."
+            )
         self.stdout.write(yaml.dump_all(bodies, Dumper=_Plain, sort_keys=False))
 
     def _check(self, options: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from controlplane.provisioners.base import Desired, DesiredNode
-from controlplane.provisioners.kubernetes import inside, manifests, names, payload
+from controlplane.provisioners.kubernetes import inside, manifests, names, payload, registry
 from controlplane.provisioners.kubernetes.payload import Payload
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.rendering import NodeEnvironment, Rendered, peers, places, rendered
@@ -86,13 +86,12 @@ def pod(
     """owner: the run's root. at: when it is asked for. login: the run's own Secret with a login to registries."""
     role = desired.launch.app.role(node.role)
     placed = settings.placement(desired.launch.app.name)
-    pulls = [{"name": name} for name in (*settings.pull_secrets, *([login] if login else []))]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": _metadata(settings, desired, node, owner, at),
         "spec": {
-            **({"imagePullSecrets": pulls} if pulls else {}),
+            **registry.pulls(settings, login),
             **({"priorityClassName": placed.priority_class} if placed.priority_class else {}),
             **({"runtimeClassName": placed.runtime_class} if placed.runtime_class else {}),
             "restartPolicy": "Always",

@@ -6,7 +6,7 @@ Made by us and applied by the site's admin: our own accounts have no business wi
 from collections.abc import Iterable
 from dataclasses import replace
 
-from controlplane.provisioners.kubernetes import check, manifests, names, pods
+from controlplane.provisioners.kubernetes import check, manifests, names, pods, registry
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.settings import Placement, SiteSettings
 from templates.images import image_of
@@ -19,7 +19,10 @@ MOST = {"cpu": "100m", "memory": "64Mi"}
 
 
 def prepull(settings: SiteSettings, apps: Iterable[App]) -> list[Body]:
-    """A namespace, and a DaemonSet for each set of machines that apps may be on."""
+    """A namespace, a Secret where the site has a login to registries, a DaemonSet for each set of machines of apps.
+
+    Raises SiteUnknown SITE_SETTINGS when the file with that login cannot be used.
+    """
     placed: list[tuple[Placement, list[App]]] = []
     for app in apps:
         placement = _machines(settings, app.name)
@@ -27,7 +30,16 @@ def prepull(settings: SiteSettings, apps: Iterable[App]) -> list[Body]:
         if there is None:
             placed.append((placement, there := []))
         there.append(app)
-    return [check.namespace(HOME, settings), *(_daemon_set(settings, *each) for each in placed)]
+    return [
+        check.namespace(HOME, settings),
+        *_logins(settings),
+        *(_daemon_set(settings, *each) for each in placed),
+    ]
+
+
+def _logins(settings: SiteSettings) -> list[Body]:
+    found = registry.secret(settings)
+    return [{**found, "metadata": {**found["metadata"], "namespace": HOME}}] if found else []
 
 
 def _machines(settings: SiteSettings, app: str) -> Placement:
@@ -65,9 +77,8 @@ def _daemon_set(settings: SiteSettings, placement: Placement, apps: list[App]) -
 
 def _spec(settings: SiteSettings, placement: Placement, apps: list[App]) -> Body:
     brought = images(settings, apps)
-    pulls = [{"name": name} for name in settings.pull_secrets]
     return {
-        **({"imagePullSecrets": pulls} if pulls else {}),
+        **registry.pulls(settings, registry.SECRET if settings.registry_auth else ""),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,

@@ -7,7 +7,7 @@ attempt is made twice, before the walls are there and behind them: what fails on
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controlplane.provisioners.kubernetes import names
+from controlplane.provisioners.kubernetes import names, registry
 from controlplane.provisioners.kubernetes.errors import Body
 from controlplane.provisioners.kubernetes.proof import Finding, Part, ProbeOutcome
 from controlplane.provisioners.kubernetes.settings import SiteSettings
@@ -136,6 +136,7 @@ def pod(which: Pod, settings: SiteSettings, image: str) -> Body:
         container["volumeMounts"] = [*container["volumeMounts"], {"name": DATA, "mountPath": "/data"}]
         volumes.append({"name": DATA, "persistentVolumeClaim": {"claimName": DATA}})
     spec = {
+        **registry.pulls(settings, registry.SECRET if settings.registry_auth else ""),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 0,

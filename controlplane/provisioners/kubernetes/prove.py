@@ -12,7 +12,16 @@ from uuid import UUID
 import structlog
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, identity, isolation, names, paths, permissions, probes
+from controlplane.provisioners.kubernetes import (
+    check,
+    identity,
+    isolation,
+    names,
+    paths,
+    permissions,
+    probes,
+    registry,
+)
 from controlplane.provisioners.kubernetes.client import Client
 from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body
 from controlplane.provisioners.kubernetes.exec import Ran, run
@@ -61,9 +70,11 @@ class Ground:
 def prove(settings: SiteSettings, *, image: str) -> Proof:
     """image: has a shell, and the Python of our own images or busybox. Leaves nothing behind.
 
-    Raises Temporary where the site cannot be asked, Permanent where it is not ours: then nothing was found out.
+    Raises Temporary where the site cannot be asked or its login to registries not be read, Permanent where it is not
+    ours: then nothing was found out.
     """
     identity.require(settings)
+    login = registry.secret(settings)
     version = check.version_of(settings)
     check.claim(settings)
     clear_leftovers(settings)
@@ -74,7 +85,7 @@ def prove(settings: SiteSettings, *, image: str) -> Proof:
             *_permissions(ground, lacking),
         ]
         if not lacking:
-            found += _tried(ground, image)
+            found += _tried(ground, image, login)
     return Proof(tuple(found))
 
 
@@ -157,8 +168,14 @@ def held_in(settings: SiteSettings) -> Finding:
 # -- pods -----------------------------------------------------------------------------------------------------------
 
 
-def _tried(ground: Ground, image: str) -> Iterator[Finding]:
-    """In this order; what cannot be tried without the one before it is left unknown."""
+def _tried(ground: Ground, image: str, login: Body | None) -> Iterator[Finding]:
+    """In this order; what cannot be tried without the one before it is left unknown.
+
+    login: the Secret by which the pods pull their image.
+    """
+    if login:
+        for home in (ground.first, ground.second):
+            ground.client("provision").create(paths.secrets(home), login)
     pods = {pod: probes.pod(pod, ground.settings, image) for pod in PODS}
     _admit(ground, ASKER, pods[ASKER])
     yield _pod_security(ground, pods[ASKER])

@@ -58,7 +58,7 @@ def waiting(pod: Body, container: Body) -> Why:
     if reason in _IMAGE:
         # Between two attempts the kubelet says the same with a word about its pause.
         image = _spec(pod, names.CONTAINER).get("image", "")
-        return Why("IMAGE_PULL", cut(f"the image {image} is not to be had: {_PAUSE.sub('', said)}"))
+        return Why("IMAGE_PULL", cut(f"cannot pull image {image}: {_PAUSE.sub('', said)}"))
     if reason in _CREATE:
         return Why("CREATE_ERROR", cut(f"its container cannot be made: {said}"))
     return next((why for status in _blocking(pod) if (why := _of_another(pod, status)).reason), NOTHING)

@@ -1,5 +1,10 @@
 """What attempts say about the walls between tenants. Pure: the attempts themselves are made in test_check."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from controlplane.provisioners.kubernetes import probes
 from controlplane.provisioners.kubernetes.probes import ATTEMPTS
 from controlplane.provisioners.kubernetes.proof import Finding, Part, ProbeOutcome, Proof
@@ -84,6 +89,22 @@ def test_probes_wait_for_the_site_like_nodes_do():
         {"pool": "a"},
         [{"key": "a", "operator": "Exists"}],
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, None),
+        ({"pull_secrets": ("theirs",)}, [{"name": "theirs"}]),
+        (
+            {"registry_auth": "/login", "pull_secrets": ("theirs",)},
+            [{"name": "theirs"}, {"name": "registry"}],
+        ),
+    ],
+)
+def test_probes_pull_their_image_as_nodes_do(given: dict[str, Any], named: list[dict[str, str]] | None):
+    spec = probes.pod(probes.ASKER, replace(SETTINGS, **given), "image")["spec"]
+    assert spec.get("imagePullSecrets") == named
 
 
 def test_the_volume_is_of_the_class_that_nodes_get():

@@ -19,7 +19,7 @@ CLUSTER = UUID("018f0000-0000-7000-8000-00000000c1a5")
 TENANT = UUID("018f0000-0000-7000-8000-000000007e2a")
 REPORT = DrainReport(DrainOutcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
-NO_IMAGE = "the image localhost/slipway-nothing:1 is not to be had: "
+NO_IMAGE = "cannot pull image localhost/slipway-nothing:1: "
 SAYS = {
     "new": ("waiting", "", ""),
     "scheduled": ("waiting", "", ""),
@@ -58,7 +58,7 @@ SAYS = {
         "IMAGE_PULL",
         NO_IMAGE + 'Container image "localhost/slipway-nothing:1" is not present',
     ),
-    "image_name": ("waiting", "IMAGE_PULL", "the image localhost/Slipway:1 is not to be had: "),
+    "image_name": ("waiting", "IMAGE_PULL", "cannot pull image localhost/Slipway:1: "),
     "no_secret": ("waiting", "CREATE_ERROR", 'its container cannot be made: secret "nothing" not found'),
     "no_command": ("waiting", "CREATE_ERROR", "its container cannot be made: failed to create"),
     "no_command_back_off": ("ended", "START_FAILED", "could not be started: failed to create"),
