@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.kubernetes import finding
-from controlplane.provisioners.kubernetes.registry import is_login
+from controlplane.provisioners.kubernetes.client import reach
+from controlplane.provisioners.kubernetes.objects.registry_secret import is_login
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SettingsInvalid
 from tenants.amounts import parse
 from tenants.errors import Invalid
@@ -178,7 +178,7 @@ def _hold_bounds(settings: dict[str, Any]) -> None:
         raise SettingsInvalid(f"--shared-storage-size: {error.detail}") from error
 
 
-def _accounts(options: dict[str, Any]) -> dict[str, finding.Reached]:
+def _accounts(options: dict[str, Any]) -> dict[str, reach.Reached]:
     accounts = {"provision": _reached(options, "")}
     for text in options["account"]:
         name, where = _pair(text, "--account")
@@ -188,16 +188,16 @@ def _accounts(options: dict[str, Any]) -> dict[str, finding.Reached]:
     return accounts
 
 
-def _reached(options: dict[str, Any], where: str) -> finding.Reached:
+def _reached(options: dict[str, Any], where: str) -> reach.Reached:
     """where: what tells this account from the first one; "" for the first."""
     if options["kubeconfig"]:
-        return finding.by_kubeconfig(options["kubeconfig"], where or options["context"])
+        return reach.by_kubeconfig(options["kubeconfig"], where or options["context"])
     if options["in_cluster"]:
-        return finding.inside(where)
+        return reach.inside(where)
     token = where or options["token_file"]
     if not token:
         raise SettingsInvalid("--server needs a --token-file beside it.")
-    return finding.by_address(options["server"], token, options["ca_file"])
+    return reach.by_address(options["server"], token, options["ca_file"])
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -219,7 +219,7 @@ def _login(file: str) -> str:
     """Its absolute path; "" when there is none."""
     if not file:
         return ""
-    path = finding.readable(file)
+    path = reach.readable(file)
     if not is_login(Path(path).read_bytes()):
         raise SettingsInvalid(
             f"{path} is no login to a registry: it needs auths, as `docker login` writes them."

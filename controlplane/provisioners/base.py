@@ -47,6 +47,13 @@ class SiteUnknown(Temporary):
     """The site cannot be asked, or its answer says nothing: the clock of a deadline stops."""
 
 
+class WrongSite(SiteUnknown):
+    """Something else answers where the site was: another Kubernetes, or one that another installation uses.
+
+    It says nothing about the clusters of the site, so the clock of a deadline stops.
+    """
+
+
 class NotYet(Temporary):
     """The site answered and refuses for a known reason, which may pass: the clock of a deadline runs."""
 
@@ -65,6 +72,13 @@ class Permanent(Exception):  # noqa: N818
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason, self.message = reason, plain(message)
+
+
+class NotOurs(Permanent):
+    """An object, or a whole site, has the name that Slipway needs, and another installation or program made it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("SITE_BELONGS_TO_ANOTHER", message)
 
 
 class DriftKind(StrEnum):

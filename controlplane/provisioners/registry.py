@@ -19,9 +19,9 @@ def _local(root: Path, settings: Settings) -> Provisioner:
 
 
 def _kubernetes(root: Path, settings: Settings) -> Provisioner:
-    from controlplane.provisioners.kubernetes.identity import vouched
     from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
     from controlplane.provisioners.kubernetes.settings import SiteSettings
+    from controlplane.provisioners.kubernetes.site.identity import vouched
 
     parsed = SiteSettings.parse(settings)
     return KubernetesProvisioner(parsed, vouched(parsed))

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.client import reach
 from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
 from controlplane.provisioners.local.files import read_text
 from controlplane.provisioners.local.install import PACKAGES_MARKER
@@ -245,7 +245,7 @@ def _kubernetes() -> Part:
             "Kubernetes", "missing", "none", "for Kubernetes sites only: set KUBECONFIG", needed=False
         )
     try:
-        reached = finding.by_kubeconfig(file)
+        reached = reach.by_kubeconfig(file)
         named = [Path(path) for path in file.split(os.pathsep) if path]
         exposed = [path for path in named if path.exists() and path.stat().st_mode & 0o077]
     except SettingsInvalid as error:
@@ -262,7 +262,7 @@ def _kubernetes() -> Part:
 
 def _api_server(reached: dict[str, str]) -> Part:
     # Loading it takes as long as all else here together.
-    from controlplane.provisioners.kubernetes.client import Client
+    from controlplane.provisioners.kubernetes.client.client import Client
 
     where = f"context {reached['context']}"
     try:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.client import reach
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.standalone.errors import ExpectedError
 
@@ -15,8 +15,8 @@ def named() -> dict[str, Any] | None:
     files = os.environ.get("KUBECONFIG", "")
     try:
         if files:
-            return finding.by_kubeconfig(files)
-        return finding.inside() if finding.is_inside() else None
+            return reach.by_kubeconfig(files)
+        return reach.inside() if reach.is_inside() else None
     except SettingsInvalid as error:
         raise ExpectedError(f"KUBECONFIG cannot be used: {error} Correct it, or unset it.") from error
 

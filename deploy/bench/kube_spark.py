@@ -12,9 +12,9 @@ from typing import Any
 from installation import TENANT, Running, installed, seconds_of
 from kube import SITE, client, devkube, register
 
-from controlplane.provisioners.kubernetes import names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import run
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import run
+from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.standalone.environment import ROOT
 from controlplane.standalone.images.build import build
 from controlplane.standalone.images.image import every_image

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from controlplane.provisioners.base import Desired, Permanent, Temporary
-from controlplane.provisioners.kubernetes import isolation, manifests, names, paths, permissions
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.probes import TRY, heard
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.objects import bindings, manifests, names, paths
+from controlplane.provisioners.kubernetes.objects.tenant import QUOTA
 from controlplane.provisioners.kubernetes.settings import Reach
-from controlplane.provisioners.kubernetes.together import all_of
+from controlplane.provisioners.kubernetes.site import permissions
+from controlplane.provisioners.kubernetes.site.probes import TRY, heard
 from tests.provisioners.kubernetes.rendered import SETTINGS, objects, of_kind
 from tests.provisioners.kubernetes.shipped import authority_of, cluster_of
 from tests.provisioners.launching import RUN, app, cluster, desired, make_ready, role, until
@@ -87,7 +89,7 @@ def tenant(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def make_admin(admin: Client, home: str, name: str) -> None:
     admin.create(paths.service_accounts(home), {"metadata": {"name": name}})
-    granted = {"apiGroup": permissions.RBAC, "kind": "ClusterRole", "name": "admin"}
+    granted = {"apiGroup": bindings.RBAC, "kind": "ClusterRole", "name": "admin"}
     to = {"kind": "ServiceAccount", "name": name, "namespace": home}
     admin.create(
         paths.role_bindings(home), {"metadata": {"name": name}, "roleRef": granted, "subjects": [to]}
@@ -107,7 +109,7 @@ def acting_as(admin: Client, kubeconfig: Path, folder: Path, home: str, account:
 
 def counted(tenant: Tenant) -> bool:
     """Whether the API server has begun to hold the tenant to its quota."""
-    found = tenant.admin.get(paths.quotas(tenant.home, isolation.QUOTA)) or {}
+    found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     return bool((found.get("status") or {}).get("used"))
 
 
@@ -189,7 +191,7 @@ def other_tenants_resources(tenant: Tenant) -> None:
 
 
 def quota_modification(tenant: Tenant) -> None:
-    quota = paths.quotas(tenant.home, isolation.QUOTA)
+    quota = paths.quotas(tenant.home, QUOTA)
     change = {"spec": {"hard": {"pods": "9000"}}}
     assert tenant.admin.patch(quota + DRY, change)
     for client in tenant.both.values():
@@ -200,7 +202,7 @@ def quota_modification(tenant: Tenant) -> None:
 
 def resource_quotas(tenant: Tenant) -> None:
     """The pod and the volume would be let in if they were smaller."""
-    found = tenant.admin.get(paths.quotas(tenant.home, isolation.QUOTA)) or {}
+    found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     assert {"requests.cpu", "requests.memory", "limits.memory", "requests.storage"} <= set(
         found["spec"]["hard"]
     )
@@ -214,7 +216,7 @@ def resource_quotas(tenant: Tenant) -> None:
 
 
 def object_limits(tenant: Tenant) -> None:
-    found = tenant.admin.get(paths.quotas(tenant.home, isolation.QUOTA)) or {}
+    found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     kinds = {"pods", "configmaps", "secrets", "services", "persistentvolumeclaims"}
     assert kinds | {"services.nodeports", "services.loadbalancers"} <= set(found["status"]["hard"])
     assert int(found["status"]["used"]["pods"]) == 2

@@ -20,11 +20,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired
-from controlplane.provisioners.kubernetes import manifests, names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import run
-from controlplane.provisioners.kubernetes.probes import TRY, heard
-from controlplane.provisioners.kubernetes.together import all_of
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import run
+from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
+from controlplane.provisioners.kubernetes.site.probes import TRY, heard
 from templates.schema import Service
 from tenants.amounts import Amounts
 from tests.provisioners.kubernetes.real import Place, place

@@ -15,9 +15,10 @@ from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_put
 from controlplane.management.commands.site import Command
-from controlplane.provisioners.kubernetes import check, identity, paths
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
+from controlplane.provisioners.kubernetes.site import check, identity
 from controlplane.reconciler.provisioning import installation_id
 from controlplane.reconciler.sites import reconcile_site
 from controlplane.standalone.environment import ROOT, python

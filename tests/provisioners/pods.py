@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.provisioners.base import ClusterRef
-from controlplane.provisioners.kubernetes import check, manifests, names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import Ran
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import Ran
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.site import check
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired, Load, Temporary
-from controlplane.provisioners.kubernetes import manifests, names, paths
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from templates import catalog
 from templates.schema import App, Hooks
 from tests.kube.cluster import kubeconfig

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Provisioner
-from controlplane.provisioners.kubernetes.accounts import Clients
-from controlplane.provisioners.kubernetes.identity import VOUCHED
+from controlplane.provisioners.kubernetes.client.accounts import Clients
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from controlplane.provisioners.kubernetes.site.identity import VOUCHED
 from controlplane.provisioners.registry import Registry
 
 SETTINGS = {"installation": "0" * 16, "accounts": {"provision": {"kubeconfig": "/nowhere"}}}

@@ -17,9 +17,10 @@ from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.services.sites import site_allow, site_moves, site_proved, site_put, site_remove
 from controlplane.management import site_options
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, identity, names, prepull, prove
-from controlplane.provisioners.kubernetes.proof import ProbeOutcome
+from controlplane.provisioners.kubernetes.objects import names
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
+from controlplane.provisioners.kubernetes.site import check, identity, prepull, prove
+from controlplane.provisioners.kubernetes.site.proof import ProbeOutcome
 from controlplane.reconciler.provisioning import installation_id
 from controlplane.standalone.errors import ExpectedError
 from controlplane.standalone.keys import ENVIRONMENT

@@ -29,31 +29,18 @@ from controlplane.provisioners.base import (
     Temporary,
     TenantMissing,
 )
-from controlplane.provisioners.kubernetes import (
-    admission,
-    check,
-    convergence,
-    draining,
-    ending,
-    isolation,
-    listing,
-    load,
-    logs,
-    machines,
-    mending,
-    names,
-    paths,
-    roots,
-    sights,
-    watch,
-)
-from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
-from controlplane.provisioners.kubernetes.errors import AdmissionSlow
-from controlplane.provisioners.kubernetes.reasons import NOTHING, Why
+from controlplane.provisioners.kubernetes.client.accounts import Accounts, Clients
+from controlplane.provisioners.kubernetes.client.errors import AdmissionSlow
+from controlplane.provisioners.kubernetes.client.parallel import within
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.objects.body import Body, is_leaving, require_ours
+from controlplane.provisioners.kubernetes.observations import load, observation, pod_logs, watch
+from controlplane.provisioners.kubernetes.observations.reasons import NOTHING, Why
+from controlplane.provisioners.kubernetes.observations.survey import survey
+from controlplane.provisioners.kubernetes.observations.warnings import last_warnings
+from controlplane.provisioners.kubernetes.runs import convergence, draining, ending, inventory, repair
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import is_leaving, survey
-from controlplane.provisioners.kubernetes.together import within
-from controlplane.provisioners.kubernetes.warnings import last_warnings
+from controlplane.provisioners.kubernetes.site import admission, check, isolation, machines
 
 ENSURED_SECONDS = 30.0
 # To find out which webhooks a slow write may wait for.
@@ -63,7 +50,6 @@ FENCED_SECONDS = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Body = dict[str, Any]
 
 
 def _bounded(call: Callable[P, R]) -> Callable[P, R]:
@@ -143,7 +129,7 @@ class KubernetesProvisioner:
             self._require_fence(desired.cluster.tenant_id)
             convergence.apply(client, self.settings, desired)
             if desired.repair:
-                mending.mend_run(client, self.settings, desired)
+                repair.mend_run(client, self.settings, desired)
 
     @_bounded
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
@@ -182,7 +168,7 @@ class KubernetesProvisioner:
                 raise TenantMissing("NAMESPACE_GOING", f"{place} is gone; it is made again") from error
             if is_leaving(space):
                 raise NotYet("NAMESPACE_GOING", f"{place} is just being removed") from error
-            roots.check_ours(self.settings, space)
+            require_ours(self.settings, space)
             if isolation.bind(account, self.settings, place):
                 raise NotYet("SITE_FORBIDS", f"our accounts were let into {place} again", delay=1) from error
             raise
@@ -209,7 +195,9 @@ class KubernetesProvisioner:
         told = warned or {}
         domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)
         seen = (
-            sights.sight(pod, drain=drain, domain=domain, warning=told.get(pod["metadata"]["uid"], NOTHING))
+            observation.sight(
+                pod, drain=drain, domain=domain, warning=told.get(pod["metadata"]["uid"], NOTHING)
+            )
             for pod, drain in zip(pods, drains, strict=True)
         )
         return tuple(sight for sight in seen if sight is not None)
@@ -219,7 +207,7 @@ class KubernetesProvisioner:
         return load.ask(self.accounts, cluster, nodes)
 
     def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
-        for found in listing.look_over(self.accounts, self.settings, self._sights):
+        for found in inventory.look_over(self.accounts, self.settings, self._sights):
             if isinstance(found, DriftedTenant):
                 self._ensured.pop(found.tenant_id, None)
             yield found
@@ -234,8 +222,8 @@ class KubernetesProvisioner:
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
         # Whoever may read logs may do nothing else, so not look whether this pod is that attempt either.
         place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
-        return logs.tail(self.accounts.client("logs"), place, name, tail_bytes=tail_bytes)
+        return pod_logs.tail(self.accounts.client("logs"), place, name, tail_bytes=tail_bytes)
 
     def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
         place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
-        yield from logs.follow(self.accounts.client("logs"), place, name)
+        yield from pod_logs.follow(self.accounts.client("logs"), place, name)

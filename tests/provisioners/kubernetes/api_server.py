@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from controlplane.provisioners.kubernetes.errors import Body
+from controlplane.provisioners.kubernetes.objects.body import Body
 
 Trouble = Callable[["Handler", Callable[[], None]], None]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from controlplane.provisioners.base import NotYet, Permanent
-from controlplane.provisioners.kubernetes.client import Client, Listing
-from controlplane.provisioners.kubernetes.errors import AlreadyExists
-from controlplane.provisioners.kubernetes.exec import Ran
-from controlplane.provisioners.kubernetes.survey import is_leaving
+from controlplane.provisioners.kubernetes.client.client import Client, Listing
+from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.client.exec import Ran
+from controlplane.provisioners.kubernetes.objects.body import is_leaving
 
 T = TypeVar("T")
 Body = dict[str, Any]

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from controlplane.provisioners.base import NodeState
-from controlplane.provisioners.kubernetes import names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import Body
-from controlplane.provisioners.kubernetes.manifests import of_installation
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.objects.body import Body
+from controlplane.provisioners.kubernetes.objects.manifests import of_installation
+from controlplane.provisioners.kubernetes.observations.observation import sight
 from controlplane.provisioners.kubernetes.settings import Reach
-from controlplane.provisioners.kubernetes.sights import sight
 from tests.provisioners.launching import IMAGE, until
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"

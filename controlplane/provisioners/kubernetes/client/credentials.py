@@ -1,0 +1,221 @@
+"""Getting and renewing what one account gets through with: one place for calls, streams, watch and exec alike.
+
+Credentials are got once for all clients of a process that are reached alike, and again when a file changes, before
+they expire, or when the API server no longer knows them. Getting them never happens under a lock: whoever needs them
+waits as long as its own call may take, and what comes later serves the next one.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.kubernetes.client import parallel
+from controlplane.provisioners.kubernetes.client.connections import Access, tls_context
+from controlplane.provisioners.kubernetes.client.errors import no_credentials, unusable
+from controlplane.provisioners.kubernetes.client.kubeconfig import Plugin, Stated, stated
+from controlplane.provisioners.kubernetes.client.plugin import Given, PluginFailed, ask, named
+from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
+
+WAIT_SECONDS = 4.0
+# Renewed this much before they expire, or in the last fifth of a short life.
+EARLY_SECONDS, EARLY_PART = 60.0, 0.2
+# A plugin that failed, or whose credentials were refused at once, is not asked again sooner.
+AGAIN_SECONDS = 10.0
+MOST_KEPT = 256
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """stamp: of the files that were read, as they were before."""
+
+    access: Access
+    told: Stated
+    stamp: Stamp
+    given: Given | None
+
+    def is_over(self) -> bool:
+        until = self.given.until if self.given else None
+        return (until is not None and time.time() >= until) or _stamp(self.told) != self.stamp
+
+    def is_late(self) -> bool:
+        """To be renewed; good for a while yet."""
+        if self.given is None or self.given.until is None:
+            return False
+        life = self.given.until - self.given.at
+        return time.time() >= self.given.until - min(EARLY_SECONDS, life * EARLY_PART)
+
+
+class Credentials:
+    """Of one way to reach an API server. Thread-safe."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._lock = threading.Lock()
+        self._held: _Held | None = None
+        self._getting: Future[_Held] | None = None
+        self._given: tuple[Plugin, Given] | None = None
+        # Whose answer is waited for.
+        self._awaited = ""
+        # What the last try came to, and until when it is not repeated.
+        self._failure: tuple[str, float] | None = None
+
+    def access(self) -> Access:
+        """Raises Temporary SITE_SETTINGS, SITE_CREDENTIALS: what is missing may be mended while we run."""
+        until = parallel.until(WAIT_SECONDS)
+        with self._lock:
+            held = self._held
+            if held and not held.is_over():
+                if held.is_late() and not self._has_failed():
+                    self._get()
+                return held.access
+            if failure := self._has_failed():
+                raise no_credentials(failure)
+            getting = self._get()
+        try:
+            return getting.result(max(0.0, until - time.monotonic())).access
+        except TimeoutError:
+            raise no_credentials(
+                "the credentials have not come yet: their plugin is slow", delay=2.0
+            ) from None
+
+    def refused(self, access: Access) -> None:
+        """The API server does not know it: get others, unless that was done since."""
+        with self._lock:
+            if self._held is None or self._held.access is not access:
+                return
+            self._held = None
+            if self._given and time.time() - self._given[1].at >= AGAIN_SECONDS:
+                self._given = None
+
+    def _has_failed(self) -> str:
+        return self._failure[0] if self._failure and time.monotonic() < self._failure[1] else ""
+
+    def _get(self) -> "Future[_Held]":
+        """Begun once, however many wait. The lock is held."""
+        if self._getting is None:
+            self._getting = Future()
+            run = threading.Thread(
+                target=self._run, args=(self._getting, self._held), name="kubernetes-credentials", daemon=True
+            )
+            run.start()
+        return self._getting
+
+    def _run(self, getting: "Future[_Held]", before: _Held | None) -> None:
+        held, error = _attempt(lambda: self._make(before))
+        with self._lock:
+            self._getting = None
+            if held:
+                self._held, self._failure = held, None
+                if held.told.plugin and held.given:
+                    self._given = held.told.plugin, held.given
+            elif isinstance(error, Temporary) and error.reason == "SITE_CREDENTIALS":
+                self._failure = error.message, time.monotonic() + AGAIN_SECONDS
+        if held:
+            getting.set_result(held)
+        else:
+            getting.set_exception(error or unusable("nothing was read"))
+
+    def _make(self, before: _Held | None) -> _Held:
+        """Raises Temporary."""
+        try:
+            stamp = _stamp(stated(self._reach))
+            # Read after the stamp was taken: a change in between shows at the next call.
+            told = stated(self._reach)
+            given = self._ask(told.plugin, before) if told.plugin else None
+            return _Held(_access(told, given), told, stamp, given)
+        except PluginFailed as error:
+            raise no_credentials(str(error)) from error
+        except SettingsInvalid as error:
+            raise unusable(str(error)) from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise unusable(error) from error
+
+    def _ask(self, plugin: Plugin, before: _Held | None) -> Given:
+        """What it gave before is kept for as long as it is good."""
+        known = self._given
+        if known and known[0] == plugin and not (before and before.is_late()) and _is_good(known[1]):
+            return known[1]
+        self._awaited = named(plugin)
+        return ask(plugin)
+
+
+def of(reach: Reach) -> Credentials:
+    """The ones of this process: threads and locks do not survive a fork."""
+    with _making:
+        return _of(os.getpid(), reach)
+
+
+_making = threading.Lock()
+
+
+@lru_cache(MOST_KEPT)
+def _of(pid: int, reach: Reach) -> Credentials:
+    return Credentials(reach)
+
+
+def _attempt(make: Callable[[], _Held]) -> tuple[_Held | None, BaseException | None]:
+    try:
+        return make(), None
+    except BaseException as error:  # noqa: BLE001 - handed to all that wait for it
+        return None, error
+
+
+def _is_good(given: Given) -> bool:
+    return given.until is None or time.time() < given.until
+
+
+def _stamp(told: Stated) -> Stamp:
+    return tuple(map(_stamp_of, told.watched))
+
+
+def _stamp_of(file: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _access(told: Stated, given: Given | None) -> Access:
+    """Raises SettingsInvalid, OSError, ValueError."""
+    url = urlsplit(told.server)
+    host, secure = url.hostname or "", url.scheme == "https"
+    if url.scheme not in ("http", "https") or not host:
+        raise SettingsInvalid(f"{told.server[:100]} is no address of an API server.")
+    # What a plugin gives comes before what is written down.
+    certificate = (given.certificate if given else b"") or told.certificate.read()
+    key = (given.key if given else b"") or told.key.read()
+    ca = told.ca.read()
+    if told.ca and not ca:
+        raise SettingsInvalid(f"{told.ca.file or 'the certificate authority'} is empty.")
+    tls = tls_context(ca, certificate, key, verify=not told.insecure) if secure else None
+    return Access(
+        host=host,
+        port=url.port or (443 if secure else 80),
+        prefix=url.path.rstrip("/"),
+        tls=tls,
+        server_name=told.server_name or host,
+        sent=(*_authorization(told, given), *told.headers),
+        proxy=told.proxy,
+        certified=bool(certificate),
+    )
+
+
+def _authorization(told: Stated, given: Given | None) -> list[tuple[str, str]]:
+    if given and given.token:
+        return [("Authorization", f"Bearer {given.token.decode('ascii')}")]
+    if told.token:
+        token = told.token.read().decode("ascii").strip()
+        if not token:
+            raise SettingsInvalid(f"{told.token.file or 'the token'} is empty.")
+        return [("Authorization", f"Bearer {token}")]
+    return [("Authorization", f"Basic {told.basic}")] if told.basic else []

@@ -1,0 +1,242 @@
+"""Making what exists of one run what it should be. What is made is a POST that may find its object there already."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from controlplane.provisioners.base import Desired, DesiredNode, NotYet, Permanent
+from controlplane.provisioners.kubernetes.client import registry_login
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.ensure import create_missing
+from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths, pods
+from controlplane.provisioners.kubernetes.objects.body import (
+    Body,
+    attempt_of,
+    is_leaving,
+    label,
+    require_ours,
+    run_of,
+)
+from controlplane.provisioners.kubernetes.objects.payload import Payload
+from controlplane.provisioners.kubernetes.objects.registry_secret import RunLogin
+from controlplane.provisioners.kubernetes.observations.survey import Survey, survey
+from controlplane.provisioners.kubernetes.runs import roots
+from controlplane.provisioners.kubernetes.runs.roots import ClusterRoot, RunRoot
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.rendering import Rendered
+
+Call = Callable[[], object]
+
+
+def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
+    """Raises Temporary when something could not be made now; all else is made before that."""
+    given = pods.all_rendered(settings, desired)
+    mounted, login = Payload.of(desired, given.values()), RunLogin.of(desired, registry_login.read(settings))
+    root = _root(client, settings, desired)
+    if root.ended >= desired.run:
+        # Silently, here and below: whoever asks for what is over has lost his lease, and cannot record that it was
+        # done. One who has not looks again in some seconds. An error would hold his deadline up for nothing.
+        return
+    root = roots.mark_ended(client, root, desired.cluster, desired.run - 1)
+    found = Survey() if root.made else survey(client, settings, desired.cluster, roots=False)
+    _check_data(desired, root, found)
+    run = roots.run_root(client, settings, desired, root)
+    if run.generation > desired.generation:
+        # A later wish was here before us.
+        return
+    making = _Making(client, settings, desired, given, mounted, root, run, found, login)
+    if late := making.first_wave():
+        roots.withdraw(client, desired.cluster, *late)
+    else:
+        making.finish()
+
+
+def _root(client: Client, settings: SiteSettings, desired: Desired) -> ClusterRoot:
+    """Where there is data it has to be there already: nothing else knows what volumes the cluster had."""
+    cluster = desired.cluster
+    if _with_volume(desired.with_data):
+        found = roots.find(client, settings, cluster)
+        if found is None:
+            raise _lost("everything that belonged to this cluster is gone")
+        return found
+    volumes = [node.name for node in _with_volume(desired.nodes)]
+    return roots.cluster_root(client, settings, cluster, ended=desired.run - 1, volumes=volumes)
+
+
+def _check_data(desired: Desired, root: ClusterRoot, found: Survey) -> None:
+    """Raises Permanent STORAGE_LOST."""
+    wanted = _with_volume(desired.with_data)
+    if wanted and root.volumes is None:
+        raise _lost("the record of this cluster's volumes is gone")
+    sound = {label(body, names.NODE) for body in found.volumes if _is_sound(body)}
+    missing = [node.name for node in wanted if node.name in (root.volumes or ()) and node.name not in sound]
+    if missing:
+        raise _lost(f"the volume with the notebooks and data of {', '.join(missing)} is gone")
+
+
+def _lost(why: str) -> Permanent:
+    return Permanent("STORAGE_LOST", why)
+
+
+def _going(node: str) -> NotYet:
+    return NotYet("VOLUME_GOING", f"the former volume of {node} is just being removed", delay=1)
+
+
+def _is_sound(volume: Body) -> bool:
+    return not is_leaving(volume) and (volume.get("status") or {}).get("phase") != "Lost"
+
+
+def _with_volume(nodes: Iterable[DesiredNode]) -> list[DesiredNode]:
+    return [node for node in nodes if node.each.storage]
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    client: Client
+    settings: SiteSettings
+    desired: Desired
+    given: Mapping[str, Rendered]
+    mounted: Payload
+    root: ClusterRoot
+    run: RunRoot
+    found: Survey
+    login: RunLogin | None
+
+    @property
+    def place(self) -> str:
+        return names.namespace(self.desired.cluster.tenant_id)
+
+    def first_wave(self) -> list[ClusterRoot | RunRoot]:
+        """Make all that pods need, at once, and ask meanwhile whether it is too late: then what has to go again."""
+        asked: list[Call] = [
+            partial(roots.is_removed, self.client, self.desired.cluster),
+            partial(roots.is_over, self.client, self.desired, self.root),
+        ]
+        removed, over, *_ = all_of([*asked, *self._needs()])
+        if removed:
+            return [self.run, self.root]
+        return [self.run] if over else []
+
+    def finish(self) -> None:
+        """The pods; and what is not listed any more goes.
+
+        A pod whose volume is still to go has to wait, and is asked for again: that takes of its operation's time,
+        because such a volume may hang for ever.
+        """
+        unlisted = self._unlisted()
+        self._note(unlisted)
+        self._note_volumes()
+        # Before their pods: as long as one of these is seen, whoever was cut off here is sent here again. A volume
+        # in use goes when its pod has gone.
+        all_of(self._surplus_volumes())
+        ends: list[Call] = [
+            partial(self.client.delete, paths.pods(self.place, about["name"]), uid=about["uid"])
+            for about in (body["metadata"] for body in unlisted if not is_leaving(body))
+        ]
+        born, going = self._born(), self._going_volumes()
+        makes: list[Call] = [partial(self._create_pod, node) for node in born if node.name not in going]
+        all_of([*ends, *makes])
+
+    def _needs(self) -> list[Call]:
+        settings, desired, owner = self.settings, self.desired, self.run.body
+        mounted = self.mounted
+        secret = manifests.secret(settings, desired, mounted.secret_name, mounted.secrets, owner)
+        assets = manifests.config_map(settings, desired, mounted.assets_name, mounted.assets, owner)
+        bodies = [
+            (paths.service_accounts, manifests.service_account(settings, desired, owner)),
+            (paths.services, manifests.service(settings, desired, owner)),
+            (paths.network_policies, manifests.network_policy(settings, desired, owner)),
+            (paths.config_maps, assets),
+            (paths.secrets, secret),
+        ]
+        if self.login:
+            bodies.append((paths.secrets, self.login.secret(settings, desired, owner)))
+        there = {label(body, names.NODE) for body in self.found.volumes}
+        volumes = [
+            partial(self._create_volume, node)
+            for node in _with_volume(desired.nodes)
+            if node.name not in there
+        ]
+        return [
+            *(partial(create_missing, self.client, path(self.place), body) for path, body in bodies),
+            *volumes,
+        ]
+
+    def _create_volume(self, node: DesiredNode) -> None:
+        """Raises Temporary when the name still belongs to one that is on its way out, Permanent when to a stranger."""
+        body = manifests.volume(self.settings, self.desired, node, self.root.body)
+        path, name = paths.volumes(self.place), body["metadata"]["name"]
+        try:
+            self.client.create(path, body)
+        except AlreadyExists:
+            # Listed, not read by name, because that is what our account may do.
+            named = (found for found in self.client.list(path).items if found["metadata"]["name"] == name)
+            found = next(named, None)
+            if found is None or self._is_going(found):
+                raise _going(node.name) from None
+            require_ours(self.settings, found)
+
+    def _going_volumes(self) -> set[str]:
+        """The nodes whose name is still on a volume of before: what they are to have is not there yet."""
+        going = {label(body, names.NODE) for body in self.found.volumes if self._is_going(body)}
+        return going & {node.name for node in _with_volume(self.desired.nodes)}
+
+    def _is_going(self, volume: Body) -> bool:
+        """Or will be: what belongs to a root that is no more is collected."""
+        owners = {owner["uid"] for owner in volume["metadata"].get("ownerReferences") or []}
+        return is_leaving(volume) or bool(owners and self.root.body["metadata"]["uid"] not in owners)
+
+    def _born(self) -> list[DesiredNode]:
+        """A name that is taken is taken by what we want, or by an older attempt whose going will be told."""
+        taken = {label(body, names.NODE) for body in self.found.pods}
+        spent = self.run.spent
+        return [
+            node
+            for node in self.desired.nodes
+            if node.name not in taken and spent.get(node.name, 0) < node.attempt
+        ]
+
+    def _create_pod(self, node: DesiredNode) -> None:
+        given, now = self.given[node.name], datetime.now(UTC)
+        login = self.login.name if self.login else ""
+        body = pods.pod(self.settings, self.desired, node, given, self.mounted, self.run.body, now, login)
+        create_missing(self.client, paths.pods(self.place), body)
+
+    def _unlisted(self) -> list[Body]:
+        wanted = {(node.name, node.attempt) for node in self.desired.nodes}
+        ours = (body for body in self.found.pods if run_of(body) == self.desired.run)
+        return [body for body in ours if attempt_of(body) not in wanted]
+
+    def _note(self, unlisted: list[Body]) -> None:
+        """Attempts that are cleared away are remembered before they go, or a late wish would make them anew."""
+        spent = dict(self.run.spent)
+        for name, attempt in map(attempt_of, unlisted):
+            spent[name] = max(attempt, spent.get(name, 0))
+        generation = self.desired.generation
+        if spent != self.run.spent or generation != self.run.generation:
+            noted = {names.SPENT: roots.spelled(spent), names.GENERATION: str(generation)}
+            roots.annotate(self.client, self.desired.cluster, self.run.body, noted)
+
+    def _note_volumes(self) -> None:
+        """Before a node can be ready that has one, so that a volume which is missed later is known to be lost."""
+        had = {name for name in self.root.volumes or () if self.desired.is_kept(name)}
+        made = {node.name for node in _with_volume(self.desired.nodes)} - self._going_volumes()
+        volumes = frozenset(had | made)
+        if volumes != self.root.volumes:
+            noted = {names.VOLUMES: manifests.spelled(volumes)}
+            roots.annotate(self.client, self.desired.cluster, self.root.body, noted)
+
+    def _surplus_volumes(self) -> list[Call]:
+        """Of nodes that were shrunk away: nobody holds a claim on their storage any more."""
+        return [
+            partial(
+                self.client.delete,
+                paths.volumes(self.place, body["metadata"]["name"]),
+                uid=body["metadata"]["uid"],
+            )
+            for body in self.found.volumes
+            if not is_leaving(body) and not self.desired.is_kept(label(body, names.NODE))
+        ]

@@ -1,0 +1,24 @@
+"""Repairs what the nodes of a run need beside their pods."""
+
+from functools import partial
+
+from controlplane.provisioners.base import Desired
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.ensure import ensure_object
+from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+
+
+def mend_run(client: Client, settings: SiteSettings, desired: Desired) -> None:
+    """Repair what the nodes of a run need beside their pods. Does nothing when the run is no more."""
+    place = names.namespace(desired.cluster.tenant_id)
+    root = client.get(paths.config_maps(place, names.run_root(desired.cluster.id, desired.run)))
+    if root is None or "deletionTimestamp" in root["metadata"]:
+        return
+    bodies = {
+        paths.network_policies: manifests.network_policy(settings, desired, root),
+        paths.services: manifests.service(settings, desired, root),
+        paths.service_accounts: manifests.service_account(settings, desired, root),
+    }
+    all_of([partial(ensure_object, client, path, place, body) for path, body in bodies.items()])
