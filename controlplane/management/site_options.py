@@ -193,7 +193,7 @@ def _reached(options: dict[str, Any], where: str) -> reach.Reached:
     if options["kubeconfig"]:
         return reach.by_kubeconfig(options["kubeconfig"], where or options["context"])
     if options["in_cluster"]:
-        return reach.inside(where)
+        return reach.in_cluster(where)
     token = where or options["token_file"]
     if not token:
         raise SettingsInvalid("--server needs a --token-file beside it.")

@@ -16,7 +16,7 @@ def named() -> dict[str, Any] | None:
     try:
         if files:
             return reach.by_kubeconfig(files)
-        return reach.inside() if reach.is_inside() else None
+        return reach.in_cluster() if reach.runs_in_cluster() else None
     except SettingsInvalid as error:
         raise ExpectedError(f"KUBECONFIG cannot be used: {error} Correct it, or unset it.") from error
 

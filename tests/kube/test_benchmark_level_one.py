@@ -15,12 +15,12 @@ import pytest
 
 from controlplane.provisioners.base import Desired, Permanent, Temporary
 from controlplane.provisioners.kubernetes.client.client import Client
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import bindings, manifests, names, paths
 from controlplane.provisioners.kubernetes.objects.tenant import QUOTA
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.provisioners.kubernetes.site import permissions
-from controlplane.provisioners.kubernetes.site.probes import TRY, heard
+from controlplane.provisioners.kubernetes.site.probes import TRY, parse_output
 from tests.provisioners.kubernetes.rendered import SETTINGS, objects, of_kind
 from tests.provisioners.kubernetes.shipped import authority_of, cluster_of
 from tests.provisioners.launching import RUN, app, cluster, desired, make_ready, role, until
@@ -128,7 +128,7 @@ def granted(client: Client, kinds: list[tuple[str, str]], namespace: str = "") -
     """(group, resource, verb) of everything that is allowed there."""
     asked = [(group, resource, verb) for group, resource in kinds for verb in VERBS]
     calls = [partial(may, client, verb, group, resource, namespace) for group, resource, verb in asked]
-    return {right for right, allowed in zip(asked, all_of(calls), strict=True) if allowed}
+    return {right for right, allowed in zip(asked, in_parallel(calls), strict=True) if allowed}
 
 
 def kinds_of(admin: Client, *, namespaced: bool) -> list[tuple[str, str]]:
@@ -247,7 +247,7 @@ def existing_volumes(tenant: Tenant) -> None:
     body = claim("16Mi", "theirs", bound_volume(tenant, tenant.other)["metadata"]["name"])
     assert "cannot create" in make(tenant.node, paths.volumes(tenant.home), body)
     tenant.alice.create(paths.volumes(tenant.home), body)
-    events = paths.within(paths.CORE, tenant.home, "events")
+    events = paths.namespaced(paths.CORE, tenant.home, "events")
     until(lambda: any("bound to a different claim" in told for told in messages(tenant.admin, events)), 30)
     found = tenant.admin.get(paths.volumes(tenant.home, "theirs")) or {}
     assert found["status"]["phase"] == "Pending"
@@ -320,7 +320,7 @@ def messages(admin: Client, path: str) -> list[str]:
 
 def reaches(here: Pods, of: Desired, name: str, address: str) -> bool:
     ran = here.inside(of.cluster, name, "sh", "-c", TRY, "try", f"it {address} {PORT}")
-    return heard(ran.stdout.decode())["it"]
+    return parse_output(ran.stdout.decode())["it"]
 
 
 # -- the table ----------------------------------------------------------------------------------------------------

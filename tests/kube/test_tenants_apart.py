@@ -22,9 +22,9 @@ import pytest
 from controlplane.provisioners.base import ClusterRef, Desired
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.exec import run
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import manifests, names, paths
-from controlplane.provisioners.kubernetes.site.probes import TRY, heard
+from controlplane.provisioners.kubernetes.site.probes import TRY, parse_output
 from templates.schema import Service
 from tenants.amounts import Amounts
 from tests.provisioners.kubernetes.real import Place, place
@@ -87,13 +87,13 @@ class World:
 
     def opened(self) -> set[tuple[str, str]]:
         """Those pairs that get through now."""
-        return set().union(*all_of([partial(self._opened_by, shell) for shell in self.shells]))
+        return set().union(*in_parallel([partial(self._opened_by, shell) for shell in self.shells]))
 
     def _opened_by(self, shell: Shell) -> set[tuple[str, str]]:
         tried = [target for target in self.targets if target.host != shell.address]
         command = ["sh", "-c", TRY, "try", *map(str, tried)]
         ran = run(self.admin, shell.namespace, shell.pod, command, seconds=TRY_SECONDS)
-        told = heard(ran.stdout.decode())
+        told = parse_output(ran.stdout.decode())
         assert set(told) == {target.name for target in tried}, f"{shell.name} said {ran}"
         return {(shell.name, name) for name, opened in told.items() if opened}
 
@@ -211,7 +211,7 @@ def machinery(admin: Client, everybody: frozenset[str], metadata: tuple[str, int
 def itself(admin: Client, outsiders: frozenset[str]) -> Iterator[Target]:
     """The API server by the addresses of its machines."""
     label = {"kubernetes.io/service-name": "kubernetes"}
-    path = paths.within("/apis/discovery.k8s.io/v1", "default", "endpointslices")
+    path = paths.namespaced("/apis/discovery.k8s.io/v1", "default", "endpointslices")
     for found in admin.list(path, labels=label).items:
         for endpoint in found["endpoints"]:
             host, port = endpoint["addresses"][0], found["ports"][0]["port"]

@@ -199,7 +199,7 @@ def everything(here: Pods, of: ClusterRef) -> set[tuple[str, str]]:
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
         for kind in (here.client.get(root) or {})["resources"]:
             if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] not in {"events", "leases"}:
-                listed = here.client.list(paths.within(root, place, kind["name"])).items
+                listed = here.client.list(paths.namespaced(root, place, kind["name"])).items
                 found |= {(kind["name"], body["metadata"]["name"]) for body in listed}
     return found
 

@@ -133,9 +133,9 @@ class Command(BaseCommand):
         proof = prove.prove(parsed, image=options["probe_image"] or _probe_image(parsed))
         site_proved(site=site, isolation=proof.isolation, proof=proof.message)
         table = Table(box=None, pad_edge=False, show_header=False)
-        for finding in proof.findings:
-            colour = COLOURS[finding.outcome]
-            table.add_row(f"[{colour}]{finding.outcome}[/]", finding.name, finding.detail)
+        for result in proof.results:
+            colour = COLOURS[result.outcome]
+            table.add_row(f"[{colour}]{result.outcome}[/]", result.name, result.detail)
         _print(table)
         self.stdout.write(f"isolation: {proof.isolation}")
         if not proof.holds:

@@ -31,11 +31,11 @@ from controlplane.provisioners.base import (
 )
 from controlplane.provisioners.kubernetes.client.accounts import Accounts, Clients
 from controlplane.provisioners.kubernetes.client.errors import AdmissionSlow
-from controlplane.provisioners.kubernetes.client.parallel import within
+from controlplane.provisioners.kubernetes.client.parallel import time_budget
 from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body, is_leaving, require_ours
 from controlplane.provisioners.kubernetes.observations import load, observation, pod_logs, watch
-from controlplane.provisioners.kubernetes.observations.reasons import NOTHING, Why
+from controlplane.provisioners.kubernetes.observations.reasons import NO_REASON, Reason
 from controlplane.provisioners.kubernetes.observations.survey import survey
 from controlplane.provisioners.kubernetes.observations.warnings import last_warnings
 from controlplane.provisioners.kubernetes.runs import convergence, draining, ending, inventory, repair
@@ -58,11 +58,11 @@ def _bounded(call: Callable[P, R]) -> Callable[P, R]:
     @wraps(call)
     def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with within(CALL_SECONDS - 0.3):
+            with time_budget(CALL_SECONDS - 0.3):
                 return call(*args, **kwargs)
         except AdmissionSlow as slow:
             site: Any = args[0]
-            with within(NAMING_SECONDS):
+            with time_budget(NAMING_SECONDS):
                 raise admission.named(site.accounts.client("namespaces"), slow) from None
 
     return bounded
@@ -129,7 +129,7 @@ class KubernetesProvisioner:
             self._require_fence(desired.cluster.tenant_id)
             convergence.apply(client, self.settings, desired)
             if desired.repair:
-                repair.mend_run(client, self.settings, desired)
+                repair.repair_run(client, self.settings, desired)
 
     @_bounded
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
@@ -182,21 +182,21 @@ class KubernetesProvisioner:
         except TenantMissing:
             return ClusterObservation(exists=False)
         held = ending.stuck(found, datetime.now(UTC))
-        seen = self._sights(found.pods)
+        seen = self._observe(found.pods)
         warned = last_warnings(client, found.pods, seen)
         return ClusterObservation(
-            found.exists, self._sights(found.pods, warned) if warned else seen, found.with_volume, held
+            found.exists, self._observe(found.pods, warned) if warned else seen, found.with_volume, held
         )
 
-    def _sights(
-        self, pods: Sequence[Body], warned: Mapping[str, Why] | None = None
+    def _observe(
+        self, pods: Sequence[Body], warned: Mapping[str, Reason] | None = None
     ) -> tuple[NodeObservation, ...]:
         """warned: uid -> the last warning about a pod."""
         told = warned or {}
         domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)
         seen = (
-            observation.sight(
-                pod, drain=drain, domain=domain, warning=told.get(pod["metadata"]["uid"], NOTHING)
+            observation.node_observation(
+                pod, drain=drain, domain=domain, warning=told.get(pod["metadata"]["uid"], NO_REASON)
             )
             for pod, drain in zip(pods, drains, strict=True)
         )
@@ -204,10 +204,10 @@ class KubernetesProvisioner:
 
     @_bounded
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
-        return load.ask(self.accounts, cluster, nodes)
+        return load.read_loads(self.accounts, cluster, nodes)
 
     def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
-        for found in inventory.look_over(self.accounts, self.settings, self._sights):
+        for found in inventory.list_all(self.accounts, self.settings, self._observe):
             if isinstance(found, DriftedTenant):
                 self._ensured.pop(found.tenant_id, None)
             yield found

@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.objects.manifests import of_installation
-from controlplane.provisioners.kubernetes.observations.observation import sight
+from controlplane.provisioners.kubernetes.observations.observation import node_observation
 from controlplane.provisioners.kubernetes.settings import Reach
 from tests.provisioners.launching import IMAGE, until
 
@@ -53,14 +53,14 @@ class Place:
         return name
 
     def says(self, name: str) -> str:
-        """Why it is not ready, in words."""
+        """The message that says why it is not ready."""
         pod = self.client.get(paths.pods(self.namespace, name))
-        seen = sight(pod) if pod else None
+        seen = node_observation(pod) if pod else None
         return seen.message if seen else ""
 
     def state(self, name: str) -> NodeState:
         pod = self.client.get(paths.pods(self.namespace, name))
-        seen = sight(pod) if pod else None
+        seen = node_observation(pod) if pod else None
         return seen.state if seen else NodeState.GONE
 
 

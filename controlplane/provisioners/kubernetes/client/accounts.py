@@ -1,12 +1,12 @@
-"""The accounts of a site, each with a client of its own: no part of ours can do more than its account may."""
+"""The accounts of a site, each with a client of its own, so that no part of Slipway has more rights than it needs."""
 
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from controlplane.provisioners.kubernetes.client import exec as executing
-from controlplane.provisioners.kubernetes.client.client import Client, Vouch
-from controlplane.provisioners.kubernetes.client.exec import Ran
+from controlplane.provisioners.kubernetes.client.client import Client, VerifyIdentity
+from controlplane.provisioners.kubernetes.client.exec import ExecResult
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 
@@ -14,26 +14,26 @@ class Accounts(Protocol):
     def client(self, account: str) -> Client:
         """account: one of settings.ACCOUNTS."""
 
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
-        """Run a command in a pod's node. Raises Temporary."""
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
+        """Run a command in the node container of a pod. Raises Temporary."""
 
 
 class Clients:
-    """Made when they are first needed. vouch: by account, see Client."""
+    """Creates each client when it is first needed. verify_identity: account -> check of its connections, see Client."""
 
-    def __init__(self, settings: SiteSettings, vouch: Mapping[str, Vouch] | None = None) -> None:
-        self._settings, self._vouch = settings, vouch or {}
+    def __init__(
+        self, settings: SiteSettings, verify_identity: Mapping[str, VerifyIdentity] | None = None
+    ) -> None:
+        self._settings, self._verify_identity = settings, verify_identity or {}
         self._made: dict[str, Client] = {}
         self._lock = threading.Lock()
 
     def client(self, account: str) -> Client:
         with self._lock:
             if account not in self._made:
-                self._made[account] = self._client(account)
+                reach, verify = self._settings.reach(account), self._verify_identity.get(account)
+                self._made[account] = Client(reach, purpose=account, verify_identity=verify)
             return self._made[account]
 
-    def _client(self, account: str) -> Client:
-        return Client(self._settings.reach(account), purpose=account, vouch=self._vouch.get(account))
-
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
         return executing.run(self.client("exec"), namespace, pod, command, seconds=seconds)

@@ -1,6 +1,6 @@
-"""The one door to an API server: plain JSON over pooled connections, every call bounded, every failure translated.
+"""The client of an API server: plain JSON over pooled connections. Calls are bounded in time, errors are translated.
 
-Thread-safe; one client per account of a site. Objects are plain dicts, as the API gives them.
+Thread-safe. Each account of a site has one client. Objects are plain dicts, as the API gives them.
 """
 
 import http.client
@@ -33,16 +33,16 @@ from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.settings import Reach
 
 READ_SECONDS = 4.0
-# Of the time of a write, kept to see whether the API server answers at all.
+# The part of a write's time that is kept to find out whether the API server answers at all.
 PROBE_PART = 0.15
 VERSION = "/version"
 VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 PAGE = 500
-# A listing whose next page is forgotten begins anew, not for ever.
+# So many times a listing begins anew because the API server no longer knows its next page.
 LISTINGS = 3
 MOST_BYTES = 128 * 1024 * 1024
 _PIECE = 256 * 1024
-# Even when nothing happens, a bookmark comes every 60 to 61 seconds.
+# The API server sends a bookmark every 60 to 61 seconds, even when nothing happens.
 WATCH_SILENCE = 90.0
 FOLLOW_SILENCE = 3600.0
 JSON: Final = "application/json"
@@ -61,20 +61,20 @@ T = TypeVar("T")
 Ask = Callable[[str], Body | None]
 
 
-class Vouch(Protocol):
-    """Makes sure of where a connection leads, before it carries its first call."""
+class VerifyIdentity(Protocol):
+    """Verifies which Kubernetes a new connection leads to, before its first call."""
 
     @property
     def reach(self) -> Reach:
-        """The account that may ask."""
+        """The account that is allowed to read what is needed for this."""
 
     def __call__(self, ask: Ask) -> None:
-        """ask: GET of an object, None when it is not there. What this raises, the call raises."""
+        """ask: GET of an object, None when it does not exist. The first call raises the errors of this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Door:
-    """held: the credentials' own; access: the same, with our user agent."""
+class _Connections:
+    """held: as the credentials gave it. access: the same with the user agent of this client."""
 
     held: Access
     access: Access
@@ -82,58 +82,61 @@ class _Door:
 
 
 class Client:
-    """Raises Temporary, Permanent and their kin in `errors`; nothing else for whatever the API server does."""
+    """Raises Temporary, Permanent and their subclasses in `errors`, and nothing else, whatever the API server does."""
 
-    def __init__(self, reach: Reach, *, purpose: str, vouch: Vouch | None = None) -> None:
-        """purpose: goes into the user agent, so that an audit log tells our processes apart."""
+    def __init__(self, reach: Reach, *, purpose: str, verify_identity: VerifyIdentity | None = None) -> None:
+        """purpose: a part of the user agent, so that an audit log tells the accounts apart."""
         self._credentials, self._agent = credentials.of(reach), _agent(purpose)
-        self._vouch, self._writes = vouch, Writes()
+        self._verify_identity, self._writes = verify_identity, Writes()
         self._lock = threading.Lock()
-        self._opened: _Door | None = None
+        self._opened: _Connections | None = None
 
     def get(self, path: str) -> Body | None:
-        """None: the API says that it is not there."""
+        """None: the API says that the object does not exist."""
         return _object(path, self._call("GET", path))
 
     def create(self, path: str, body: Body) -> Body:
-        """Raises AlreadyExists. An answer that is lost on its way is Temporary: the object may be there."""
-        name, given = wire.about(body)
-        # One without a name is a question, and is asked each time.
+        """Raises AlreadyExists. When the answer is lost, it raises Temporary and the object may exist."""
+        name, given = wire.object_key(body)
+        # A review, such as SelfSubjectAccessReview, has no name and must be sent each time.
         key = ("POST", path, name, given) if name else object()
         written = self._write("POST", path, body, key=key)
         status, headers, data = written.answer
         if status not in (200, 201, 202):
             raise Refusal.read(status, headers, data).error()
         if not written.by_us:
-            raise AlreadyExists(f"{name} was made by an earlier try")
+            raise AlreadyExists(f"{name} was created by an earlier try")
         return wire.parsed(data)
 
     def patch(self, path: str, body: Body) -> Body | None:
-        """A JSON merge patch. None: it is not there."""
+        """Send a JSON merge patch. None: the object does not exist."""
         return _object(path, self._write("PATCH", path, body, MERGE_PATCH).answer)
 
     def delete(self, path: str, *, uid: str = "", grace: int | None = None) -> bool:
-        """What it owns goes after it. False: it is not there, or another one has its name by now."""
+        """Delete an object, and in the background what it owns. grace: seconds; None: as the object says.
+
+        False: it does not exist, or another object has its name now.
+        """
         body = wire.deletion(grace) | ({"preconditions": {"uid": uid}} if uid else {})
         status, headers, data = self._write("DELETE", path, body).answer
         if status in (200, 202):
             return True
         refusal = Refusal.read(status, headers, data)
-        if refusal.is_missing(wire.named(path)) or (uid and refusal.is_other_uid()):
+        if refusal.is_missing(wire.last_part(path)) or (uid and refusal.is_other_uid()):
             return False
         raise refusal.error()
 
     def delete_collection(self, path: str, *, labels: Mapping[str, str], grace: int | None = None) -> None:
-        """Everything that has all these labels, at once."""
+        """Delete all objects that have these labels, by one call. grace: as for `delete`."""
         if not labels:
-            raise ValueError("a collection is never deleted whole")
+            raise ValueError("labels must not be empty: this would delete the whole collection")
         target = wire.target(path, wire.selected(labels))
         status, headers, data = self._write("DELETE", target, wire.deletion(grace)).answer
         if status not in (200, 202):
             raise Refusal.read(status, headers, data).error()
 
     def list(self, path: str, *, labels: Mapping[str, str] | None = None) -> Listing:
-        """All pages, as they are now and not as some cache has them."""
+        """All objects that have these labels, as they are now: not from a cache of the API server."""
         for _ in range(LISTINGS):
             try:
                 return self._pages(path, wire.selected(labels or {}))
@@ -144,9 +147,9 @@ class Client:
     def gather(
         self, path: str, *, labels: Mapping[str, str], keep: Callable[[Body], T | None], bare: bool = False
     ) -> Sequence[T]:
-        """What `keep` makes of every object, as `list` has them; no page is held longer than it is read.
+        """Like `list`, but keeps of each object only what `keep` returns, so it needs the memory of one page.
 
-        keep: None leaves the object out. bare: the objects' metadata alone is asked for.
+        keep: returns None for an object to leave out. bare: read only the metadata of the objects.
         """
         for _ in range(LISTINGS):
             try:
@@ -157,13 +160,13 @@ class Client:
         raise expired
 
     def version(self, path: str) -> str:
-        """Of the collection, now: what a watch goes on from that wants no more than news."""
+        """The current resource version of the collection, from which a watch of new changes starts."""
         return wire.listing(self._get(wire.target(path, {"limit": "1"})))[1]
 
     def watch(self, path: str, *, labels: Mapping[str, str], resource_version: str, seconds: int) -> "Events":
-        """(type, object), bookmarks too, for so many seconds; listening when this returns.
+        """(type, object) of every change, and bookmarks, for so many seconds. The watch runs when this returns.
 
-        Raises Expired, also on the way; Silence when not even a bookmark came.
+        Raises Expired, also during the iteration, and Silence when not even bookmarks are received.
         """
         query = {
             "watch": "1",
@@ -175,7 +178,7 @@ class Client:
         return Events(self._stream(target, silence=WATCH_SILENCE, lines=True))
 
     def text(self, path: str, **query: str) -> bytes:
-        """What is no JSON, the log of a pod above all; b"" where nothing is there."""
+        """An answer that is not JSON, such as the log of a pod. b"" when it does not exist."""
         status, headers, data = self._call("GET", wire.target(path, query))
         if status in (200, 204):
             return data
@@ -185,25 +188,25 @@ class Client:
         raise refusal.error()
 
     def stream(self, path: str, **query: str) -> Stream:
-        """What is written there from now on. Connects when it is first read; has a `close`."""
-        return Stream(self.known, wire.target(path, query), silence=FOLLOW_SILENCE)
+        """What is written there from now on. It connects at its first read."""
+        return Stream(self.with_credentials, wire.target(path, query), silence=FOLLOW_SILENCE)
 
-    def known(self, call: Callable[[Access], T]) -> T:
-        """Make a call; once more with renewed credentials when the API server does not know ours.
+    def with_credentials(self, call: Callable[[Access], T]) -> T:
+        """Make a call, and repeat it with new credentials when the API server refuses the current ones.
 
-        call: raises Unauthenticated, and has done nothing then.
+        call: raises Unauthenticated when it was refused and did nothing.
         """
-        return self._at_the_door(lambda door: call(door.access))
+        return self._with_connections(lambda connections: call(connections.access))
 
     def access(self) -> Access:
-        return self._door().access
+        return self._connections().access
 
     def reconnect(self) -> None:
-        """Use no connection again that is open now: an address may lead elsewhere meanwhile."""
+        """Use only new connections from now on: the address may lead to another server meanwhile."""
         with self._lock:
             self._opened = None
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    # -- private --------------------------------------------------------------------------------------------------
 
     def _get(self, path: str, *, bare: bool = False) -> Body:
         status, headers, data = self._call("GET", path, accept=METADATA_ONLY if bare else JSON)
@@ -231,23 +234,23 @@ class Client:
                 return
 
     def _stream(self, path: str, *, silence: float, lines: bool) -> Stream:
-        return Stream(self.known, path, silence=silence, lines=lines).open()
+        return Stream(self.with_credentials, path, silence=silence, lines=lines).open()
 
-    def _at_the_door(self, call: Callable[[_Door], T]) -> T:
-        door = self._door()
+    def _with_connections(self, call: Callable[[_Connections], T]) -> T:
+        connections = self._connections()
         try:
-            return call(door)
+            return call(connections)
         except Unauthenticated:
-            self._credentials.refused(door.held)
-        return call(self._door())
+            self._credentials.refused(connections.held)
+        return call(self._connections())
 
     def _write(
         self, method: str, path: str, body: Body, kind: str = JSON, *, key: Hashable = None
     ) -> Written:
-        """Raises AdmissionSlow when the caller's time is over and the write goes on."""
+        """Raises AdmissionSlow when the caller's time is over and the write continues."""
         data = orjson.dumps(body)
         key = key or (method, path, data)
-        seconds = (parallel.until(READ_SECONDS) - time.monotonic()) * (1 - PROBE_PART)
+        seconds = (parallel.deadline(READ_SECONDS) - time.monotonic()) * (1 - PROBE_PART)
         try:
             return self._writes.make(
                 key,
@@ -258,7 +261,7 @@ class Client:
         except TimeoutError:
             slow = AdmissionSlow(f"{VERBS[method]} {wire.resource(path)[1]}", wire.resource(path), seconds)
         try:
-            # Whether it is only this write that takes long.
+            # Find out whether the API server answers other calls.
             self._call("GET", VERSION)
         except Temporary:
             self._writes.forget(key)
@@ -277,25 +280,27 @@ class Client:
     ) -> Answer:
         most = READ_SECONDS if seconds is None else seconds
         headers = {"Accept": accept} | ({} if data is None else {"Content-Type": kind})
-        return self._at_the_door(lambda door: self._send(door, method, path, data, headers, most))
+        return self._with_connections(
+            lambda connections: self._send(connections, method, path, data, headers, most)
+        )
 
     def _send(
         self,
-        door: _Door,
+        connections: _Connections,
         method: str,
         path: str,
         data: bytes | None,
         headers: Mapping[str, str],
         seconds: float,
     ) -> Answer:
-        """Raises Unauthenticated, which no answer of ours is."""
-        until = parallel.until(seconds)
-        whole = door.access.headers()
+        """Returns any answer but 401 and anonymous 403, for which it raises Unauthenticated."""
+        until = parallel.deadline(seconds)
+        whole = connections.access.headers()
         whole.update(headers)
         try:
-            response = door.pool.urlopen(
+            response = connections.pool.urlopen(
                 method,
-                door.access.prefix + path,
+                connections.access.prefix + path,
                 body=data,
                 headers=whole,
                 retries=False,
@@ -306,42 +311,42 @@ class Client:
             answer = response.status, response.headers, _read(response, until)
         except (urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
-                # A certificate may have been renewed on either side.
-                self._credentials.refused(door.held)
+                # The server or the client may have a new certificate.
+                self._credentials.refused(connections.held)
             raise unreachable(error) from error
         if answer[0] in (401, 403) and (refusal := Refusal.read(*answer)).is_unauthenticated():
             raise refusal.error()
         return answer
 
-    def _door(self) -> _Door:
+    def _connections(self) -> _Connections:
         held = self._credentials.access()
         with self._lock:
             if self._opened is None or self._opened.held is not held:
                 access = replace(held, agent=self._agent)
-                self._opened = _Door(held, access, pool(access, partial(self._check, held)))
+                self._opened = _Connections(held, access, pool(access, partial(self._check, held)))
             return self._opened
 
     def _check(self, held: Access, connection: Any) -> None:
-        """Before its first call, a new connection is asked where it leads."""
-        if self._vouch is None:
+        """Verify a new connection before its first call."""
+        if self._verify_identity is None:
             return
-        asking = credentials.of(self._vouch.reach).access()
+        asking = credentials.of(self._verify_identity.reach).access()
         if asking is not held and (asking.certified or held.certified):
-            # TLS says who this connection is, and who may ask needs one of its own.
-            self._vouch(Client(self._vouch.reach, purpose=IDENTITY).get)
+            # A client certificate fixes the account of this connection, so the other account needs its own one.
+            self._verify_identity(Client(self._verify_identity.reach, purpose=IDENTITY).get)
         else:
-            self._vouch(partial(_ask, connection, replace(asking, agent=_agent(IDENTITY))))
+            self._verify_identity(partial(_ask, connection, replace(asking, agent=_agent(IDENTITY))))
 
 
 class Events(Iterator[tuple[str, Body]]):
-    """What a watch tells, as it comes."""
+    """The events of a watch, as they come."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def __next__(self) -> tuple[str, Body]:
-        told = wire.parsed(next(self._stream))
-        kind, item = told.get("type"), told.get("object")
+        event = wire.parsed(next(self._stream))
+        kind, item = event.get("type"), event.get("object")
         if not isinstance(kind, str) or not isinstance(item, dict):
             raise unreachable("something that is no event came from a watch")
         if kind == "ERROR":
@@ -368,18 +373,18 @@ def _version() -> str:
 
 
 def _object(path: str, answer: Answer) -> Body | None:
-    """None: the API says that it is not there."""
+    """None: the API says that the object does not exist."""
     if answer[0] == 200:
         return wire.parsed(answer[2])
     refusal = Refusal.read(*answer)
-    if refusal.is_missing(wire.named(path)):
+    if refusal.is_missing(wire.last_part(path)):
         return None
     raise refusal.error()
 
 
 def _ask(connection: Any, access: Access, path: str) -> Body | None:
-    """GET of an object by this very connection."""
-    until = parallel.until(READ_SECONDS)
+    """GET of an object over this connection."""
+    until = parallel.deadline(READ_SECONDS)
     connection.request("GET", access.prefix + path, headers=access.headers(), preload_content=False)
     response = connection.getresponse()
     return _object(path, (response.status, response.headers, _read(response, until)))
@@ -388,15 +393,15 @@ def _ask(connection: Any, access: Access, path: str) -> Body | None:
 def _left(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
-        raise unreachable("there was no time left to ask")
+        raise unreachable("there was no time left for the call")
     return left
 
 
 def _read(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
-    """All of it, within the time and the size that one answer may have."""
+    """The body of an answer. Raises SiteUnknown when it is too long or too slow."""
     body = bytearray()
     try:
-        # Piece by piece as they come: a read that waits for more could be kept waiting for ever.
+        # read1 returns each piece as it comes. A read of a fixed size could wait for ever.
         while len(body) <= MOST_BYTES and time.monotonic() <= until:
             piece = response.read1(_PIECE)
             if not piece:

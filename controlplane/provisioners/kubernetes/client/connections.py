@@ -1,4 +1,4 @@
-"""One way to an API server: address, TLS, credentials, proxy. Every connection of ours is opened here."""
+"""Connections to one API server: address, TLS, credentials, proxy. Every connection is opened here."""
 
 import base64
 import os
@@ -17,7 +17,7 @@ from controlplane.provisioners.kubernetes.client import parallel
 CONNECT_SECONDS = 2.0
 MOST_PROXY_ANSWER = 16 * 1024
 
-# A peer that vanished without a word is noticed after some 40 seconds, on connections that wait for news.
+# A watch notices after some 40 seconds that its peer vanished without closing the connection.
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
@@ -29,9 +29,10 @@ SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_KEEPALIVE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Access:
-    """prefix: path before every path of the API. tls None: plain HTTP. proxy: http://… or "".
+    """How one account connects to the API server.
 
-    sent: headers of every call that say who asks. certified: TLS says it too.
+    prefix: precedes every path of the API. tls None: plain HTTP. proxy: http://… or "". sent: headers that
+    authenticate every call. certified: the account has a client certificate. agent: the user agent.
     """
 
     host: str
@@ -45,29 +46,29 @@ class Access:
     agent: str = "slipway"
 
     def headers(self) -> HTTPHeaderDict:
-        """One name may have several values."""
+        """Headers of every call. One name may have several values."""
         headers = HTTPHeaderDict({"User-Agent": self.agent, "Accept": "application/json"})
         for name, value in self.sent:
             headers.add(name, value)
         return headers
 
     def dial(self, seconds: float = CONNECT_SECONDS) -> socket.socket:
-        """A connection as far as TLS begins; its reads time out after `seconds` until told otherwise."""
-        way = urlsplit(self.proxy)
-        where = (way.hostname, way.port or 80) if self.proxy else (self.host, self.port)
-        plain = socket.create_connection(where, timeout=seconds)
+        """A TCP connection, through the proxy if there is one, without TLS. `seconds` is its timeout."""
+        proxy = urlsplit(self.proxy)
+        address = (proxy.hostname, proxy.port or 80) if self.proxy else (self.host, self.port)
+        plain = socket.create_connection(address, timeout=seconds)
         try:
             for option in SOCKET_OPTIONS:
                 plain.setsockopt(*option)
             if self.proxy:
-                self._ask_proxy(plain)
+                self._connect_through_proxy(plain)
         except BaseException:
             plain.close()
             raise
         return plain
 
     def connect(self, seconds: float = CONNECT_SECONDS) -> socket.socket:
-        """A connection of its own, outside the pool."""
+        """A connection with TLS, outside the pool. `seconds` is its timeout."""
         plain = self.dial(seconds)
         try:
             return self.tls.wrap_socket(plain, server_hostname=self.server_name) if self.tls else plain
@@ -75,43 +76,44 @@ class Access:
             plain.close()
             raise
 
-    def _ask_proxy(self, plain: socket.socket) -> None:
-        """Raises OSError when it does not let us through."""
-        way, target = (
-            urlsplit(self.proxy),
-            f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}",
-        )
+    def _connect_through_proxy(self, plain: socket.socket) -> None:
+        """Raises OSError when the proxy refuses."""
+        proxy = urlsplit(self.proxy)
+        target = f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-        if way.username is not None:
-            known = f"{unquote(way.username)}:{unquote(way.password or '')}".encode()
-            lines.append(f"Proxy-Authorization: Basic {base64.b64encode(known).decode()}")
+        if proxy.username is not None:
+            login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+            lines.append(f"Proxy-Authorization: Basic {base64.b64encode(login).decode()}")
         plain.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer = b""
-        # One byte at a time: what follows the answer belongs to TLS.
+        # Byte by byte: the bytes after the answer belong to TLS.
         while not answer.endswith(b"\r\n\r\n"):
             piece = plain.recv(1)
             if not piece or len(answer) > MOST_PROXY_ANSWER:
-                raise OSError(f"the proxy {way.hostname}:{way.port or 80} gave no answer")
+                raise OSError(f"the proxy {proxy.hostname}:{proxy.port or 80} gave no answer")
             answer += piece
         status = answer.split(b"\r\n", 1)[0].decode("latin-1")
         if status.split(" ")[1:2] != ["200"]:
-            raise OSError(f"the proxy {way.hostname}:{way.port or 80} refused: {status[:100]}")
+            raise OSError(f"the proxy {proxy.hostname}:{proxy.port or 80} refused: {status[:100]}")
 
 
 def tls_context(ca: bytes, certificate: bytes, key: bytes, *, verify: bool) -> ssl.SSLContext:
-    """Raises OSError, ssl.SSLError, ValueError. All in PEM; ca b"" trusts what the machine trusts."""
+    """All arguments are in PEM. ca b"": trust the authorities of this machine.
+
+    Raises OSError, ssl.SSLError, ValueError.
+    """
     context = ssl.create_default_context(cadata=ca.decode("ascii", "ignore") if ca else None)
-    # Authorities of clusters are often made without the extensions that newer Pythons ask for.
+    # Authorities of clusters often lack the extensions that newer Pythons require.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if certificate:
-        # It is read from a file alone; this one is in memory, and gone when it was read.
+        # load_cert_chain reads only files. This one is in memory, so the key is never on a disk.
         held = os.memfd_create("client-certificate")
         try:
             os.write(held, certificate.rstrip() + b"\n" + key.rstrip() + b"\n")
-            # A key with a password would ask for it at the terminal.
+            # Without this, OpenSSL would ask for the password of an encrypted key at the terminal.
             context.load_cert_chain(f"/proc/self/fd/{held}", password=lambda: b"")
         finally:
             os.close(held)
@@ -119,7 +121,7 @@ def tls_context(ca: bytes, certificate: bytes, key: bytes, *, verify: bool) -> s
 
 
 def pool(access: Access, check: Callable[[Any], None]) -> urllib3.HTTPConnectionPool:
-    """check: is given every connection that was opened, also in place of another. What it raises, the call raises."""
+    """Pooled connections. check: called with every new connection before its first call; the call raises its errors."""
     options: dict[str, Any] = {"maxsize": 2 * parallel.AT_ONCE}
     kind: Any = urllib3.HTTPConnectionPool
     if access.tls is not None:
@@ -143,7 +145,7 @@ def pool(access: Access, check: Callable[[Any], None]) -> urllib3.HTTPConnection
 
 def _dialled(kind: Any, access: Access) -> Any:
     class Dialled(kind):  # type: ignore[misc]
-        # One that was closed is never opened again in the middle of a call, unchecked.
+        # http.client would otherwise reopen a closed connection in the middle of a call, without the check.
         auto_open = 0
 
         def _new_conn(self) -> Any:

@@ -1,8 +1,8 @@
-"""Getting and renewing what one account gets through with: one place for calls, streams, watch and exec alike.
+"""Gets and renews the credentials of accounts, for calls, streams, watches and exec.
 
-Credentials are got once for all clients of a process that are reached alike, and again when a file changes, before
-they expire, or when the API server no longer knows them. Getting them never happens under a lock: whoever needs them
-waits as long as its own call may take, and what comes later serves the next one.
+All clients of a process that share a `Reach` share credentials. They are renewed when a file changes, before they
+expire, and when the API server refuses them. They are obtained in a thread of their own and not under a lock: a call
+that needs them waits as long as its own time allows, and the next call uses what came later.
 """
 
 import os
@@ -19,14 +19,18 @@ from controlplane.provisioners.base import Temporary
 from controlplane.provisioners.kubernetes.client import parallel
 from controlplane.provisioners.kubernetes.client.connections import Access, tls_context
 from controlplane.provisioners.kubernetes.client.errors import no_credentials, unusable
-from controlplane.provisioners.kubernetes.client.kubeconfig import Plugin, Stated, stated
-from controlplane.provisioners.kubernetes.client.plugin import Given, PluginFailed, ask, named
+from controlplane.provisioners.kubernetes.client.kubeconfig import Plugin, ServerConfig, server_config
+from controlplane.provisioners.kubernetes.client.plugin import (
+    PluginCredentials,
+    PluginFailed,
+    run_plugin,
+)
 from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
 
 WAIT_SECONDS = 4.0
-# Renewed this much before they expire, or in the last fifth of a short life.
+# Credentials are renewed this long before they expire, or in the last fifth of a short life.
 EARLY_SECONDS, EARLY_PART = 60.0, 0.2
-# A plugin that failed, or whose credentials were refused at once, is not asked again sooner.
+# A plugin that failed, or whose credentials were refused, is not run again sooner.
 AGAIN_SECONDS = 10.0
 MOST_KEPT = 256
 
@@ -35,19 +39,19 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Held:
-    """stamp: of the files that were read, as they were before."""
+    """stamp: of the files, taken before they were read."""
 
     access: Access
-    told: Stated
+    config: ServerConfig
     stamp: Stamp
-    given: Given | None
+    given: PluginCredentials | None
 
     def is_over(self) -> bool:
         until = self.given.until if self.given else None
-        return (until is not None and time.time() >= until) or _stamp(self.told) != self.stamp
+        return (until is not None and time.time() >= until) or _stamp(self.config) != self.stamp
 
     def is_late(self) -> bool:
-        """To be renewed; good for a while yet."""
+        """Whether they are still valid, but should be renewed."""
         if self.given is None or self.given.until is None:
             return False
         life = self.given.until - self.given.at
@@ -55,22 +59,20 @@ class _Held:
 
 
 class Credentials:
-    """Of one way to reach an API server. Thread-safe."""
+    """The credentials of one `Reach`. Thread-safe."""
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self._lock = threading.Lock()
         self._held: _Held | None = None
         self._getting: Future[_Held] | None = None
-        self._given: tuple[Plugin, Given] | None = None
-        # Whose answer is waited for.
-        self._awaited = ""
-        # What the last try came to, and until when it is not repeated.
+        self._given: tuple[Plugin, PluginCredentials] | None = None
+        # The last failure, and the monotonic time until which it is not tried again.
         self._failure: tuple[str, float] | None = None
 
     def access(self) -> Access:
-        """Raises Temporary SITE_SETTINGS, SITE_CREDENTIALS: what is missing may be mended while we run."""
-        until = parallel.until(WAIT_SECONDS)
+        """Raises SiteUnknown: SITE_SETTINGS, SITE_CREDENTIALS. Their admin may repair files at any time."""
+        until = parallel.deadline(WAIT_SECONDS)
         with self._lock:
             held = self._held
             if held and not held.is_over():
@@ -88,7 +90,7 @@ class Credentials:
             ) from None
 
     def refused(self, access: Access) -> None:
-        """The API server does not know it: get others, unless that was done since."""
+        """The API server refuses these credentials: get others, unless that was done already."""
         with self._lock:
             if self._held is None or self._held.access is not access:
                 return
@@ -100,7 +102,7 @@ class Credentials:
         return self._failure[0] if self._failure and time.monotonic() < self._failure[1] else ""
 
     def _get(self) -> "Future[_Held]":
-        """Begun once, however many wait. The lock is held."""
+        """The thread that gets credentials, started once for all that wait. The caller has the lock."""
         if self._getting is None:
             self._getting = Future()
             run = threading.Thread(
@@ -115,8 +117,8 @@ class Credentials:
             self._getting = None
             if held:
                 self._held, self._failure = held, None
-                if held.told.plugin and held.given:
-                    self._given = held.told.plugin, held.given
+                if held.config.plugin and held.given:
+                    self._given = held.config.plugin, held.given
             elif isinstance(error, Temporary) and error.reason == "SITE_CREDENTIALS":
                 self._failure = error.message, time.monotonic() + AGAIN_SECONDS
         if held:
@@ -127,11 +129,11 @@ class Credentials:
     def _make(self, before: _Held | None) -> _Held:
         """Raises Temporary."""
         try:
-            stamp = _stamp(stated(self._reach))
-            # Read after the stamp was taken: a change in between shows at the next call.
-            told = stated(self._reach)
-            given = self._ask(told.plugin, before) if told.plugin else None
-            return _Held(_access(told, given), told, stamp, given)
+            stamp = _stamp(server_config(self._reach))
+            # Read after the stamp was taken, so that the next call notices a change in between.
+            config = server_config(self._reach)
+            given = self._plugin_credentials(config.plugin, before) if config.plugin else None
+            return _Held(_access(config, given), config, stamp, given)
         except PluginFailed as error:
             raise no_credentials(str(error)) from error
         except SettingsInvalid as error:
@@ -139,17 +141,17 @@ class Credentials:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise unusable(error) from error
 
-    def _ask(self, plugin: Plugin, before: _Held | None) -> Given:
-        """What it gave before is kept for as long as it is good."""
+    def _plugin_credentials(self, plugin: Plugin, before: _Held | None) -> PluginCredentials:
+        """The credentials of the plugin. It runs again only when they are late or invalid."""
         known = self._given
         if known and known[0] == plugin and not (before and before.is_late()) and _is_good(known[1]):
             return known[1]
-        self._awaited = named(plugin)
-        return ask(plugin)
+
+        return run_plugin(plugin)
 
 
 def of(reach: Reach) -> Credentials:
-    """The ones of this process: threads and locks do not survive a fork."""
+    """The shared credentials of this process: threads and locks do not survive a fork."""
     with _making:
         return _of(os.getpid(), reach)
 
@@ -169,12 +171,12 @@ def _attempt(make: Callable[[], _Held]) -> tuple[_Held | None, BaseException | N
         return None, error
 
 
-def _is_good(given: Given) -> bool:
+def _is_good(given: PluginCredentials) -> bool:
     return given.until is None or time.time() < given.until
 
 
-def _stamp(told: Stated) -> Stamp:
-    return tuple(map(_stamp_of, told.watched))
+def _stamp(config: ServerConfig) -> Stamp:
+    return tuple(map(_stamp_of, config.watched))
 
 
 def _stamp_of(file: str) -> tuple[int, int, int] | None:
@@ -185,37 +187,37 @@ def _stamp_of(file: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _access(told: Stated, given: Given | None) -> Access:
+def _access(config: ServerConfig, given: PluginCredentials | None) -> Access:
     """Raises SettingsInvalid, OSError, ValueError."""
-    url = urlsplit(told.server)
+    url = urlsplit(config.server)
     host, secure = url.hostname or "", url.scheme == "https"
     if url.scheme not in ("http", "https") or not host:
-        raise SettingsInvalid(f"{told.server[:100]} is no address of an API server.")
-    # What a plugin gives comes before what is written down.
-    certificate = (given.certificate if given else b"") or told.certificate.read()
-    key = (given.key if given else b"") or told.key.read()
-    ca = told.ca.read()
-    if told.ca and not ca:
-        raise SettingsInvalid(f"{told.ca.file or 'the certificate authority'} is empty.")
-    tls = tls_context(ca, certificate, key, verify=not told.insecure) if secure else None
+        raise SettingsInvalid(f"{config.server[:100]} is no address of an API server.")
+    # Credentials of the plugin precede those in the kubeconfig.
+    certificate = (given.certificate if given else b"") or config.certificate.read()
+    key = (given.key if given else b"") or config.key.read()
+    ca = config.ca.read()
+    if config.ca and not ca:
+        raise SettingsInvalid(f"{config.ca.file or 'the certificate authority'} is empty.")
+    tls = tls_context(ca, certificate, key, verify=not config.insecure) if secure else None
     return Access(
         host=host,
         port=url.port or (443 if secure else 80),
         prefix=url.path.rstrip("/"),
         tls=tls,
-        server_name=told.server_name or host,
-        sent=(*_authorization(told, given), *told.headers),
-        proxy=told.proxy,
+        server_name=config.server_name or host,
+        sent=(*_authorization(config, given), *config.headers),
+        proxy=config.proxy,
         certified=bool(certificate),
     )
 
 
-def _authorization(told: Stated, given: Given | None) -> list[tuple[str, str]]:
+def _authorization(config: ServerConfig, given: PluginCredentials | None) -> list[tuple[str, str]]:
     if given and given.token:
         return [("Authorization", f"Bearer {given.token.decode('ascii')}")]
-    if told.token:
-        token = told.token.read().decode("ascii").strip()
+    if config.token:
+        token = config.token.read().decode("ascii").strip()
         if not token:
-            raise SettingsInvalid(f"{told.token.file or 'the token'} is empty.")
+            raise SettingsInvalid(f"{config.token.file or 'the token'} is empty.")
         return [("Authorization", f"Bearer {token}")]
-    return [("Authorization", f"Basic {told.basic}")] if told.basic else []
+    return [("Authorization", f"Basic {config.basic}")] if config.basic else []

@@ -1,4 +1,4 @@
-"""What an API server's refusals mean to us: whether to try again, when, and what may be said about it."""
+"""Translates refusals of an API server into errors: whether and when to try again, with a message for users."""
 
 import json
 import re
@@ -19,12 +19,12 @@ MOST_WORDS = 500
 SOONEST_SECONDS, LATEST_SECONDS = 0.5, 60.0
 SLOW_DELAY = 5.0
 FORBIDDEN_DELAY = 30.0
-# Whoever waits for somebody to mend a file or an account need not ask every two seconds.
+# A person has to repair files or accounts, so there is no need to try every two seconds.
 SETTINGS_DELAY = 30.0
 CREDENTIALS_DELAY = 10.0
 ANONYMOUS = "system:anonymous"
 
-# As an API server names an admission webhook, whatever status it answers with.
+# How an API server names an admission webhook, whatever the status of its answer.
 _DENIED = re.compile(r'admission webhook "([^"]+)" denied the request')
 _FAILED = re.compile(r'failed calling webhook "([^"]+)"')
 
@@ -32,21 +32,21 @@ _QUOTA_WORDS = ("exceeded quota", "failed quota", "status unknown for quota")
 
 
 class AlreadyExists(NotYet):
-    """Something has the name of what was to be made: ours from before, or one that is still leaving."""
+    """An object of this name exists: made by an earlier try, or about to be deleted."""
 
     def __init__(self, message: str) -> None:
         super().__init__("ALREADY_EXISTS", message)
 
 
 class Expired(SiteUnknown):
-    """The version that a list or a watch was to go on from is forgotten."""
+    """The API server no longer knows the resource version from which a list or a watch should continue."""
 
     def __init__(self, message: str) -> None:
         super().__init__("VERSION_EXPIRED", message, delay=SOONEST_SECONDS)
 
 
 def cut(text: str, most: int = MOST_WORDS) -> str:
-    """Words from outside, short enough to be shown."""
+    """A text from outside, cut to at most `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -56,7 +56,7 @@ def unreachable(why: BaseException | str) -> SiteUnknown:
 
 
 def unusable(why: BaseException | str) -> SiteUnknown:
-    """How the site is reached cannot be made out now; the files may be on their way."""
+    """The settings of the site cannot be used now. Its admin may repair the files at any time."""
     said = str(why) if isinstance(why, str) else f"{type(why).__name__}: {why}"
     return SiteUnknown("SITE_SETTINGS", cut(said), delay=SETTINGS_DELAY)
 
@@ -70,29 +70,29 @@ def busy(why: str) -> SiteUnknown:
 
 
 class AdmissionSlow(InProgress):
-    """The API server answers, but has not yet answered this write: what it asks before keeps it waiting.
+    """The API server answers other calls, but not this write: its admission webhooks are slow.
 
-    It goes on, and the next try takes it over.
+    The write continues, and the next try waits for the same write.
     """
 
     def __init__(self, what: str, resource: tuple[str, str], seconds: float, webhooks: str = "") -> None:
         """what: "create configmaps". resource: (API group, plural)."""
-        asked = f" It asks {webhooks} first." if webhooks else ""
+        asks = f" It asks {webhooks} first." if webhooks else ""
         super().__init__(
             "ADMISSION_SLOW",
-            f"The API server has not answered after {seconds:.0f} s: {what}. Its admission webhooks are slow.{asked}",
+            f"The API server has not answered after {seconds:.0f} s: {what}. Its admission webhooks are slow.{asks}",
             delay=1.0,
         )
         self.what, self.resource, self.seconds = what, resource, seconds
 
     @property
     def operation(self) -> str:
-        """As a webhook's rules name it."""
+        """The operation as the rules of a webhook name it."""
         return {"create": "CREATE", "patch": "UPDATE", "delete": "DELETE"}[self.what.partition(" ")[0]]
 
 
 class Unauthenticated(SiteUnknown):
-    """The API server does not know our credentials, or takes us for nobody."""
+    """The API server does not accept our credentials, or treats the call as anonymous."""
 
     def __init__(self, message: str) -> None:
         super().__init__("SITE_REFUSES_US", message, delay=SLOW_DELAY)
@@ -100,7 +100,7 @@ class Unauthenticated(SiteUnknown):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that is no success. said: the API's own Status object; {} when something else answered."""
+    """An answer that is no success. said: the Status object of the API; {} when something else answered."""
 
     status: int
     headers: Mapping[str, str]
@@ -127,19 +127,19 @@ class Refusal:
         return self.said.get("details") or {}
 
     def is_missing(self, name: str) -> bool:
-        """The API itself says that there is no object `name`. A stranger's 404 proves nothing."""
+        """Whether the API itself says that the object `name` does not exist. A 404 of a proxy proves nothing."""
         return self.status == 404 and self.reason == "NotFound" and self.details.get("name") == name
 
     def is_unauthenticated(self) -> bool:
-        """A refusal as nobody is one of our credentials, not of what was asked."""
+        """Whether the credentials were refused. A 403 for the anonymous user says nothing about the call itself."""
         return self.status == 401 or (self.status == 403 and f'User "{ANONYMOUS}"' in self.message)
 
     def is_other_uid(self) -> bool:
-        """A delete that was meant for an object which had the name before."""
+        """Whether a delete was refused because another object has the name now."""
         return self.status == 409 and "precondition" in self.message.casefold()
 
     def error(self) -> Temporary | Permanent:
-        """Never final but for what the API calls invalid."""
+        """The error to raise. It is Permanent only for what the API calls invalid."""
         if not self.said and self.status in (400, 403, 404, 409, 410, 413, 422):
             return unreachable(f"something that is not a Kubernetes API answered {self.status}")
         if self.is_unauthenticated():
@@ -156,10 +156,10 @@ class Refusal:
         return SiteUnknown("SITE_UNREACHABLE", self.message, delay=self.delay(2.0))
 
     def delay(self, otherwise: float) -> float:
-        """Seconds that the API asks us to stay away, within reason."""
-        told = self.headers.get("Retry-After") or self.details.get("retryAfterSeconds") or otherwise
+        """Seconds until the next try as the API asks for them, bounded; `otherwise` when it does not ask."""
+        asks = self.headers.get("Retry-After") or self.details.get("retryAfterSeconds") or otherwise
         try:
-            seconds = float(told)
+            seconds = float(asks)
         except (TypeError, ValueError):
             seconds = otherwise
         return min(LATEST_SECONDS, max(SOONEST_SECONDS, seconds))
@@ -170,7 +170,7 @@ def _forbidden(refusal: Refusal) -> NotYet:
     if "NamespaceTerminating" in causes:
         return TenantMissing("NAMESPACE_GOING", refusal.message)
     if any(words in refusal.message for words in _QUOTA_WORDS):
-        # What a quota counts follows deletes late.
+        # A quota notices deletes late.
         return NotYet("SITE_QUOTA", refusal.message, delay=SLOW_DELAY)
     return NotYet("SITE_FORBIDS", refusal.message, delay=FORBIDDEN_DELAY)
 

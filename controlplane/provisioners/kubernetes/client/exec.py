@@ -1,6 +1,6 @@
-"""Running a command in a pod and hearing how it ended, over one WebSocket.
+"""Runs a command in a pod over one WebSocket.
 
-Written here because it must be bounded, usable from any thread and sure of the exit code.
+This is our own implementation because it must be bounded in time, thread-safe and sure of the exit code.
 """
 
 import json
@@ -31,8 +31,8 @@ MOST_STATUS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """exit_code: as its shell would say it. Of each output the first `most_bytes` are kept."""
+class ExecResult:
+    """exit_code: as a shell reports it. stdout, stderr: the first `most_bytes` of each."""
 
     exit_code: int
     stdout: bytes
@@ -48,29 +48,29 @@ def run(
     seconds: float,
     stdin: bytes = b"",
     most_bytes: int = 64 * 1024,
-) -> Ran:
-    """Returns once the command has ended; its exit code was told, never guessed.
+) -> ExecResult:
+    """Returns when the command has ended. The exit code comes from the API server and is never guessed.
 
-    Raises Temporary: EXEC_SLOW when it takes longer (it may go on), EXEC_FAILED when it could not be started,
-    EXEC_LOST when its end was not told, POD_GONE, and what every call raises.
+    Raises Temporary: EXEC_SLOW when it takes longer than `seconds` (the command may continue), EXEC_FAILED when it
+    could not be started, EXEC_LOST when the connection ended first, POD_GONE, and what every call raises.
     """
-    until = parallel.until(seconds)
+    until = parallel.deadline(seconds)
     query = [("container", CONTAINER), *(("command", part) for part in command)]
     query += [("stdout", "1"), ("stderr", "1"), *([("stdin", "1")] if stdin else [])]
     path = f"{paths.pod_exec(namespace, pod)}?{urlencode(query)}"
     try:
-        talk = client.known(lambda access: _connect(access, path, until))
+        talk = client.with_credentials(lambda access: _connect(access, path, until))
     except websocket.WebSocketBadStatusException as refused:
-        raise _why(_refusal(refused)) from None
+        raise _error(_refusal(refused)) from None
     except (OSError, websocket.WebSocketException) as error:
         raise unreachable(error) from error
     try:
-        return _hear(talk, until, stdin, most_bytes)
+        return _converse(talk, until, stdin, most_bytes)
     except (TimeoutError, websocket.WebSocketTimeoutException):
-        raise SiteUnknown("EXEC_SLOW", f"no end was told within {seconds:g} s") from None
+        raise SiteUnknown("EXEC_SLOW", f"the command did not end in {seconds:g} s") from None
     except (OSError, websocket.WebSocketException) as error:
-        why = cut(f"the connection ended before the command's end was told: {error}")
-        raise SiteUnknown("EXEC_LOST", why) from error
+        message = cut(f"the connection ended before the end of the command was reported: {error}")
+        raise SiteUnknown("EXEC_LOST", message) from error
     finally:
         _hang_up(talk)
 
@@ -78,11 +78,11 @@ def run(
 def _connect(access: Access, path: str, until: float) -> websocket.WebSocket:
     host = f"[{access.host}]" if ":" in access.host else access.host
     connected = access.connect(min(_left(until), CONNECT_SECONDS))
-    # Each piece of the handshake has its time, and there is no bound to how many there are.
+    # The library bounds each read of the handshake, but not how many reads there are.
     late = threading.Timer(_left(until), _cut_off, [connected])
     late.start()
     try:
-        # A socket of ours: nothing of the environment, no proxy above all, has a say in where this goes.
+        # With our own socket, no proxy of the environment can redirect the connection.
         return websocket.create_connection(
             f"ws://{host}:{access.port}{access.prefix}{path}",
             timeout=min(_left(until), CONNECT_SECONDS),
@@ -106,21 +106,21 @@ def _connect(access: Access, path: str, until: float) -> websocket.WebSocket:
 
 
 def _cut_off(connected: socket.socket) -> None:
-    """Whoever reads from it in another thread reads no more."""
+    """Ends a read that waits in another thread."""
     with suppress(OSError):
-        # Not the TLS socket's own: that one takes itself apart while the other thread reads.
+        # SSLSocket.shutdown would drop the TLS state while the other thread reads.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 def _hang_up(talk: websocket.WebSocket) -> None:
-    """Without the goodbye that a silent peer would be waited for."""
+    """Close without the closing handshake: a silent peer would delay it."""
     if talk.sock is not None:
         talk.sock.close()
 
 
 @dataclass(slots=True)
-class _Heard:
-    """What came so far, channel by channel, none longer than its bound."""
+class _Output:
+    """What was received so far, by channel. most: channel -> bytes that are kept of it."""
 
     most: dict[int, int]
     outputs: dict[int, bytearray] = field(default_factory=dict)
@@ -134,22 +134,23 @@ class _Heard:
         return bytes(self.outputs.get(channel, b""))
 
 
-def _hear(talk: websocket.WebSocket, until: float, stdin: bytes, most_bytes: int) -> Ran:
+def _converse(talk: websocket.WebSocket, until: float, stdin: bytes, most_bytes: int) -> ExecResult:
+    """Send standard input, then read until the status channel reports the end of the command."""
     if stdin:
-        _say(talk, stdin, until)
-    heard = _Heard({STDOUT: most_bytes, STDERR: most_bytes, STATUS: MOST_STATUS})
-    while STATUS not in heard.outputs:
+        _send(talk, stdin, until)
+    output = _Output({STDOUT: most_bytes, STDERR: most_bytes, STATUS: MOST_STATUS})
+    while STATUS not in output.outputs:
         talk.settimeout(_left(until))
-        # Pings as well: a peer that only pings would be listened to for ever.
+        # Control frames too, so that a peer that only sends pings does not reset the timeout for ever.
         opcode, data = talk.recv_data(control_frame=True)
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             raise websocket.WebSocketConnectionClosedException("closed")
         if opcode == websocket.ABNF.OPCODE_BINARY and data:
-            heard.take(data)
-    return Ran(_exit_code(heard.output(STATUS)), heard.output(STDOUT), heard.output(STDERR))
+            output.take(data)
+    return ExecResult(_exit_code(output.output(STATUS)), output.output(STDOUT), output.output(STDERR))
 
 
-def _say(talk: websocket.WebSocket, stdin: bytes, until: float) -> None:
+def _send(talk: websocket.WebSocket, stdin: bytes, until: float) -> None:
     if talk.getsubprotocol() != NEWER:
         raise Permanent(
             "SITE_TOO_OLD", "this Kubernetes cannot end a command's standard input; it needs 1.30"
@@ -168,20 +169,20 @@ def _left(until: float) -> float:
 
 
 def _exit_code(status: bytes) -> int:
-    """From the status channel: one Status object, the last thing that comes. Raises Temporary EXEC_FAILED."""
+    """status: the Status object of the status channel. Raises Temporary EXEC_FAILED."""
     said = status.decode("utf-8", "replace")
     try:
-        told: Body = json.loads(said)
-        if told["status"] == "Success":
+        found: Body = json.loads(said)
+        if found["status"] == "Success":
             return 0
-        if told["reason"] == "NonZeroExitCode":
+        if found["reason"] == "NonZeroExitCode":
             [code] = [
-                cause["message"] for cause in told["details"]["causes"] if cause["reason"] == "ExitCode"
+                cause["message"] for cause in found["details"]["causes"] if cause["reason"] == "ExitCode"
             ]
             return int(code)
-        said = str(told["message"])
+        said = str(found["message"])
     except (ValueError, KeyError, TypeError):
-        said = f"its end was told in words that we do not know: {said}"
+        said = f"the API server reported its end in an unknown form: {said}"
     raise NotYet("EXEC_FAILED", cut(said))
 
 
@@ -189,10 +190,10 @@ def _refusal(refused: websocket.WebSocketBadStatusException) -> Refusal:
     return Refusal.read(refused.status_code, refused.resp_headers or {}, refused.resp_body or b"")
 
 
-def _why(refusal: Refusal) -> Temporary | Permanent:
+def _error(refusal: Refusal) -> Temporary | Permanent:
     if refusal.status == 404 and refusal.reason == "NotFound":
         return NotYet("POD_GONE", refusal.message)
     if refusal.status == 400 and refusal.said:
-        # Not what was asked, but the state of the pod: it has no machine yet, or its container does not run.
+        # The pod is not ready for commands: it has no machine yet, or its container does not run.
         return NotYet("EXEC_FAILED", refusal.message)
     return refusal.error()

@@ -1,6 +1,6 @@
-"""How one API server is reached, as it is written down: by a kubeconfig as kubectl reads it, or by a site's settings.
+"""Reads how to reach an API server: from a kubeconfig as kubectl reads it, or from the settings of a site.
 
-Every field of a kubeconfig is honoured, has no effect on us, or is refused in a sentence; FIELDS is the whole table.
+Every field of a kubeconfig is used, has no effect on Slipway, or is refused with a message; FIELDS lists all.
 """
 
 import base64
@@ -24,7 +24,7 @@ OLD_PROVIDER = (
     "auth-provider, which kubectl dropped in 1.26 for exec plugins: use the exec plugin of your provider, a token or a "
     "client certificate"
 )
-# Kind of entry -> field -> HONOURED, NO_EFFECT, or what is refused and what to do.
+# Kind of entry -> field -> HONOURED, NO_EFFECT, or a text that says what is refused and what to do instead.
 FIELDS: dict[str, dict[str, str]] = {
     "cluster": {
         "server": HONOURED,
@@ -33,9 +33,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "insecure-skip-tls-verify": HONOURED,
         "tls-server-name": HONOURED,
         "proxy-url": HONOURED,
-        # Nothing asks for compressed answers.
+        # Slipway never asks for compressed answers.
         "disable-compression": NO_EFFECT,
-        # Handed to the plugin that asks for it.
+        # Passed to a plugin that asks for it.
         "extensions": HONOURED,
     },
     "user": {
@@ -74,7 +74,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Written down itself, or named by a file that is read again when it changes."""
+    """A certificate, key or token: the data itself, or a file that is read again when it changes."""
 
     data: bytes = field(default=b"", repr=False)
     file: str = ""
@@ -89,7 +89,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A program that prints credentials. cluster: what it is told of the cluster, as JSON; "" when it does not ask."""
+    """A program that prints credentials. cluster: the cluster's entry as JSON; "" when the plugin does not need it."""
 
     user: str
     command: str
@@ -101,8 +101,11 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
-    """headers: sent with every call, beside the credentials. files: those it was read from, there or not."""
+class ServerConfig:
+    """How an API server is reached.
+
+    headers: sent with every call, in addition to the credentials. files: the kubeconfig files, missing ones too.
+    """
 
     server: str
     ca: Material = Material()
@@ -119,40 +122,39 @@ class Stated:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """Every file whose change may change what this leads to."""
+        """Every file whose change may change the connection."""
         named = (each.file for each in (self.ca, self.certificate, self.key, self.token))
         return (*self.files, *filter(None, named))
 
 
-def stated(reach: Reach) -> Stated:
+def server_config(reach: Reach) -> ServerConfig:
     """Raises SettingsInvalid, OSError."""
     if reach.kubeconfig:
-        return of_context(reach.kubeconfig, reach.context)
+        return from_context(reach.kubeconfig, reach.context)
     if not reach.in_cluster:
         ca, token = Material(file=reach.ca_file), Material(file=reach.token_file)
-        return Stated(server=reach.server.rstrip("/"), ca=ca, token=token)
+        return ServerConfig(server=reach.server.rstrip("/"), ca=ca, token=token)
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
     if not host:
         raise SettingsInvalid("This process does not run inside a Kubernetes cluster.")
     address = f"https://{f'[{host}]' if ':' in host else host}:{port or 443}"
     ca, token = (Material(file=str(SERVICE_ACCOUNT / name)) for name in ("ca.crt", "token"))
-    return Stated(server=address, ca=ca, token=token)
+    return ServerConfig(server=address, ca=ca, token=token)
 
 
-def of_context(files: str, context: str = "") -> Stated:
+def from_context(files: str, context: str = "") -> ServerConfig:
     """files: one or several as in KUBECONFIG. context "": the current one. Raises SettingsInvalid."""
     config = Config.read(files)
     name = context or config.current
-    whose = config.entry("contexts", name)
-    about = _checked("context", name, whose)
-    cluster_name, user_name = str(about.get("cluster") or ""), str(about.get("user") or "")
+    chosen = _checked("context", name, config.entry("contexts", name))
+    cluster_name, user_name = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
     if not cluster_name:
         raise SettingsInvalid(f"Context {name} of {config.where} names no cluster.")
     cluster = config.entry("clusters", cluster_name)
     cluster_fields = _checked("cluster", cluster_name, cluster)
     user = config.entry("users", user_name) if user_name else Entry({}, "")
     user_fields = _checked("user", user_name, user)
-    found = Stated(
+    found = ServerConfig(
         **_cluster(cluster_name, cluster, cluster_fields),
         **_user(user_name, user, user_fields, cluster),
         files=config.files,
@@ -171,13 +173,13 @@ def of_context(files: str, context: str = "") -> Stated:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """fields: of one named entry. folder: of its file, to which its paths are relative."""
+    """One named entry of a kubeconfig. folder: the folder of its file; paths in it are relative to this folder."""
 
     fields: Fields
     folder: str
 
     def material(self, what: str, file: str, data: str) -> Material:
-        """As kubectl takes it: the data, if there is any, before the file."""
+        """Like kubectl: the data, if there is any, precedes the file."""
         if text := self.fields.get(data):
             try:
                 return Material(data=base64.b64decode(str(text), validate=False))
@@ -189,14 +191,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Several files as one: of each name, and of the current context, the first that says it counts."""
+    """Several files merged as kubectl does: for each name, and for the current context, the first file counts."""
 
     files: tuple[str, ...]
     read_in: tuple[tuple[str, Fields], ...]
 
     @classmethod
     def read(cls, files: str) -> "Config":
-        """A file that is missing is passed over, as kubectl does, unless all are."""
+        """Skips missing files, as kubectl does. Raises SettingsInvalid when all are missing."""
         named = tuple(str(Path(file).absolute()) for file in files.split(os.pathsep) if file)
         there = [file for file in named if Path(file).exists()]
         if not there:
@@ -254,7 +256,7 @@ def _parsed(file: str) -> Fields:
 
 
 def _checked(kind: str, name: str, entry: Entry) -> Fields:
-    """The fields that say something. Raises SettingsInvalid for one that is not honoured."""
+    """The fields of an entry that are not empty. Raises SettingsInvalid for a field that Slipway refuses."""
     said = {key: value for key, value in entry.fields.items() if value not in (None, "", [], {}, False)}
     for key in said:
         treated = FIELDS[kind].get(key)
@@ -289,7 +291,7 @@ def _cluster(name: str, entry: Entry, said: Fields) -> dict[str, Any]:
 
 
 def _bare(address: str) -> str:
-    """Without the password that it may hold."""
+    """The address without user and password."""
     return address.rpartition("@")[2] if "@" in address else address
 
 
@@ -310,14 +312,14 @@ def _user(name: str, entry: Entry, said: Fields, cluster: Entry) -> dict[str, An
             f"The {where} of the kubeconfig has a password and a token: remove one of them."
         )
     plain = f"{said.get('username', '')}:{said.get('password', '')}".encode()
-    # A token that is written down is used, and no plugin is asked; so does kubectl.
-    asked = said.get("exec") if not (token or basic) else None
+    # Like kubectl: with a token or a password the plugin is not used.
+    plugin = said.get("exec") if not (token or basic) else None
     return {
         "certificate": certificate,
         "key": key,
         "token": token,
         "basic": base64.b64encode(plain).decode() if basic else "",
-        "plugin": _plugin(name, Entry(asked, entry.folder), cluster) if asked else None,
+        "plugin": _plugin(name, Entry(plugin, entry.folder), cluster) if plugin else None,
         "headers": tuple(_impersonation(name, said)),
     }
 
@@ -362,8 +364,8 @@ def _plugin(user: str, entry: Entry, cluster: Entry) -> Plugin:
         )
     if said.get("interactiveMode") == "Always":
         raise SettingsInvalid(
-            f"The exec of user {user} needs somebody at a terminal (interactiveMode Always), and Slipway has none: use "
-            "a plugin or a token that needs nobody."
+            f"The exec of user {user} needs a person at a terminal (interactiveMode Always), and Slipway has none: use "
+            "a plugin or a token that needs no input."
         )
     if os.sep in command:
         command = os.path.join(entry.folder, command)
@@ -375,12 +377,12 @@ def _plugin(user: str, entry: Entry, cluster: Entry) -> Plugin:
         environment=tuple(pairs),
         api_version=version,
         hint=str(said.get("installHint") or "").strip(),
-        cluster=json.dumps(_told(cluster)) if said.get("provideClusterInfo") else "",
+        cluster=json.dumps(_cluster_info(cluster)) if said.get("provideClusterInfo") else "",
     )
 
 
-def _told(cluster: Entry) -> Fields:
-    """What a plugin is told of the cluster, in the shape of its API. Raises OSError."""
+def _cluster_info(cluster: Entry) -> Fields:
+    """The `spec.cluster` that a plugin gets, as its API defines it. Raises OSError."""
     extensions = [each for each in cluster.fields.get("extensions") or [] if isinstance(each, dict)]
     config = next(
         (each.get("extension") for each in extensions if each.get("name") == f"{EXEC_GROUP}/exec"), None

@@ -1,4 +1,4 @@
-"""Calls made at once, and calls that share one span of time."""
+"""Calls that run in parallel, and calls that share one time budget."""
 
 import os
 import threading
@@ -18,39 +18,39 @@ _POOL_NAME = "kubernetes-call"
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
-def until(seconds: float) -> float:
-    """The monotonic time at which a call that may take `seconds` has to be over."""
+def deadline(seconds: float) -> float:
+    """The monotonic time at which a call of at most `seconds` must end: never later than the current time budget."""
     latest = time.monotonic() + seconds
     return min(latest, _deadline.get(latest))
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """All calls made inside, in this thread or by `all_of`, share this much time; the one that has none left fails."""
-    token = _deadline.set(until(seconds))
+def time_budget(seconds: float) -> Iterator[None]:
+    """All calls in this block share `seconds`, also those made by `in_parallel`. Calls after that time fail."""
+    token = _deadline.set(deadline(seconds))
     try:
         yield
     finally:
         _deadline.reset(token)
 
 
-def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What they return, in order, all made at once. The first error is raised, after all have ended.
+def in_parallel(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Run all calls at once and return their results in order. Raises the first error, after all calls have ended.
 
-    Calls that are made by such a call run one after the other: a bounded pool that waits for itself would stand still.
+    Nested calls run one after the other: a bounded pool whose threads wait for the same pool would deadlock.
     """
     if len(calls) < 2 or threading.current_thread().name.startswith(_POOL_NAME):
         return [call() for call in calls]
     first, *others = calls
     futures = [_pool(os.getpid()).submit(copy_context().run, call) for call in others]
     try:
-        answers = [first()]
+        results = [first()]
     finally:
         wait(futures)
-    return answers + [future.result() for future in futures]
+    return results + [future.result() for future in futures]
 
 
 @cache
 def _pool(pid: int) -> ThreadPoolExecutor:
-    """Of this process: threads do not survive a fork."""
+    """The pool of this process: threads do not survive a fork."""
     return ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=_POOL_NAME)

@@ -1,4 +1,4 @@
-"""Asking a credential plugin (`exec` in a kubeconfig), as client.authentication.k8s.io says: bounded, and in words."""
+"""Runs a credential plugin (`exec` in a kubeconfig), as client.authentication.k8s.io specifies, in bounded time."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from controlplane.provisioners.kubernetes.client.kubeconfig import Plugin
 SECONDS = 60.0
 MOST_BYTES = 1024 * 1024
 MOST_SAID = 200
-# What a plugin has no business with: our own secrets and addresses.
+# Variables that hold Slipway's own secrets and addresses. A plugin does not get them.
 _OURS = ("SLIPWAY_", "DATABASE_URL", "CELERY_", "DJANGO_", "VAULT_")
 
 
 class PluginFailed(Exception):  # noqa: N818 - read as an outcome
-    """A sentence that says which plugin failed, how, and what to do."""
+    """The text says which plugin failed, how, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """until: the time.time() at which they end; None when the plugin does not say."""
+class PluginCredentials:
+    """at: the time.time() at which the plugin ran. until: when the credentials expire; None when it does not say."""
 
     token: bytes = field(default=b"", repr=False)
     certificate: bytes = b""
@@ -36,13 +36,14 @@ class Given:
     until: float | None = None
 
 
-def named(plugin: Plugin) -> str:
+def title(plugin: Plugin) -> str:
+    """How messages name the plugin."""
     return f"The credential plugin {Path(plugin.command).name} of user {plugin.user}"
 
 
-def ask(plugin: Plugin) -> Given:
+def run_plugin(plugin: Plugin) -> PluginCredentials:
     """Raises PluginFailed."""
-    who = named(plugin)
+    who = title(plugin)
     code, output, complaint = _run(plugin, who, SECONDS)
     if code != 0:
         said = cut(" ".join(complaint.decode("utf-8", "replace").split()), MOST_SAID)
@@ -50,20 +51,20 @@ def ask(plugin: Plugin) -> Given:
     if not output.strip():
         raise PluginFailed(f"{who} printed nothing")
     try:
-        told = json.loads(output)
+        answer = json.loads(output)
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or told.get("kind") != "ExecCredential":
+        answer = None
+    if not isinstance(answer, dict) or answer.get("kind") != "ExecCredential":
         raise PluginFailed(f"{who} printed something that is no ExecCredential")
-    if told.get("apiVersion") != plugin.api_version:
+    if answer.get("apiVersion") != plugin.api_version:
         raise PluginFailed(
-            f"{who} answered in {cut(str(told.get('apiVersion')), 60)}, not {plugin.api_version}"
+            f"{who} answered in {cut(str(answer.get('apiVersion')), 60)}, not {plugin.api_version}"
         )
-    status = told.get("status")
-    return _given(who, status if isinstance(status, dict) else {})
+    status = answer.get("status")
+    return _credentials(who, status if isinstance(status, dict) else {})
 
 
-def _given(who: str, status: dict[str, Any]) -> Given:
+def _credentials(who: str, status: dict[str, Any]) -> PluginCredentials:
     token, certificate, key = (
         str(status.get(name) or "").strip().encode()
         for name in ("token", "clientCertificateData", "clientKeyData")
@@ -83,11 +84,11 @@ def _given(who: str, status: dict[str, Any]) -> Given:
                 f"{who} gave credentials that had ended at {cut(str(stamp), 60)}: renew them, or correct "
                 "this machine's clock"
             )
-    return Given(token, certificate, key, now, until)
+    return PluginCredentials(token, certificate, key, now, until)
 
 
 def _run(plugin: Plugin, who: str, seconds: float) -> tuple[int, bytes, bytes]:
-    """(exit code, output, complaint); the program is over then, with all that it started in its process group."""
+    """(exit code, standard output, standard error). Ends the program and its whole process group."""
     try:
         process = subprocess.Popen(
             [plugin.command, *plugin.arguments],
@@ -101,12 +102,12 @@ def _run(plugin: Plugin, who: str, seconds: float) -> tuple[int, bytes, bytes]:
         hint = (
             f" {cut(plugin.hint, MOST_SAID)}" if plugin.hint else " Install it where Slipway's workers run."
         )
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise PluginFailed(f"{who} cannot be started ({why}).{hint}") from error
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise PluginFailed(f"{who} cannot be started ({cause}).{hint}") from error
     try:
         output, complaint = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise PluginFailed(f"{who} gave no answer within {seconds:g} s and was ended") from None
+        raise PluginFailed(f"{who} gave no answer in {seconds:g} s and was killed") from None
     finally:
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)

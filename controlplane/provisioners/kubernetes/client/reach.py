@@ -1,6 +1,6 @@
-"""Where an API server is said to be: by a kubeconfig, by an address, or by running inside a cluster.
+"""Builds the settings of one account: by a kubeconfig, by an address, or by the pod in which this process runs.
 
-Every function returns the settings of one account, as `Reach` reads them, or raises SettingsInvalid.
+The three ways return what `Reach` reads, or raise SettingsInvalid.
 """
 
 import os
@@ -8,26 +8,27 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from controlplane.provisioners.kubernetes.client.kubeconfig import SERVICE_ACCOUNT, Config, of_context
+from controlplane.provisioners.kubernetes.client.kubeconfig import SERVICE_ACCOUNT, Config, from_context
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 
 Reached = dict[str, Any]
 
-INSIDE = "https://kubernetes.default.svc"
+IN_CLUSTER_SERVER = "https://kubernetes.default.svc"
 
 
-def is_inside() -> bool:
+def runs_in_cluster() -> bool:
     """Whether this process runs in a pod that has an account."""
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").exists()
 
 
 def by_kubeconfig(files: str, context: str = "") -> Reached:
-    """files: one, or several as in KUBECONFIG. The context is written down by name: a site never moves because
-    somebody chose another current one.
+    """files: one, or several as in KUBECONFIG. context "": the current one.
+
+    The context is stored by name, so a site does not move when somebody changes the current context.
     """
     found = Config.read(files)
     chosen = context or found.current
-    of_context(files, chosen)
+    from_context(files, chosen)
     return {"kubeconfig": os.pathsep.join(found.files), "context": chosen}
 
 
@@ -40,19 +41,19 @@ def by_address(server: str, token_file: str, ca_file: str = "") -> Reached:
     return {**reached, "ca_file": readable(ca_file)} if ca_file else reached
 
 
-def inside(token_file: str = "") -> Reached:
-    """By the pod's own account, or from inside the cluster by another one's token."""
-    if not is_inside():
+def in_cluster(token_file: str = "") -> Reached:
+    """By the account of this pod, or by the token of another account."""
+    if not runs_in_cluster():
         raise SettingsInvalid(
             "This process does not run inside a Kubernetes cluster with an account of its own."
         )
     if token_file:
-        return by_address(INSIDE, token_file, str(SERVICE_ACCOUNT / "ca.crt"))
+        return by_address(IN_CLUSTER_SERVER, token_file, str(SERVICE_ACCOUNT / "ca.crt"))
     return {"in_cluster": True}
 
 
 def readable(file: str) -> str:
-    """Its absolute path."""
+    """The absolute path of the file. Raises SettingsInvalid when it cannot be read."""
     path = Path(file).absolute()
     try:
         path.open("rb").close()

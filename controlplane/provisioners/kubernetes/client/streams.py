@@ -1,4 +1,4 @@
-"""Answers of the API server that go on for as long as there is news, each on a connection of its own."""
+"""Answers of the API server that do not end by themselves: logs and watches. Each has a connection of its own."""
 
 import http.client
 import socket
@@ -16,29 +16,37 @@ _CHUNK = 64 * 1024
 T = TypeVar("T")
 
 
-class Known(Protocol):
-    """Makes a call, see Client.known."""
+class WithCredentials(Protocol):
+    """See Client.with_credentials."""
 
     def __call__(self, call: Callable[[Access], T]) -> T: ...
 
 
 class Stream(Iterator[bytes]):
-    """Pieces of the answer to one GET, or its lines. Ends with the answer, raises Temporary or Permanent.
+    """The answer to one GET, in pieces or in lines. Ends with the answer; raises Temporary or Permanent.
 
-    silence: seconds that nothing may come. `close` may be called from any thread: a read that waits ends.
+    silence: Silence is raised when nothing is received for so many seconds. `close` may be called from any thread and
+    ends a read that waits.
     """
 
-    def __init__(self, known: Known, path: str, *, silence: float, lines: bool = False) -> None:
-        self._known, self._path, self._silence, self._lines = known, path, silence, lines
+    def __init__(
+        self, with_credentials: WithCredentials, path: str, *, silence: float, lines: bool = False
+    ) -> None:
+        self._with_credentials, self._path, self._silence, self._lines = (
+            with_credentials,
+            path,
+            silence,
+            lines,
+        )
         self._socket: socket.socket | None = None
         self._answer: http.client.HTTPResponse | None = None
         self._closed = threading.Event()
 
     def open(self) -> "Stream":
-        """Returns once the API server has begun to answer; a log that is silent begins with its first byte."""
+        """Returns when the API server has begun to answer. For an empty log, that is with its first byte."""
         if self._answer is None:
             try:
-                self._known(self._open)
+                self._with_credentials(self._open)
             except (OSError, http.client.HTTPException) as error:
                 self._fail(error)
         return self
@@ -66,7 +74,7 @@ class Stream(Iterator[bytes]):
             self._socket.close()
 
     def _open(self, access: Access) -> None:
-        """Raises Unauthenticated; may be called again then."""
+        """Raises Unauthenticated. The caller may then call it again with other credentials."""
         connected = access.connect(CONNECT_SECONDS)
         self._socket = connected
         if self._closed.is_set():
@@ -84,7 +92,7 @@ class Stream(Iterator[bytes]):
         return None
 
     def _fail(self, error: Exception) -> None:
-        """What broke because we closed it is no failure."""
+        """Close, and raise the error unless the stream was closed on purpose."""
         was_closed = self._closed.is_set()
         self.close()
         if not was_closed:
@@ -92,16 +100,16 @@ class Stream(Iterator[bytes]):
 
 
 class Silence(SiteUnknown):
-    """Nothing came for longer than it should have."""
+    """Nothing was received for longer than `silence` seconds."""
 
     def __init__(self) -> None:
-        super().__init__("SITE_UNREACHABLE", "nothing was heard for too long", delay=0.5)
+        super().__init__("SITE_UNREACHABLE", "the API server sent nothing for too long", delay=0.5)
 
 
 def _hang_up(connected: socket.socket) -> None:
-    """Ends a read in another thread too, which closing alone would not."""
+    """Also ends a read in another thread, which `close` alone would not."""
     try:
-        # Not the TLS socket's own: that one takes itself apart while the other thread reads.
+        # SSLSocket.shutdown would drop the TLS state while the other thread reads.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""The shapes of what is sent to the API and of what it answers."""
+"""Formats requests to the API and parses its answers."""
 
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ def parsed(data: bytes) -> Body:
 
 
 def listing(body: Body) -> tuple[list[Body], str, str]:
-    """(items, resource version, token of the next page)."""
+    """(items, resource version, token of the next page or "")."""
     items, about = body.get("items"), body.get("metadata")
     if not str(body.get("kind", "")).endswith("List") or not isinstance(about, dict):
         raise unreachable("something that is no list was answered")
@@ -28,12 +28,13 @@ def listing(body: Body) -> tuple[list[Body], str, str]:
 
 
 def deletion(grace: int | None) -> Body:
+    """DeleteOptions. grace: seconds; None: as the object says."""
     body: Body = {"propagationPolicy": "Background"}
     return body if grace is None else {**body, "gracePeriodSeconds": grace}
 
 
 def selected(labels: Mapping[str, str]) -> dict[str, str]:
-    """A label whose value is "" need only be there."""
+    """The query of a label selector. A label with the value "" matches any value."""
     terms = [f"{key}={value}" if value else key for key, value in sorted(labels.items())]
     return {"labelSelector": ",".join(terms)} if terms else {}
 
@@ -42,19 +43,20 @@ def target(path: str, query: Mapping[str, str]) -> str:
     return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}" if query else path
 
 
-def named(path: str) -> str:
+def last_part(path: str) -> str:
+    """The name in the path of an object."""
     return path.partition("?")[0].rpartition("/")[2]
 
 
-def about(body: Body) -> tuple[str, bytes]:
-    """(name, labels and owners): what tells an object that is to be made from an earlier one of its name."""
-    about = body.get("metadata") or {}
-    whose = [about.get("labels") or {}, about.get("ownerReferences") or []]
-    return str(about.get("name") or ""), orjson.dumps(whose, option=orjson.OPT_SORT_KEYS)
+def object_key(body: Body) -> tuple[str, bytes]:
+    """(name, labels and owners as JSON), which together tell two objects of one name apart."""
+    metadata = body.get("metadata") or {}
+    owners = [metadata.get("labels") or {}, metadata.get("ownerReferences") or []]
+    return str(metadata.get("name") or ""), orjson.dumps(owners, option=orjson.OPT_SORT_KEYS)
 
 
 def resource(path: str) -> tuple[str, str]:
-    """(API group, plural) of what a path leads to, subresources left away."""
+    """(API group, plural) of a path, without subresources."""
     parts = path.partition("?")[0].strip("/").split("/")
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
     return group, rest[2] if rest[0] == "namespaces" and len(rest) > 2 else rest[0]

@@ -1,8 +1,8 @@
-"""Writes that outlast the call that began them.
+"""Writes that continue after the call that began them.
 
-An API server gives up a write when its client hangs up, and a slow admission webhook would so stop it for ever. A
-write whose caller has no time left goes on in its own thread; the next call for the same write takes it over, and what
-was made slowly is not made a second time.
+An API server cancels a write when its client disconnects, so behind a slow admission webhook no short call would ever
+succeed. A write continues in its own thread when its caller's time is over. The next call with the same key waits for
+the same write, and an object that took long to create is not created twice.
 """
 
 import threading
@@ -16,16 +16,16 @@ from controlplane.provisioners.kubernetes.client.errors import busy
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
-# Of writes of one client that have no answer yet.
+# The most writes of one client without an answer.
 MOST = 256
-# An answer that came after its caller had left is kept for the next one; what was made slowly is known for as long.
+# An answer that came after its caller's time is kept this long for the next call.
 KEPT_SECONDS = 60.0
 SLOW_SECONDS = 1.0
 
 
 @dataclass(eq=False, slots=True)
 class _Write:
-    """ended: monotonic; None while it goes on."""
+    """began, ended: monotonic time. ended is None while the write continues."""
 
     answer: "Future[Answer]" = field(default_factory=Future)
     began: float = field(default_factory=time.monotonic)
@@ -36,30 +36,31 @@ class _Write:
         return self.ended is None or time.monotonic() - self.ended < KEPT_SECONDS
 
     def is_worth_keeping(self) -> bool:
-        """It took long to make something: the next try need not ask whether it is there."""
+        """Whether it created something slowly: then the next try need not send the write again."""
         ended = self.ended or time.monotonic()
         return self.answer.result()[0] in (200, 201, 202) and ended - self.began >= SLOW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """by_us: this call began it; else an earlier one did."""
+    """by_us: this call began the write; otherwise an earlier call did."""
 
     answer: Answer
     by_us: bool
 
 
 class Writes:
-    """Of one client. Thread-safe."""
+    """The writes of one client. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[Hashable, _Write] = {}
 
     def make(self, key: Hashable, send: Callable[[], Answer], seconds: float, *, keep: bool) -> Written:
-        """Begin it, or take over the one with the same key. keep: a second one finds it done.
+        """Begin a write, or wait for the one with the same key.
 
-        Raises TimeoutError when there is no answer within `seconds`, and what `send` raises.
+        keep: the answer of a slow write also answers the next call. Raises TimeoutError when there is no answer after
+        `seconds`, and what `send` raises.
         """
         write, by_us = self._begun(key, send)
         try:
@@ -72,7 +73,7 @@ class Writes:
         return Written(answer, by_us)
 
     def forget(self, key: Hashable, write: _Write | None = None) -> None:
-        """The next call with this key begins anew."""
+        """The next call with this key begins a new write."""
         with self._lock:
             if write is None or self._known.get(key) is write:
                 self._known.pop(key, None)

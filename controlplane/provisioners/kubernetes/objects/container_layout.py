@@ -1,6 +1,6 @@
-"""How a node looks from inside its pod: its folders, and the scripts of ours that run there.
+"""The folders of a node's container, and the scripts of Slipway that run in it.
 
-A role's hooks are known to them by SLIPWAY_HOOK_READY, _DRAIN and _BUSY; "" for one that it does not have.
+The scripts find the hooks of the role in SLIPWAY_HOOK_READY, _DRAIN and _BUSY; a hook that does not exist is "".
 """
 
 from typing import Final
@@ -16,11 +16,11 @@ DRAIN: Final = f"{APP}/{SCRIPTS_FOLDER}/drain"
 BUSY: Final = f"{APP}/{SCRIPTS_FOLDER}/busy"
 REPORT: Final = f"{WORK}/.drain-report"
 
-# Readiness is how a pod tells us anything at once, so the end of a drain is told by it: true as long as the drain
-# runs, whatever the app says, and false from its end on.
+# The API reports a change of readiness at once, so it also signals the end of a drain: the node is ready as long as the
+# drain runs, whatever its app says, and not ready from the end of the drain on.
 _READY = """\
 #!/bin/sh
-# ready MODE: whether this node is ready. MODE "start": says what the hook says; "keep": forgives one refusal.
+# ready MODE: whether this node is ready. MODE "start": as the hook says; "keep": the hook may fail once in a row.
 mode=$1
 hook=$SLIPWAY_HOOK_READY
 [ ! -e /work/.drained ] || exit 1
@@ -36,8 +36,8 @@ fi
 
 _DRAIN = """\
 #!/bin/sh
-# drain SECONDS: starts the drain of this node, once, and returns. Its report lies in /work/.drain-report when
-# it is over: how it ended, the hundredths of a second that it took, and the last line that the hook wrote.
+# drain SECONDS: starts the drain of this node, once, and returns. When the drain is over, its report is in
+# /work/.drain-report: the outcome, the hundredths of a second that it took, and the last line that the hook wrote.
 seconds=$1
 hook=$SLIPWAY_HOOK_DRAIN
 mkdir /work/.draining 2>/dev/null || exit 0
@@ -58,7 +58,7 @@ drain() {
         if SLIPWAY_DRAIN_SECONDS=$left timeout $((left + 3)) "$hook" > /work/.draining/answer; then
             break
         fi
-        # One that failed early is run again, as long as there is time.
+        # A hook that failed early is run again, as long as there is time.
         if [ $(($(now) + 100)) -ge "$end" ]; then
             outcome=deadline
             break
@@ -76,7 +76,7 @@ drain() {
 drain < /dev/null > /dev/null 2>&1 &
 """
 
-# No answer is another answer than idle, which is 1.
+# Exit code 0: busy, 1: idle, 3: the role has no hook.
 _BUSY = """\
 #!/bin/sh
 [ -n "$SLIPWAY_HOOK_BUSY" ] || exit 3

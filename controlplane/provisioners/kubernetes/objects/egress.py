@@ -1,4 +1,4 @@
-"""Which addresses outside a cluster its nodes may speak to: what the site allows, never a cloud's metadata service."""
+"""The addresses outside a cluster that its nodes may connect to: what the site allows, but no metadata service."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Where clouds answer questions about the machine, credentials among them, to whoever asks from it.
+# Metadata services of clouds. They give credentials of the machine to every process on it.
 _SERVICES = tuple(
     ipaddress.ip_network(text)
     for text in ("169.254.169.254/32", "100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128")
@@ -15,13 +15,16 @@ METADATA = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::
 
 
 def blocks(cidrs: Iterable[str]) -> list[dict[str, Any]]:
-    """Peers of a NetworkPolicy for `cidrs`, without any metadata service that lies in them."""
+    """Peers of a NetworkPolicy for `cidrs`, except the metadata services that lie in them."""
     networks = (ipaddress.ip_network(cidr, False) for cidr in cidrs)
     return [_peer(network, METADATA) for network in networks if not _is_metadata(network)]
 
 
 def named(cidrs: Iterable[str]) -> list[dict[str, Any]]:
-    """Peers for servers that a site admin names one by one: NodeLocal DNS lives at 169.254.20.10."""
+    """Peers for servers that a site admin names one by one.
+
+    They may be link-local, as NodeLocal DNS at 169.254.20.10 is, so only the metadata services are left out.
+    """
     networks = (ipaddress.ip_network(cidr, False) for cidr in cidrs)
     return [_peer(network, _SERVICES) for network in networks if network not in _SERVICES]
 

@@ -1,4 +1,4 @@
-"""The objects of one cluster as the API takes them, but for its pods. Pure: the same call gives the same body."""
+"""The objects of one cluster, except its pods. Pure: the same arguments give the same body."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from tenants.amounts import quantity
 CLUSTER_ROOT, RUN_ROOT, PAYLOAD, VOLUME, TOMBSTONE = "cluster", "run", "payload", "volume", "tombstone"
 
 
-# On a namespace: Pod Security `restricted`, enforced.
+# Labels of a namespace that enforce Pod Security `restricted`.
 RESTRICTED = {
     f"pod-security.kubernetes.io/{mode}{part}": value
     for mode in ("enforce", "audit", "warn")
@@ -22,7 +22,7 @@ RESTRICTED = {
 
 
 def ours(settings: SiteSettings) -> dict[str, str]:
-    """The labels by which everything of this installation is found."""
+    """Labels of every object that this installation creates."""
     return of_installation(settings.installation)
 
 
@@ -44,7 +44,7 @@ def labels(settings: SiteSettings, cluster: ClusterRef, component: str) -> dict[
 
 
 def owned_by(root: Body) -> list[Body]:
-    """What goes when `root`, a ConfigMap, has gone."""
+    """ownerReferences to `root`, a ConfigMap: Kubernetes deletes the object after its root."""
     about = root["metadata"]
     return [{"apiVersion": "v1", "kind": "ConfigMap", "name": about["name"], "uid": about["uid"]}]
 
@@ -52,10 +52,10 @@ def owned_by(root: Body) -> list[Body]:
 def cluster_root(
     settings: SiteSettings, cluster: ClusterRef, *, ended: int, volumes: Iterable[str] | None = None
 ) -> Body:
-    """volumes: None when no run is being applied."""
+    """ended: the last run that was ended. volumes: the nodes that get a volume; None when no run is being applied."""
     annotations = {names.CLUSTER_NAME: cluster.name, names.ENDED_RUN: str(ended)}
     if volumes is not None:
-        annotations[names.VOLUMES] = spelled(volumes)
+        annotations[names.VOLUMES] = joined_names(volumes)
     return _config_map(
         names.cluster_root(cluster.id), labels(settings, cluster, CLUSTER_ROOT), annotations=annotations
     )
@@ -66,13 +66,16 @@ def run_root(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
     return _config_map(
         names.run_root(cluster.id, desired.run),
         {**labels(settings, cluster, RUN_ROOT), names.RUN: str(desired.run)},
-        annotations={names.GENERATION: str(desired.generation), names.SPENT: ""},
+        annotations={names.GENERATION: str(desired.generation), names.USED_ATTEMPTS: ""},
         owners=owned_by(owner),
     )
 
 
 def tombstone(settings: SiteSettings, cluster: ClusterRef) -> Body:
-    """Says that a cluster was removed, to whoever still thinks of making it. A Lease, because nobody counts those."""
+    """Records that a cluster was removed, so that a stale worker does not create it again.
+
+    It is a Lease because no quota counts those.
+    """
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -106,7 +109,7 @@ def service_account(settings: SiteSettings, desired: Desired, owner: Body) -> Bo
 
 
 def service(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
-    """Gives every node its name, from before it is ready: nodes find each other while they start."""
+    """The headless Service that gives every node its DNS name, before it is ready: starting nodes need each other."""
     spec = {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
@@ -117,12 +120,12 @@ def service(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
 
 
 def network_policy(settings: SiteSettings, desired: Desired, owner: Body) -> Body:
-    """The nodes of a run among themselves; its pages for the gateway; outside, what the site allows."""
+    """Allows traffic between the nodes of a run, from a gateway to its pages, and to what the site allows outside."""
     themselves = {"podSelector": {"matchLabels": of_run(desired.cluster, desired.run)}}
     ingress: list[Body] = [{"from": [themselves]}]
     if pages := page_ports(desired.launch.app):
         gateway = {"matchLabels": {names.GATEWAY: "true"}}
-        # One peer: a gateway's pod in a gateway's namespace, and neither alone.
+        # Both selectors in one peer: only a gateway pod in a gateway namespace matches.
         peer = {"namespaceSelector": gateway, "podSelector": gateway}
         ingress.append({"from": [peer], "ports": [{"protocol": "TCP", "port": port} for port in pages]})
     outside = egress.blocks(settings.egress)
@@ -139,7 +142,7 @@ def network_policy(settings: SiteSettings, desired: Desired, owner: Body) -> Bod
 
 
 def page_ports(app: App) -> list[int]:
-    """Where the app has pages that a gateway may open."""
+    """The ports of the pages that a gateway may open."""
     return sorted(
         {
             role.ports[service.port]
@@ -153,13 +156,13 @@ def page_ports(app: App) -> list[int]:
 def config_map(
     settings: SiteSettings, desired: Desired, name: str, data: Mapping[str, str], owner: Body
 ) -> Body:
-    """Content of a run that never changes."""
+    """An immutable ConfigMap of a run."""
     about = {**_of_run(settings, desired, owner), "name": name}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "immutable": True, "data": data}
 
 
 def secret(settings: SiteSettings, desired: Desired, name: str, data: Mapping[str, str], owner: Body) -> Body:
-    """data: in base 64."""
+    """An immutable Secret of a run. data: values in base 64."""
     about = {**_of_run(settings, desired, owner), "name": name}
     return {
         "apiVersion": "v1",
@@ -171,7 +174,8 @@ def secret(settings: SiteSettings, desired: Desired, name: str, data: Mapping[st
     }
 
 
-def spelled(nodes: Iterable[str]) -> str:
+def joined_names(nodes: Iterable[str]) -> str:
+    """The value of the annotation VOLUMES."""
     return ",".join(sorted(nodes))
 
 

@@ -1,5 +1,6 @@
-"""Names and labels of everything that we make on a Kubernetes site. Frozen for ever: a release that changed one
-would not find what the release before it made.
+"""Names, labels and annotations of the objects that Slipway creates.
+
+They must never change: a release that changed one would not find the objects of the release before it.
 """
 
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 PREFIX = "slipway-"
 MANAGED_BY = "slipway"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
-# What an object of ours is for.
+# The purpose of an object: cluster root, run root, payload, volume, …
 COMPONENT = "app.kubernetes.io/component"
 
 INSTALLATION = "slipway/installation"
@@ -18,19 +19,20 @@ NODE = "slipway/node"
 ATTEMPT = "slipway/attempt"
 GROUP = "slipway/group"
 ROLE = "slipway/role"
-# On the pods of a gateway, in a namespace that the site admin has labelled so: they may open pages.
+# Label of gateway pods, and of their namespace. The site admin sets it; these pods may open pages of clusters.
 GATEWAY = "slipway/gateway"
 
-# Annotations. Of a cluster's root: the last run that was ended, and the nodes that were given a volume, which is
-# absent until a run was applied. Of a run's root: attempts that were cleared away.
+# Annotations of a cluster's root: the last run that was ended, and the nodes that were given a volume (absent until a
+# run was applied). Annotation of a run's root: the last attempt of each node whose pod was deleted.
 ENDED_RUN = "slipway/ended-run"
 VOLUMES = "slipway/volumes"
-SPENT = "slipway/spent-attempts"
-# Of a pod: seconds that its drain may take, and what we wrote when we made it.
+USED_ATTEMPTS = "slipway/used-attempts"
+# Annotations of a pod: the seconds that its drain may take, the generation and the time of its creation.
 DRAINING = "slipway/draining"
 GENERATION = "slipway/generation"
 APPLIED_AT = "slipway/applied-at"
-# Of what a tenant or a run needs: the digest of what we wrote. On a namespace it says besides that all was made.
+# Annotation of what isolates a tenant or what a run needs: the digest of the fields that Slipway wrote. On a namespace
+# it also says that everything in it was created.
 WRITTEN = "slipway/written"
 TENANT_NAME = "slipway/tenant-name"
 CLUSTER_NAME = "slipway/cluster-name"
@@ -40,22 +42,22 @@ CONTAINER = "node"
 
 
 def namespace(tenant_id: UUID) -> str:
-    """Of one tenant; never used again for another, because no id is."""
+    """The namespace of one tenant. Ids are never used again, so names are not either."""
     return f"{PREFIX}{tenant_id.hex}"
 
 
 def cluster_root(cluster_id: UUID) -> str:
-    """The object that owns what outlives a stop."""
+    """The ConfigMap that owns what outlives a stop of the cluster, such as volumes."""
     return f"c-{cluster_id.hex}"
 
 
 def run_root(cluster_id: UUID, run: int) -> str:
-    """The object that owns all else. Every object of the run is named after it, its headless service too."""
+    """The ConfigMap that owns all other objects of a run. They are named after it, the headless Service too."""
     return f"c-{cluster_id.hex}-r{run}"
 
 
 def pod(cluster_id: UUID, node: str) -> str:
-    """Without run and attempt: so the API server itself sees to it that no node is there twice."""
+    """The name has no run and no attempt, so the API server itself prevents that a node exists twice."""
     return f"c-{cluster_id.hex}-{node}"
 
 
@@ -64,5 +66,5 @@ def volume(cluster_id: UUID, node: str) -> str:
 
 
 def hostname(cluster_id: UUID, run: int, node: str, tenant_id: UUID, domain: str) -> str:
-    """By which the other nodes of the cluster, and the node itself, find it."""
+    """The DNS name of a node, for the other nodes of its cluster and for itself."""
     return f"{node}.{run_root(cluster_id, run)}.{namespace(tenant_id)}.svc.{domain}"

@@ -1,4 +1,7 @@
-"""Where the kinds that we use live in the API. Without a name: the collection; without a namespace: of all."""
+"""URL paths of the kinds that Slipway uses.
+
+Without a name, a function returns the path of the collection; without a namespace, that of all namespaces.
+"""
 
 from urllib.parse import quote
 
@@ -14,7 +17,7 @@ def namespaces(name: str = "") -> str:
 
 
 def webhooks() -> tuple[str, str]:
-    """Of admission."""
+    """The paths of the mutating and of the validating webhook configurations."""
     return f"{ADMISSION}/mutatingwebhookconfigurations", f"{ADMISSION}/validatingwebhookconfigurations"
 
 
@@ -23,7 +26,7 @@ def nodes(name: str = "") -> str:
 
 
 def pods(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "pods", name)
+    return namespaced(CORE, namespace, "pods", name)
 
 
 def pod_log(namespace: str, name: str) -> str:
@@ -35,51 +38,51 @@ def pod_exec(namespace: str, name: str) -> str:
 
 
 def config_maps(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "configmaps", name)
+    return namespaced(CORE, namespace, "configmaps", name)
 
 
 def secrets(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "secrets", name)
+    return namespaced(CORE, namespace, "secrets", name)
 
 
 def services(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "services", name)
+    return namespaced(CORE, namespace, "services", name)
 
 
 def service_accounts(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "serviceaccounts", name)
+    return namespaced(CORE, namespace, "serviceaccounts", name)
 
 
 def volumes(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "persistentvolumeclaims", name)
+    return namespaced(CORE, namespace, "persistentvolumeclaims", name)
 
 
 def quotas(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "resourcequotas", name)
+    return namespaced(CORE, namespace, "resourcequotas", name)
 
 
 def limit_ranges(namespace: str = "", name: str = "") -> str:
-    return within(CORE, namespace, "limitranges", name)
+    return namespaced(CORE, namespace, "limitranges", name)
 
 
 def network_policies(namespace: str = "", name: str = "") -> str:
-    return within(NETWORKING, namespace, "networkpolicies", name)
+    return namespaced(NETWORKING, namespace, "networkpolicies", name)
 
 
 def role_bindings(namespace: str = "", name: str = "") -> str:
-    return within(RBAC, namespace, "rolebindings", name)
+    return namespaced(RBAC, namespace, "rolebindings", name)
 
 
 def events(namespace: str) -> str:
-    return within(CORE, namespace, "events")
+    return namespaced(CORE, namespace, "events")
 
 
 def leases(namespace: str = "", name: str = "") -> str:
-    return within(COORDINATION, namespace, "leases", name)
+    return namespaced(COORDINATION, namespace, "leases", name)
 
 
-def within(group: str, namespace: str, kind: str, name: str = "") -> str:
-    """Of a kind that lives in namespaces. group: "/api/v1" or "/apis/GROUP/VERSION"."""
+def namespaced(group: str, namespace: str, kind: str, name: str = "") -> str:
+    """The path of a namespaced kind. group: "/api/v1" or "/apis/GROUP/VERSION"."""
     return _join(f"{_join(f'{group}/namespaces', namespace) if namespace else group}/{kind}", name)
 
 

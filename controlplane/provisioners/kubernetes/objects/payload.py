@@ -1,7 +1,7 @@
-"""What pods mount: the app's own files in a ConfigMap, all that was rendered in a Secret. Both never change.
+"""What pods mount: the app's own files in a ConfigMap, everything rendered in a Secret. Both are immutable.
 
-Every content lies there once, under its digest, and each pod picks what is its own: sixty workers with the same file
-are one entry. The objects are named after what is in them, so that another content is another object.
+Each content is stored once, under its digest, and each pod mounts the entries that it needs: sixty workers with the
+same file share one entry. The objects are named after their content, so a changed content is another object.
 """
 
 import base64
@@ -22,7 +22,7 @@ READ, EXECUTE, OWN = 0o444, 0o555, 0o440
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Of all nodes of a cluster. assets, secrets: key -> content, the latter in base 64."""
+    """What all nodes of a cluster mount. assets: key -> text. secrets: key -> content in base 64."""
 
     assets_name: str
     assets: Mapping[str, str]
@@ -44,22 +44,23 @@ class Payload:
 
 
 def key(content: str) -> str:
+    """The key under which a content is stored."""
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 @lru_cache(maxsize=64)
 def _of_app(app: App) -> tuple[dict[str, str], list[Body]]:
-    """The same for every cluster of an app."""
+    """Assets and their items. They are the same for every cluster of an app."""
     return assets(app), asset_items(app)
 
 
 def assets(app: App) -> dict[str, str]:
-    """Key -> content."""
+    """Key -> text, of the app's assets and of Slipway's own scripts."""
     return {key(text): text for text in sorted([*_scripts().values(), *(a.content for a in app.assets)])}
 
 
 def asset_items(app: App) -> list[Body]:
-    """Where each lies below {dir.app}."""
+    """The items of the assets volume: where each key is mounted below {dir.app}."""
     items = [
         _item(asset.content, str(inside(asset.path)), EXECUTE if asset.executable else READ)
         for asset in app.assets
@@ -68,18 +69,20 @@ def asset_items(app: App) -> list[Body]:
 
 
 def secrets(given: Iterable[Rendered]) -> dict[str, str]:
-    """Key -> content in base 64, of all these nodes."""
-    texts = sorted({text for each in given for text in _private(each)})
+    """Key -> content in base 64: the files and the secret variables of all these nodes."""
+    texts = sorted(
+        {
+            text
+            for each in given
+            for text in [*each.files.values(), *(each.env[name] for name in each.secret_env)]
+        }
+    )
     return {key(text): base64.b64encode(text.encode()).decode() for text in texts}
 
 
 def file_items(given: Rendered) -> list[Body]:
-    """Where each lies below {dir.conf}."""
+    """The items of the conf volume: where each file of a node is mounted below {dir.conf}."""
     return [_item(text, path, OWN) for path, text in given.files.items()]
-
-
-def _private(given: Rendered) -> list[str]:
-    return [*given.files.values(), *(given.env[name] for name in given.secret_env)]
 
 
 def _scripts() -> Mapping[str, str]:

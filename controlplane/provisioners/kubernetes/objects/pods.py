@@ -1,4 +1,4 @@
-"""One node as a pod. Pure: a release that changed what comes out here would still change no running pod."""
+"""The pod of one node. Pure. A new release may build another pod; pods that run already are never changed."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.objects.payload import Payload
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.rendering import NodeEnvironment, Rendered, peers, places, rendered
-from controlplane.provisioners.rendering import inside as within
+from controlplane.provisioners.rendering import inside as below_folder
 from templates.images import image_of
 from templates.schema import Role
 from tenants.amounts import quantity
@@ -24,24 +24,25 @@ USER = 1000
 GPU = "nvidia.com/gpu"
 SHARED_VOLUME = "shared"
 
-# Room on the machine's own disk: what is asked for, and at most, for each folder that is no volume.
+# Space on the machine's own disk: the request, the limit, and the limit of each folder that is no volume.
 DISK_REQUEST = "256Mi"
 DISK_LIMIT = "24Gi"
 WORK_LIMIT, TMP_LIMIT, HOME_LIMIT, SHARED_LIMIT, CONF_LIMIT = "16Gi", "2Gi", "2Gi", "1Gi", "1Mi"
 
 PROBE_SECONDS = 5
 STARTING_PERIOD, READY_PERIOD = 1, 5
-# How long a start may take is the reconciler's to say: a probe never ends a node.
+# The reconciler decides how long a start may take. A probe must never end a node, so it may fail this often.
 PATIENCE = 1_000_000
 
 
 def all_rendered(settings: SiteSettings, desired: Desired) -> dict[str, Rendered]:
-    """By node, of all that the cluster has or will have again: so it is the same while one of them is replaced.
+    """Node name -> what that node is given, for all nodes that the cluster has or will have again.
 
-    Raises Permanent when the app asks for something that is not there.
+    So the result does not change while one of them is replaced. Raises Permanent when the app asks for something that
+    does not exist.
     """
     app = desired.launch.app
-    around = surroundings(settings, desired)
+    around = node_environment(settings, desired)
     without_java = replace(around, java="")
     return {
         node.name: rendered(
@@ -51,8 +52,8 @@ def all_rendered(settings: SiteSettings, desired: Desired) -> dict[str, Rendered
     }
 
 
-def surroundings(settings: SiteSettings, desired: Desired) -> NodeEnvironment:
-    """Addresses are known before anything runs."""
+def node_environment(settings: SiteSettings, desired: Desired) -> NodeEnvironment:
+    """Folders, runtime and addresses as nodes of this cluster find them. Addresses are known before any node runs."""
     cluster = desired.cluster
     addresses = {
         node.name: names.hostname(
@@ -87,7 +88,11 @@ def pod(
     at: datetime,
     login: str = "",
 ) -> Body:
-    """owner: the run's root. at: when it is asked for. login: the run's own Secret with a login to registries."""
+    """The pod of one node.
+
+    given: the node's command, environment and files. mounted: what the pods of the run mount. owner: the run's root.
+    at: when the pod is created. login: the name of the run's Secret with a login to registries, or "".
+    """
     role = desired.launch.app.role(node.role)
     placed = settings.placement(desired.launch.app.name)
     return {
@@ -152,7 +157,7 @@ def _user() -> Body:
 
 
 def locked_down() -> Body:
-    """Of every container of ours, beside what its pod says."""
+    """The securityContext of every container of Slipway, in addition to that of its pod."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -170,11 +175,12 @@ def _container(
         "name": names.CONTAINER,
         "image": runtime.image or settings.image(image_of(app, runtime)),
         "imagePullPolicy": settings.image_pull_policy,
-        # An image of somebody else's need not have an init of its own.
+        # Images that Slipway did not build may lack tini.
         "command": [*([] if runtime.image else [container_layout.TINI, "--"]), *map(_literal, given.command)],
         "workingDir": container_layout.WORK,
         "env": [*_hooks(role), *(_variable(name, given, mounted.secret_name) for name in given.env)],
-        "ports": _ports(role),
+        # Informational: Kubernetes opens every port. Without names, which may have 15 letters at most.
+        "ports": [{"containerPort": port, "protocol": "TCP"} for port in sorted(set(role.ports.values()))],
         "resources": _resources(settings, node),
         "volumeMounts": [
             {"name": name, "mountPath": path, **({"readOnly": True} if path in _READ_ONLY else {})}
@@ -199,12 +205,12 @@ _READ_ONLY = {container_layout.CONF, container_layout.APP}
 
 
 def _hooks(role: Role) -> list[Body]:
-    """For our own scripts in the pod."""
+    """Variables that tell the scripts of Slipway in the pod where the role's hooks are."""
     paths = {name: getattr(role.hooks, name) for name in ("ready", "drain", "busy")}
     return [
         {
             "name": f"SLIPWAY_HOOK_{name.upper()}",
-            "value": f"{container_layout.APP}/{within(path)}" if path else "",
+            "value": f"{container_layout.APP}/{below_folder(path)}" if path else "",
         }
         for name, path in paths.items()
     ]
@@ -218,17 +224,12 @@ def _variable(name: str, given: Rendered, secret: str) -> Body:
 
 
 def _literal(text: str) -> str:
-    """As it stands: $(NAME) would be replaced, and $$ is a $ there."""
+    """Escapes a text so that Kubernetes takes it literally: it expands $(NAME), and turns $$ into $."""
     return text.replace("$", "$$") if "$(" in text or "$$" in text else text
 
 
-def _ports(role: Role) -> list[Body]:
-    """For people who look: a port that is not named here is as open as one that is. Names have at most 15 letters."""
-    return [{"containerPort": port, "protocol": "TCP"} for port in sorted(set(role.ports.values()))]
-
-
 def _resources(settings: SiteSettings, node: DesiredNode) -> Body:
-    """Memory is given in full: what a node was promised is there. A CPU that nobody needs may be borrowed."""
+    """Memory is reserved in full. CPU that no other pod needs may be used up to `cpu_burst` times the request."""
     each = node.each
     fixed = {"memory": quantity("memory", each.memory)} | ({GPU: str(each.gpu)} if each.gpu else {})
     return {
@@ -267,7 +268,7 @@ def _volumes(
             "name": "shared",
             **(_claimed(SHARED_VOLUME) if settings.shared_storage_class else _scratch(SHARED_LIMIT)),
         },
-        # No items at all would be all of them.
+        # A Secret volume without items would mount every key.
         {"name": "conf", **({"secret": conf} if files else _scratch(CONF_LIMIT))},
         {"name": "app", "configMap": assets},
     ]

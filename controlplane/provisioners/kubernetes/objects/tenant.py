@@ -10,7 +10,7 @@ from tenants.amounts import CEILINGS, Amounts
 
 QUOTA, DEFAULTS, DENY, DNS = "slipway", "slipway", "slipway-default-deny", "slipway-dns"
 GIBIBYTE = 2**30
-# The ledger decides what a tenant may hold; the site's own quota follows deletes late, so it leaves room for one node.
+# Slipway itself decides what a tenant may hold. A ResourceQuota notices deletes late, so it leaves room for one node.
 HEADROOM = Amounts(cpu=4000, memory=16 * GIBIBYTE, gpu=1, storage=100 * GIBIBYTE)
 COUNTS = {
     "pods": "5000",
@@ -37,7 +37,7 @@ def default_deny(settings: SiteSettings, tenant_id: UUID) -> Body:
 
 
 def dns(settings: SiteSettings, tenant_id: UUID) -> Body:
-    """Names may be asked for: of the cluster's own servers, and of those that the site names besides."""
+    """Allows DNS: to the servers of the Kubernetes cluster, and to those that the site names in addition."""
     servers = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
         "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
@@ -48,6 +48,7 @@ def dns(settings: SiteSettings, tenant_id: UUID) -> Body:
 
 
 def quota(settings: SiteSettings, tenant_id: UUID, limits: Limits) -> Body:
+    """limits: resource -> limit of the tenant; None: no limit."""
     hard = dict(COUNTS)
     named = {
         "cpu": ("requests.cpu", "m"),
@@ -66,7 +67,7 @@ def quota(settings: SiteSettings, tenant_id: UUID, limits: Limits) -> Body:
 
 
 def limit_range(settings: SiteSettings, tenant_id: UUID) -> Body:
-    """What a container gets that says nothing: a quota refuses one that has neither request nor limit."""
+    """Defaults of containers: the quota refuses a container that has neither request nor limit."""
     item = {
         "type": "Container",
         "default": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "1Gi"},
@@ -91,7 +92,7 @@ def _about(settings: SiteSettings, tenant_id: UUID, name: str) -> Body:
 
 
 def _policy(about: Body, spec: Body) -> Body:
-    """Of every pod in the namespace."""
+    """A NetworkPolicy for every pod in the namespace."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -1,7 +1,7 @@
-"""What Slipway recorded having written, on the object itself, and whether the live object still says it.
+"""Compares a live object with the digest of what Slipway wrote, which is stored in an annotation of the object.
 
-Every object that a pod's isolation or name depends on carries a digest of the fields that Slipway decided. The API
-server adds defaults and other controllers add fields of theirs: those are not part of the digest.
+Every object on which the isolation or the DNS name of a pod depends has this annotation. The digest covers the fields
+that Slipway decides, and neither the defaults of the API server nor the fields of other controllers.
 """
 
 import hashlib
@@ -18,64 +18,66 @@ POD_SECURITY = "pod-security.kubernetes.io/"
 
 
 def stamped(body: Body) -> Body:
-    """The body with the digest of what it says, as it is to be sent."""
+    """The body with its own digest in the annotation WRITTEN, ready to be sent."""
     about = body["metadata"]
     annotations = {**(about.get("annotations") or {}), names.WRITTEN: digest(body)}
     return {**body, "metadata": {**about, "annotations": annotations}}
 
 
 def is_as_written(kind: str, live: Body) -> bool:
-    """kind: because the items of a list do not name theirs. False as well when no digest was ever recorded."""
+    """Whether the object still has what Slipway wrote. False when it has no digest.
+
+    kind: items of a list do not contain their kind.
+    """
     return recorded(live) == digest({**live, "kind": kind})
 
 
 def digest(body: Body) -> str:
-    decided = json.dumps(essence(body["kind"], body), sort_keys=True, separators=(",", ":"))
+    """16 hexadecimal digits of the fields that Slipway decides."""
+    decided = json.dumps(decided_fields(body["kind"], body), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(decided.encode()).hexdigest()[:16]
 
 
-def essence(kind: str, body: Body) -> Any:
-    """The fields that Slipway decides, spelled in one way whether they were sent or read."""
-    return _plain(_ESSENCE[kind](body))
+def decided_fields(kind: str, body: Body) -> Any:
+    """The fields that Slipway decides, in one spelling for bodies that are sent and bodies that were read."""
+    return _without_empty(_DECIDED[kind](body))
 
 
 def recorded(live: Body) -> str:
-    """The digest that was written down when the object was last written; "" when none was."""
+    """The digest in the annotation of the object, "" when it has none."""
     return str((live["metadata"].get("annotations") or {}).get(names.WRITTEN) or "")
 
 
 def repair(kind: str, live: Body, wanted: Body) -> Body:
-    """A JSON merge patch that makes `live` say what `wanted` says. {}: it does already."""
-    patch: Body = _difference(essence(kind, live), essence(kind, wanted))
-    about: Body = dict(patch.get("metadata") or {})
+    """A JSON merge patch that makes `live` equal to `wanted` in the decided fields. {} when it is equal already."""
+    patch: Body = _merge_patch(decided_fields(kind, live), decided_fields(kind, wanted))
+    metadata: Body = dict(patch.get("metadata") or {})
     for part in ("labels", "annotations"):
-        if lacking := _missing(live, wanted, part):
-            about[part] = {**about.get(part, {}), **lacking}
-    return patch | ({"metadata": about} if about else {})
+        has, needs = live["metadata"].get(part) or {}, wanted["metadata"].get(part) or {}
+        if missing := {key: value for key, value in needs.items() if has.get(key) != value}:
+            metadata[part] = {**metadata.get(part, {}), **missing}
+    return patch | ({"metadata": metadata} if metadata else {})
 
 
-def _missing(live: Body, wanted: Body, part: str) -> Body:
-    had = live["metadata"].get(part) or {}
-    return {
-        key: value for key, value in (wanted["metadata"].get(part) or {}).items() if had.get(key) != value
-    }
-
-
-def _difference(found: Any, meant: Any) -> Any:
-    if not isinstance(found, dict) or not isinstance(meant, dict):
-        return meant
-    gone: Body = dict.fromkeys(found.keys() - meant.keys())
+def _merge_patch(live: Any, wanted: Any) -> Any:
+    if not isinstance(live, dict) or not isinstance(wanted, dict):
+        return wanted
+    removed: Body = dict.fromkeys(live.keys() - wanted.keys())
     changed = {
-        key: _difference(found.get(key), value) for key, value in meant.items() if found.get(key) != value
+        key: _merge_patch(live.get(key), value) for key, value in wanted.items() if live.get(key) != value
     }
-    return gone | changed
+    return removed | changed
 
 
-def _plain(value: Any) -> Any:
-    """Without fields that say nothing. An empty object says something: it selects everything."""
+def _without_empty(value: Any) -> Any:
+    """The value without empty fields. An empty object is kept, because an empty selector selects everything."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None and item not in ([], "")}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {
+            key: _without_empty(item)
+            for key, item in value.items()
+            if item is not None and item not in ([], "")
+        }
+    return [_without_empty(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _spec(body: Body) -> Body:
@@ -88,13 +90,14 @@ def _namespace(body: Body) -> Body:
 
 
 _SERVICE: Body = {"clusterIP": None, "type": "ClusterIP", "publishNotReadyAddresses": False, "selector": {}}
-_OPENING = ("externalIPs", "externalName", "loadBalancerIP", "ports")
+# Slipway sets none of these: each would open the Service to the outside.
+_EXPOSING = ("externalIPs", "externalName", "loadBalancerIP", "ports")
 
 
 def _service(body: Body) -> Body:
     spec = body.get("spec") or {}
     decided = {key: spec.get(key, otherwise) for key, otherwise in _SERVICE.items()}
-    return {"spec": decided | {key: spec.get(key) for key in _OPENING}}
+    return {"spec": decided | {key: spec.get(key) for key in _EXPOSING}}
 
 
 def _service_account(body: Body) -> Body:
@@ -102,7 +105,7 @@ def _service_account(body: Body) -> Body:
 
 
 def _quota(body: Body) -> Body:
-    """The API spells amounts in its own way: 5000 is 5k."""
+    """The API normalizes amounts: it answers 5k for 5000."""
     hard = (body.get("spec") or {}).get("hard") or {}
     return {"spec": {"hard": {key: _amount(key, str(value)) for key, value in hard.items()}}}
 
@@ -118,7 +121,7 @@ def _binding(body: Body) -> Body:
     return {"roleRef": body.get("roleRef"), "subjects": body.get("subjects")}
 
 
-_ESSENCE: Mapping[str, Callable[[Body], Body]] = {
+_DECIDED: Mapping[str, Callable[[Body], Body]] = {
     "Namespace": _namespace,
     "NetworkPolicy": _spec,
     "ResourceQuota": _quota,

@@ -1,4 +1,4 @@
-"""Hearing of what comes by itself, without being deaf to everything else in between."""
+"""Reads a blocking source in a thread of its own, so that its consumer gets regular control in between."""
 
 import queue
 import threading
@@ -19,44 +19,44 @@ class Source(Protocol[T]):
     def close(self) -> None: ...
 
 
-def heard(source: Source[S], pause: Callable[[], float]) -> Generator[S | None, None, None]:
-    """What the source gives, and None whenever it gave none for `pause` seconds; ends, and fails, with it.
+def with_heartbeat(source: Source[S], pause: Callable[[], float]) -> Generator[S | None, None, None]:
+    """The items of the source, and None whenever there was no item for `pause` seconds.
 
-    Who stops listening closes the source, and the thread that reads it ends.
+    Ends with the source and raises its errors. When the consumer stops, the source is closed and its thread ends.
     """
-    box: queue.Queue[S | BaseException] = queue.Queue(WAITING_PIECES)
-    left = threading.Event()
-    reader = threading.Thread(target=_read, args=(source, box, left), name="hearing", daemon=True)
+    items: queue.Queue[S | BaseException] = queue.Queue(WAITING_PIECES)
+    stopped = threading.Event()
+    reader = threading.Thread(target=_read, args=(source, items, stopped), name="heartbeat", daemon=True)
     reader.start()
     try:
         while True:
             try:
-                piece = box.get(timeout=pause())
+                item = items.get(timeout=pause())
             except queue.Empty:
                 yield None
                 continue
-            if isinstance(piece, StopIteration):
+            if isinstance(item, StopIteration):
                 return
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
+            if isinstance(item, BaseException):
+                raise item
+            yield item
     finally:
-        left.set()
+        stopped.set()
         source.close()
 
 
-def _read(source: Source[S], box: "queue.Queue[S | BaseException]", left: threading.Event) -> None:
-    piece: S | BaseException
-    while not left.is_set():
+def _read(source: Source[S], items: "queue.Queue[S | BaseException]", stopped: threading.Event) -> None:
+    item: S | BaseException
+    while not stopped.is_set():
         try:
-            piece = next(source)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who listens gets it
-            piece = error
-        while not left.is_set():
+            item = next(source)
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer's thread
+            item = error
+        while not stopped.is_set():
             try:
-                box.put(piece, timeout=0.5)
+                items.put(item, timeout=0.5)
                 break
             except queue.Full:
                 continue
-        if isinstance(piece, BaseException):
+        if isinstance(item, BaseException):
             return

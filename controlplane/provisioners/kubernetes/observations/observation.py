@@ -1,4 +1,4 @@
-"""What a pod says about the node that it is. Pure: the same pod gives the same sight."""
+"""Turns a pod into the observation of its node. Pure: the same pod gives the same observation."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,18 +7,20 @@ from controlplane.provisioners.base import STAGES, DrainReport, NodeObservation,
 from controlplane.provisioners.kubernetes.objects import names
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.observations import reasons
-from controlplane.provisioners.kubernetes.observations.reasons import NOTHING, Why
+from controlplane.provisioners.kubernetes.observations.reasons import NO_REASON, Reason
 
-# A container that ran for this long is started again at once, as if it had never failed: the kubelet's own bound.
+# The kubelet restarts a container that ran for this long without a back-off.
 STEADY = timedelta(minutes=10)
 OVER = frozenset({"Failed", "Succeeded"})
 
 
-def sight(
-    pod: Body, *, drain: DrainReport | None = None, domain: str = "cluster.local", warning: Why = NOTHING
+def node_observation(
+    pod: Body, *, drain: DrainReport | None = None, domain: str = "cluster.local", warning: Reason = NO_REASON
 ) -> NodeObservation | None:
-    """None: no node of ours. drain: what was read of its report; only a node that drains has one. warning: the last
-    that was written about the pod, told where the pod itself says nothing.
+    """The observation of the node. None when the pod is no node of ours.
+
+    drain: the report of its drain, if one was read. warning: the last warning about the pod; used when its status gives
+    no reason.
     """
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
@@ -38,7 +40,7 @@ def sight(
         run=run,
         name=name,
         attempt=attempt,
-        # A report or a warning that could be read only later is news about the same pod.
+        # A report or a warning that was read later makes a newer version of the same pod.
         version=4 * int(meta["resourceVersion"]) + 2 * warned + (report is not None),
         state=NodeState.DRAINED if report else state,
         incarnation=container.get("containerID") or meta["uid"],
@@ -51,9 +53,9 @@ def sight(
     )
 
 
-def gone(pod: Body, *, domain: str = "cluster.local") -> NodeObservation | None:
-    """The last sight of a pod that was deleted."""
-    last = sight(pod, domain=domain)
+def deleted_observation(pod: Body, *, domain: str = "cluster.local") -> NodeObservation | None:
+    """The last observation of a node whose pod was deleted."""
+    last = node_observation(pod, domain=domain)
     return last and NodeObservation(
         cluster_id=last.cluster_id,
         run=last.run,
@@ -67,12 +69,12 @@ def gone(pod: Body, *, domain: str = "cluster.local") -> NodeObservation | None:
 
 
 def may_be_drained(pod: Body) -> bool:
-    """Whether its drain may have ended: then there is a report to be read in it."""
+    """Whether the drain of the node may have ended, so that a report can be read in its pod."""
     return _state(pod, _container(pod))[0] is NodeState.DRAINING and not _is_true(pod, "Ready")
 
 
 def is_in_place(pod: Body) -> bool:
-    """Whether it is in the namespace of its tenant: labels alone can be written by anybody, anywhere."""
+    """Whether the pod is in the namespace of its tenant. Labels alone prove nothing, as any pod may have them."""
     meta = pod["metadata"]
     try:
         tenant = UUID((meta.get("labels") or {})[names.TENANT])
@@ -81,12 +83,12 @@ def is_in_place(pod: Body) -> bool:
     return bool(meta["namespace"] == names.namespace(tenant))
 
 
-def last_words(pod: Body) -> str:
-    """The end of the log of a container that failed, as the kubelet kept it. Only for who may read the log."""
+def failure_log(pod: Body) -> str:
+    """The end of the log of a container that failed, as the kubelet keeps it. Only for members who may read the log."""
     return str(_exited(_container(pod)).get("message") or "")
 
 
-def _state(pod: Body, container: Body) -> tuple[NodeState, Why]:
+def _state(pod: Body, container: Body) -> tuple[NodeState, Reason]:
     if "deletionTimestamp" in pod["metadata"]:
         return NodeState.UNREADY, reasons.ending(pod)
     exited = _exited(container)
@@ -100,29 +102,29 @@ def _state(pod: Body, container: Body) -> tuple[NodeState, Why]:
     return NodeState.WAITING, why
 
 
-def _running(pod: Body, container: Body) -> tuple[NodeState, Why]:
+def _running(pod: Body, container: Body) -> tuple[NodeState, Reason]:
     if names.DRAINING in (pod["metadata"].get("annotations") or {}):
-        return NodeState.DRAINING, NOTHING
+        return NodeState.DRAINING, NO_REASON
     if _is_true(pod, "Ready"):
-        return NodeState.READY, NOTHING
+        return NodeState.READY, NO_REASON
     if container.get("ready"):
-        # The node is; something beside it is not, or its machine is not heard any more.
+        # The node is ready; another container or a readiness gate is not, or its machine does not answer.
         state = NodeState.UNREADY if _was_ready(pod, container) else NodeState.STARTING
-        why = reasons.beside(pod)
+        why = reasons.not_ready(pod)
         return (NodeState.UNREADY if why.reason == "MACHINE_SILENT" else state), why
     if container.get("started") and _was_ready(pod, container):
-        return NodeState.UNREADY, NOTHING
-    return NodeState.STARTING, NOTHING
+        return NodeState.UNREADY, NO_REASON
+    return NodeState.STARTING, NO_REASON
 
 
 def _was_ready(pod: Body, container: Body) -> bool:
-    """Since this container was started: a condition keeps the time at which it last changed."""
+    """Whether it was ready since this container was started. A condition has the time of its last change."""
     changed, began = _condition_at(pod, "Ready", "False"), _time(_now(container)["running"].get("startedAt"))
     return changed is not None and began is not None and changed > began
 
 
 def _fails_repeatedly(container: Body) -> bool:
-    """It ended again before it was steady, so it is kept off for ever longer, in CrashLoopBackOff."""
+    """Whether it ended again before it ran for STEADY: then the kubelet delays each restart more (CrashLoopBackOff)."""
     state, before = _now(container), (container.get("lastState") or {}).get("terminated")
     if state.get("waiting", {}).get("reason") == "CrashLoopBackOff":
         return True
@@ -133,12 +135,12 @@ def _fails_repeatedly(container: Body) -> bool:
 
 
 def _stages(pod: Body, container: Body) -> dict[str, datetime]:
-    """The API stamps whole seconds, cut off: none is told to be before the one that it follows."""
+    """Stage -> time. No stage is earlier than the one before it, although the API cuts times to whole seconds."""
     meta, running = pod["metadata"], _now(container).get("running") or _exited(container)
     applied = (meta.get("annotations") or {}).get(names.APPLIED_AT) or meta.get("creationTimestamp")
-    # That the image is there is told nowhere; the container is made as soon as it is.
+    # The API does not say when an image was pulled. The container starts immediately after that.
     started = _time(running.get("startedAt"))
-    told = {
+    times = {
         "applied": _time(applied),
         "scheduled": _condition_at(pod, "PodScheduled", "True"),
         "image": started,
@@ -147,7 +149,7 @@ def _stages(pod: Body, container: Body) -> dict[str, datetime]:
     }
     stages: dict[str, datetime] = {}
     for stage in STAGES:
-        at = told[stage]
+        at = times[stage]
         if at is None:
             break
         stages[stage] = max([at, *stages.values()])
@@ -155,8 +157,8 @@ def _stages(pod: Body, container: Body) -> dict[str, datetime]:
 
 
 def _container(pod: Body) -> Body:
-    told = pod["status"].get("containerStatuses") or []
-    return next((item for item in told if item.get("name") == names.CONTAINER), {})
+    statuses = pod["status"].get("containerStatuses") or []
+    return next((item for item in statuses if item.get("name") == names.CONTAINER), {})
 
 
 def _now(container: Body) -> Body:
@@ -164,10 +166,10 @@ def _now(container: Body) -> Body:
 
 
 def _exited(container: Body) -> Body:
-    """How it last ended; {} when it did not."""
+    """The `terminated` state of its last end, {} when it never ended."""
     for state in (_now(container), container.get("lastState") or {}):
-        if told := state.get("terminated"):
-            return dict(told)
+        if terminated := state.get("terminated"):
+            return dict(terminated)
     return {}
 
 
@@ -188,12 +190,12 @@ def _address(pod: Body, domain: str) -> str:
     return ".".join([*map(str, parts), "svc", domain]) if all(parts) else ""
 
 
-def _time(told: str | None) -> datetime | None:
-    """None for what never was, which the API sometimes calls 1970."""
-    if not told:
+def _time(text: str | None) -> datetime | None:
+    """None when it did not happen, for which the API sometimes says 1970."""
+    if not text:
         return None
     try:
-        at = datetime.fromisoformat(told)
+        at = datetime.fromisoformat(text)
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What a node wrote: the log of its pod's container, and of the one before it where that is short."""
+"""Reads the log of a node: of its container, and of the container before a restart when the log is short."""
 
 import time
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.objects.names import CONTAINER
-from controlplane.provisioners.kubernetes.observations.heartbeat import heard
+from controlplane.provisioners.kubernetes.observations.heartbeat import with_heartbeat
 
 TICK_SECONDS = 0.5
-# The API counts lines, not bytes; few logs have shorter ones on the whole.
+# The API limits a log by lines and not by bytes. Few logs have a shorter average line, in bytes.
 SHORT_LINE = 64
-# What the API calls a bad request while there is simply no log.
+# Messages of 400 answers that only mean that there is no log.
 _NO_LOG = (
     "is waiting to start",
     "trying and failing to pull image",
@@ -22,12 +22,12 @@ _NO_LOG = (
     "does not have a host assigned",
 )
 
-# The kubelet's words, all on one line, in place of a log that went with its container.
+# Messages that the kubelet sends as the only line of a log that was deleted with its container.
 _LOST = (b"unable to retrieve container logs for ", b"failed to try resolving symlinks in path ")
 
 
 def tail(client: Client, namespace: str, pod: str, *, tail_bytes: int) -> bytes:
-    """The last bytes, across a restart of the container; b"" where nothing was written. Raises Temporary."""
+    """The last bytes, also from before a restart of the container. b"" when nothing was written. Raises Temporary."""
     newest = _tail(client, namespace, pod, tail_bytes)
     missing = tail_bytes - len(newest)
     older = _tail(client, namespace, pod, missing, previous="1") if missing > 0 else b""
@@ -35,12 +35,12 @@ def tail(client: Client, namespace: str, pod: str, *, tail_bytes: int) -> bytes:
 
 
 def follow(client: Client, namespace: str, pod: str) -> Iterator[bytes]:
-    """What is written from now on until the container ends; b"" at least once a second."""
+    """What is written from now on, until the container ends. b"" at least once a second."""
     path = paths.pod_log(namespace, pod)
     query = {"container": CONTAINER, "follow": "1", "tailLines": "0"}
     while True:
         try:
-            with closing(heard(client.stream(path, **query), lambda: TICK_SECONDS)) as pieces:
+            with closing(with_heartbeat(client.stream(path, **query), lambda: TICK_SECONDS)) as pieces:
                 yield from (piece or b"" for piece in pieces)
         except (Permanent, Temporary) as error:
             if error.reason == "SITE_LACKS":
@@ -51,7 +51,7 @@ def follow(client: Client, namespace: str, pod: str) -> Iterator[bytes]:
             return
         yield b""
         time.sleep(TICK_SECONDS)
-        # It has not begun to write: from its first line on, all is news.
+        # The container has not started yet, so its log is new from the first line on.
         query.pop("tailLines", None)
 
 
@@ -59,7 +59,7 @@ def _tail(client: Client, namespace: str, pod: str, size: int, **query: str) -> 
     lines = size // SHORT_LINE + 1
     text = _text(client, namespace, pod, lines, **query)
     if len(text) < size and text.count(b"\n") >= lines:
-        # No line is shorter than its end.
+        # A line has at least one byte, so this many lines are enough.
         text = _text(client, namespace, pod, size, **query)
     return text[-size:]
 

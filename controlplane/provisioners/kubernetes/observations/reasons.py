@@ -1,6 +1,6 @@
-"""Why a pod is not ready, or has ended, in words for the person whose node it is. Pure.
+"""Explains to users why a pod is not ready or has ended. Pure.
 
-Nothing of what the node itself wrote: everybody in the tenant reads this, and a log is not for everybody.
+Messages contain no output of the node: every member of the tenant reads them, but not every member may read logs.
 """
 
 import re
@@ -13,12 +13,14 @@ from controlplane.provisioners.kubernetes.objects.body import Body
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Reason:
+    """reason: a code for programs. message: a text for people."""
+
     reason: str = ""
     message: str = ""
 
 
-NOTHING = Why()
+NO_REASON = Reason()
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
@@ -28,7 +30,7 @@ _CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 _LOST = frozenset({"NodeLost", "DeletionByPodGC"})
 _EVICTED = frozenset({"Evicted", "EvictionByEvictionAPI", "DeletionByTaintManager"})
 _PREEMPTED = frozenset({"PreemptionByScheduler", "Preempting"})
-# What kubelets say of a pod that they end, or do not take, because their machine is shut down.
+# Reasons of pods that a kubelet ends or refuses because its machine is being shut down.
 _SHUT_DOWN = frozenset({"Terminated", "Shutdown", "NodeShutdown"})
 
 _PAUSE = re.compile(r'Back-off pulling image "[^"]*"(?:: \w+)?(?:: )?')
@@ -36,7 +38,7 @@ _PAUSE = re.compile(r'Back-off pulling image "[^"]*"(?:: \w+)?(?:: )?')
 _NO_ROOM = re.compile(r"0/(\d+) nodes are available: (.*?)\.(?=\s|$)", re.DOTALL)
 _COUNTED = re.compile(r"(\d+) (.+)")
 _RESOURCES = {"ephemeral-storage": "disk", "nvidia.com/gpu": "gpu", "pods": "room for another pod"}
-# What the scheduler says of machines -> what that means.
+# Message of the scheduler about machines -> message for users.
 _OF_MACHINES = (
     (
         re.compile(r"node\(s\) didn't match Pod's node affinity/selector"),
@@ -49,63 +51,63 @@ _OF_MACHINES = (
 )
 
 
-def waiting(pod: Body, container: Body) -> Why:
-    """Of a pod whose container was never started."""
+def waiting(pod: Body, container: Body) -> Reason:
+    """Why the container of a pod was never started."""
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return _unplaced(pod, condition.get("message") or "")
     state = (container.get("state") or {}).get("waiting") or {}
     reason, said = state.get("reason") or "", state.get("message") or ""
     if reason in _IMAGE:
-        # Between two attempts the kubelet says the same with a word about its pause.
+        # Between two pulls, the kubelet adds the same prefix about its back-off.
         image = _spec(pod, names.CONTAINER).get("image", "")
-        return Why("IMAGE_PULL", cut(f"cannot pull image {image}: {_PAUSE.sub('', said)}"))
+        return Reason("IMAGE_PULL", cut(f"cannot pull image {image}: {_PAUSE.sub('', said)}"))
     if reason in _CREATE:
-        return Why("CREATE_ERROR", cut(f"its container cannot be made: {said}"))
-    return next((why for status in _blocking(pod) if (why := _of_another(pod, status)).reason), NOTHING)
+        return Reason("CREATE_ERROR", cut(f"cannot create its container: {said}"))
+    return next((why for status in _blocking(pod) if (why := _of_another(pod, status)).reason), NO_REASON)
 
 
-def beside(pod: Body) -> Why:
-    """Why a pod is not ready whose node is: a container that is not Slipway's, a readiness gate, or its machine."""
+def not_ready(pod: Body) -> Reason:
+    """Why a pod is not ready although its node is: another container, a readiness gate or its machine."""
     others = pod["status"].get("containerStatuses") or []
     late = [each for each in others if each.get("name") != names.CONTAINER and not each.get("ready")]
     for status in [*_blocking(pod), *late]:
         if (why := _of_another(pod, status)).reason:
             return why
-    return _gate(pod) or Why("MACHINE_SILENT", f"its machine{_machine(pod)} does not answer")
+    return _gate(pod) or Reason("MACHINE_SILENT", f"its machine{_machine(pod)} does not answer")
 
 
 def _blocking(pod: Body) -> list[Body]:
-    """The init containers that are not done, and sidecars among them that are not ready. None of them is ours."""
+    """Init containers that have not finished, and sidecars that are not ready. Slipway adds none of them."""
     return [each for each in pod["status"].get("initContainerStatuses") or [] if not each.get("ready")]
 
 
-def _of_another(pod: Body, status: Body) -> Why:
-    """What is to be said of a container that somebody else, a webhook most often, added to the pod."""
+def _of_another(pod: Body, status: Body) -> Reason:
+    """Why a container is not ready that Slipway did not add; usually a webhook added it to the pod."""
     name, state = str(status.get("name")), status.get("state") or {}
-    whose = f"the container {name}, which Slipway did not add,"
+    title = f"the container {name}, which Slipway did not add,"
     waiting = state.get("waiting") or {}
     reason, said = waiting.get("reason") or "", waiting.get("message") or ""
     if reason in _IMAGE:
         image = _spec(pod, name).get("image", "")
-        return Why("IMAGE_PULL", cut(f"{whose} has no image: cannot pull {image}: {_PAUSE.sub('', said)}"))
+        return Reason("IMAGE_PULL", cut(f"{title} has no image: cannot pull {image}: {_PAUSE.sub('', said)}"))
     if reason in _CREATE:
-        return Why("CREATE_ERROR", cut(f"{whose} cannot be made: {said}"))
+        return Reason("CREATE_ERROR", cut(f"{title} cannot be created: {said}"))
     before = state.get("terminated") or (status.get("lastState") or {}).get("terminated")
     if before and "running" not in state:
-        told = _exit(pod, before, status.get("restartCount") or 0, name)
-        return Why("SIDECAR_ENDED", cut(f"{whose} does not stay up: {told.message}"))
-    return Why("SIDECAR_UNREADY", f"{whose} is not ready") if "running" in state else NOTHING
+        end = _exit(pod, before, status.get("restartCount") or 0, name)
+        return Reason("SIDECAR_ENDED", cut(f"{title} does not stay up: {end.message}"))
+    return Reason("SIDECAR_UNREADY", f"{title} is not ready") if "running" in state else NO_REASON
 
 
-def _gate(pod: Body) -> Why | None:
-    """The first readiness gate that is not true."""
-    told = {each["type"]: each for each in pod["status"].get("conditions") or []}
+def _gate(pod: Body) -> Reason | None:
+    """The first readiness gate that is not true, None when all are."""
+    conditions = {each["type"]: each for each in pod["status"].get("conditions") or []}
     for gate in pod["spec"].get("readinessGates") or []:
-        condition = told.get(gate["conditionType"]) or {}
+        condition = conditions.get(gate["conditionType"]) or {}
         if condition.get("status") != "True":
-            why = condition.get("message") or condition.get("reason") or "nobody has set it yet"
-            return Why(
+            why = condition.get("message") or condition.get("reason") or "it was not set yet"
+            return Reason(
                 "READINESS_GATE", cut(f"its readiness gate {gate['conditionType']} is not true: {why}")
             )
     return None
@@ -116,51 +118,51 @@ def _machine(pod: Body) -> str:
     return f" {name}" if name else ""
 
 
-def ended(pod: Body, exited: Body, restarts: int) -> Why:
-    """Of a pod that runs no more, or is not kept running any longer. exited: how its container last ended."""
+def ended(pod: Body, exited: Body, restarts: int) -> Reason:
+    """Why a pod ended, or is not restarted any more. exited: the `terminated` state of its container."""
     status = pod["status"]
-    told = {status.get("reason"), *(item.get("reason") for item in _disruptions(pod))}
+    causes = {status.get("reason"), *(item.get("reason") for item in _disruptions(pod))}
     words = status.get("message") or next((item.get("message") for item in _disruptions(pod)), "")
-    if told & _LOST:
-        return Why("NODE_LOST", "its machine is gone")
-    if told & _PREEMPTED:
-        return Why("PREEMPTED", cut(f"it had to make room for a pod of higher priority: {words}"))
-    if told & _SHUT_DOWN:
-        return Why("MACHINE_SHUT_DOWN", cut(f"its machine{_machine(pod)} is being shut down: {words}"))
-    if told & _EVICTED:
-        return Why("EVICTED", cut(f"its machine put it out: {words}"))
+    if causes & _LOST:
+        return Reason("NODE_LOST", "its machine is gone")
+    if causes & _PREEMPTED:
+        return Reason("PREEMPTED", cut(f"preempted by a pod of higher priority: {words}"))
+    if causes & _SHUT_DOWN:
+        return Reason("MACHINE_SHUT_DOWN", cut(f"its machine{_machine(pod)} is being shut down: {words}"))
+    if causes & _EVICTED:
+        return Reason("EVICTED", cut(f"evicted by its machine: {words}"))
     if status.get("phase") == "Failed" and status.get("reason"):
-        return Why("REFUSED_BY_MACHINE", cut(f"its machine does not run it: {words or status['reason']}"))
+        return Reason("REFUSED_BY_MACHINE", cut(f"its machine does not run it: {words or status['reason']}"))
     return _exit(pod, exited, restarts)
 
 
-def restarting(pod: Body, exited: Body) -> Why:
-    """Of a container that ended and is about to be started again in its place."""
-    return Why("RESTARTING", f"{_exit(pod, exited, 0).message}, and is started again")
+def restarting(pod: Body, exited: Body) -> Reason:
+    """Why a container is about to be restarted."""
+    return Reason("RESTARTING", f"{_exit(pod, exited, 0).message}, and is being restarted")
 
 
-def ending(pod: Body) -> Why:
-    """Of a pod that was told to go and is still there."""
+def ending(pod: Body) -> Reason:
+    """Why a pod that is being deleted still exists."""
     if finalizers := pod["metadata"].get("finalizers"):
-        return Why("STUCK", cut(f"it is being ended, and held by the finalizer {', '.join(finalizers)}"))
+        return Reason("STUCK", cut(f"it is being ended, and held by the finalizer {', '.join(finalizers)}"))
     for disruption in _disruptions(pod):
-        return Why(
-            "ENDING", cut(f"it is being put out: {disruption.get('message') or disruption.get('reason')}")
+        return Reason(
+            "ENDING", cut(f"it is being evicted: {disruption.get('message') or disruption.get('reason')}")
         )
-    return Why("ENDING", "it is being ended")
+    return Reason("ENDING", "it is being ended")
 
 
-def _exit(pod: Body, exited: Body, restarts: int, name: str = names.CONTAINER) -> Why:
+def _exit(pod: Body, exited: Body, restarts: int, name: str = names.CONTAINER) -> Reason:
     code, reason = exited.get("exitCode"), exited.get("reason") or ""
     again = f", after {restarts} restarts" if restarts > 1 else ""
     if reason in _CANNOT_START:
-        # Not the node's words but those of the container runtime.
-        return Why("START_FAILED", cut(f"could not be started: {exited.get('message') or reason}"))
+        # This message comes from the container runtime and not from the node.
+        return Reason("START_FAILED", cut(f"could not be started: {exited.get('message') or reason}"))
     if reason == "OOMKilled":
-        return Why("OOM_KILLED", f"used more memory than its {_limit(pod, name)}{again}")
+        return Reason("OOM_KILLED", f"used more memory than its {_limit(pod, name)}{again}")
     if code is None:
-        return Why("ENDED", "ended, and nobody knows how")
-    return Why("CRASHED" if code else "EXITED", f"{_how(code)}{again}")
+        return Reason("ENDED", "ended with an unknown exit code")
+    return Reason("CRASHED" if code else "EXITED", f"{_how(code)}{again}")
 
 
 def _how(code: int) -> str:
@@ -172,16 +174,16 @@ def _how(code: int) -> str:
     return f"exited with code {code}"
 
 
-def _unplaced(pod: Body, message: str) -> Why:
+def _unplaced(pod: Body, message: str) -> Reason:
     if "persistentvolumeclaim" in message.casefold():
-        return Why("VOLUME_PENDING", f"its volume is not there: {cut(_plain(message))}")
+        return Reason("VOLUME_PENDING", f"its volume is not there: {cut(_plain(message))}")
     found = _NO_ROOM.match(message)
     if not found:
-        return Why("UNSCHEDULABLE", cut(message))
+        return Reason("UNSCHEDULABLE", cut(message))
     total, words = found.groups()
-    # A taint may hold a comma; what comes after it has no count of its own.
+    # A taint may contain a comma, but no count follows it.
     parts = [_of_machines(part, total) for part in re.split(r", (?=\d+ )", words)]
-    return Why("UNSCHEDULABLE", cut(f"no machine has room for {_wanted(pod)}: {', '.join(parts)}"))
+    return Reason("UNSCHEDULABLE", cut(f"no machine has room for {_wanted(pod)}: {', '.join(parts)}"))
 
 
 def _of_machines(part: str, total: str) -> str:
@@ -208,16 +210,16 @@ def _plain(message: str) -> str:
 
 
 def _wanted(pod: Body) -> str:
-    """What the node asks for, and beside it what each container asks for that somebody else added."""
+    """The requests of the node, and of each container that Slipway did not add."""
     ours = _requests(_spec(pod, names.CONTAINER)) or "it"
     others = [each for each in pod["spec"]["containers"] if each.get("name") != names.CONTAINER]
-    beside = [f"{asked} of the container {each['name']}" for each in others if (asked := _requests(each))]
-    return " and ".join([ours, *beside])
+    theirs = [f"{amounts} of the container {each['name']}" for each in others if (amounts := _requests(each))]
+    return " and ".join([ours, *theirs])
 
 
 def _requests(container: Body) -> str:
-    asked = (container.get("resources") or {}).get("requests") or {}
-    return ", ".join(f"{_RESOURCES.get(name, name)} {amount}" for name, amount in sorted(asked.items()))
+    requests = (container.get("resources") or {}).get("requests") or {}
+    return ", ".join(f"{_RESOURCES.get(name, name)} {amount}" for name, amount in sorted(requests.items()))
 
 
 def _limit(pod: Body, name: str) -> str:
@@ -226,7 +228,7 @@ def _limit(pod: Body, name: str) -> str:
 
 
 def _spec(pod: Body, name: str) -> Body:
-    """Of one container, whatever its kind."""
+    """The spec of one container or init container, {} when the pod has none of this name."""
     spec = pod["spec"]
     every = [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
     return next((each for each in every if each.get("name") == name), {})

@@ -1,4 +1,4 @@
-"""What there is of one cluster, read now."""
+"""Lists the objects of one cluster."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import partial
 
 from controlplane.provisioners.base import ClusterRef
 from controlplane.provisioners.kubernetes.client.client import Client
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body, is_leaving, label
 from controlplane.provisioners.kubernetes.settings import SiteSettings
@@ -14,6 +14,8 @@ from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 @dataclass(frozen=True, slots=True)
 class Survey:
+    """The objects of one cluster, of all its runs."""
+
     pods: tuple[Body, ...] = ()
     volumes: tuple[Body, ...] = ()
     config_maps: tuple[Body, ...] = ()
@@ -39,11 +41,13 @@ class Survey:
 
 
 def survey(client: Client, settings: SiteSettings, cluster: ClusterRef, *, roots: bool = True) -> Survey:
-    """Complete, and not from a cache. Only what is ours. roots: ConfigMaps too."""
-    place = names.namespace(cluster.tenant_id)
+    """All objects of the cluster that this installation made, not from a cache. roots: also read ConfigMaps."""
+    namespace = names.namespace(cluster.tenant_id)
     wanted = {**manifests.ours(settings), **manifests.of_cluster(cluster)}
-    kinds = [paths.pods(place), paths.volumes(place), *([paths.config_maps(place)] if roots else [])]
-    found = all_of([partial(client.list, path, labels=wanted) for path in kinds])
+    kinds = [paths.pods(namespace), paths.volumes(namespace)]
+    if roots:
+        kinds.append(paths.config_maps(namespace))
+    found = in_parallel([partial(client.list, path, labels=wanted) for path in kinds])
     return Survey(*(tuple(listing.items) for listing in found))
 
 

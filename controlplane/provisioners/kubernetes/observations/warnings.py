@@ -1,4 +1,4 @@
-"""The last warning that Kubernetes wrote about a pod: why it waits where the pod itself does not say so."""
+"""Reads the last warning event of a pod, which says why it waits when its status does not."""
 
 import re
 from collections.abc import Sequence
@@ -9,56 +9,58 @@ from urllib.parse import quote
 from controlplane.provisioners.base import NodeObservation, NodeState, Temporary
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.errors import cut
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.objects.body import Body, attempt_of, run_of
-from controlplane.provisioners.kubernetes.observations.reasons import NOTHING, Why
+from controlplane.provisioners.kubernetes.observations.reasons import NO_REASON, Reason
 
-# A pod that waits this long without a reason is asked after, and so many of one cluster at once.
+# Events are read for pods that wait this long without a reason, and for so many pods of a cluster at once.
 PATIENCE = timedelta(seconds=5)
-MOST_ASKED = 4
-# These repeat what the node itself wrote, which is not for everybody in the tenant.
-_ITS_OWN_WORDS = frozenset({"Unhealthy", "ProbeWarning", "FailedPostStartHook", "FailedPreStopHook"})
+MOST_PODS = 4
+# These events repeat output of the node, which not every member of the tenant may read.
+_NODE_OUTPUT = frozenset({"Unhealthy", "ProbeWarning", "FailedPostStartHook", "FailedPreStopHook"})
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def last_warnings(client: Client, pods: Sequence[Body], sights: Sequence[NodeObservation]) -> dict[str, Why]:
-    """uid -> why, of the pods that do not say themselves why they wait. sights: of these pods."""
+def last_warnings(
+    client: Client, pods: Sequence[Body], nodes: Sequence[NodeObservation]
+) -> dict[str, Reason]:
+    """uid -> the last warning, of pods that wait without a reason. nodes: the observations of these pods."""
     silent = {
-        (sight.run, sight.name, sight.attempt)
-        for sight in sights
-        if sight.state in {NodeState.WAITING, NodeState.STARTING} and not sight.reason
+        (node.run, node.name, node.attempt)
+        for node in nodes
+        if node.state in {NodeState.WAITING, NodeState.STARTING} and not node.reason
     }
-    now = datetime.now(UTC)
-    asked = [pod for pod in pods if _key(pod) in silent and now - _made(pod) > PATIENCE][:MOST_ASKED]
-    told = all_of([partial(last_warning, client, pod) for pod in asked])
-    return {pod["metadata"]["uid"]: why for pod, why in zip(asked, told, strict=True) if why.reason}
+    oldest = datetime.now(UTC) - PATIENCE
+    waiting = [
+        pod
+        for pod in pods
+        if (run_of(pod), *attempt_of(pod)) in silent
+        and datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) < oldest
+    ][:MOST_PODS]
+    warnings = in_parallel([partial(last_warning, client, pod) for pod in waiting])
+    return {
+        pod["metadata"]["uid"]: warning
+        for pod, warning in zip(waiting, warnings, strict=True)
+        if warning.reason
+    }
 
 
-def last_warning(client: Client, pod: Body) -> Why:
-    """NOTHING where there is none, or it could not be read: then nothing is known that was not known before."""
-    about = pod["metadata"]
-    chosen = quote(f"involvedObject.uid={about['uid']},type=Warning", safe="")
+def last_warning(client: Client, pod: Body) -> Reason:
+    """NO_REASON when the pod has no warning, or when its events cannot be read now."""
+    metadata = pod["metadata"]
+    selector = quote(f"involvedObject.uid={metadata['uid']},type=Warning", safe="")
     try:
-        found = client.list(f"{paths.events(about['namespace'])}?fieldSelector={chosen}").items
+        events = client.list(f"{paths.events(metadata['namespace'])}?fieldSelector={selector}").items
     except Temporary:
-        return NOTHING
-    told = [event for event in found if event.get("reason") and event["reason"] not in _ITS_OWN_WORDS]
-    if not told:
-        return NOTHING
-    last = max(told, key=_at)
-    return Why(
-        _CAPITAL.sub("_", str(last["reason"])).upper(), cut(str(last.get("message") or last["reason"]))
-    )
+        return NO_REASON
+    usable = [event for event in events if event.get("reason") and event["reason"] not in _NODE_OUTPUT]
+    if not usable:
+        return NO_REASON
+    last = max(usable, key=_time)
+    reason = _CAPITAL.sub("_", str(last["reason"])).upper()
+    return Reason(reason, cut(str(last.get("message") or last["reason"])))
 
 
-def _at(event: Body) -> str:
+def _time(event: Body) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
-
-
-def _made(pod: Body) -> datetime:
-    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-
-
-def _key(pod: Body) -> tuple[int, str, int]:
-    return run_of(pod), *attempt_of(pod)

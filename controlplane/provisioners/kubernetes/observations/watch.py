@@ -1,4 +1,4 @@
-"""The pods of a whole site as they change: one watch, made anew when it ends or falls silent."""
+"""Watches all pods of a site. The watch is started anew when it ends or when the API server falls silent."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,14 +11,14 @@ from controlplane.provisioners.kubernetes.client.streams import Silence
 from controlplane.provisioners.kubernetes.objects import manifests, paths
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.observations import observation
-from controlplane.provisioners.kubernetes.observations.heartbeat import heard
+from controlplane.provisioners.kubernetes.observations.heartbeat import with_heartbeat
 
 QUIET_SECONDS = 3.0
-# The API server ends a watch after this long; the next one goes on from where it was.
+# The API server ends a watch after this long. The next watch continues at the same resource version.
 WATCH_SECONDS = 600
 SHORTEST_SECONDS = 1.0
 DELETED, BOOKMARK = "DELETED", "BOOKMARK"
-# Drained pods that are asked at once, and how soon their answers are looked for.
+# How many drain reports are read in parallel, and how soon the watch looks for the results.
 READERS, READING_SECONDS = 8, 0.05
 
 Report = Callable[[Body], DrainReport | None]
@@ -27,57 +27,62 @@ Report = Callable[[Body], DrainReport | None]
 def events(
     client: Client, installation: str, report: Report, *, domain: str = "cluster.local"
 ) -> Generator[NodeObservation | None, None, None]:
-    """Nodes as they change, GONE ones too; None once it listens, and every few seconds.
+    """Observations of nodes as they change, GONE ones too. None when the watch has started, and every few seconds.
 
-    report: reads what a drained pod says about its drain; None when it could not be read now. Raises Temporary when
-    news may have been missed: whoever listens again then lists as well.
+    report: reads the drain report of a pod; it returns None when it cannot be read now. Raises Temporary when changes
+    may have been missed: the caller must then list all pods before it watches again.
     """
-    with closing(_Drained(report)) as drained:
-        for change in transitions(client, installation, drained.pause):
-            for pod, drain in drained.answers():
-                if seen := observation.sight(pod, drain=drain, domain=domain):
-                    yield seen
+    with closing(_DrainReports(report)) as reports:
+        for change in transitions(client, installation, reports.pause):
+            for pod, drain in reports.results():
+                if observed := observation.node_observation(pod, drain=drain, domain=domain):
+                    yield observed
             if change is None:
                 yield None
-            elif seen := _node(*change, drained, domain):
-                yield seen
+            elif observed := _node(*change, reports, domain):
+                yield observed
 
 
-def _node(kind: str, pod: Body, drained: "_Drained", domain: str) -> NodeObservation | None:
+def _node(kind: str, pod: Body, reports: "_DrainReports", domain: str) -> NodeObservation | None:
+    """None when the pod is none of ours, or when its drain report is read first."""
     if not observation.is_in_place(pod):
         return None
     if kind != DELETED and observation.may_be_drained(pod):
-        drained.ask(pod)
+        reports.read(pod)
         return None
-    drained.forget(pod)
-    return (observation.gone if kind == DELETED else observation.sight)(pod, domain=domain)
+    reports.forget(pod)
+    return (observation.deleted_observation if kind == DELETED else observation.node_observation)(
+        pod, domain=domain
+    )
 
 
-class _Drained:
-    """Pods that are told once they were asked how their drain went. The news of all others does not wait for them."""
+class _DrainReports:
+    """Reads drain reports in threads, so that changes of other pods do not wait for them."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="drained")
-        self._asked: dict[str, tuple[Body, Future[DrainReport | None]]] = {}
+        # uid -> the newest state of the pod, and its report.
+        self._reading: dict[str, tuple[Body, Future[DrainReport | None]]] = {}
 
-    def ask(self, pod: Body) -> None:
-        """Of one that is being asked the last news counts."""
-        _, asked = self._asked.get(_uid(pod)) or (pod, self._pool.submit(self._report, pod))
-        self._asked[_uid(pod)] = pod, asked
+    def read(self, pod: Body) -> None:
+        """Start to read the report, unless that is being done already."""
+        _, report = self._reading.get(_uid(pod)) or (pod, self._pool.submit(self._report, pod))
+        self._reading[_uid(pod)] = pod, report
 
     def forget(self, pod: Body) -> None:
-        """There is newer news of it."""
-        self._asked.pop(_uid(pod), None)
+        """The pod changed again, so that its report is no longer of interest."""
+        self._reading.pop(_uid(pod), None)
 
-    def answers(self) -> Iterator[tuple[Body, DrainReport | None]]:
-        """Each once; None for one that could not be read now."""
-        for uid in [uid for uid, (_, asked) in self._asked.items() if asked.done()]:
-            pod, asked = self._asked.pop(uid)
-            yield pod, asked.result(timeout=0)
+    def results(self) -> Iterator[tuple[Body, DrainReport | None]]:
+        """The reports that have been read, each once. None: it could not be read now."""
+        for uid in [uid for uid, (_, report) in self._reading.items() if report.done()]:
+            pod, report = self._reading.pop(uid)
+            yield pod, report.result(timeout=0)
 
     def pause(self) -> float:
-        return READING_SECONDS if self._asked else QUIET_SECONDS
+        """Seconds until the watch should look for results."""
+        return READING_SECONDS if self._reading else QUIET_SECONDS
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -90,9 +95,9 @@ def _uid(pod: Body) -> str:
 def transitions(
     client: Client, installation: str, pause: Callable[[], float]
 ) -> Iterator[tuple[str, Body] | None]:
-    """(ADDED | MODIFIED | DELETED, pod) from now on; None like `events`. What was there before is not told."""
+    """(ADDED | MODIFIED | DELETED, pod) of changes from now on; None as in `events`. Existing pods are not listed."""
     at = client.version(paths.pods())
-    told_at = 0.0
+    last_pause = 0.0
     while True:
         began = time.monotonic()
         for change in _one_watch(client, installation, at, pause):
@@ -100,17 +105,17 @@ def transitions(
                 at = change[1]["metadata"]["resourceVersion"]
                 if change[0] != BOOKMARK:
                     yield change
-            if change is None or time.monotonic() - told_at >= QUIET_SECONDS:
-                told_at = time.monotonic()
+            if change is None or time.monotonic() - last_pause >= QUIET_SECONDS:
+                last_pause = time.monotonic()
                 yield None
-        # Whatever ends each watch at once is not asked again and again.
+        # An API server that ends each watch at once must not be called again and again.
         time.sleep(max(0.0, SHORTEST_SECONDS - (time.monotonic() - began)))
 
 
 def _one_watch(
     client: Client, installation: str, at: str, pause: Callable[[], float]
 ) -> Iterator[tuple[str, Body] | None]:
-    """Until its time is over, or it is silent where it should at least say that nothing happened."""
+    """The changes of one watch, until its time is over or not even bookmarks are received."""
     watch = client.watch(
         paths.pods(),
         labels=manifests.of_installation(installation),
@@ -120,7 +125,7 @@ def _one_watch(
     with closing(watch):
         yield None
         try:
-            with closing(heard(watch, pause)) as news:
+            with closing(with_heartbeat(watch, pause)) as news:
                 yield from news
         except Silence:
             return

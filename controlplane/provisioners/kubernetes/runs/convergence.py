@@ -10,7 +10,7 @@ from controlplane.provisioners.kubernetes.client import registry_login
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.ensure import create_missing
 from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import manifests, names, paths, pods
 from controlplane.provisioners.kubernetes.objects.body import (
     Body,
@@ -115,7 +115,7 @@ class _Making:
             partial(roots.is_removed, self.client, self.desired.cluster),
             partial(roots.is_over, self.client, self.desired, self.root),
         ]
-        removed, over, *_ = all_of([*asked, *self._needs()])
+        removed, over, *_ = in_parallel([*asked, *self._needs()])
         if removed:
             return [self.run, self.root]
         return [self.run] if over else []
@@ -131,14 +131,14 @@ class _Making:
         self._note_volumes()
         # Before their pods: as long as one of these is seen, whoever was cut off here is sent here again. A volume
         # in use goes when its pod has gone.
-        all_of(self._surplus_volumes())
+        in_parallel(self._surplus_volumes())
         ends: list[Call] = [
             partial(self.client.delete, paths.pods(self.place, about["name"]), uid=about["uid"])
             for about in (body["metadata"] for body in unlisted if not is_leaving(body))
         ]
         born, going = self._born(), self._going_volumes()
         makes: list[Call] = [partial(self._create_pod, node) for node in born if node.name not in going]
-        all_of([*ends, *makes])
+        in_parallel([*ends, *makes])
 
     def _needs(self) -> list[Call]:
         settings, desired, owner = self.settings, self.desired, self.run.body
@@ -192,11 +192,11 @@ class _Making:
     def _born(self) -> list[DesiredNode]:
         """A name that is taken is taken by what we want, or by an older attempt whose going will be told."""
         taken = {label(body, names.NODE) for body in self.found.pods}
-        spent = self.run.spent
+        used_attempts = self.run.used_attempts
         return [
             node
             for node in self.desired.nodes
-            if node.name not in taken and spent.get(node.name, 0) < node.attempt
+            if node.name not in taken and used_attempts.get(node.name, 0) < node.attempt
         ]
 
     def _create_pod(self, node: DesiredNode) -> None:
@@ -212,12 +212,12 @@ class _Making:
 
     def _note(self, unlisted: list[Body]) -> None:
         """Attempts that are cleared away are remembered before they go, or a late wish would make them anew."""
-        spent = dict(self.run.spent)
+        used_attempts = dict(self.run.used_attempts)
         for name, attempt in map(attempt_of, unlisted):
-            spent[name] = max(attempt, spent.get(name, 0))
+            used_attempts[name] = max(attempt, used_attempts.get(name, 0))
         generation = self.desired.generation
-        if spent != self.run.spent or generation != self.run.generation:
-            noted = {names.SPENT: roots.spelled(spent), names.GENERATION: str(generation)}
+        if used_attempts != self.run.used_attempts or generation != self.run.generation:
+            noted = {names.USED_ATTEMPTS: roots.spelled(used_attempts), names.GENERATION: str(generation)}
             roots.annotate(self.client, self.desired.cluster, self.run.body, noted)
 
     def _note_volumes(self) -> None:
@@ -226,7 +226,7 @@ class _Making:
         made = {node.name for node in _with_volume(self.desired.nodes)} - self._going_volumes()
         volumes = frozenset(had | made)
         if volumes != self.root.volumes:
-            noted = {names.VOLUMES: manifests.spelled(volumes)}
+            noted = {names.VOLUMES: manifests.joined_names(volumes)}
             roots.annotate(self.client, self.desired.cluster, self.root.body, noted)
 
     def _surplus_volumes(self) -> list[Call]:

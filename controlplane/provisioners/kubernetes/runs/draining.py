@@ -18,7 +18,7 @@ from controlplane.provisioners.base import (
     Temporary,
 )
 from controlplane.provisioners.kubernetes.client.accounts import Accounts
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import container_layout, names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body, attempt_of
 from controlplane.provisioners.kubernetes.observations import observation
@@ -32,7 +32,7 @@ REMEMBERED = 1000
 
 def begin(accounts: Accounts, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
     """All at once. What is not there, or does not run, has nothing to move away."""
-    all_of([partial(_begin, accounts, cluster, node, seconds) for node in nodes])
+    in_parallel([partial(_begin, accounts, cluster, node, seconds) for node in nodes])
 
 
 def _begin(accounts: Accounts, cluster: ClusterRef, node: NodeRef, seconds: int) -> None:
@@ -52,7 +52,7 @@ def _begin(accounts: Accounts, cluster: ClusterRef, node: NodeRef, seconds: int)
 
 
 def _can_drain(pod: Body) -> bool:
-    seen = observation.sight(pod)
+    seen = observation.node_observation(pod)
     runs = seen is not None and seen.state in {NodeState.READY, NodeState.UNREADY}
     return runs and "deletionTimestamp" not in pod["metadata"]
 
@@ -84,7 +84,7 @@ class Reports:
     def of_all(self, pods: Sequence[Body]) -> list[DrainReport | None]:
         """Of each in order; those that have to be asked are asked at once."""
         asked = [pod for pod in pods if observation.may_be_drained(pod)]
-        reports = all_of([partial(self.of, pod) for pod in asked])
+        reports = in_parallel([partial(self.of, pod) for pod in asked])
         told = {pod["metadata"]["uid"]: report for pod, report in zip(asked, reports, strict=True)}
         return [told.get(pod["metadata"]["uid"]) for pod in pods]
 

@@ -7,7 +7,7 @@ from functools import partial
 from controlplane.provisioners.base import ClusterRef
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.ensure import create_missing
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body, is_leaving, label, run_of
 from controlplane.provisioners.kubernetes.observations.survey import Survey, survey
@@ -54,7 +54,7 @@ def _end_pods(
     runs = {run_of(body) for body in found if force or not is_leaving(body)}
     ours = manifests.ours(settings)
     collection = paths.pods(names.namespace(cluster.tenant_id))
-    all_of(
+    in_parallel(
         [
             partial(
                 client.delete_collection,
@@ -69,7 +69,7 @@ def _end_pods(
 
 def _delete(client: Client, place: str, path: Path, bodies: Iterable[Body]) -> None:
     abouts = [body["metadata"] for body in bodies if not is_leaving(body)]
-    all_of([partial(client.delete, path(place, about["name"]), uid=about["uid"]) for about in abouts])
+    in_parallel([partial(client.delete, path(place, about["name"]), uid=about["uid"]) for about in abouts])
 
 
 def stuck(found: Survey, now: datetime) -> tuple[str, ...]:

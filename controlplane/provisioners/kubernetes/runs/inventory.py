@@ -21,7 +21,7 @@ from controlplane.provisioners.base import (
     Temporary,
 )
 from controlplane.provisioners.kubernetes.client.accounts import Accounts
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import manifests, names, paths, tenant
 from controlplane.provisioners.kubernetes.objects.bindings import role_bindings
 from controlplane.provisioners.kubernetes.objects.body import (
@@ -39,10 +39,10 @@ from controlplane.provisioners.kubernetes.settings import SiteSettings
 Whose = tuple[UUID, UUID]
 # Namespace and name.
 At = tuple[str, str]
-Sights = Callable[[list[Body]], tuple[NodeObservation, ...]]
+Observe = Callable[[list[Body]], tuple[NodeObservation, ...]]
 
 # Longer than any call that thinks of a removed cluster can still be on its way.
-MOURNING = timedelta(hours=1)
+TOMBSTONE_LIFETIME = timedelta(hours=1)
 
 # What a run needs beside its pods, under the name of its root.
 OF_RUN = {
@@ -107,35 +107,37 @@ Runs = Mapping[Whose, Mapping[int, _Run]]
 States = Mapping[str, Mapping[At, _State]]
 
 
-def look_over(
-    accounts: Accounts, settings: SiteSettings, sights_of: Sights
+def list_all(
+    accounts: Accounts, settings: SiteSettings, observe: Observe
 ) -> Iterator[FoundCluster | DriftedTenant]:
     """Every cluster of which anything is left, then the tenants whose fence is not as it was written.
 
     Raises Temporary at the end when something that should have gone could not be removed.
     """
-    # The account that is vouched for answers first. Roots come before pods: a cluster that comes in between is found
-    # with its pods or not at all. What pods need comes after them, because it was made before them.
+    # Namespaces come first, because the connections of that account are verified. Roots come before pods, so that a
+    # cluster that is created meanwhile is found with its pods or not at all. What pods need comes after the pods,
+    # because it was created before them.
     spaces = _spaces(accounts, settings)
     roots, ended, volumes = (
         _roots(accounts, settings),
         _ended(accounts, settings),
         _volumes(accounts, settings),
     )
-    runs = _runs(accounts, settings, sights_of)
+    runs = _runs(accounts, settings, observe)
     states = _states(accounts, settings)
-    drift = partial(_amiss, states=states, short=_short_of_secrets(runs, states))
+    drift = partial(_drift, states=states, short=_short_of_secrets(runs, states))
     for each in {**ended, **volumes, **runs}:
-        yield _found(
-            each, runs.get(each, {}), volumes.get(each, set()), ended.get(each, -1), sights_of, drift
-        )
+        yield _found(each, runs.get(each, {}), volumes.get(each, set()), ended.get(each, -1), observe, drift)
     used = {names.namespace(tenant) for _, tenant in {**ended, **runs}}
     yield from (
         DriftedTenant(space.tenant)
         for space in spaces
         if space.place in used and _is_odd(space, states, settings)
     )
-    if troubles := [*_sweep(accounts, roots, ended), *_bury(accounts, settings)]:
+    if troubles := [
+        *_delete_ended_roots(accounts, roots, ended),
+        *_delete_old_tombstones(accounts, settings),
+    ]:
         raise troubles[0]
 
 
@@ -204,7 +206,7 @@ def _volumes(accounts: Accounts, settings: SiteSettings) -> dict[Whose, set[str]
     return found
 
 
-def _runs(accounts: Accounts, settings: SiteSettings, sights_of: Sights) -> dict[Whose, dict[int, _Run]]:
+def _runs(accounts: Accounts, settings: SiteSettings, observe: Observe) -> dict[Whose, dict[int, _Run]]:
     """What the pods say. The report of a drain is read once all are listed, so such a pod is kept until then."""
     found: dict[Whose, dict[int, _Run]] = {}
 
@@ -212,7 +214,7 @@ def _runs(accounts: Accounts, settings: SiteSettings, sights_of: Sights) -> dict
         owner = cluster_and_tenant(body)
         if owner is None or not observation.is_in_place(body):
             return None
-        seen = body if observation.may_be_drained(body) else next(iter(sights_of([body])), None)
+        seen = body if observation.may_be_drained(body) else next(iter(observe([body])), None)
         return _Pod(owner, run_of(body), seen, not is_leaving(body), *_mounts(body))
 
     for pod in accounts.client("observe").gather(paths.pods(), labels=manifests.ours(settings), keep=keep):
@@ -250,7 +252,7 @@ def _states(accounts: Accounts, settings: SiteSettings) -> dict[str, dict[At, _S
 
     calls: list[Callable[[], dict[At, _State]]] = [partial(of, kind, path) for kind, path in COMPARED.items()]
     calls.append(assets)
-    return dict(zip([*COMPARED, "ConfigMap"], all_of(calls), strict=True))
+    return dict(zip([*COMPARED, "ConfigMap"], in_parallel(calls), strict=True))
 
 
 def _state(kind: str, body: Body) -> tuple[At, _State]:
@@ -270,10 +272,10 @@ def _found(
     runs: Mapping[int, _Run],
     volumes: set[str],
     ended: int,
-    sights_of: Sights,
+    observe: Observe,
     drift: Callable[[Whose, int, _Run], tuple[Drift, ...]],
 ) -> FoundCluster:
-    nodes = [sight for run in runs.values() for sight in (*run.sights, *sights_of(run.drained))]
+    nodes = [sight for run in runs.values() for sight in (*run.sights, *observe(run.drained))]
     observed = ClusterObservation(True, tuple(nodes), frozenset(volumes))
     newest = max((number for number, run in runs.items() if run.lives and number > ended), default=0)
     return FoundCluster(
@@ -281,7 +283,7 @@ def _found(
     )
 
 
-def _amiss(each: Whose, number: int, run: _Run, *, states: States, short: Iterable[str]) -> tuple[Drift, ...]:
+def _drift(each: Whose, number: int, run: _Run, *, states: States, short: Iterable[str]) -> tuple[Drift, ...]:
     """What the nodes of a run need and is not as it was written. A run that an older release made has no records."""
     place, name = names.namespace(each[1]), names.run_root(each[0], number)
     there = {kind: states[kind].get((place, name)) for kind in OF_RUN}
@@ -332,21 +334,23 @@ def _is_odd(space: _Space, states: States, settings: SiteSettings) -> bool:
 # -- clearing away ------------------------------------------------------------------------------------------------
 
 
-def _sweep(accounts: Accounts, roots: Iterable[_Root], ended: Mapping[Whose, int]) -> Iterator[Temporary]:
+def _delete_ended_roots(
+    accounts: Accounts, roots: Iterable[_Root], ended: Mapping[Whose, int]
+) -> Iterator[Temporary]:
     """Remove what is left of runs that were ended: whoever ended them may have died before he was done."""
     for root in roots:
         if not root.leaving and root.run <= ended.get(root.whose, -1):
             yield from _gone(accounts, paths.config_maps(*root.at), root.uid)
 
 
-def _bury(accounts: Accounts, settings: SiteSettings) -> Iterator[Temporary]:
+def _delete_old_tombstones(accounts: Accounts, settings: SiteSettings) -> Iterator[Temporary]:
     """Remove the tombstones that have stood long enough."""
     wanted = {**manifests.ours(settings), names.COMPONENT: manifests.TOMBSTONE}
     now = datetime.now(UTC)
 
     def keep(body: Body) -> tuple[str, str] | None:
         about = body["metadata"]
-        if now - datetime.fromisoformat(about["creationTimestamp"]) <= MOURNING or is_leaving(body):
+        if now - datetime.fromisoformat(about["creationTimestamp"]) <= TOMBSTONE_LIFETIME or is_leaving(body):
             return None
         return paths.leases(about["namespace"], about["name"]), about["uid"]
 

@@ -5,12 +5,12 @@ from functools import partial
 from controlplane.provisioners.base import Desired
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.ensure import ensure_object
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 
-def mend_run(client: Client, settings: SiteSettings, desired: Desired) -> None:
+def repair_run(client: Client, settings: SiteSettings, desired: Desired) -> None:
     """Repair what the nodes of a run need beside their pods. Does nothing when the run is no more."""
     place = names.namespace(desired.cluster.tenant_id)
     root = client.get(paths.config_maps(place, names.run_root(desired.cluster.id, desired.run)))
@@ -21,4 +21,4 @@ def mend_run(client: Client, settings: SiteSettings, desired: Desired) -> None:
         paths.services: manifests.service(settings, desired, root),
         paths.service_accounts: manifests.service_account(settings, desired, root),
     }
-    all_of([partial(ensure_object, client, path, place, body) for path, body in bodies.items()])
+    in_parallel([partial(ensure_object, client, path, place, body) for path, body in bodies.items()])

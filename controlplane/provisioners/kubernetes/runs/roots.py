@@ -35,7 +35,7 @@ class ClusterRoot:
 
 @dataclass(frozen=True, slots=True)
 class RunRoot:
-    """spent: the last attempt of each name that was cleared away."""
+    """used_attempts: the last attempt of each name that was cleared away."""
 
     body: Body
 
@@ -44,8 +44,8 @@ class RunRoot:
         return _number(_annotations(self.body).get(names.GENERATION))
 
     @property
-    def spent(self) -> dict[str, int]:
-        words = (_annotations(self.body).get(names.SPENT) or "").split()
+    def used_attempts(self) -> dict[str, int]:
+        words = (_annotations(self.body).get(names.USED_ATTEMPTS) or "").split()
         return {name: int(attempt) for name, _, attempt in (word.rpartition("@") for word in words)}
 
 
@@ -92,8 +92,8 @@ def annotate(client: Client, cluster: ClusterRef, body: Body, annotations: dict[
     return answer
 
 
-def spelled(spent: dict[str, int]) -> str:
-    return " ".join(f"{name}@{attempt}" for name, attempt in sorted(spent.items()))
+def spelled(used_attempts: dict[str, int]) -> str:
+    return " ".join(f"{name}@{attempt}" for name, attempt in sorted(used_attempts.items()))
 
 
 def is_removed(client: Client, cluster: ClusterRef) -> bool:

@@ -11,7 +11,7 @@ from controlplane.provisioners.base import CALL_SECONDS, NotOurs, NotYet, Perman
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.ensure import create_missing
 from controlplane.provisioners.kubernetes.client.errors import cut
-from controlplane.provisioners.kubernetes.client.parallel import all_of, within
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel, time_budget
 from controlplane.provisioners.kubernetes.objects import bindings, names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.objects.manifests import RESTRICTED, ours
@@ -41,7 +41,7 @@ MOST_CLIENTS = 64
 
 def check(settings: SiteSettings) -> SiteVerdict:
     """ready: all of it holds. isolation "unknown": nothing was tried, see `prove`. Raises Temporary, Permanent."""
-    with within(CALL_SECONDS - 0.3):
+    with time_budget(CALL_SECONDS - 0.3):
         return _check(settings)
 
 
@@ -136,7 +136,7 @@ def make(settings: SiteSettings, bodies: Iterable[Body]) -> None:
 
 def missing(settings: SiteSettings, namespace: str) -> dict[str, list[Right]]:
     """What our accounts need there and may not do, by account; an account that lacks nothing is left out."""
-    lacking = all_of([partial(_missing, settings, account, namespace) for account in PERMISSIONS])
+    lacking = in_parallel([partial(_missing, settings, account, namespace) for account in PERMISSIONS])
     return {account: rights for account, rights in zip(PERMISSIONS, lacking, strict=True) if rights}
 
 

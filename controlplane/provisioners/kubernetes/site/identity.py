@@ -21,7 +21,7 @@ CLAIM = f"{names.PREFIX}site"
 # The accounts whose answers say that something is gone, and those that make things. Others work on what these made,
 # and the processes that hold them may hold no other. What `observe` lists comes after answers of both, and lets
 # clusters rest, but ends nothing without a look by one of these.
-VOUCHED = ("provision", "namespaces")
+VERIFIED = ("provision", "namespaces")
 
 
 def identity_of(settings: SiteSettings) -> str:
@@ -64,7 +64,7 @@ def belongs_to(other: str, settings: SiteSettings) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedSite:
     """Vouches for connections to the Kubernetes that is expected, as far as it is known, and that is not another's."""
 
     settings: SiteSettings
@@ -84,12 +84,12 @@ class Expected:
             raise WrongSite("SITE_BELONGS_TO_ANOTHER", belongs_to(other, self.settings), delay=CHANGED_DELAY)
 
 
-def require(settings: SiteSettings) -> None:
-    """Raises as Expected does."""
-    expected = Expected(settings)
+def require_expected(settings: SiteSettings) -> None:
+    """Raises as ExpectedSite does."""
+    expected = ExpectedSite(settings)
     expected(Client(expected.reach, purpose=IDENTITY).get)
 
 
-def vouched(settings: SiteSettings) -> Clients:
+def verified_clients(settings: SiteSettings) -> Clients:
     """Accounts that speak to the expected Kubernetes or to none."""
-    return Clients(settings, dict.fromkeys(VOUCHED, Expected(settings)))
+    return Clients(settings, dict.fromkeys(VERIFIED, ExpectedSite(settings)))

@@ -10,7 +10,7 @@ from controlplane.provisioners.kubernetes.client.accounts import Accounts
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.ensure import Path, create_missing, ensure_object
 from controlplane.provisioners.kubernetes.client.errors import cut
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import names, paths, tenant
 from controlplane.provisioners.kubernetes.objects.bindings import role_bindings
 from controlplane.provisioners.kubernetes.objects.body import Body, is_leaving, is_ours, require_ours
@@ -48,7 +48,7 @@ def ensure(
     ]
     if settings.shared_storage_class:
         calls.append(partial(_ensure_shared, client, place, tenant.shared_volume(settings, tenant_id)))
-    found = [each for each in (*relabelled, *rebound, *all_of(calls)) if each]
+    found = [each for each in (*relabelled, *rebound, *in_parallel(calls)) if each]
     if not complete:
         record = {names.WRITTEN: digest(space)}
         account.patch(paths.namespaces(place), {"metadata": {"annotations": record}})
@@ -128,7 +128,7 @@ def bind(client: Client, settings: SiteSettings, place: str) -> list[Drift]:
         partial(ensure_object, client, paths.role_bindings, place, stamped(body))
         for body in role_bindings(place, settings)
     ]
-    return [each for each in all_of(wanted) if each]
+    return [each for each in in_parallel(wanted) if each]
 
 
 def _wait_until_bound(client: Client, place: str, expected: bool) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from controlplane.provisioners.kubernetes.objects import names, registry_secret
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.site.proof import Finding, Part, ProbeOutcome
+from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult
 
 # Marks the pods of one proof; not the label by which nodes of clusters are watched.
 PROBE = "slipway/probe"
@@ -92,7 +92,7 @@ def target(attempt: Attempt, status: Mapping[str, Body], domain: str) -> str:
     return f"{attempt.name} {api} 443"
 
 
-def finding(attempt: Attempt, before: Mapping[str, bool], behind: Mapping[str, bool]) -> Finding:
+def result(attempt: Attempt, before: Mapping[str, bool], behind: Mapping[str, bool]) -> ProbeResult:
     """before, behind: name -> whether it got through, without the walls and with them."""
     opened, stopped = before.get(attempt.name), behind.get(attempt.name)
     if opened is None or stopped is None:
@@ -105,10 +105,10 @@ def finding(attempt: Attempt, before: Mapping[str, bool], behind: Mapping[str, b
         outcome, detail = ProbeOutcome.UNKNOWN, "it did not answer without network policies either"
     else:
         outcome, detail = ProbeOutcome.HOLDS, ""
-    return Finding(attempt.words, outcome, detail, Part.CONTROL if attempt.stays else Part.WALL)
+    return ProbeResult(attempt.words, outcome, detail, Part.CONTROL if attempt.stays else Part.WALL)
 
 
-def heard(output: str) -> dict[str, bool]:
+def parse_output(output: str) -> dict[str, bool]:
     """What TRY said."""
     lines = (line.split() for line in output.splitlines())
     return {line[0]: line[1] == "open" for line in lines if len(line) == 2 and line[1] in {"open", "closed"}}

@@ -22,7 +22,7 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeResult:
     name: str
     outcome: ProbeOutcome
     detail: str = ""
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    findings: tuple[Finding, ...]
+    results: tuple[ProbeResult, ...]
 
     @property
     def isolation(self) -> str:
@@ -45,19 +45,19 @@ class Proof:
     @property
     def holds(self) -> bool:
         """The site is fit for tenants who do not trust each other."""
-        broken = any(finding.outcome is ProbeOutcome.BROKEN for finding in self.findings)
+        broken = any(result.outcome is ProbeOutcome.BROKEN for result in self.results)
         return self.isolation == "proved" and not broken
 
     def _outcomes(self, part: Part) -> set[ProbeOutcome]:
-        return {finding.outcome for finding in self.findings if finding.part is part}
+        return {result.outcome for result in self.results if result.part is part}
 
     @property
     def message(self) -> str:
         """One sentence for each outcome that there is, the worst first."""
         return " ".join(
-            f"{words}: {'; '.join(_named(self.findings, outcome))}."
+            f"{words}: {'; '.join(_named(self.results, outcome))}."
             for outcome, words in _WORDS.items()
-            if any(finding.outcome is outcome for finding in self.findings)
+            if any(result.outcome is outcome for result in self.results)
         )
 
 
@@ -68,8 +68,8 @@ _WORDS = {
 }
 
 
-def _named(findings: Iterable[Finding], outcome: ProbeOutcome) -> list[str]:
-    found = [finding for finding in findings if finding.outcome is outcome]
+def _named(results: Iterable[ProbeResult], outcome: ProbeOutcome) -> list[str]:
+    found = [result for result in results if result.outcome is outcome]
     if outcome is ProbeOutcome.HOLDS:
-        return [finding.name for finding in found]
-    return [f"{finding.name} ({finding.detail})" if finding.detail else finding.name for finding in found]
+        return [result.name for result in found]
+    return [f"{result.name} ({result.detail})" if result.detail else result.name for result in found]

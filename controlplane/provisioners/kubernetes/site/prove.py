@@ -15,15 +15,15 @@ from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes.client import registry_login
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
-from controlplane.provisioners.kubernetes.client.exec import Ran, run
-from controlplane.provisioners.kubernetes.client.parallel import all_of
+from controlplane.provisioners.kubernetes.client.exec import ExecResult, run
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import bindings, names, paths, registry_secret, tenant
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.objects.manifests import ours
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.site import check, identity, permissions, probes
 from controlplane.provisioners.kubernetes.site.probes import ASKER, ATTEMPTS, PODS, Pod
-from controlplane.provisioners.kubernetes.site.proof import Finding, Part, ProbeOutcome, Proof
+from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult, Proof
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ def prove(settings: SiteSettings, *, image: str) -> Proof:
     Raises Temporary where the site cannot be asked or its login to registries not be read, Permanent where it is not
     ours: then nothing was found out.
     """
-    identity.require(settings)
+    identity.require_expected(settings)
     login = registry_secret.site_secret(settings, registry_login.read(settings))
     version = check.version_of(settings)
     check.claim(settings)
@@ -75,7 +75,7 @@ def prove(settings: SiteSettings, *, image: str) -> Proof:
     with _ground(settings) as ground:
         lacking = _permitted(ground)
         found = [
-            Finding("API server", ProbeOutcome.HOLDS, f"Kubernetes {version}"),
+            ProbeResult("API server", ProbeOutcome.HOLDS, f"Kubernetes {version}"),
             *_permissions(ground, lacking),
         ]
         if not lacking:
@@ -94,7 +94,7 @@ def _ground(settings: SiteSettings) -> Iterator[Ground]:
         yield ground
     finally:
         account = ground.client("namespaces")
-        all_of([partial(account.delete, paths.namespaces(home)) for home in homes])
+        in_parallel([partial(account.delete, paths.namespaces(home)) for home in homes])
         _until(lambda: not any(account.get(paths.namespaces(home)) for home in homes), GOING_SECONDS)
 
 
@@ -126,23 +126,23 @@ def _permitted(ground: Ground) -> dict[str, list[permissions.Right]]:
     return lacking
 
 
-def _permissions(ground: Ground, lacking: Mapping[str, list[permissions.Right]]) -> Iterator[Finding]:
+def _permissions(ground: Ground, lacking: Mapping[str, list[permissions.Right]]) -> Iterator[ProbeResult]:
     name, more = "each account may do its work", "no account may do more than that"
     if lacking:
-        yield Finding(name, ProbeOutcome.BROKEN, check.lacking_words(dict(lacking)))
+        yield ProbeResult(name, ProbeOutcome.BROKEN, check.lacking_words(dict(lacking)))
     else:
-        yield Finding(name, ProbeOutcome.HOLDS)
+        yield ProbeResult(name, ProbeOutcome.HOLDS)
     if ground.settings.shares_accounts:
-        yield Finding(more, ProbeOutcome.UNKNOWN, check.SHARED)
+        yield ProbeResult(more, ProbeOutcome.UNKNOWN, check.SHARED)
     elif excess := check.excess(ground.settings, ground.first):
-        yield Finding(more, ProbeOutcome.BROKEN, check.excess_words(excess))
+        yield ProbeResult(more, ProbeOutcome.BROKEN, check.excess_words(excess))
     else:
-        yield Finding(more, ProbeOutcome.HOLDS)
+        yield ProbeResult(more, ProbeOutcome.HOLDS)
     if not ground.settings.shares_accounts:
         yield held_in(ground.settings)
 
 
-def held_in(settings: SiteSettings) -> Finding:
+def held_in(settings: SiteSettings) -> ProbeResult:
     """Whether the account that makes namespaces is refused one of a strange name, which is tried without making it.
 
     RBAC cannot refuse it; deploy/kubernetes/admission.yaml does, and nothing else shows when that is not there.
@@ -154,15 +154,17 @@ def held_in(settings: SiteSettings) -> Finding:
     except (Temporary, Permanent) as error:
         held = HELD_WORDS in error.message
         return (
-            Finding(name, ProbeOutcome.HOLDS) if held else Finding(name, ProbeOutcome.UNKNOWN, error.message)
+            ProbeResult(name, ProbeOutcome.HOLDS)
+            if held
+            else ProbeResult(name, ProbeOutcome.UNKNOWN, error.message)
         )
-    return Finding(name, ProbeOutcome.BROKEN, "apply deploy/kubernetes/admission.yaml")
+    return ProbeResult(name, ProbeOutcome.BROKEN, "apply deploy/kubernetes/admission.yaml")
 
 
 # -- pods -----------------------------------------------------------------------------------------------------------
 
 
-def _tried(ground: Ground, image: str, login: Body | None) -> Iterator[Finding]:
+def _tried(ground: Ground, image: str, login: Body | None) -> Iterator[ProbeResult]:
     """In this order; what cannot be tried without the one before it is left unknown.
 
     login: the Secret by which the pods pull their image.
@@ -178,17 +180,17 @@ def _tried(ground: Ground, image: str, login: Body | None) -> Iterator[Finding]:
         _admit(ground, pod, pods[pod], dry=False)
     status, trouble = _started(ground)
     if trouble:
-        yield Finding("pods start", ProbeOutcome.BROKEN, trouble)
-        yield Finding("storage and network policies", ProbeOutcome.UNKNOWN, part=Part.WALL)
+        yield ProbeResult("pods start", ProbeOutcome.BROKEN, trouble)
+        yield ProbeResult("storage and network policies", ProbeOutcome.UNKNOWN, part=Part.WALL)
         return
-    yield Finding("pods start", ProbeOutcome.HOLDS)
+    yield ProbeResult("pods start", ProbeOutcome.HOLDS)
     yield _storage(ground)
     before = _attempt(ground, status, until=probes.all_open)
     for policy in walls(ground.settings):
         ground.client("provision").create(paths.network_policies(ground.first), policy)
     behind = _attempt(ground, status, until=probes.all_walled)
     for attempt in ATTEMPTS:
-        yield probes.finding(attempt, before, behind)
+        yield probes.result(attempt, before, behind)
 
 
 def walls(settings: SiteSettings) -> list[Body]:
@@ -215,7 +217,7 @@ def _admit(ground: Ground, pod: Pod, body: Body, *, dry: bool = True) -> None:
             return
 
 
-def _pod_security(ground: Ground, body: Body) -> Finding:
+def _pod_security(ground: Ground, body: Body) -> ProbeResult:
     """The restricted one was let in just now."""
     name = "Pod Security refuses a pod that wants the machine"
     try:
@@ -223,8 +225,8 @@ def _pod_security(ground: Ground, body: Body) -> Finding:
     except (Temporary, Permanent) as error:
         refused = "violates PodSecurity" in error.message
         outcome = ProbeOutcome.HOLDS if refused else ProbeOutcome.UNKNOWN
-        return Finding(name, outcome, "" if refused else error.message, Part.WALL)
-    return Finding(name, ProbeOutcome.BROKEN, "it is let in", Part.WALL)
+        return ProbeResult(name, outcome, "" if refused else error.message, Part.WALL)
+    return ProbeResult(name, ProbeOutcome.BROKEN, "it is let in", Part.WALL)
 
 
 def _started(ground: Ground) -> tuple[dict[str, Body], str]:
@@ -268,11 +270,11 @@ def _why(status: Body) -> str:
     return (words or ["no reason is told"])[0].strip()[:300]
 
 
-def _storage(ground: Ground) -> Finding:
+def _storage(ground: Ground) -> ProbeResult:
     """Its pod has started, so the volume was bound."""
     name = "a volume is bound and can be written"
     wrote = _run(ground, ASKER, ["sh", "-c", "echo 1 > /data/probe && cat /data/probe"])
-    return Finding(
+    return ProbeResult(
         name, ProbeOutcome.HOLDS if wrote.exit_code == 0 else ProbeOutcome.BROKEN, _said(wrote.stderr)
     )
 
@@ -288,8 +290,8 @@ def _attempt(
 
     def settled() -> bool:
         results.clear()
-        for heard in all_of([partial(_attempts_of, ground, pod, status) for pod in PODS]):
-            results.update(heard)
+        for parse_output in in_parallel([partial(_attempts_of, ground, pod, status) for pod in PODS]):
+            results.update(parse_output)
         return until(results)
 
     _until(settled, SETTLING_SECONDS)
@@ -301,10 +303,10 @@ def _attempts_of(ground: Ground, pod: Pod, status: Mapping[str, Body]) -> dict[s
     targets = [probes.target(attempt, status, domain) for attempt in ATTEMPTS if attempt.by is pod]
     if not targets:
         return {}
-    return probes.heard(_run(ground, pod, ["sh", "-c", probes.TRY, "try", *targets]).stdout.decode())
+    return probes.parse_output(_run(ground, pod, ["sh", "-c", probes.TRY, "try", *targets]).stdout.decode())
 
 
-def _run(ground: Ground, pod: Pod, command: list[str]) -> Ran:
+def _run(ground: Ground, pod: Pod, command: list[str]) -> ExecResult:
     return run(ground.client("exec"), ground.home(pod), pod.name, command, seconds=TRY_SECONDS)
 
 

@@ -16,7 +16,7 @@ from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes.client import credentials, plugin
 from controlplane.provisioners.kubernetes.client import exec as executing
 from controlplane.provisioners.kubernetes.client.client import Client
-from controlplane.provisioners.kubernetes.client.parallel import all_of, within
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel, time_budget
 from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.settings import Reach
 from tests.provisioners.kubernetes.api_server import ApiServer, says
@@ -98,7 +98,7 @@ def failure_of(call: Callable[[], object]) -> Temporary | Permanent:
 
 def test_a_token_is_got_once_for_all_clients_of_one_account(given: Plugin, api: ApiServer):
     clients = [Client(given.reach, purpose=f"test-{index}") for index in range(8)]
-    assert all_of([partial(client.get, PATH) for client in clients]) == [None] * 8
+    assert in_parallel([partial(client.get, PATH) for client in clients]) == [None] * 8
     assert given.runs == 1
 
 
@@ -156,8 +156,8 @@ def gate(given: Plugin) -> Iterator[Path]:
 
 
 def test_a_slow_plugin_holds_up_nobody_and_serves_the_next_call(given: Plugin, client: Client, gate: Path):
-    with within(0.2):
-        errors = all_of([lambda: failure_of(lambda: client.get(PATH))] * 4)
+    with time_budget(0.2):
+        errors = in_parallel([lambda: failure_of(lambda: client.get(PATH))] * 4)
     assert {error.reason for error in errors} == {"SITE_CREDENTIALS"}
     gate.touch()
     assert client.get(PATH) is None
@@ -169,7 +169,7 @@ def test_a_plugin_that_never_answers_is_ended(
     given: Plugin, client: Client, gate: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(plugin, "SECONDS", 0.2)
-    assert "gave no answer within 0.2 s" in failure_of(lambda: client.get(PATH)).message
+    assert "gave no answer in 0.2 s" in failure_of(lambda: client.get(PATH)).message
 
 
 def test_a_short_lived_token_is_got_once_in_its_life(given: Plugin, client: Client):

@@ -12,8 +12,8 @@ import pytest
 
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes.client.client import Client
-from controlplane.provisioners.kubernetes.client.exec import NEWER, OLDER, Ran, run
-from controlplane.provisioners.kubernetes.client.parallel import all_of, within
+from controlplane.provisioners.kubernetes.client.exec import NEWER, OLDER, ExecResult, run
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel, time_budget
 from controlplane.provisioners.kubernetes.objects.body import Body
 from tests.provisioners.kubernetes import api_server as fails
 from tests.provisioners.kubernetes.api_server import ApiServer, Trouble
@@ -54,13 +54,13 @@ def exited(code: str) -> bytes:
     return status(reason="NonZeroExitCode", details=causes)
 
 
-def try_run(client: Client, **options: object) -> Ran:
+def try_run(client: Client, **options: object) -> ExecResult:
     return run(client, "acme", "pod-0", ["true"], **{"seconds": 2.0, **options})  # type: ignore[arg-type]
 
 
 def test_its_words_and_its_end_are_told(api: ApiServer, client: Client):
     api.fail(speaks(b"\x01out", b"\x02err", b"\x01put", exited("7")))
-    assert try_run(client) == Ran(7, b"output", b"err")
+    assert try_run(client) == ExecResult(7, b"output", b"err")
 
 
 def test_it_is_asked_for_by_its_own_words(api: ApiServer, client: Client):
@@ -112,7 +112,7 @@ def dribbling(handler: fails.Handler, do: object) -> None:
 def test_connecting_takes_no_longer_than_all_of_it_may(api: ApiServer, client: Client, trouble: Trouble):
     api.fail(trouble)
     began = time.monotonic()
-    with within(0.3), pytest.raises(Temporary, match="SITE_UNREACHABLE"):
+    with time_budget(0.3), pytest.raises(Temporary, match="SITE_UNREACHABLE"):
         try_run(client, seconds=60.0)
     assert time.monotonic() - began < 1.5
 
@@ -183,15 +183,15 @@ class TestOnARealOne:
         """One pod for all of it: making it takes the time."""
         name = here.running("worker-0")
 
-        def sh(text: str, **options: object) -> Ran:
+        def sh(text: str, **options: object) -> ExecResult:
             given: Body = {"seconds": 10.0, **options}
             return run(here.client, here.namespace, name, ["sh", "-c", text], **given)
 
-        assert sh("echo out; echo err >&2; exit 7") == Ran(7, b"out\n", b"err\n")
+        assert sh("echo out; echo err >&2; exit 7") == ExecResult(7, b"out\n", b"err\n")
         assert sh("kill -9 $$").exit_code == 137
-        assert sh("wc -c", stdin=b"x" * 100_000) == Ran(0, b"100000\n", b"")
+        assert sh("wc -c", stdin=b"x" * 100_000) == ExecResult(0, b"100000\n", b"")
         assert len(sh("yes | head -c 300000", most_bytes=1000).stdout) == 1000
-        ran = all_of([partial(sh, f"exit {code}") for code in range(12)])
+        ran = in_parallel([partial(sh, f"exit {code}") for code in range(12)])
         assert [one.exit_code for one in ran] == list(range(12))
         with pytest.raises(Temporary, match="EXEC_SLOW"):
             sh("sleep 60", seconds=0.5)

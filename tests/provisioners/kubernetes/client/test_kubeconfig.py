@@ -12,8 +12,8 @@ from controlplane.provisioners.kubernetes.client.kubeconfig import (
     FIELDS,
     HONOURED,
     NO_EFFECT,
-    Stated,
-    of_context,
+    ServerConfig,
+    from_context,
 )
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 
@@ -39,7 +39,7 @@ def base64_of(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def plugin_of(found: Stated, attribute: str) -> Any:
+def plugin_of(found: ServerConfig, attribute: str) -> Any:
     assert found.plugin
     return getattr(found.plugin, attribute)
 
@@ -48,7 +48,7 @@ PAIR = {"client-certificate": "cert", "client-key": "key"}
 DATA = {"client-certificate-data": base64_of("cert"), "client-key-data": base64_of("key")}
 ACTED = {"token": "t", "as": "nobody"}
 # (kind, field) -> what is said, and what comes of it.
-CASES: dict[tuple[str, str], tuple[Fields, Callable[[Stated], Any], Any]] = {
+CASES: dict[tuple[str, str], tuple[Fields, Callable[[ServerConfig], Any], Any]] = {
     ("cluster", "server"): ({"server": "https://h:2/p/"}, lambda found: found.server, "https://h:2/p"),
     ("cluster", "certificate-authority"): (
         {"certificate-authority": "ca"},
@@ -142,12 +142,12 @@ ALL = [(kind, field) for kind, fields in FIELDS.items() for field in fields]
 )
 def test_a_field_is_honoured(tmp_path: Path, kind: str, field: str):
     said, found, expected = CASES[kind, field]
-    assert found(of_context(written(tmp_path, **{kind: said}))) == expected
+    assert found(from_context(written(tmp_path, **{kind: said}))) == expected
 
 
 def test_a_plugin_is_told_what_the_cluster_says_to_plugins(tmp_path: Path):
     said: dict[str, Fields] = {"cluster": {"extensions": [EXTENSION]}, "exec": {"provideClusterInfo": True}}
-    told = json.loads(plugin_of(of_context(written(tmp_path, **said)), "cluster"))
+    told = json.loads(plugin_of(from_context(written(tmp_path, **said)), "cluster"))
     assert told == {"server": "https://127.0.0.1:1", "config": {"audience": "x"}}
 
 
@@ -155,9 +155,9 @@ def test_a_plugin_is_told_what_the_cluster_says_to_plugins(tmp_path: Path):
     ("kind", "field"), [(kind, field) for kind, field in ALL if FIELDS[kind][field] == NO_EFFECT]
 )
 def test_a_field_has_no_effect(tmp_path: Path, kind: str, field: str):
-    plain = of_context(written(tmp_path))
+    plain = from_context(written(tmp_path))
     said = {"token": "t", field: [{"name": "x"}]} if kind == "user" else {field: "x"}
-    assert of_context(written(tmp_path, **{kind: said})) == plain
+    assert from_context(written(tmp_path, **{kind: said})) == plain
 
 
 REFUSED: list[tuple[dict[str, Fields], str]] = [
@@ -174,7 +174,7 @@ REFUSED: list[tuple[dict[str, Fields], str]] = [
     ({"user": {"token": "t", "as-groups": ["a"]}}, "as-groups without as"),
     ({"context": {"user": "other"}}, "has no user other; there is: u"),
     ({"context": {"cluster": "other"}}, "has no cluster other; there is: c"),
-    ({"exec": {"interactiveMode": "Always"}}, "needs somebody at a terminal"),
+    ({"exec": {"interactiveMode": "Always"}}, "needs a person at a terminal"),
     ({"exec": {"apiVersion": "client.authentication.k8s.io/v1alpha1"}}, "speaks .*v1alpha1; only"),
     ({"exec": {"command": ""}}, "names no command"),
 ]
@@ -185,5 +185,5 @@ def test_what_is_not_honoured_is_refused_in_a_sentence(
     tmp_path: Path, said: dict[str, Fields], sentence: str
 ):
     with pytest.raises(SettingsInvalid, match=sentence) as raised:
-        of_context(written(tmp_path, **said))
+        from_context(written(tmp_path, **said))
     assert "secret" not in str(raised.value)

@@ -67,7 +67,7 @@ def test_a_pod_without_an_account_is_not_inside(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(reach, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     with pytest.raises(SettingsInvalid, match="does not run inside"):
-        reach.inside()
+        reach.in_cluster()
 
 
 def test_inside_each_account_has_a_token_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -75,9 +75,9 @@ def test_inside_each_account_has_a_token_of_its_own(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     for name in ("token", "ca.crt", "exec-token"):
         (tmp_path / name).write_text("x")
-    assert reach.inside() == {"in_cluster": True}
-    assert reach.inside(str(tmp_path / "exec-token")) == {
-        "server": reach.INSIDE,
+    assert reach.in_cluster() == {"in_cluster": True}
+    assert reach.in_cluster(str(tmp_path / "exec-token")) == {
+        "server": reach.IN_CLUSTER_SERVER,
         "token_file": str(tmp_path / "exec-token"),
         "ca_file": str(tmp_path / "ca.crt"),
     }

@@ -12,10 +12,10 @@ from controlplane.provisioners.base import STAGES, DrainOutcome, DrainReport, No
 from controlplane.provisioners.kubernetes.objects import names
 from controlplane.provisioners.kubernetes.objects.body import Body, cluster_and_tenant
 from controlplane.provisioners.kubernetes.observations.observation import (
-    gone,
-    last_words,
+    deleted_observation,
+    failure_log,
     may_be_drained,
-    sight,
+    node_observation,
 )
 
 PODS = Path(__file__).with_name("pods")
@@ -63,10 +63,10 @@ SAYS = {
         NO_IMAGE + 'Container image "localhost/slipway-nothing:1" is not present',
     ),
     "image_name": ("waiting", "IMAGE_PULL", "cannot pull image localhost/Slipway:1: "),
-    "no_secret": ("waiting", "CREATE_ERROR", 'its container cannot be made: secret "nothing" not found'),
-    "no_command": ("waiting", "CREATE_ERROR", "its container cannot be made: failed to create"),
+    "no_secret": ("waiting", "CREATE_ERROR", 'cannot create its container: secret "nothing" not found'),
+    "no_command": ("waiting", "CREATE_ERROR", "cannot create its container: failed to create"),
     "no_command_back_off": ("ended", "START_FAILED", "could not be started: failed to create"),
-    "crashed_once": ("starting", "RESTARTING", "exited with code 3, and is started again"),
+    "crashed_once": ("starting", "RESTARTING", "exited with code 3, and is being restarted"),
     "restarted": ("ready", "", ""),
     "crashed_twice": ("ended", "CRASHED", "exited with code 3"),
     "crash_loop": ("ended", "CRASHED", "exited with code 3, after 3 restarts"),
@@ -74,7 +74,7 @@ SAYS = {
     "evicted": (
         "ended",
         "EVICTED",
-        'its machine put it out: Usage of EmptyDir volume "work" exceeds the limit "5Mi".',
+        'evicted by its machine: Usage of EmptyDir volume "work" exceeds the limit "5Mi".',
     ),
     "machine_gone": ("ended", "NODE_LOST", "its machine is gone"),
 }
@@ -93,7 +93,7 @@ def pod(name: str) -> Body:
 
 
 def seen(body: Body, drain: DrainReport | None = None) -> NodeObservation:
-    found = sight(body, drain=drain)
+    found = node_observation(body, drain=drain)
     assert found
     return found
 
@@ -133,8 +133,8 @@ def test_nothing_that_the_node_wrote_is_told_to_everybody(name: str):
 
 
 def test_who_may_read_the_log_gets_its_end():
-    assert last_words(pod("crash_loop")) == "no such file\n"
-    assert last_words(pod("ready")) == ""
+    assert failure_log(pod("crash_loop")) == "no such file\n"
+    assert failure_log(pod("ready")) == ""
 
 
 def test_a_node_is_named_by_its_labels():
@@ -195,7 +195,7 @@ def test_only_the_end_of_a_drain_is_worth_a_question(name: str):
 
 
 def test_a_deleted_pod_is_a_node_that_is_gone():
-    found = gone(pod("deleted"))
+    found = deleted_observation(pod("deleted"))
     assert found
     assert (found.state, found.name, found.attempt) == (NodeState.GONE, "ending-0", 1)
     assert found.version > seen(pod("ending")).version
@@ -296,12 +296,12 @@ def test_what_has_not_all_our_labels_is_none_of_ours(label: str):
     without, strange = pod("ready"), pod("ready")
     del without["metadata"]["labels"][label]
     strange["metadata"]["labels"][label] = "?"
-    assert sight(without) is None
-    assert (sight(strange) is None) == (label != names.NODE)
+    assert node_observation(without) is None
+    assert (node_observation(strange) is None) == (label != names.NODE)
 
 
 def test_a_pod_without_labels_or_status_is_none_of_ours():
-    assert sight({"metadata": {"name": "x"}, "spec": {"containers": []}, "status": {}}) is None
+    assert node_observation({"metadata": {"name": "x"}, "spec": {"containers": []}, "status": {}}) is None
 
 
 def test_another_container_says_nothing_about_the_node():
@@ -393,7 +393,7 @@ def test_a_readiness_gate_is_named_as_the_reason():
     found = seen(body)
     assert (found.reason, found.message) == (
         "READINESS_GATE",
-        "its readiness gate example.com/target is not true: nobody has set it yet",
+        "its readiness gate example.com/target is not true: it was not set yet",
     )
 
 

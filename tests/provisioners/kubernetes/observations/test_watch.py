@@ -208,7 +208,7 @@ def test_nothing_goes_on_when_nobody_listens(api: ApiServer, client: Client):
     next(events)
     next(events)
     events.close()
-    until(lambda: all(thread.name != "hearing" for thread in threading.enumerate()))
+    until(lambda: all(thread.name != "heartbeat" for thread in threading.enumerate()))
 
 
 @pytest.mark.kube

@@ -1,7 +1,7 @@
 """A worker that dies, doubles or pauses at any of its calls: the same end, by the same makings and removals.
 
-Calls are made one after the other here, in a thread whose calls `all_of` does not spread, so that a death between any
-two of them is a death between any two of them.
+Calls are made one after the other here, in a thread whose calls `in_parallel` does not run in parallel, so that a
+death may come between any two calls.
 """
 
 import copy

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from controlplane.provisioners.base import DrainOutcome, DrainReport
-from controlplane.provisioners.kubernetes.client.exec import Ran
+from controlplane.provisioners.kubernetes.client.exec import ExecResult
 from controlplane.provisioners.kubernetes.objects import names
 from controlplane.provisioners.kubernetes.runs.draining import Reports, parsed
 from tests.provisioners.kubernetes.memory import NOW, MemoryAccounts, MemoryApi
@@ -48,9 +48,9 @@ class Saying(MemoryAccounts):
         super().__init__(MemoryApi())
         self.texts = list(texts)
 
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
         text = self.texts.pop(0)
-        return Ran(0 if text else 1, text, b"")
+        return ExecResult(0 if text else 1, text, b"")
 
 
 def pod(uid: str = "1", /, **conditions: str) -> Body:
@@ -79,9 +79,9 @@ class Slow(MemoryAccounts):
         super().__init__(MemoryApi())
         self.all = threading.Barrier(at_once, timeout=5)
 
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
         self.all.wait()
-        return Ran(0, b"drained 5\n", b"")
+        return ExecResult(0, b"drained 5\n", b"")
 
 
 def test_several_are_asked_at_once_and_only_those_who_may_answer():

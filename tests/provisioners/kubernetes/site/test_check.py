@@ -46,7 +46,7 @@ def admin(kubeconfig: Path) -> SiteSettings:
 
 
 def outcomes(proof: Proof) -> dict[str, ProbeOutcome]:
-    return {finding.name: finding.outcome for finding in proof.findings}
+    return {result.name: result.outcome for result in proof.results}
 
 
 def test_the_shipped_accounts_are_all_that_a_site_needs(site: Shipped):
@@ -110,7 +110,7 @@ def test_a_walled_site_is_proved(proof: Proof):
     print(proof.message)
     assert (proof.isolation, proof.holds) == ("proved", True)
     assert set(outcomes(proof).values()) == {ProbeOutcome.HOLDS}
-    assert len(proof.findings) > 10
+    assert len(proof.results) > 10
 
 
 def test_a_proof_leaves_nothing_behind(site: Shipped, proof: Proof):

@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
 from controlplane.provisioners.kubernetes.site import check, identity
-from controlplane.provisioners.kubernetes.site.identity import identity_of, vouched
+from controlplane.provisioners.kubernetes.site.identity import identity_of, verified_clients
 from tests.provisioners.kubernetes.api_server import ApiServer, Handler, api_server, away, says
 
 INSTALLATION = "0" * 16
@@ -65,7 +65,7 @@ def settings(config: Path) -> SiteSettings:
 
 @pytest.fixture
 def provision(settings: SiteSettings) -> Client:
-    return vouched(settings).client("provision")
+    return verified_clients(settings).client("provision")
 
 
 def test_a_kubernetes_is_known_by_what_cannot_be_deleted(settings: SiteSettings):
@@ -101,7 +101,7 @@ def claimed(server: ApiServer, *, by: str) -> None:
 
 
 def test_a_site_that_is_not_known_yet_is_whichever_is_found(settings: SiteSettings, home: ApiServer):
-    provision = vouched(replace(settings, identity="")).client("provision")
+    provision = verified_clients(replace(settings, identity="")).client("provision")
     assert provision.get(ROOT) is None
     claimed(home, by="f" * 16)
     provision.reconnect()
@@ -186,7 +186,7 @@ def test_who_cannot_be_asked_is_not_believed(provision: Client, home: ApiServer)
 
 def test_accounts_that_only_look_on_need_no_other_beside_them(settings: SiteSettings, home: ApiServer):
     """The web's processes hold the account that reads logs, and no other."""
-    clients = vouched(settings)
+    clients = verified_clients(settings)
     for account in set(ACCOUNTS) - {"provision", "namespaces"}:
         assert clients.client(account).text(paths.pod_log("slipway-a", "one")) == b""
     assert WHO not in home.calls

@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.provisioners.base import ClusterRef, NodeObservation
 from controlplane.provisioners.kubernetes.client.client import Client, Events, Listing
-from controlplane.provisioners.kubernetes.client.exec import Ran, run
+from controlplane.provisioners.kubernetes.client.exec import ExecResult, run
 from controlplane.provisioners.kubernetes.client.streams import Stream
 from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body
@@ -109,7 +109,7 @@ class Accounts:
             self.clients[account] = Noting(self.settings, account, self.used)
         return self.clients[account]
 
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
         # Which of the two is asked for depends on the API server's version.
         self.used["exec"] |= {Right("", "pods/exec", "get"), Right("", "pods/exec", "create")}
         return run(self.client("exec"), namespace, pod, command, seconds=seconds)
@@ -162,7 +162,7 @@ def test_every_right_is_used_and_none_is_missing(
     kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # Tombstones go at once, or nobody sees them go.
-    monkeypatch.setattr(inventory, "MOURNING", -inventory.MOURNING)
+    monkeypatch.setattr(inventory, "TOMBSTONE_LIFETIME", -inventory.TOMBSTONE_LIFETIME)
     with shipped(kubeconfig, tmp_path) as accounts:
         noted = Accounts(accounts.settings)
         site, of = KubernetesProvisioner(accounts.settings, noted), cluster()

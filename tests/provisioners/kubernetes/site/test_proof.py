@@ -8,7 +8,7 @@ import pytest
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.site import probes
 from controlplane.provisioners.kubernetes.site.probes import ATTEMPTS
-from controlplane.provisioners.kubernetes.site.proof import Finding, Part, ProbeOutcome, Proof
+from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult, Proof
 
 OPEN = {attempt.name: True for attempt in ATTEMPTS}
 WALLED = {attempt.name: attempt.stays for attempt in ATTEMPTS}
@@ -16,7 +16,7 @@ SETTINGS = SiteSettings.parse({"installation": "0" * 16, "accounts": {"provision
 
 
 def proof(before: dict[str, bool], behind: dict[str, bool]) -> Proof:
-    return Proof(tuple(probes.finding(attempt, before, behind) for attempt in ATTEMPTS))
+    return Proof(tuple(probes.result(attempt, before, behind) for attempt in ATTEMPTS))
 
 
 def test_what_is_stopped_by_the_walls_alone_is_proved():
@@ -54,19 +54,19 @@ def test_an_attempt_that_told_nothing_proves_nothing():
 
 
 def test_nothing_tried_is_nothing_proved():
-    assert Proof((Finding("API server", ProbeOutcome.HOLDS),)).isolation == "unknown"
+    assert Proof((ProbeResult("API server", ProbeOutcome.HOLDS),)).isolation == "unknown"
 
 
 def test_what_does_not_hold_is_said_first():
-    findings = (
-        Finding("storage", ProbeOutcome.HOLDS),
-        Finding("DNS", ProbeOutcome.BROKEN, "no answer", Part.CONTROL),
+    results = (
+        ProbeResult("storage", ProbeOutcome.HOLDS),
+        ProbeResult("DNS", ProbeOutcome.BROKEN, "no answer", Part.CONTROL),
     )
-    assert Proof(findings).message == "Does not hold: DNS (no answer). Holds: storage."
+    assert Proof(results).message == "Does not hold: DNS (no answer). Holds: storage."
 
 
 def test_what_attempts_say_is_read_and_nothing_else():
-    assert probes.heard("own open\nsh: nc: not found\ndns closed\n\n") == {"own": True, "dns": False}
+    assert probes.parse_output("own open\nsh: nc: not found\ndns closed\n\n") == {"own": True, "dns": False}
 
 
 def test_probes_only_speak_to_the_cluster_itself():
