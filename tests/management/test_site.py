@@ -176,7 +176,7 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: st
     assert "there is: one, two" in refusal(*there, "--context", "three")
     assert "needs a --token-file" in refusal("--server", "https://10.0.0.1")
     assert "use an https address" in refusal("--server", "http://10.0.0.1", "--token-file", token)
-    assert "does not run inside" in refusal("--in-cluster")
+    assert "does not run in a Kubernetes cluster" in refusal("--in-cluster")
     assert "use namespaces, exec, observe, logs" in refusal(*there, "--account", "admin=two")
     assert "write it as NAME=VALUE" in refusal(*there, "--account", "exec")
     assert "there is: one, two" in refusal(*there, "--account", "exec=three")

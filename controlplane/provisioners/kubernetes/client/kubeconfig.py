@@ -136,7 +136,7 @@ def server_config(reach: Reach) -> ServerConfig:
         return ServerConfig(server=reach.server.rstrip("/"), ca=ca, token=token)
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
     if not host:
-        raise SettingsInvalid("This process does not run inside a Kubernetes cluster.")
+        raise SettingsInvalid("This process does not run in a Kubernetes cluster.")
     address = f"https://{f'[{host}]' if ':' in host else host}:{port or 443}"
     ca, token = (Material(file=str(SERVICE_ACCOUNT / name)) for name in ("ca.crt", "token"))
     return ServerConfig(server=address, ca=ca, token=token)

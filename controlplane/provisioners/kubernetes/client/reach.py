@@ -24,7 +24,7 @@ def runs_in_cluster() -> bool:
 def by_kubeconfig(files: str, context: str = "") -> Reached:
     """files: one, or several as in KUBECONFIG. context "": the current one.
 
-    The context is stored by name, so a site does not move when somebody changes the current context.
+    The context is stored by name, so a site does not move when the current context is changed.
     """
     found = Config.read(files)
     chosen = context or found.current
@@ -44,9 +44,7 @@ def by_address(server: str, token_file: str, ca_file: str = "") -> Reached:
 def in_cluster(token_file: str = "") -> Reached:
     """By the account of this pod, or by the token of another account."""
     if not runs_in_cluster():
-        raise SettingsInvalid(
-            "This process does not run inside a Kubernetes cluster with an account of its own."
-        )
+        raise SettingsInvalid("This process does not run in a Kubernetes cluster with an account of its own.")
     if token_file:
         return by_address(IN_CLUSTER_SERVER, token_file, str(SERVICE_ACCOUNT / "ca.crt"))
     return {"in_cluster": True}

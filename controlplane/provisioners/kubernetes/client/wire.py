@@ -49,7 +49,7 @@ def last_part(path: str) -> str:
 
 
 def object_key(body: Body) -> tuple[str, bytes]:
-    """(name, labels and owners as JSON), which together tell two objects of one name apart."""
+    """(name, labels and owners as JSON), which tell two objects of one name apart."""
     metadata = body.get("metadata") or {}
     owners = [metadata.get("labels") or {}, metadata.get("ownerReferences") or []]
     return str(metadata.get("name") or ""), orjson.dumps(owners, option=orjson.OPT_SORT_KEYS)

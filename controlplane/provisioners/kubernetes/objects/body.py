@@ -34,7 +34,7 @@ def attempt_of(pod: Body) -> tuple[str, int]:
 
 
 def is_leaving(body: Body) -> bool:
-    """Whether the API was told to delete the object, which may take a while."""
+    """Whether the object is being deleted, which may take a while."""
     return "deletionTimestamp" in body["metadata"]
 
 

@@ -52,5 +52,5 @@ def survey(client: Client, settings: SiteSettings, cluster: ClusterRef, *, roots
 
 
 def with_volume(volumes: Iterable[Body]) -> frozenset[str]:
-    """The nodes that have one which nobody has begun to remove."""
+    """The nodes with a volume that is not being deleted."""
     return frozenset(label(body, names.NODE) for body in volumes if not is_leaving(body))

@@ -1,4 +1,4 @@
-"""Making what exists of one run what it should be. What is made is a POST that may find its object there already."""
+"""Creates and deletes the objects of one run until they are as desired. Earlier calls may have created some already."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -32,30 +32,30 @@ Call = Callable[[], object]
 
 
 def apply(client: Client, settings: SiteSettings, desired: Desired) -> None:
-    """Raises Temporary when something could not be made now; all else is made before that."""
+    """Raises Temporary when something could not be created now, after everything else was created."""
     given = pods.all_rendered(settings, desired)
     mounted, login = Payload.of(desired, given.values()), RunLogin.of(desired, registry_login.read(settings))
     root = _root(client, settings, desired)
     if root.ended >= desired.run:
-        # Silently, here and below: whoever asks for what is over has lost his lease, and cannot record that it was
-        # done. One who has not looks again in some seconds. An error would hold his deadline up for nothing.
+        # No error here and below: a worker that applies an ended run has lost its lease and cannot record a result.
+        # A worker that still has its lease observes the cluster again in some seconds. An error would stop its clock.
         return
     root = roots.mark_ended(client, root, desired.cluster, desired.run - 1)
     found = Survey() if root.made else survey(client, settings, desired.cluster, roots=False)
     _check_data(desired, root, found)
     run = roots.run_root(client, settings, desired, root)
     if run.generation > desired.generation:
-        # A later wish was here before us.
+        # A newer generation was applied already.
         return
-    making = _Making(client, settings, desired, given, mounted, root, run, found, login)
-    if late := making.first_wave():
+    work = _Apply(client, settings, desired, given, mounted, root, run, found, login)
+    if late := work.create_needs():
         roots.withdraw(client, desired.cluster, *late)
     else:
-        making.finish()
+        work.update_pods()
 
 
 def _root(client: Client, settings: SiteSettings, desired: Desired) -> ClusterRoot:
-    """Where there is data it has to be there already: nothing else knows what volumes the cluster had."""
+    """The cluster's root. It must exist when nodes have data: only the root records which volumes the cluster had."""
     cluster = desired.cluster
     if _with_volume(desired.with_data):
         found = roots.find(client, settings, cluster)
@@ -81,10 +81,6 @@ def _lost(why: str) -> Permanent:
     return Permanent("STORAGE_LOST", why)
 
 
-def _going(node: str) -> NotYet:
-    return NotYet("VOLUME_GOING", f"the former volume of {node} is just being removed", delay=1)
-
-
 def _is_sound(volume: Body) -> bool:
     return not is_leaving(volume) and (volume.get("status") or {}).get("phase") != "Lost"
 
@@ -94,7 +90,9 @@ def _with_volume(nodes: Iterable[DesiredNode]) -> list[DesiredNode]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Making:
+class _Apply:
+    """One call of `apply`. found: the objects of the cluster at its start."""
+
     client: Client
     settings: SiteSettings
     desired: Desired
@@ -106,39 +104,41 @@ class _Making:
     login: RunLogin | None
 
     @property
-    def place(self) -> str:
+    def namespace(self) -> str:
         return names.namespace(self.desired.cluster.tenant_id)
 
-    def first_wave(self) -> list[ClusterRoot | RunRoot]:
-        """Make all that pods need, at once, and ask meanwhile whether it is too late: then what has to go again."""
-        asked: list[Call] = [
+    def create_needs(self) -> list[ClusterRoot | RunRoot]:
+        """Create all that pods need. Returns the roots to delete again, when the run was ended or removed meanwhile."""
+        checks: list[Call] = [
             partial(roots.is_removed, self.client, self.desired.cluster),
             partial(roots.is_over, self.client, self.desired, self.root),
         ]
-        removed, over, *_ = in_parallel([*asked, *self._needs()])
+        removed, over, *_ = in_parallel([*checks, *self._needs()])
         if removed:
             return [self.run, self.root]
         return [self.run] if over else []
 
-    def finish(self) -> None:
-        """The pods; and what is not listed any more goes.
+    def update_pods(self) -> None:
+        """Create missing pods, and delete pods and volumes that are not desired any more.
 
-        A pod whose volume is still to go has to wait, and is asked for again: that takes of its operation's time,
-        because such a volume may hang for ever.
+        A pod waits for a later call while the former volume of its node is being deleted. The deadline's clock runs
+        meanwhile, because such a volume may hang for ever.
         """
         unlisted = self._unlisted()
-        self._note(unlisted)
-        self._note_volumes()
-        # Before their pods: as long as one of these is seen, whoever was cut off here is sent here again. A volume
-        # in use goes when its pod has gone.
+        self._record_attempts(unlisted)
+        self._record_volumes()
+        # Volumes before their pods: while the pod exists, the reconciler calls again when this call was cut off.
+        # Kubernetes deletes a volume in use when its pod is gone.
         in_parallel(self._surplus_volumes())
         ends: list[Call] = [
-            partial(self.client.delete, paths.pods(self.place, about["name"]), uid=about["uid"])
+            partial(self.client.delete, paths.pods(self.namespace, about["name"]), uid=about["uid"])
             for about in (body["metadata"] for body in unlisted if not is_leaving(body))
         ]
-        born, going = self._born(), self._going_volumes()
-        makes: list[Call] = [partial(self._create_pod, node) for node in born if node.name not in going]
-        in_parallel([*ends, *makes])
+        leaving = self._leaving_volumes()
+        creates: list[Call] = [
+            partial(self._create_pod, node) for node in self._missing_nodes() if node.name not in leaving
+        ]
+        in_parallel([*ends, *creates])
 
     def _needs(self) -> list[Call]:
         settings, desired, owner = self.settings, self.desired, self.run.body
@@ -161,36 +161,38 @@ class _Making:
             if node.name not in there
         ]
         return [
-            *(partial(create_missing, self.client, path(self.place), body) for path, body in bodies),
+            *(partial(create_missing, self.client, path(self.namespace), body) for path, body in bodies),
             *volumes,
         ]
 
     def _create_volume(self, node: DesiredNode) -> None:
-        """Raises Temporary when the name still belongs to one that is on its way out, Permanent when to a stranger."""
+        """Raises NotYet while the former volume is being deleted, NotOurs when another program made it."""
         body = manifests.volume(self.settings, self.desired, node, self.root.body)
-        path, name = paths.volumes(self.place), body["metadata"]["name"]
+        path, name = paths.volumes(self.namespace), body["metadata"]["name"]
         try:
             self.client.create(path, body)
         except AlreadyExists:
-            # Listed, not read by name, because that is what our account may do.
+            # Listed, because the account may not read a volume by name.
             named = (found for found in self.client.list(path).items if found["metadata"]["name"] == name)
             found = next(named, None)
-            if found is None or self._is_going(found):
-                raise _going(node.name) from None
+            if found is None or self._is_leaving(found):
+                raise NotYet(
+                    "VOLUME_GOING", f"the former volume of {node.name} is being deleted", delay=1
+                ) from None
             require_ours(self.settings, found)
 
-    def _going_volumes(self) -> set[str]:
-        """The nodes whose name is still on a volume of before: what they are to have is not there yet."""
-        going = {label(body, names.NODE) for body in self.found.volumes if self._is_going(body)}
-        return going & {node.name for node in _with_volume(self.desired.nodes)}
+    def _leaving_volumes(self) -> set[str]:
+        """The nodes whose former volume is still being deleted."""
+        leaving = {label(body, names.NODE) for body in self.found.volumes if self._is_leaving(body)}
+        return leaving & {node.name for node in _with_volume(self.desired.nodes)}
 
-    def _is_going(self, volume: Body) -> bool:
-        """Or will be: what belongs to a root that is no more is collected."""
+    def _is_leaving(self, volume: Body) -> bool:
+        """Whether it is being deleted, or will be because its root is gone."""
         owners = {owner["uid"] for owner in volume["metadata"].get("ownerReferences") or []}
         return is_leaving(volume) or bool(owners and self.root.body["metadata"]["uid"] not in owners)
 
-    def _born(self) -> list[DesiredNode]:
-        """A name that is taken is taken by what we want, or by an older attempt whose going will be told."""
+    def _missing_nodes(self) -> list[DesiredNode]:
+        """The nodes to create. A node that has a pod is left out, also when the pod is of an older attempt."""
         taken = {label(body, names.NODE) for body in self.found.pods}
         used_attempts = self.run.used_attempts
         return [
@@ -203,38 +205,41 @@ class _Making:
         given, now = self.given[node.name], datetime.now(UTC)
         login = self.login.name if self.login else ""
         body = pods.pod(self.settings, self.desired, node, given, self.mounted, self.run.body, now, login)
-        create_missing(self.client, paths.pods(self.place), body)
+        create_missing(self.client, paths.pods(self.namespace), body)
 
     def _unlisted(self) -> list[Body]:
         wanted = {(node.name, node.attempt) for node in self.desired.nodes}
         ours = (body for body in self.found.pods if run_of(body) == self.desired.run)
         return [body for body in ours if attempt_of(body) not in wanted]
 
-    def _note(self, unlisted: list[Body]) -> None:
-        """Attempts that are cleared away are remembered before they go, or a late wish would make them anew."""
+    def _record_attempts(self, unlisted: list[Body]) -> None:
+        """Record the attempts of pods before they are deleted, or a stale worker would create them again."""
         used_attempts = dict(self.run.used_attempts)
         for name, attempt in map(attempt_of, unlisted):
             used_attempts[name] = max(attempt, used_attempts.get(name, 0))
         generation = self.desired.generation
         if used_attempts != self.run.used_attempts or generation != self.run.generation:
-            noted = {names.USED_ATTEMPTS: roots.spelled(used_attempts), names.GENERATION: str(generation)}
+            noted = {
+                names.USED_ATTEMPTS: roots.joined_attempts(used_attempts),
+                names.GENERATION: str(generation),
+            }
             roots.annotate(self.client, self.desired.cluster, self.run.body, noted)
 
-    def _note_volumes(self) -> None:
-        """Before a node can be ready that has one, so that a volume which is missed later is known to be lost."""
+    def _record_volumes(self) -> None:
+        """Record volumes before their nodes can be ready, so that a volume that is missing later counts as lost."""
         had = {name for name in self.root.volumes or () if self.desired.is_kept(name)}
-        made = {node.name for node in _with_volume(self.desired.nodes)} - self._going_volumes()
+        made = {node.name for node in _with_volume(self.desired.nodes)} - self._leaving_volumes()
         volumes = frozenset(had | made)
         if volumes != self.root.volumes:
             noted = {names.VOLUMES: manifests.joined_names(volumes)}
             roots.annotate(self.client, self.desired.cluster, self.root.body, noted)
 
     def _surplus_volumes(self) -> list[Call]:
-        """Of nodes that were shrunk away: nobody holds a claim on their storage any more."""
+        """Deletes the volumes of nodes that were removed: their storage is not claimed any more."""
         return [
             partial(
                 self.client.delete,
-                paths.volumes(self.place, body["metadata"]["name"]),
+                paths.volumes(self.namespace, body["metadata"]["name"]),
                 uid=body["metadata"]["uid"],
             )
             for body in self.found.volumes

@@ -1,4 +1,4 @@
-"""The drain of a node: started in its pod, told by the pod's readiness, reported in a file there."""
+"""Drains nodes: starts the drain script in the pod, notices its end by the pod's readiness, reads its report file."""
 
 import re
 import threading
@@ -20,7 +20,7 @@ from controlplane.provisioners.base import (
 from controlplane.provisioners.kubernetes.client.accounts import Accounts
 from controlplane.provisioners.kubernetes.client.parallel import in_parallel
 from controlplane.provisioners.kubernetes.objects import container_layout, names, paths
-from controlplane.provisioners.kubernetes.objects.body import Body, attempt_of
+from controlplane.provisioners.kubernetes.objects.body import Body, attempt_of, is_leaving
 from controlplane.provisioners.kubernetes.observations import observation
 
 COUNTS = ("tasks_start", "tasks_end", "executors_start", "executors_end", "blocks_moved")
@@ -31,34 +31,34 @@ REMEMBERED = 1000
 
 
 def begin(accounts: Accounts, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-    """All at once. What is not there, or does not run, has nothing to move away."""
+    """Start the drains in parallel. Nodes that do not run are skipped: they have nothing to move away."""
     in_parallel([partial(_begin, accounts, cluster, node, seconds) for node in nodes])
 
 
 def _begin(accounts: Accounts, cluster: ClusterRef, node: NodeRef, seconds: int) -> None:
-    """Started first and marked after: a pod that is marked is not told again, and telling it twice does no harm."""
-    client, place = accounts.client("provision"), names.namespace(cluster.tenant_id)
+    """Starts the script, then marks the pod. A marked pod is not started again, and starting twice does no harm."""
+    client, namespace = accounts.client("provision"), names.namespace(cluster.tenant_id)
     name = names.pod(cluster.id, node.name)
-    pod = client.get(paths.pods(place, name))
+    pod = client.get(paths.pods(namespace, name))
     if pod is None or attempt_of(pod) != (node.name, node.attempt) or not _can_drain(pod):
         return
-    ran = accounts.run(place, name, [container_layout.DRAIN, str(seconds)], seconds=START_SECONDS)
+    ran = accounts.run(namespace, name, [container_layout.DRAIN, str(seconds)], seconds=START_SECONDS)
     if ran.exit_code:
-        raise NotYet("DRAIN_FAILED", f"{node.name}: its drain could not be started ({ran.exit_code})")
-    # Of the pod as it was read: one that has taken its name since is not meant.
+        raise NotYet("DRAIN_FAILED", f"cannot start the drain of {node.name} (exit code {ran.exit_code})")
+    # With the version that was read, so that a newer pod of the same name is not marked.
     version = pod["metadata"]["resourceVersion"]
     marks = {"resourceVersion": version, "annotations": {names.DRAINING: str(seconds)}}
-    client.patch(paths.pods(place, name), {"metadata": marks})
+    client.patch(paths.pods(namespace, name), {"metadata": marks})
 
 
 def _can_drain(pod: Body) -> bool:
-    seen = observation.node_observation(pod)
-    runs = seen is not None and seen.state in {NodeState.READY, NodeState.UNREADY}
-    return runs and "deletionTimestamp" not in pod["metadata"]
+    observed = observation.node_observation(pod)
+    runs = observed is not None and observed.state in {NodeState.READY, NodeState.UNREADY}
+    return runs and not is_leaving(pod)
 
 
 class Reports:
-    """Read in the pods, each once: a drain has one report, and its pod does not stay long. Thread-safe."""
+    """Reads drain reports from pods and remembers them, as a drained pod is deleted soon. Thread-safe."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
@@ -66,7 +66,7 @@ class Reports:
         self._lock = threading.Lock()
 
     def of(self, pod: Body) -> DrainReport | None:
-        """None: it does not say so, or could not be asked."""
+        """None: the drain has not ended, or the report cannot be read now."""
         if not observation.may_be_drained(pod):
             return None
         uid = pod["metadata"]["uid"]
@@ -82,30 +82,30 @@ class Reports:
         return report
 
     def of_all(self, pods: Sequence[Body]) -> list[DrainReport | None]:
-        """Of each in order; those that have to be asked are asked at once."""
-        asked = [pod for pod in pods if observation.may_be_drained(pod)]
-        reports = in_parallel([partial(self.of, pod) for pod in asked])
-        told = {pod["metadata"]["uid"]: report for pod, report in zip(asked, reports, strict=True)}
-        return [told.get(pod["metadata"]["uid"]) for pod in pods]
+        """The report of each pod, in order. They are read in parallel."""
+        drained = [pod for pod in pods if observation.may_be_drained(pod)]
+        reports = in_parallel([partial(self.of, pod) for pod in drained])
+        by_uid = {pod["metadata"]["uid"]: report for pod, report in zip(drained, reports, strict=True)}
+        return [by_uid.get(pod["metadata"]["uid"]) for pod in pods]
 
     def _read(self, pod: Body) -> DrainReport | None:
         about = pod["metadata"]
-        # No pipe that never ends, and nothing that lies elsewhere.
+        # Only a regular file: the node's user could put a pipe or a link there.
         plain = f"[ -f {container_layout.REPORT} ] && [ ! -L {container_layout.REPORT} ]"
         command = ["/bin/sh", "-c", f"{plain} && exec head -c {MOST_BYTES} {container_layout.REPORT}"]
         try:
             ran = self._accounts.run(about["namespace"], about["name"], command, seconds=READ_SECONDS)
         except (Temporary, Permanent):
-            # It drains as far as anybody knows, and is asked again.
+            # The node counts as draining, and its report is read again later.
             return None
         return parsed(ran.stdout) if ran.exit_code == 0 else None
 
 
 def parsed(text: bytes) -> DrainReport | None:
-    """What our script wrote and the hook said. Never a number that was not read."""
+    """text: the report file. None when it is damaged. A count that the hook did not report is None."""
     head, _, answer = text.partition(b"\n")
     words = head.decode(errors="replace").split()
-    # Its file lies where the node's user may write too.
+    # The node's user may write this file too.
     if len(words) != 2 or words[0] not in set(DrainOutcome) or not re.fullmatch("[0-9]{1,9}", words[1]):
         return None
     said = facts(answer)

@@ -1,13 +1,12 @@
-"""Everything of ours on a site: clusters by their roots, pods and volumes, and whether what they need is as written.
+"""Lists everything of this installation on a site: its clusters, and drift of what their nodes need.
 
-One LIST per kind, whatever the number of tenants, read page by page; of each object only what is compared is kept.
-Contents of Secrets are never read: how many there are is told by the quota of their namespace.
+It makes one LIST per kind, whatever the number of tenants, page by page, and keeps of each object only what is
+compared. Secrets are never read: the quota of a namespace says how many there are.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from controlplane.provisioners.base import (
     DriftKind,
     FoundCluster,
     NodeObservation,
-    Temporary,
 )
 from controlplane.provisioners.kubernetes.client.accounts import Accounts
 from controlplane.provisioners.kubernetes.client.parallel import in_parallel
@@ -33,18 +31,14 @@ from controlplane.provisioners.kubernetes.objects.body import (
 )
 from controlplane.provisioners.kubernetes.objects.written import is_as_written, recorded
 from controlplane.provisioners.kubernetes.observations import observation
+from controlplane.provisioners.kubernetes.runs import leftovers
+from controlplane.provisioners.kubernetes.runs.leftovers import Key, Owner, Root
 from controlplane.provisioners.kubernetes.runs.roots import ClusterRoot
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
-Whose = tuple[UUID, UUID]
-# Namespace and name.
-At = tuple[str, str]
 Observe = Callable[[list[Body]], tuple[NodeObservation, ...]]
 
-# Longer than any call that thinks of a removed cluster can still be on its way.
-TOMBSTONE_LIFETIME = timedelta(hours=1)
-
-# What a run needs beside its pods, under the name of its root.
+# What a run needs in addition to its pods. These objects have the name of its root.
 OF_RUN = {
     "NetworkPolicy": paths.network_policies,
     "Service": paths.services,
@@ -56,25 +50,25 @@ OF_TENANT = {
     "LimitRange": paths.limit_ranges,
     "RoleBinding": paths.role_bindings,
 }
-# The volumes of a pod that hold what its run was given.
+# The volumes of a pod that mount the payload of its run.
 MOUNTED = frozenset({"app", "conf"})
 COMPARED = {**OF_RUN, **OF_TENANT}
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """One object that is compared. known: it has a record. secrets: of a quota, how many its namespace has."""
+class _Compared:
+    """An object that is compared with its digest. recorded: it has one. secrets: of a quota, how many Secrets exist."""
 
     as_written: bool
-    known: bool
+    recorded: bool
     secrets: int | None = None
 
 
 @dataclass(slots=True)
 class _Run:
-    """What is seen of one run: its sights, and the names of what its pods mount."""
+    """The pods of one run. drained: pods whose drain report is still to be read. assets, secrets: what pods mount."""
 
-    sights: list[NodeObservation] = field(default_factory=list)
+    nodes: list[NodeObservation] = field(default_factory=list)
     drained: list[Body] = field(default_factory=list)
     assets: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
@@ -83,46 +77,35 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Pod:
-    """What is kept of one pod. seen: the whole of it while the report of its drain is still to be read."""
+    """What is kept of one pod. node: the whole pod while its drain report is still to be read."""
 
-    whose: Whose
+    owner: Owner
     run: int
-    seen: NodeObservation | Body | None
+    node: NodeObservation | Body | None
     lives: bool
     assets: frozenset[str]
     secrets: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Root:
-    whose: Whose
-    at: At
-    uid: str
-    run: int
-    ended: int
-    leaving: bool
-
-
-Runs = Mapping[Whose, Mapping[int, _Run]]
-States = Mapping[str, Mapping[At, _State]]
+Runs = Mapping[Owner, Mapping[int, _Run]]
+States = Mapping[str, Mapping[Key, _Compared]]
 
 
 def list_all(
     accounts: Accounts, settings: SiteSettings, observe: Observe
 ) -> Iterator[FoundCluster | DriftedTenant]:
-    """Every cluster of which anything is left, then the tenants whose fence is not as it was written.
+    """Every cluster of which anything exists, then the tenants whose isolation has drifted.
 
-    Raises Temporary at the end when something that should have gone could not be removed.
+    observe: makes observations of pods. Raises Temporary at the end when leftovers could not be deleted.
     """
     # Namespaces come first, because the connections of that account are verified. Roots come before pods, so that a
     # cluster that is created meanwhile is found with its pods or not at all. What pods need comes after the pods,
     # because it was created before them.
-    spaces = _spaces(accounts, settings)
-    roots, ended, volumes = (
-        _roots(accounts, settings),
-        _ended(accounts, settings),
-        _volumes(accounts, settings),
-    )
+    namespaces = _namespaces(accounts, settings)
+    roots = _config_maps(accounts, settings, manifests.RUN_ROOT)
+    # Cluster -> its last run that was ended, for each cluster that has a root.
+    ended = {root.owner: root.ended for root in _config_maps(accounts, settings, manifests.CLUSTER_ROOT)}
+    volumes = _volumes(accounts, settings)
     runs = _runs(accounts, settings, observe)
     states = _states(accounts, settings)
     drift = partial(_drift, states=states, short=_short_of_secrets(runs, states))
@@ -130,75 +113,65 @@ def list_all(
         yield _found(each, runs.get(each, {}), volumes.get(each, set()), ended.get(each, -1), observe, drift)
     used = {names.namespace(tenant) for _, tenant in {**ended, **runs}}
     yield from (
-        DriftedTenant(space.tenant)
-        for space in spaces
-        if space.place in used and _is_odd(space, states, settings)
+        DriftedTenant(namespace.tenant)
+        for namespace in namespaces
+        if namespace.name in used and _has_drifted(namespace, states, settings)
     )
-    if troubles := [
-        *_delete_ended_roots(accounts, roots, ended),
-        *_delete_old_tombstones(accounts, settings),
+    if errors := [
+        *leftovers.delete_ended_roots(accounts, roots, ended),
+        *leftovers.delete_old_tombstones(accounts, settings),
     ]:
-        raise troubles[0]
+        raise errors[0]
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Space:
-    place: str
+class _Namespace:
+    name: str
     tenant: UUID
     as_written: bool
 
 
-def _spaces(accounts: Accounts, settings: SiteSettings) -> list[_Space]:
+def _namespaces(accounts: Accounts, settings: SiteSettings) -> list[_Namespace]:
     tenants = {**manifests.ours(settings), names.TENANT: ""}
 
-    def keep(body: Body) -> _Space | None:
+    def keep(body: Body) -> _Namespace | None:
         try:
             tenant = UUID(label(body, names.TENANT))
         except ValueError:
             return None
-        place = body["metadata"]["name"]
-        if is_leaving(body) or place != names.namespace(tenant):
+        name = body["metadata"]["name"]
+        if is_leaving(body) or name != names.namespace(tenant):
             return None
-        return _Space(place, tenant, is_as_written("Namespace", body))
+        return _Namespace(name, tenant, is_as_written("Namespace", body))
 
     return list(accounts.client("namespaces").gather(paths.namespaces(), labels=tenants, keep=keep))
 
 
-def _roots(accounts: Accounts, settings: SiteSettings) -> list[_Root]:
-    """Of runs."""
-    return _config_maps(accounts, settings, manifests.RUN_ROOT)
-
-
-def _ended(accounts: Accounts, settings: SiteSettings) -> dict[Whose, int]:
-    """Cluster -> its last run that was ended, of each that has a root."""
-    return {root.whose: root.ended for root in _config_maps(accounts, settings, manifests.CLUSTER_ROOT)}
-
-
-def _root(body: Body) -> _Root | None:
+def _root(body: Body) -> Root | None:
     owner, about = cluster_and_tenant(body), body["metadata"]
     if owner is None or about["namespace"] != names.namespace(owner[1]):
         return None
     at, ended = (about["namespace"], about["name"]), ClusterRoot(body, made=False).ended
-    return _Root(owner, at, about["uid"], run_of(body), ended, is_leaving(body))
+    return Root(owner, at, about["uid"], run_of(body), ended, is_leaving(body))
 
 
-def _config_maps(accounts: Accounts, settings: SiteSettings, component: str) -> list[_Root]:
+def _config_maps(accounts: Accounts, settings: SiteSettings, component: str) -> list[Root]:
     wanted = {**manifests.ours(settings), names.COMPONENT: component}
     return list(accounts.client("observe").gather(paths.config_maps(), labels=wanted, keep=_root, bare=True))
 
 
-def _volumes(accounts: Accounts, settings: SiteSettings) -> dict[Whose, set[str]]:
-    """Cluster -> the nodes with a volume that nobody has begun to remove; clusters that have others are there too."""
+def _volumes(accounts: Accounts, settings: SiteSettings) -> dict[Owner, set[str]]:
+    """Cluster -> its nodes with a volume. A volume that is being deleted counts for the cluster, not for a node."""
     wanted = {**manifests.ours(settings), names.CLUSTER: ""}
 
-    def keep(body: Body) -> tuple[Whose, str] | None:
+    def keep(body: Body) -> tuple[Owner, str] | None:
         owner = cluster_and_tenant(body)
         return (owner, "" if is_leaving(body) else label(body, names.NODE)) if owner else None
 
-    found: dict[Whose, set[str]] = {}
+    found: dict[Owner, set[str]] = {}
     for owner, node in accounts.client("observe").gather(
         paths.volumes(), labels=wanted, keep=keep, bare=True
     ):
@@ -206,23 +179,23 @@ def _volumes(accounts: Accounts, settings: SiteSettings) -> dict[Whose, set[str]
     return found
 
 
-def _runs(accounts: Accounts, settings: SiteSettings, observe: Observe) -> dict[Whose, dict[int, _Run]]:
-    """What the pods say. The report of a drain is read once all are listed, so such a pod is kept until then."""
-    found: dict[Whose, dict[int, _Run]] = {}
+def _runs(accounts: Accounts, settings: SiteSettings, observe: Observe) -> dict[Owner, dict[int, _Run]]:
+    """Cluster -> run -> its pods. Drain reports are read after the listing, so drained pods are kept until then."""
+    found: dict[Owner, dict[int, _Run]] = {}
 
     def keep(body: Body) -> _Pod | None:
         owner = cluster_and_tenant(body)
         if owner is None or not observation.is_in_place(body):
             return None
-        seen = body if observation.may_be_drained(body) else next(iter(observe([body])), None)
-        return _Pod(owner, run_of(body), seen, not is_leaving(body), *_mounts(body))
+        node = body if observation.may_be_drained(body) else next(iter(observe([body])), None)
+        return _Pod(owner, run_of(body), node, not is_leaving(body), *_mounts(body))
 
     for pod in accounts.client("observe").gather(paths.pods(), labels=manifests.ours(settings), keep=keep):
-        run = found.setdefault(pod.whose, {}).setdefault(pod.run, _Run())
-        if isinstance(pod.seen, NodeObservation):
-            run.sights.append(pod.seen)
-        elif pod.seen:
-            run.drained.append(pod.seen)
+        run = found.setdefault(pod.owner, {}).setdefault(pod.run, _Run())
+        if isinstance(pod.node, NodeObservation):
+            run.nodes.append(pod.node)
+        elif pod.node:
+            run.drained.append(pod.node)
         run.lives |= pod.lives
         run.assets |= pod.assets
         run.secrets |= pod.secrets
@@ -230,7 +203,7 @@ def _runs(accounts: Accounts, settings: SiteSettings, observe: Observe) -> dict[
 
 
 def _mounts(pod: Body) -> tuple[frozenset[str], frozenset[str]]:
-    """The ConfigMaps and the Secrets of ours that a pod mounts; what a webhook added to it is not ours."""
+    """The ConfigMaps and the Secrets of Slipway that a pod mounts, without what a webhook added to the pod."""
     volumes = [each for each in pod["spec"].get("volumes") or [] if each["name"] in MOUNTED]
     assets = (str(each["configMap"]["name"]) for each in volumes if "configMap" in each)
     return frozenset(assets), frozenset(
@@ -238,29 +211,31 @@ def _mounts(pod: Body) -> tuple[frozenset[str], frozenset[str]]:
     )
 
 
-def _states(accounts: Accounts, settings: SiteSettings) -> dict[str, dict[At, _State]]:
+def _states(accounts: Accounts, settings: SiteSettings) -> dict[str, dict[Key, _Compared]]:
     client, ours = accounts.client("observe"), manifests.ours(settings)
 
-    def of(kind: str, path: Callable[[], str]) -> dict[At, _State]:
+    def of(kind: str, path: Callable[[], str]) -> dict[Key, _Compared]:
         return dict(client.gather(path(), labels=ours, keep=partial(_state, kind)))
 
     payloads = {**ours, names.COMPONENT: manifests.PAYLOAD}
 
-    def assets() -> dict[At, _State]:
+    def assets() -> dict[Key, _Compared]:
         kept = client.gather(paths.config_maps(), labels=payloads, keep=partial(_state, ""), bare=True)
         return dict(kept)
 
-    calls: list[Callable[[], dict[At, _State]]] = [partial(of, kind, path) for kind, path in COMPARED.items()]
+    calls: list[Callable[[], dict[Key, _Compared]]] = [
+        partial(of, kind, path) for kind, path in COMPARED.items()
+    ]
     calls.append(assets)
     return dict(zip([*COMPARED, "ConfigMap"], in_parallel(calls), strict=True))
 
 
-def _state(kind: str, body: Body) -> tuple[At, _State]:
-    """kind "": what cannot be changed, and so is only there or not."""
+def _state(kind: str, body: Body) -> tuple[Key, _Compared]:
+    """kind "": an immutable object, which is not compared."""
     about = body["metadata"]
     used = str(((body.get("status") or {}).get("used") or {}).get("secrets"))
     as_written = not kind or is_as_written(kind, body)
-    state = _State(as_written, bool(recorded(body)), int(used) if used.isdecimal() else None)
+    state = _Compared(as_written, bool(recorded(body)), int(used) if used.isdecimal() else None)
     return (about["namespace"], about["name"]), state
 
 
@@ -268,14 +243,14 @@ def _state(kind: str, body: Body) -> tuple[At, _State]:
 
 
 def _found(
-    each: Whose,
+    each: Owner,
     runs: Mapping[int, _Run],
     volumes: set[str],
     ended: int,
     observe: Observe,
-    drift: Callable[[Whose, int, _Run], tuple[Drift, ...]],
+    drift: Callable[[Owner, int, _Run], tuple[Drift, ...]],
 ) -> FoundCluster:
-    nodes = [sight for run in runs.values() for sight in (*run.sights, *observe(run.drained))]
+    nodes = [node for run in runs.values() for node in (*run.nodes, *observe(run.drained))]
     observed = ClusterObservation(True, tuple(nodes), frozenset(volumes))
     newest = max((number for number, run in runs.items() if run.lives and number > ended), default=0)
     return FoundCluster(
@@ -283,25 +258,25 @@ def _found(
     )
 
 
-def _drift(each: Whose, number: int, run: _Run, *, states: States, short: Iterable[str]) -> tuple[Drift, ...]:
-    """What the nodes of a run need and is not as it was written. A run that an older release made has no records."""
-    place, name = names.namespace(each[1]), names.run_root(each[0], number)
-    there = {kind: states[kind].get((place, name)) for kind in OF_RUN}
-    known = any(state.known for state in there.values() if state)
+def _drift(each: Owner, number: int, run: _Run, *, states: States, short: Iterable[str]) -> tuple[Drift, ...]:
+    """The drift of what the nodes of a run need. Objects of a run of an older release have no digest."""
+    namespace, name = names.namespace(each[1]), names.run_root(each[0], number)
+    there = {kind: states[kind].get((namespace, name)) for kind in OF_RUN}
+    has_digests = any(state.recorded for state in there.values() if state)
     found = [
         Drift(kind, name, DriftKind.CHANGED if state else DriftKind.DELETED)
         for kind, state in there.items()
-        if state is None or (known and not state.as_written)
+        if state is None or (has_digests and not state.as_written)
     ]
-    lost = (name for name in sorted(run.assets) if (place, name) not in states["ConfigMap"])
-    found += [Drift("ConfigMap", name, DriftKind.DELETED) for name in lost]
-    if place in short:
+    deleted = (name for name in sorted(run.assets) if (namespace, name) not in states["ConfigMap"])
+    found += [Drift("ConfigMap", name, DriftKind.DELETED) for name in deleted]
+    if namespace in short:
         found += [Drift("Secret", name, DriftKind.DELETED) for name in sorted(run.secrets)]
     return tuple(found)
 
 
 def _short_of_secrets(runs: Runs, states: States) -> frozenset[str]:
-    """The namespaces that have fewer Secrets than their pods mount: one of those was deleted."""
+    """The namespaces with fewer Secrets than their pods mount: at least one was deleted."""
     mounted = Counter(
         names.namespace(tenant)
         for (_, tenant), each in runs.items()
@@ -310,58 +285,22 @@ def _short_of_secrets(runs: Runs, states: States) -> frozenset[str]:
     )
     quotas = states["ResourceQuota"]
     return frozenset(
-        place
-        for place, count in mounted.items()
-        if (quota := quotas.get((place, tenant.QUOTA)))
+        namespace
+        for namespace, count in mounted.items()
+        if (quota := quotas.get((namespace, tenant.QUOTA)))
         and quota.secrets is not None
         and quota.secrets < count
     )
 
 
-def _is_odd(space: _Space, states: States, settings: SiteSettings) -> bool:
-    """Whether the fence of a tenant is not as it was written, or was made by a release that wrote no record."""
+def _has_drifted(namespace: _Namespace, states: States, settings: SiteSettings) -> bool:
+    """Whether the isolation of a tenant has drifted, or was written by a release without digests."""
     wanted = [
         ("NetworkPolicy", tenant.DENY),
         ("NetworkPolicy", tenant.DNS),
         ("ResourceQuota", tenant.QUOTA),
         ("LimitRange", tenant.DEFAULTS),
-        *(("RoleBinding", body["metadata"]["name"]) for body in role_bindings(space.place, settings)),
+        *(("RoleBinding", body["metadata"]["name"]) for body in role_bindings(namespace.name, settings)),
     ]
-    there = (states[kind].get((space.place, name)) for kind, name in wanted)
-    return not space.as_written or any(state is None or not state.as_written for state in there)
-
-
-# -- clearing away ------------------------------------------------------------------------------------------------
-
-
-def _delete_ended_roots(
-    accounts: Accounts, roots: Iterable[_Root], ended: Mapping[Whose, int]
-) -> Iterator[Temporary]:
-    """Remove what is left of runs that were ended: whoever ended them may have died before he was done."""
-    for root in roots:
-        if not root.leaving and root.run <= ended.get(root.whose, -1):
-            yield from _gone(accounts, paths.config_maps(*root.at), root.uid)
-
-
-def _delete_old_tombstones(accounts: Accounts, settings: SiteSettings) -> Iterator[Temporary]:
-    """Remove the tombstones that have stood long enough."""
-    wanted = {**manifests.ours(settings), names.COMPONENT: manifests.TOMBSTONE}
-    now = datetime.now(UTC)
-
-    def keep(body: Body) -> tuple[str, str] | None:
-        about = body["metadata"]
-        if now - datetime.fromisoformat(about["creationTimestamp"]) <= TOMBSTONE_LIFETIME or is_leaving(body):
-            return None
-        return paths.leases(about["namespace"], about["name"]), about["uid"]
-
-    old = accounts.client("observe").gather(paths.leases(), labels=wanted, keep=keep, bare=True)
-    for path, uid in old:
-        yield from _gone(accounts, path, uid)
-
-
-def _gone(accounts: Accounts, path: str, uid: str) -> Iterator[Temporary]:
-    """What kept it from going, if anything did: it keeps nothing else."""
-    try:
-        accounts.client("provision").delete(path, uid=uid)
-    except Temporary as trouble:
-        yield trouble
+    there = (states[kind].get((namespace.name, name)) for kind, name in wanted)
+    return not namespace.as_written or any(state is None or not state.as_written for state in there)

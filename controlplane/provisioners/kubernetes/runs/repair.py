@@ -11,9 +11,9 @@ from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 
 def repair_run(client: Client, settings: SiteSettings, desired: Desired) -> None:
-    """Repair what the nodes of a run need beside their pods. Does nothing when the run is no more."""
-    place = names.namespace(desired.cluster.tenant_id)
-    root = client.get(paths.config_maps(place, names.run_root(desired.cluster.id, desired.run)))
+    """Repair the NetworkPolicy, Service and ServiceAccount of a run. Does nothing when the run is gone."""
+    namespace = names.namespace(desired.cluster.tenant_id)
+    root = client.get(paths.config_maps(namespace, names.run_root(desired.cluster.id, desired.run)))
     if root is None or "deletionTimestamp" in root["metadata"]:
         return
     bodies = {
@@ -21,4 +21,4 @@ def repair_run(client: Client, settings: SiteSettings, desired: Desired) -> None
         paths.services: manifests.service(settings, desired, root),
         paths.service_accounts: manifests.service_account(settings, desired, root),
     }
-    in_parallel([partial(ensure_object, client, path, place, body) for path, body in bodies.items()])
+    in_parallel([partial(ensure_object, client, path, namespace, body) for path, body in bodies.items()])

@@ -1,8 +1,9 @@
-"""The objects that own all others: one of a cluster for what outlives a stop, one of each run for all else.
+"""The root objects that own all others: a cluster's root owns what outlives a stop, each run's root owns the rest.
 
-What was ended stays ended, in whatever order two workers act: ending marks the cluster's root before it deletes, and
-making looks for that mark after it has made its own root. So either the one who ends sees the new root, or the one
-who makes sees the mark; and what is still made under a root that is gone is collected by the cluster itself.
+An ended run stays ended, in whatever order two workers run. The worker that ends a run marks the cluster's root before
+it deletes anything; the worker that applies a run looks for this mark after it has created the run's root. So either
+the first finds the new root, or the second finds the mark. Kubernetes deletes what is still created below a deleted
+root.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from controlplane.provisioners.kubernetes.settings import SiteSettings
 
 @dataclass(frozen=True, slots=True)
 class ClusterRoot:
-    """made: by this very call. volumes: the nodes that were given one; None when nobody says."""
+    """made: this call created it. volumes: the nodes that were given a volume; None when there is no record."""
 
     body: Body
     made: bool
@@ -35,7 +36,7 @@ class ClusterRoot:
 
 @dataclass(frozen=True, slots=True)
 class RunRoot:
-    """used_attempts: the last attempt of each name that was cleared away."""
+    """used_attempts: node name -> its last attempt whose pod was deleted."""
 
     body: Body
 
@@ -57,15 +58,15 @@ def cluster_root(
     ended: int,
     volumes: Iterable[str] | None = None,
 ) -> ClusterRoot:
-    """Found, or made with these marks."""
+    """The root of the cluster. It is created with these marks when it does not exist."""
     wanted = manifests.cluster_root(settings, cluster, ended=ended, volumes=volumes)
     body, made = _found_or_made(client, settings, names.namespace(cluster.tenant_id), wanted)
     return ClusterRoot(body, made)
 
 
 def find(client: Client, settings: SiteSettings, cluster: ClusterRef) -> ClusterRoot | None:
-    place, name = names.namespace(cluster.tenant_id), names.cluster_root(cluster.id)
-    body = client.get(paths.config_maps(place, name))
+    namespace, name = names.namespace(cluster.tenant_id), names.cluster_root(cluster.id)
+    body = client.get(paths.config_maps(namespace, name))
     return ClusterRoot(_checked(settings, body), made=False) if body else None
 
 
@@ -76,14 +77,14 @@ def run_root(client: Client, settings: SiteSettings, desired: Desired, owner: Cl
 
 
 def mark_ended(client: Client, root: ClusterRoot, cluster: ClusterRef, run: int) -> ClusterRoot:
-    """The root as it is then."""
+    """Mark `run` and earlier runs as ended. Returns the root as it is then."""
     if root.ended >= run:
         return root
     return replace(root, body=annotate(client, cluster, root.body, {names.ENDED_RUN: str(run)}))
 
 
 def annotate(client: Client, cluster: ClusterRef, body: Body, annotations: dict[str, str]) -> Body:
-    """Of the object as it was read: whoever was quicker is not overwritten, but read again by the next attempt."""
+    """Set annotations of an object as it was read. Raises Temporary when it was changed meanwhile."""
     about = body["metadata"]
     patch = {"metadata": {"resourceVersion": about["resourceVersion"], "annotations": annotations}}
     answer = client.patch(paths.config_maps(names.namespace(cluster.tenant_id), about["name"]), patch)
@@ -92,46 +93,47 @@ def annotate(client: Client, cluster: ClusterRef, body: Body, annotations: dict[
     return answer
 
 
-def spelled(used_attempts: dict[str, int]) -> str:
+def joined_attempts(used_attempts: dict[str, int]) -> str:
+    """The value of the annotation USED_ATTEMPTS."""
     return " ".join(f"{name}@{attempt}" for name, attempt in sorted(used_attempts.items()))
 
 
 def is_removed(client: Client, cluster: ClusterRef) -> bool:
-    """Whether the cluster was removed for good. To be asked once a root has been made."""
-    place, name = names.namespace(cluster.tenant_id), names.cluster_root(cluster.id)
-    return client.get(paths.leases(place, name)) is not None
+    """Whether the cluster was removed for good. Call it after a root was created, see above."""
+    namespace, name = names.namespace(cluster.tenant_id), names.cluster_root(cluster.id)
+    return client.get(paths.leases(namespace, name)) is not None
 
 
 def is_over(client: Client, desired: Desired, root: ClusterRoot) -> bool:
-    """Whether the run was ended meanwhile, or its cluster's root is another one. To be asked once it has its own."""
-    place, name = names.namespace(desired.cluster.tenant_id), names.cluster_root(desired.cluster.id)
-    now = client.get(paths.config_maps(place, name))
+    """Whether the run was ended meanwhile, or the cluster has another root. Call it after the run root was created."""
+    namespace, name = names.namespace(desired.cluster.tenant_id), names.cluster_root(desired.cluster.id)
+    now = client.get(paths.config_maps(namespace, name))
     if now is None or now["metadata"]["uid"] != root.body["metadata"]["uid"]:
         return True
     return ClusterRoot(now, made=False).ended >= desired.run
 
 
 def withdraw(client: Client, cluster: ClusterRef, *late: ClusterRoot | RunRoot) -> None:
-    """Remove roots that were made too late; all that they own goes with them."""
-    place = names.namespace(cluster.tenant_id)
+    """Delete roots that were created too late. Kubernetes deletes what they own."""
+    namespace = names.namespace(cluster.tenant_id)
     for root in late:
         about = root.body["metadata"]
-        client.delete(paths.config_maps(place, about["name"]), uid=about["uid"])
+        client.delete(paths.config_maps(namespace, about["name"]), uid=about["uid"])
 
 
-def _found_or_made(client: Client, settings: SiteSettings, place: str, wanted: Body) -> tuple[Body, bool]:
+def _found_or_made(client: Client, settings: SiteSettings, namespace: str, wanted: Body) -> tuple[Body, bool]:
     name = wanted["metadata"]["name"]
     try:
-        return client.create(paths.config_maps(place), wanted), True
+        return client.create(paths.config_maps(namespace), wanted), True
     except AlreadyExists:
-        found = client.get(paths.config_maps(place, name))
+        found = client.get(paths.config_maps(namespace, name))
     if found is None:
         raise _going(name)
     return _checked(settings, found), False
 
 
 def _checked(settings: SiteSettings, body: Body) -> Body:
-    """Ours, and not on its way out."""
+    """The object. Raises NotOurs when another program made it, NotYet while it is being deleted."""
     require_ours(settings, body)
     if "deletionTimestamp" in body["metadata"]:
         raise _going(body["metadata"]["name"])
@@ -139,7 +141,7 @@ def _checked(settings: SiteSettings, body: Body) -> Body:
 
 
 def _going(name: str) -> NotYet:
-    return NotYet("SITE_CONFLICT", f"{name} is just being removed", delay=0.5)
+    return NotYet("SITE_CONFLICT", f"{name} is being deleted", delay=0.5)
 
 
 def _annotations(body: Body) -> dict[str, str]:
@@ -147,5 +149,5 @@ def _annotations(body: Body) -> dict[str, str]:
 
 
 def _number(text: str | None) -> int:
-    """0 for what is missing or was spoilt by hand."""
+    """0 when the annotation is missing or damaged."""
     return int(text) if text and text.isdecimal() else 0

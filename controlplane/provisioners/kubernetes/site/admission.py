@@ -1,4 +1,4 @@
-"""Which admission webhooks an API server asks before a write, for those who wonder why it is slow."""
+"""Finds the admission webhooks that may make a write slow."""
 
 from controlplane.provisioners.base import Permanent, Temporary
 from controlplane.provisioners.kubernetes.client.client import Client
@@ -11,19 +11,19 @@ SECONDS = 10
 
 
 def named(client: Client, slow: AdmissionSlow) -> AdmissionSlow:
-    """The same, with the names of the webhooks that may be why; as it is where our account may not list them."""
+    """The same error with the names of the webhooks. It is unchanged when the account may not list webhooks."""
     try:
         bodies = [body for path in paths.webhooks() for body in client.list(path).items]
     except (Temporary, Permanent):
         return slow
     found = [hook for body in bodies for hook in body.get("webhooks") or () if _is_asked(hook, slow)]
-    # The one that may take longest first.
+    # The slowest first.
     found.sort(key=lambda hook: -int(hook.get("timeoutSeconds") or SECONDS))
     return AdmissionSlow(slow.what, slow.resource, slow.seconds, ", ".join(map(_described, found[:MOST])))
 
 
 def _is_asked(hook: Body, slow: AdmissionSlow) -> bool:
-    """By its rules; which namespaces and objects it looks at is not compared."""
+    """Whether the rules of the webhook match. Its namespace and object selectors are not compared."""
     group, resource = slow.resource
     return any(
         {"*", group} & set(rule.get("apiGroups") or ())

@@ -1,6 +1,6 @@
-"""What every pass asks of a site, in a few calls: is it there, is it ours, may our accounts do their work.
+"""Checks a site in a few calls: whether it answers, whether it is ours, whether our accounts have their permissions.
 
-A namespace that holds nothing stands for our claim on the whole site, and is where bound accounts are tried.
+An empty namespace records which installation uses the site. Permissions of bound accounts are checked in it.
 """
 
 import time
@@ -29,18 +29,18 @@ from controlplane.provisioners.kubernetes.site.permissions import PERMISSIONS, R
 # ValidatingAdmissionPolicy is stable since then.
 OLDEST = (1, 30)
 REVIEWS = "/apis/authorization.k8s.io/v1"
-# How long an API server may take to know of a new binding.
+# How long an API server may take to apply a new binding.
 BINDING_SECONDS = 2.0
 GOING_SECONDS = 10.0
 MOST_LISTED = 6
-# Of everybody's namespaces the one where most is to be had.
+# The namespace of others in which excess permissions would be most dangerous.
 FOREIGN = "kube-system"
 SHARED = "One account does all of Slipway's work here; deploy/kubernetes has one for each kind of work."
 MOST_CLIENTS = 64
 
 
 def check(settings: SiteSettings) -> SiteVerdict:
-    """ready: all of it holds. isolation "unknown": nothing was tried, see `prove`. Raises Temporary, Permanent."""
+    """ready: all checks passed. isolation: "unknown", as only `prove` tests it. Raises Temporary, Permanent."""
     with time_budget(CALL_SECONDS - 0.3):
         return _check(settings)
 
@@ -57,15 +57,15 @@ def _check(settings: SiteSettings) -> SiteVerdict:
         time.sleep(0.1)
         lacking = missing(settings, CLAIM)
     if lacking:
-        # Somebody may have taken the bindings away.
+        # The bindings may have been deleted.
         make(settings, bindings.role_bindings(CLAIM, settings))
-        return SiteVerdict(False, "unknown", lacking_words(lacking), found)
+        return SiteVerdict(False, "unknown", lacking_message(lacking), found)
     shared = f" {SHARED}" if settings.shares_accounts else ""
     return SiteVerdict(True, "unknown", f"Kubernetes {version}.{shared}", found)
 
 
 def _identity(settings: SiteSettings) -> str:
-    """Of where the files lead now, and not of where they led when this process first read them."""
+    """The identity of the Kubernetes to which the settings lead now, over a new connection."""
     account = client(settings.reach("namespaces"))
     account.reconnect()
     return identity_from(account)
@@ -85,7 +85,7 @@ def version_of(settings: SiteSettings) -> str:
 
 
 def claim(settings: SiteSettings) -> bool:
-    """Say that this Kubernetes is our installation's; whether that was news. Raises Permanent when it is another's."""
+    """Record that this installation uses the site. Returns whether that was new. Raises NotOurs."""
     account = client(settings.reach("namespaces"))
     found = account.get(paths.namespaces(CLAIM))
     new = found is None
@@ -95,16 +95,16 @@ def claim(settings: SiteSettings) -> bool:
         make(settings, bindings.role_bindings(CLAIM, settings))
     about = found.get("metadata", {})
     if "deletionTimestamp" in about:
-        raise NotYet("NAMESPACE_GOING", f"{CLAIM} is being removed; the site can be claimed once it is gone")
+        raise NotYet("NAMESPACE_GOING", f"{CLAIM} is being deleted; the site can be claimed when it is gone")
     if (owner := owner_of(found)) != settings.installation:
         raise NotOurs(belongs_to(owner, settings))
     return new
 
 
 def release(settings: SiteSettings) -> None:
-    """Let go of the site, so that another installation may have it. Does nothing where it is not ours.
+    """Delete the record, so that another installation may use the site. Does nothing when the site is not ours.
 
-    Waits for the claim to go, but not for long.
+    Waits GOING_SECONDS at most until the record is gone.
     """
     account = client(settings.reach("namespaces"))
     found = account.get(paths.namespaces(CLAIM))
@@ -117,7 +117,7 @@ def release(settings: SiteSettings) -> None:
 
 
 def namespace(name: str, settings: SiteSettings) -> Body:
-    """One of ours that belongs to no tenant."""
+    """A namespace of this installation that belongs to no tenant."""
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -126,7 +126,7 @@ def namespace(name: str, settings: SiteSettings) -> Body:
 
 
 def make(settings: SiteSettings, bodies: Iterable[Body]) -> None:
-    """Namespaces and bindings, each unless it is there."""
+    """Create namespaces and bindings that do not exist."""
     account = client(settings.reach("namespaces"))
     for body in bodies:
         home = body["metadata"].get("namespace", "")
@@ -135,7 +135,7 @@ def make(settings: SiteSettings, bodies: Iterable[Body]) -> None:
 
 
 def missing(settings: SiteSettings, namespace: str) -> dict[str, list[Right]]:
-    """What our accounts need there and may not do, by account; an account that lacks nothing is left out."""
+    """Account -> the rights that it lacks in this namespace. Accounts that lack nothing are left out."""
     lacking = in_parallel([partial(_missing, settings, account, namespace) for account in PERMISSIONS])
     return {account: rights for account, rights in zip(PERMISSIONS, lacking, strict=True) if rights}
 
@@ -144,18 +144,18 @@ def _missing(settings: SiteSettings, account: str, namespace: str) -> list[Right
     rules = rules_of(settings.reach(account), namespace)
     needed = permissions.rights(account, spare=False)
     lacking = [right for right in needed if not permissions.is_granted(right, rules)]
-    # Not every authorizer can list its rules; each can be asked.
+    # Some authorizers cannot list their rules, but every one can decide about a single right.
     return [right for right in lacking if not _may(settings.reach(account), namespace, right)]
 
 
 def excess(settings: SiteSettings, namespace: str) -> dict[str, list[Right]]:
-    """What our accounts may do in one of our namespaces, or in one that is not ours, beyond their work."""
-    places = ((namespace, True), (FOREIGN, False))
+    """Account -> the rights that it has beyond its work, in one of our namespaces or in one that is not ours."""
+    tried = ((namespace, True), (FOREIGN, False))
     beyond = {
         account: {
             right
-            for place, ours in places
-            for right in _excess(settings.reach(account), account, place, ours=ours)
+            for where, ours in tried
+            for right in _excess(settings.reach(account), account, where, ours=ours)
         }
         for account in PERMISSIONS
     }
@@ -168,7 +168,7 @@ def _excess(reach: Reach, account: str, namespace: str, *, ours: bool) -> set[Ri
     return permissions.granted(rules_of(reach, namespace)) - fitting - permissions.OF_EVERYBODY
 
 
-def excess_words(excess: dict[str, list[Right]]) -> str:
+def excess_message(excess: dict[str, list[Right]]) -> str:
     return "; ".join(f"{account} may also {listed(rights)}" for account, rights in excess.items())
 
 
@@ -180,7 +180,7 @@ def rules_of(reach: Reach, namespace: str) -> list[Body]:
 
 def _may(reach: Reach, namespace: str, right: Right) -> bool:
     resource, _, subresource = right.resource.partition("/")
-    asked = {
+    attributes = {
         "namespace": namespace,
         "group": right.group,
         "resource": resource,
@@ -188,7 +188,7 @@ def _may(reach: Reach, namespace: str, right: Right) -> bool:
         "verb": right.verb,
         "name": right.name,
     }
-    review = _review(reach, "SelfSubjectAccessReview", {"resourceAttributes": asked})
+    review = _review(reach, "SelfSubjectAccessReview", {"resourceAttributes": attributes})
     return bool((review.get("status") or {}).get("allowed"))
 
 
@@ -197,12 +197,13 @@ def _review(reach: Reach, kind: str, spec: Body) -> Body:
     return client(reach).create(f"{REVIEWS}/{kind.lower()}s", body)
 
 
-def lacking_words(lacking: dict[str, list[Right]]) -> str:
+def lacking_message(lacking: dict[str, list[Right]]) -> str:
     accounts = (f"{account} may not {listed(rights)}" for account, rights in lacking.items())
     return f"Accounts lack permissions: {'; '.join(accounts)}. deploy/kubernetes grants them."
 
 
 def listed(rights: Iterable[Right]) -> str:
+    """The first rights in words, and how many more there are."""
     words = [str(right) for right in sorted(rights)]
     more = f" and {len(words) - MOST_LISTED} more" if len(words) > MOST_LISTED else ""
     return ", ".join(words[:MOST_LISTED]) + more

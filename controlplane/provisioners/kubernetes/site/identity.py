@@ -1,7 +1,7 @@
-"""Which Kubernetes an API server is of and whose, and clients that speak to no other one.
+"""Identifies the Kubernetes of a site and its owner, and gives clients that refuse to talk to another one.
 
-How a site is reached may come to mean another Kubernetes: a context is pointed elsewhere, a name in the DNS moves.
-What is not there is then not gone, and what would be made there is made twice.
+The settings of a site may come to lead to another Kubernetes: a context or a DNS name is changed. Objects that are
+missing there are not gone, and Slipway would create them twice.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 
-# It cannot be deleted, so this is one Kubernetes for as long as its state is.
+# This namespace cannot be deleted, so its uid identifies the state of one Kubernetes.
 OLDEST_NAMESPACE = "kube-system"
-# Stands for our claim on the whole site.
+# The namespace whose label says which installation uses the site.
 CLAIM = f"{names.PREFIX}site"
-# The accounts whose answers say that something is gone, and those that make things. Others work on what these made,
-# and the processes that hold them may hold no other. What `observe` lists comes after answers of both, and lets
-# clusters rest, but ends nothing without a look by one of these.
+# The accounts that create objects, and whose answers prove that objects are gone. The other accounts work on objects
+# that these created, and a process may hold only one of them. `observe` lists after both were verified, and nothing is
+# ended because of a listing without a look by one of these accounts.
 VERIFIED = ("provision", "namespaces")
 
 
 def identity_of(settings: SiteSettings) -> str:
-    """Of the Kubernetes that the files of the account `namespaces` lead to now. Raises Temporary, Permanent."""
+    """The identity of the Kubernetes to which the account `namespaces` leads now. Raises Temporary, Permanent."""
     return identity_from(Client(settings.reach("namespaces"), purpose=IDENTITY))
 
 
@@ -44,9 +44,9 @@ def _identity(ask: Ask) -> str:
 def site_changed(was: str, found: str) -> WrongSite:
     return WrongSite(
         SITE_CHANGED,
-        f"this is another Kubernetes ({found}) than the one that the site's clusters are on ({was}); nothing is asked "
-        "of it. Point the site at that one again, or, where it is gone for good with all that ran there, take this "
-        "one in its place by `site add` with --replace.",
+        f"this is another Kubernetes ({found}) than the one on which the site's clusters are ({was}), so it is not "
+        "used. Let the site lead to the former one again; or, if that one is gone for good with all its clusters, "
+        "replace it by this one with `site add --replace`.",
         delay=CHANGED_DELAY,
     )
 
@@ -65,7 +65,7 @@ def belongs_to(other: str, settings: SiteSettings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedSite:
-    """Vouches for connections to the Kubernetes that is expected, as far as it is known, and that is not another's."""
+    """Verifies that a connection leads to the expected Kubernetes and that no other installation uses it."""
 
     settings: SiteSettings
 
@@ -85,11 +85,11 @@ class ExpectedSite:
 
 
 def require_expected(settings: SiteSettings) -> None:
-    """Raises as ExpectedSite does."""
+    """Raises WrongSite when the site is not the expected one."""
     expected = ExpectedSite(settings)
     expected(Client(expected.reach, purpose=IDENTITY).get)
 
 
 def verified_clients(settings: SiteSettings) -> Clients:
-    """Accounts that speak to the expected Kubernetes or to none."""
+    """Accounts whose connections are verified."""
     return Clients(settings, dict.fromkeys(VERIFIED, ExpectedSite(settings)))

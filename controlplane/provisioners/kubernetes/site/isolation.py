@@ -1,4 +1,4 @@
-"""What all clusters of a tenant share on a site: a namespace that nothing gets into or out of unless it is said."""
+"""Isolates a tenant on a site: its namespace, network policies, quota and bindings."""
 
 import time
 from collections.abc import Callable
@@ -23,45 +23,45 @@ from controlplane.provisioners.kubernetes.objects.written import (
 )
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 
-# How soon a namespace that is being removed is looked at again.
+# Seconds until a namespace that is being deleted is read again.
 GOING_SECONDS = 5.0
-# A binding that was just made takes a moment until it counts.
+# How long an API server may take to apply a new binding.
 BOUND_SECONDS = 2.0
 
 
 def ensure(
     accounts: Accounts, settings: SiteSettings, tenant_id: UUID, name: str, limits: Limits
 ) -> tuple[Drift, ...]:
-    """Make what is missing, repair what was changed; what had become of it since all of it was made.
+    """Create what is missing and repair what was changed. Returns the drift since everything was created.
 
-    The record on the namespace is written last: as long as it is not there, something may never have been made.
+    The digest on the namespace is written last: without it, some objects may never have been created.
     """
-    place = names.namespace(tenant_id)
+    namespace = names.namespace(tenant_id)
     account, client = accounts.client("namespaces"), accounts.client("provision")
-    space = tenant.namespace(settings, tenant_id, name)
-    complete, relabelled = _ensure_namespace(account, settings, space)
-    rebound = bind(account, settings, place)
-    _wait_until_bound(client, place, bool(rebound))
+    namespace_body = tenant.namespace(settings, tenant_id, name)
+    complete, relabelled = _ensure_namespace(account, settings, namespace_body)
+    rebound = bind(account, settings, namespace)
+    _wait_until_bound(client, namespace, bool(rebound))
     calls: list[Callable[[], Drift | None]] = [
-        partial(ensure_object, client, path, place, body)
+        partial(ensure_object, client, path, namespace, body)
         for path, body in _fence(settings, tenant_id, limits)
     ]
     if settings.shared_storage_class:
-        calls.append(partial(_ensure_shared, client, place, tenant.shared_volume(settings, tenant_id)))
+        calls.append(partial(_ensure_shared, client, namespace, tenant.shared_volume(settings, tenant_id)))
     found = [each for each in (*relabelled, *rebound, *in_parallel(calls)) if each]
     if not complete:
-        record = {names.WRITTEN: digest(space)}
-        account.patch(paths.namespaces(place), {"metadata": {"annotations": record}})
+        record = {names.WRITTEN: digest(namespace_body)}
+        account.patch(paths.namespaces(namespace), {"metadata": {"annotations": record}})
         return ()
     return tuple(found)
 
 
 def is_fenced(account: Client, tenant_id: UUID) -> bool:
-    """Whether the namespace still says that no pod gets in that is not restricted. Raises TenantMissing."""
-    place = names.namespace(tenant_id)
-    found = account.get(paths.namespaces(place))
+    """Whether the namespace still enforces Pod Security `restricted`. Raises TenantMissing."""
+    namespace = names.namespace(tenant_id)
+    found = account.get(paths.namespaces(namespace))
     if found is None:
-        raise TenantMissing("NAMESPACE_GOING", f"{place} is gone; it is made again")
+        raise TenantMissing("NAMESPACE_GOING", f"{namespace} is gone; it is created again")
     return is_as_written("Namespace", found)
 
 
@@ -75,14 +75,14 @@ def _fence(settings: SiteSettings, tenant_id: UUID, limits: Limits) -> list[tupl
     return [(path, stamped(body)) for path, body in bodies]
 
 
-def _ensure_shared(client: Client, place: str, body: Body) -> None:
-    create_missing(client, paths.volumes(place), body)
+def _ensure_shared(client: Client, namespace: str, body: Body) -> None:
+    create_missing(client, paths.volumes(namespace), body)
 
 
 def remove(client: Client, settings: SiteSettings, tenant_id: UUID) -> None:
-    """client: of the account for namespaces. What is in the namespace goes with it.
+    """Delete the namespace and everything in it. client: of the account `namespaces`.
 
-    Returns once the namespace is observed gone. Raises Temporary NAMESPACE_GOING until then, with what still holds it.
+    Returns when the namespace is gone. Raises NotYet NAMESPACE_GOING until then, with what still blocks it.
     """
     path = paths.namespaces(names.namespace(tenant_id))
     body = client.get(path)
@@ -92,51 +92,51 @@ def remove(client: Client, settings: SiteSettings, tenant_id: UUID) -> None:
         client.delete(path, uid=body["metadata"]["uid"])
         body = client.get(path)
     if body is not None:
-        raise NotYet("NAMESPACE_GOING", _held_by(body), delay=GOING_SECONDS)
+        raise NotYet("NAMESPACE_GOING", _blocked(body), delay=GOING_SECONDS)
 
 
-def _held_by(namespace: Body) -> str:
-    """What keeps a namespace that is being removed, in the words of the API."""
-    told = (namespace.get("status") or {}).get("conditions") or []
-    holding = [str(each.get("message")) for each in told if each.get("status") == "True"]
+def _blocked(namespace: Body) -> str:
+    """What blocks the deletion of a namespace, in the words of the API."""
+    conditions = (namespace.get("status") or {}).get("conditions") or []
+    blocking = [str(each.get("message")) for each in conditions if each.get("status") == "True"]
     name = namespace["metadata"]["name"]
-    return cut(f"{name} is being removed" + (f": {' '.join(holding)}" if holding else ""))
+    return cut(f"{name} is being deleted" + (f": {' '.join(blocking)}" if blocking else ""))
 
 
 def _ensure_namespace(client: Client, settings: SiteSettings, wanted: Body) -> tuple[bool, list[Drift]]:
-    """Whether all in it was made once, and what had become of its labels since. wanted: without a record."""
-    place = wanted["metadata"]["name"]
-    found = client.get(paths.namespaces(place))
+    """(whether everything in it was created once, drift of its labels). wanted: without a digest."""
+    namespace = wanted["metadata"]["name"]
+    found = client.get(paths.namespaces(namespace))
     if found is None:
-        # Somebody else may be quicker: then the next attempt finds it.
+        # Another worker may create it first. Then this raises, and the next call finds it.
         client.create(paths.namespaces(), wanted)
         return False, []
     if is_leaving(found):
-        raise NotYet("NAMESPACE_GOING", f"{place} is being removed; it is made again once it is gone")
+        raise NotYet("NAMESPACE_GOING", f"{namespace} is being deleted; it is created again when it is gone")
     require_ours(settings, found)
     complete = bool(recorded(found))
     if is_as_written("Namespace", found):
         return complete, []
     if patch := repair("Namespace", found, stamped(wanted) if complete else wanted):
-        client.patch(paths.namespaces(place), patch)
-    return complete, [Drift("Namespace", place, DriftKind.CHANGED)]
+        client.patch(paths.namespaces(namespace), patch)
+    return complete, [Drift("Namespace", namespace, DriftKind.CHANGED)]
 
 
-def bind(client: Client, settings: SiteSettings, place: str) -> list[Drift]:
-    """Let our accounts into a namespace of ours; those that were not. client: of the one for namespaces."""
+def bind(client: Client, settings: SiteSettings, namespace: str) -> list[Drift]:
+    """Create or repair the role bindings. Returns their drift. client: of the account `namespaces`."""
     wanted = [
-        partial(ensure_object, client, paths.role_bindings, place, stamped(body))
-        for body in role_bindings(place, settings)
+        partial(ensure_object, client, paths.role_bindings, namespace, stamped(body))
+        for body in role_bindings(namespace, settings)
     ]
     return [each for each in in_parallel(wanted) if each]
 
 
-def _wait_until_bound(client: Client, place: str, expected: bool) -> None:
-    """Until our account may work in its new namespace, but not for long."""
+def _wait_until_bound(client: Client, namespace: str, expected: bool) -> None:
+    """Wait until the account may work in its new namespace, BOUND_SECONDS at most."""
     deadline = time.monotonic() + BOUND_SECONDS
     while expected:
         try:
-            client.get(paths.quotas(place, tenant.QUOTA))
+            client.get(paths.quotas(namespace, tenant.QUOTA))
         except Temporary as error:
             if error.reason != "SITE_FORBIDS" or time.monotonic() > deadline:
                 raise

@@ -1,6 +1,6 @@
-"""How large the machines are that nodes may be on, told by one listing of them."""
+"""Reads the sizes of the machines on which nodes may run, by one LIST."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controlplane.provisioners.base import Capacity, NotYet, Permanent, capacity_of
@@ -11,19 +11,19 @@ from controlplane.provisioners.kubernetes.objects.pods import GPU
 from controlplane.provisioners.kubernetes.settings import Placement, SiteSettings
 from tenants.amounts import Amounts, parse_bytes, parse_count, parse_cpu
 
-# Kubernetes itself sets these, and takes them away again: they say nothing of how large a machine is.
+# Prefix of taints that Kubernetes sets for a while. They say nothing about the size of a machine.
 PASSING = "node.kubernetes.io/"
 HARD = frozenset({"NoSchedule", "NoExecute"})
 
 
 def capacity(accounts: Accounts, settings: SiteSettings) -> Mapping[str, Capacity]:
-    """By app, "" for those that are placed like all others. Empty where machines cannot be listed, or come and go."""
+    """App -> capacity; "" for apps without a placement of their own. Empty when autoscaled or unreadable."""
     if settings.autoscaled:
         return {}
     try:
         machines = accounts.client("observe").list(paths.nodes()).items
     except (NotYet, Permanent):
-        # This one right is for this alone, and a site does without it.
+        # The account may lack this right. The site works without it.
         return {}
     return {app: _of(machines, settings.placement(app)) for app in ("", *settings.apps)}
 
@@ -37,19 +37,16 @@ def _may_hold(machine: Body, placement: Placement) -> bool:
     labels = machine["metadata"].get("labels") or {}
     chosen = all(labels.get(name) == value for name, value in placement.node_selector.items())
     taints = machine.get("spec", {}).get("taints") or ()
-    return chosen and all(
-        any(_tolerates(one, taint) for one in placement.tolerations) for taint in _hard(taints)
+    hard = (
+        taint
+        for taint in taints
+        if taint.get("effect") in HARD and not str(taint.get("key", "")).startswith(PASSING)
     )
-
-
-def _hard(taints: Iterable[Body]) -> Iterator[Body]:
-    for taint in taints:
-        if taint.get("effect") in HARD and not str(taint.get("key", "")).startswith(PASSING):
-            yield taint
+    return chosen and all(any(_tolerates(one, taint) for one in placement.tolerations) for taint in hard)
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Body) -> bool:
-    """As in the API's reference: no key with Exists matches all, no effect matches every effect."""
+    """As the API reference defines it: no key with Exists matches all taints, no effect matches every effect."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
         return False
     if toleration.get("operator") == "Exists":

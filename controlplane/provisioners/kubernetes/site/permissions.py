@@ -1,6 +1,6 @@
-"""What each of our accounts may do on a Kubernetes site: this table, no more and no less.
+"""The table of permissions that each account of Slipway has on a Kubernetes site.
 
-deploy/kubernetes grants it, the tests hold the two against each other, and `site check` asks the API server.
+deploy/kubernetes grants exactly these; tests compare both, and `site check` compares the table with the API server.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,9 +12,9 @@ from controlplane.provisioners.kubernetes.objects.body import Body
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """verbs on a resource ("pods", "pods/exec") of an API group. only: the names it is good for; empty: all.
+    """verbs on a resource ("pods", "pods/exec") of an API group. only: names of objects; empty: all objects.
 
-    spare: a site is ready without it, and less is known about it.
+    spare: the site also works without this rule, but knows less.
     """
 
     group: str
@@ -38,7 +38,7 @@ class Right:
         return f"{self.verb} {resource}" + (f" {self.name}" if self.name else "")
 
 
-# What an API server lets everybody do who is let in at all: ask about themselves.
+# An API server lets every authenticated account ask about itself.
 OF_EVERYBODY = {
     Right("authorization.k8s.io", "selfsubjectaccessreviews", "create"),
     Right("authorization.k8s.io", "selfsubjectrulesreviews", "create"),
@@ -52,12 +52,12 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
         Rule("", "pods", ("get", "list", "create", "patch", "delete", "deletecollection")),
         Rule("", "configmaps", ("get", "list", "create", "patch", "delete")),
         Rule("", "persistentvolumeclaims", ("list", "create", "delete")),
-        # Written and never read: what is in them is derived anew each time.
+        # Never read: their content is derived again each time.
         Rule("", "secrets", ("create",)),
         Rule("", "services", ("get", "create", "patch", "delete")),
         Rule("", "serviceaccounts", ("get", "create", "patch")),
         Rule("", "resourcequotas", ("get", "create", "patch")),
-        # Of pods that do not say why they wait.
+        # For the reason why a pod waits.
         Rule("", "events", ("list",)),
         Rule("", "limitranges", ("get", "create", "patch")),
         Rule("networking.k8s.io", "networkpolicies", ("get", "create", "patch")),
@@ -68,12 +68,12 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
         Rule(RBAC, "rolebindings", ("get", "create", "patch", "delete")),
         Rule(RBAC, "clusterroles", ("bind",), only=tuple(role(account) for account in BOUND)),
     ),
-    # The WebSocket's handshake is a GET: servers before 1.35 ask for get, later ones for create too.
+    # The WebSocket handshake is a GET: servers before 1.35 require get, later ones also create.
     "exec": (Rule("", "pods/exec", ("get", "create")),),
     # One LIST per kind for the whole site. Never of Secrets.
     "observe": (
         Rule("", "pods", ("list", "watch")),
-        # How large machines are.
+        # For the sizes of machines.
         Rule("", "nodes", ("list",), spare=True),
         Rule("", "configmaps", ("list",)),
         Rule("", "persistentvolumeclaims", ("list",)),
@@ -90,7 +90,7 @@ PERMISSIONS: Mapping[str, tuple[Rule, ...]] = {
 
 
 def rights(account: str, *, spare: bool = True) -> Iterator[Right]:
-    """spare: also those that a site is ready without."""
+    """Every right of the account. spare: also rights without which the site works."""
     for rule in PERMISSIONS[account]:
         if rule.spare and not spare:
             continue
@@ -100,7 +100,7 @@ def rights(account: str, *, spare: bool = True) -> Iterator[Right]:
 
 
 def is_granted(right: Right, rules: Iterable[Body]) -> bool:
-    """Whether rules, as a SelfSubjectRulesReview has them, allow this."""
+    """Whether rules of a SelfSubjectRulesReview allow this right."""
     return any(
         _covers(rule.get("verbs"), right.verb)
         and _covers(rule.get("apiGroups"), right.group)
@@ -117,7 +117,7 @@ def _covers(granted: list[str] | None, wanted: str) -> bool:
 
 
 def granted(rules: Iterable[Body]) -> set[Right]:
-    """Everything that such rules allow, wildcards as they stand."""
+    """Every right that such rules allow. Wildcards are not expanded."""
     return {
         Right(group, resource, verb, name)
         for rule in rules

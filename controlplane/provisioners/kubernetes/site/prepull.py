@@ -1,6 +1,6 @@
-"""What brings the images of apps to every machine of a site before anybody launches there.
+"""Manifests that pull the images of apps to every machine of a site before the first launch.
 
-Made by us and applied by the site's admin: our own accounts have no business with pods on every machine.
+The site's admin applies them: Slipway's own accounts may not run pods on every machine.
 """
 
 from collections.abc import Iterable
@@ -21,17 +21,17 @@ MOST = {"cpu": "100m", "memory": "64Mi"}
 
 
 def prepull(settings: SiteSettings, apps: Iterable[App]) -> list[Body]:
-    """A namespace, a Secret where the site has a login to registries, a DaemonSet for each set of machines of apps.
+    """A namespace, a Secret if the site has a login to registries, and a DaemonSet for each set of machines.
 
-    Raises SiteUnknown SITE_SETTINGS when the file with that login cannot be used.
+    Raises SiteUnknown SITE_SETTINGS when the file with the login cannot be used.
     """
     placed: list[tuple[Placement, list[App]]] = []
     for app in apps:
         placement = _machines(settings, app.name)
-        there = next((found for known, found in placed if known == placement), None)
-        if there is None:
-            placed.append((placement, there := []))
-        there.append(app)
+        group = next((found for known, found in placed if known == placement), None)
+        if group is None:
+            placed.append((placement, group := []))
+        group.append(app)
     return [
         check.namespace(HOME, settings),
         *_logins(settings),
@@ -45,13 +45,13 @@ def _logins(settings: SiteSettings) -> list[Body]:
 
 
 def _machines(settings: SiteSettings, app: str) -> Placement:
-    """Without what is nothing to images. app "": of all that nothing is said of."""
+    """The part of an app's placement that chooses machines. app "": of apps without a placement of their own."""
     placed = settings.placement(app)
     return replace(placed, storage_class="", priority_class="", runtime_class="", pod_annotations={})
 
 
 def images(settings: SiteSettings, apps: Iterable[App]) -> list[str]:
-    """Each once, in the order of the apps."""
+    """The images of the apps, each once and in the order of the apps."""
     found = (
         runtime.image or settings.image(image_of(app, runtime)) for app in apps for runtime in app.runtimes
     )
@@ -60,7 +60,7 @@ def images(settings: SiteSettings, apps: Iterable[App]) -> list[str]:
 
 def _daemon_set(settings: SiteSettings, placement: Placement, apps: list[App]) -> Body:
     labels = {**manifests.ours(settings), names.COMPONENT: COMPONENT}
-    # Applied again it finds itself, whatever apps come and go.
+    # A stable name: when the manifests are applied again with other apps, they replace the same DaemonSet.
     usual = placement == _machines(settings, "")
     name = COMPONENT if usual else f"{COMPONENT}-{apps[0].name}"
     chosen = {**labels, "app.kubernetes.io/instance": name}
@@ -70,7 +70,7 @@ def _daemon_set(settings: SiteSettings, placement: Placement, apps: list[App]) -
         "metadata": {"name": name, "namespace": HOME, "labels": chosen},
         "spec": {
             "selector": {"matchLabels": chosen},
-            # Machines are few and images big: a new release comes to all of them at once.
+            # A new release is pulled by all machines at once.
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
             "template": {"metadata": {"labels": chosen}, "spec": _spec(settings, placement, apps)},
         },
@@ -97,7 +97,7 @@ def _spec(settings: SiteSettings, placement: Placement, apps: list[App]) -> Body
         "initContainers": [
             _container(settings, f"image-{number}", image, ["true"]) for number, image in enumerate(brought)
         ],
-        # Of an image that is in use no kubelet clears a machine; the others it may, when the disk is full.
+        # A kubelet never deletes an image in use. It may delete the other images when the disk is full.
         "containers": [_container(settings, "rest", brought[0], ["sleep", "infinity"])],
     }
 

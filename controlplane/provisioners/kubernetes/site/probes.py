@@ -1,7 +1,7 @@
-"""Pods that try what tenants must not be able to do, and what each attempt should come to.
+"""Probes of a site: pods that try what tenants must not be able to do, and the expected results.
 
-Two namespaces: the first gets the walls of a tenant's, the second none, so that each wall is tried by itself. Every
-attempt is made twice, before the walls are there and behind them: what fails only then was stopped by them.
+There are two namespaces. The first gets the network policies of a tenant, the second none, so that each direction is
+tested by itself. Every probe runs twice, without and with the policies: what fails only with them was stopped by them.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult
 
-# Marks the pods of one proof; not the label by which nodes of clusters are watched.
+# Label of the pods of a proof. Nodes of clusters have another label, so these pods are not watched as nodes.
 PROBE = "slipway/probe"
 PORT = 8080
 KUBELET = 10250
@@ -20,10 +20,10 @@ DATA = "data"
 USER = 1000
 
 _PYTHON = "/opt/runtime/bin/python"
-# Any image does that has a shell, and either the Python of our own images or busybox.
+# The image needs a shell, and either the Python of Slipway's images or busybox.
 LISTEN = f"""if [ -x {_PYTHON} ]; then exec {_PYTHON} -m http.server {PORT} --directory /tmp; fi
 exec httpd -f -p {PORT} -h /tmp"""
-# Arguments: "name host port" to connect to, "name host" to look up; says "name open" or "name closed" to each.
+# Arguments: "name host port" to connect, "name host" for a DNS lookup. Prints "name open" or "name closed" for each.
 TRY = f"""attempt() {{
   if [ -x {_PYTHON} ]; then
     if [ -n "$2" ]; then
@@ -41,8 +41,8 @@ wait"""
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
-    """first: in the namespace that gets the walls. of: the cluster that it stands for. stores: it has a volume."""
+class ProbePod:
+    """first: it is in the namespace with policies. of: the cluster that it represents. stores: it has a volume."""
 
     name: str
     first: bool
@@ -50,71 +50,71 @@ class Pod:
     stores: bool = False
 
 
-ASKER = Pod("asker", first=True, of="one", stores=True)
-PEER = Pod("peer", first=True, of="one")
-STRANGER = Pod("stranger", first=True, of="two")
-OUTSIDER = Pod("outsider", first=False, of="three")
+ASKER = ProbePod("asker", first=True, of="one", stores=True)
+PEER = ProbePod("peer", first=True, of="one")
+STRANGER = ProbePod("stranger", first=True, of="two")
+OUTSIDER = ProbePod("outsider", first=False, of="three")
 PODS = (ASKER, PEER, STRANGER, OUTSIDER)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """By one pod, to reach something. stays: also behind the walls."""
+class Probe:
+    """One pod tries to reach something. stays: it must also succeed with the policies."""
 
     name: str
     words: str
-    by: Pod
-    to: Pod | None = None
+    by: ProbePod
+    to: ProbePod | None = None
     stays: bool = False
 
 
-ATTEMPTS = (
-    Attempt("own", "a node reaches its own cluster", ASKER, PEER, stays=True),
-    Attempt("dns", "DNS answers", ASKER, stays=True),
-    Attempt("neighbour", "no way to another cluster of the tenant", ASKER, STRANGER),
-    Attempt("neighbour-in", "no way in from another cluster of the tenant", STRANGER, ASKER),
-    Attempt("tenant", "no way out to another namespace", ASKER, OUTSIDER),
-    Attempt("tenant-in", "no way in from another namespace", OUTSIDER, ASKER),
-    Attempt("api-server", "no way to the API server", ASKER),
-    Attempt("machine", "no way to the node's own machine", ASKER),
+PROBES = (
+    Probe("own", "a node reaches its own cluster", ASKER, PEER, stays=True),
+    Probe("dns", "DNS answers", ASKER, stays=True),
+    Probe("neighbour", "no way to another cluster of the tenant", ASKER, STRANGER),
+    Probe("neighbour-in", "no way in from another cluster of the tenant", STRANGER, ASKER),
+    Probe("tenant", "no way out to another namespace", ASKER, OUTSIDER),
+    Probe("tenant-in", "no way in from another namespace", OUTSIDER, ASKER),
+    Probe("api-server", "no way to the API server", ASKER),
+    Probe("machine", "no way to the node's own machine", ASKER),
 )
 
 
-def target(attempt: Attempt, status: Mapping[str, Body], domain: str) -> str:
-    """As TRY reads it. status: of the running pods, by name."""
-    if attempt.to:
-        return f"{attempt.name} {status[attempt.to.name]['podIP']} {PORT}"
+def target(probe: Probe, status: Mapping[str, Body], domain: str) -> str:
+    """The argument of TRY for a probe. status: pod name -> status of the running pod."""
+    if probe.to:
+        return f"{probe.name} {status[probe.to.name]['podIP']} {PORT}"
     api = f"kubernetes.default.svc.{domain}."
-    if attempt.name == "dns":
-        return f"{attempt.name} {api}"
-    if attempt.name == "machine":
-        return f"{attempt.name} {status[attempt.by.name]['hostIP']} {KUBELET}"
-    return f"{attempt.name} {api} 443"
+    if probe.name == "dns":
+        return f"{probe.name} {api}"
+    if probe.name == "machine":
+        return f"{probe.name} {status[probe.by.name]['hostIP']} {KUBELET}"
+    return f"{probe.name} {api} 443"
 
 
-def result(attempt: Attempt, before: Mapping[str, bool], behind: Mapping[str, bool]) -> ProbeResult:
-    """before, behind: name -> whether it got through, without the walls and with them."""
-    opened, stopped = before.get(attempt.name), behind.get(attempt.name)
-    if opened is None or stopped is None:
-        outcome, detail = ProbeOutcome.UNKNOWN, "the attempt told nothing"
-    elif attempt.stays:
-        outcome, detail = (ProbeOutcome.HOLDS, "") if stopped else (ProbeOutcome.BROKEN, "it is stopped")
-    elif stopped:
+def result(probe: Probe, before: Mapping[str, bool], behind: Mapping[str, bool]) -> ProbeResult:
+    """before, behind: probe name -> whether it succeeded, without and with the policies."""
+    was_open, is_open = before.get(probe.name), behind.get(probe.name)
+    if was_open is None or is_open is None:
+        outcome, detail = ProbeOutcome.UNKNOWN, "the probe gave no result"
+    elif probe.stays:
+        outcome, detail = (ProbeOutcome.HOLDS, "") if is_open else (ProbeOutcome.BROKEN, "it is stopped")
+    elif is_open:
         outcome, detail = ProbeOutcome.BROKEN, "it gets through"
-    elif not opened:
+    elif not was_open:
         outcome, detail = ProbeOutcome.UNKNOWN, "it did not answer without network policies either"
     else:
         outcome, detail = ProbeOutcome.HOLDS, ""
-    return ProbeResult(attempt.words, outcome, detail, Part.CONTROL if attempt.stays else Part.WALL)
+    return ProbeResult(probe.words, outcome, detail, Part.CONTROL if probe.stays else Part.WALL)
 
 
 def parse_output(output: str) -> dict[str, bool]:
-    """What TRY said."""
+    """Probe name -> whether it succeeded, from the output of TRY."""
     lines = (line.split() for line in output.splitlines())
     return {line[0]: line[1] == "open" for line in lines if len(line) == 2 and line[1] in {"open", "closed"}}
 
 
-def pod(which: Pod, settings: SiteSettings, image: str) -> Body:
+def pod(which: ProbePod, settings: SiteSettings, image: str) -> Body:
     security = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -163,7 +163,7 @@ def pod(which: Pod, settings: SiteSettings, image: str) -> Body:
 
 
 def privileged(body: Body) -> Body:
-    """The same pod as its author would like it who wants the machine."""
+    """The same pod with privileges that would give it control of the machine."""
     [container] = body["spec"]["containers"]
     wishes = {"privileged": True, "runAsUser": 0, "runAsNonRoot": False}
     spec = {**body["spec"], "hostPID": True, "containers": [{**container, "securityContext": wishes}]}
@@ -178,7 +178,7 @@ def volume(settings: SiteSettings) -> Body:
 
 
 def among_themselves(cluster: str) -> Body:
-    """What lets the nodes of one cluster speak to one another."""
+    """The policy that allows traffic between the nodes of one cluster."""
     mine = {"matchLabels": {PROBE: cluster}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -194,8 +194,8 @@ def among_themselves(cluster: str) -> Body:
 
 
 def all_open(results: Mapping[str, bool]) -> bool:
-    return all(results.get(attempt.name) for attempt in ATTEMPTS)
+    return all(results.get(probe.name) for probe in PROBES)
 
 
 def all_walled(results: Mapping[str, bool]) -> bool:
-    return all(results.get(attempt.name) is attempt.stays for attempt in ATTEMPTS)
+    return all(results.get(probe.name) is probe.stays for probe in PROBES)

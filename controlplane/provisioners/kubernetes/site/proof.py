@@ -1,4 +1,4 @@
-"""What a proof of a site found, and what that says about the isolation of its tenants."""
+"""The results of a proof of a site, and what they say about the isolation of its tenants."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ProbeOutcome(StrEnum):
-    """unknown: could not be tried."""
+    """unknown: it could not be tested."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -14,7 +14,7 @@ class ProbeOutcome(StrEnum):
 
 
 class Part(StrEnum):
-    """wall: shuts tenants off from one another. control: works at the same time, or no wall has been tried."""
+    """wall: isolates tenants from each other. control: must work at the same time, or the walls were not tested."""
 
     WALL = "wall"
     CONTROL = "control"
@@ -35,7 +35,7 @@ class Proof:
 
     @property
     def isolation(self) -> str:
-        """What the API shows: proved, not enforced, unknown."""
+        """ "proved", "not enforced" or "unknown", as the API reports it."""
         walls = self._outcomes(Part.WALL)
         if ProbeOutcome.BROKEN in walls:
             return "not enforced"
@@ -44,7 +44,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """The site is fit for tenants who do not trust each other."""
+        """Whether tenants that do not trust each other may share the site."""
         broken = any(result.outcome is ProbeOutcome.BROKEN for result in self.results)
         return self.isolation == "proved" and not broken
 
@@ -53,7 +53,7 @@ class Proof:
 
     @property
     def message(self) -> str:
-        """One sentence for each outcome that there is, the worst first."""
+        """One sentence for each outcome that occurs, the worst first."""
         return " ".join(
             f"{words}: {'; '.join(_named(self.results, outcome))}."
             for outcome, words in _WORDS.items()

@@ -1,4 +1,4 @@
-"""The full proof of a site, by pods of our own that try what tenants must not be able to do. Takes half a minute."""
+"""The full proof of a site: pods try what tenants must not be able to do. It takes half a minute."""
 
 import secrets
 import time
@@ -22,7 +22,7 @@ from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.objects.manifests import ours
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.site import check, identity, permissions, probes
-from controlplane.provisioners.kubernetes.site.probes import ASKER, ATTEMPTS, PODS, Pod
+from controlplane.provisioners.kubernetes.site.probes import ASKER, PODS, PROBES, ProbePod
 from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult, Proof
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ STARTING_SECONDS = 90.0
 SETTLING_SECONDS = 20.0
 GOING_SECONDS = 60.0
 TRY_SECONDS = 10.0
-# What no waiting mends.
+# Reasons of waiting containers that do not pass by themselves.
 HOPELESS = {
     "ErrImageNeverPull",
     "ErrImagePull",
@@ -40,15 +40,15 @@ HOPELESS = {
     "InvalidImageName",
     "CreateContainerConfigError",
 }
-# How deploy/kubernetes/admission.yaml puts it.
-HELD_WORDS = "own names only"
-# A proof that was killed leaves its namespaces; the next one after this long takes them away.
+# A part of the message of deploy/kubernetes/admission.yaml.
+POLICY_WORDS = "own names only"
+# A proof that was killed leaves its namespaces. A proof after this time deletes them.
 LEFT_OVER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """Where one proof takes place. first gets the walls, second none."""
+class ProbeSite:
+    """The two namespaces of one proof. first gets the network policies of a tenant, second gets none."""
 
     settings: SiteSettings
     first: str
@@ -57,45 +57,50 @@ class Ground:
     def client(self, account: str) -> Client:
         return check.client(self.settings.reach(account))
 
-    def home(self, pod: Pod) -> str:
+    def namespace(self, pod: ProbePod) -> str:
         return self.first if pod.first else self.second
 
 
 def prove(settings: SiteSettings, *, image: str) -> Proof:
-    """image: has a shell, and the Python of our own images or busybox. Leaves nothing behind.
+    """Test the site, and delete everything that was created for it.
 
-    Raises Temporary where the site cannot be asked or its login to registries not be read, Permanent where it is not
-    ours: then nothing was found out.
+    image: has a shell, and the Python of Slipway's images or busybox. Raises Temporary when the site or its login to
+    registries cannot be read, NotOurs when another installation uses the site.
     """
     identity.require_expected(settings)
     login = registry_secret.site_secret(settings, registry_login.read(settings))
     version = check.version_of(settings)
     check.claim(settings)
     clear_leftovers(settings)
-    with _ground(settings) as ground:
-        lacking = _permitted(ground)
+    with _probe_site(settings) as site:
+        lacking = _permitted(site)
         found = [
             ProbeResult("API server", ProbeOutcome.HOLDS, f"Kubernetes {version}"),
-            *_permissions(ground, lacking),
+            *_permissions(site, lacking),
         ]
         if not lacking:
-            found += _tried(ground, image, login)
+            found += _tried(site, image, login)
     return Proof(tuple(found))
 
 
 @contextmanager
-def _ground(settings: SiteSettings) -> Iterator[Ground]:
+def _probe_site(settings: SiteSettings) -> Iterator[ProbeSite]:
     token = secrets.token_hex(4)
-    ground = Ground(settings, f"{PREFIX}{token}a", f"{PREFIX}{token}b")
-    homes = [ground.first, ground.second]
+    site = ProbeSite(settings, f"{PREFIX}{token}a", f"{PREFIX}{token}b")
+    namespaces = [site.first, site.second]
     try:
-        for home in homes:
-            check.make(settings, [check.namespace(home, settings), *bindings.role_bindings(home, settings)])
-        yield ground
+        for namespace in namespaces:
+            check.make(
+                settings, [check.namespace(namespace, settings), *bindings.role_bindings(namespace, settings)]
+            )
+        yield site
     finally:
-        account = ground.client("namespaces")
-        in_parallel([partial(account.delete, paths.namespaces(home)) for home in homes])
-        _until(lambda: not any(account.get(paths.namespaces(home)) for home in homes), GOING_SECONDS)
+        account = site.client("namespaces")
+        in_parallel([partial(account.delete, paths.namespaces(namespace)) for namespace in namespaces])
+        _until(
+            lambda: not any(account.get(paths.namespaces(namespace)) for namespace in namespaces),
+            GOING_SECONDS,
+        )
 
 
 def clear_leftovers(settings: SiteSettings) -> None:
@@ -111,102 +116,97 @@ def clear_leftovers(settings: SiteSettings) -> None:
 # -- permissions ----------------------------------------------------------------------------------------------------
 
 
-def _permitted(ground: Ground) -> dict[str, list[permissions.Right]]:
-    """What is lacking still once the API server has had the time to learn of the bindings."""
+def _permitted(site: ProbeSite) -> dict[str, list[permissions.Right]]:
+    """Account -> missing rights, after the API server had time to apply the new bindings."""
     lacking: dict[str, list[permissions.Right]] = {}
 
     def settled() -> bool:
         nonlocal lacking
-        lacking = check.missing(ground.settings, ground.first) or check.missing(
-            ground.settings, ground.second
-        )
+        lacking = check.missing(site.settings, site.first) or check.missing(site.settings, site.second)
         return not lacking
 
     _until(settled, SETTLING_SECONDS)
     return lacking
 
 
-def _permissions(ground: Ground, lacking: Mapping[str, list[permissions.Right]]) -> Iterator[ProbeResult]:
+def _permissions(site: ProbeSite, lacking: Mapping[str, list[permissions.Right]]) -> Iterator[ProbeResult]:
     name, more = "each account may do its work", "no account may do more than that"
     if lacking:
-        yield ProbeResult(name, ProbeOutcome.BROKEN, check.lacking_words(dict(lacking)))
+        yield ProbeResult(name, ProbeOutcome.BROKEN, check.lacking_message(dict(lacking)))
     else:
         yield ProbeResult(name, ProbeOutcome.HOLDS)
-    if ground.settings.shares_accounts:
+    if site.settings.shares_accounts:
         yield ProbeResult(more, ProbeOutcome.UNKNOWN, check.SHARED)
-    elif excess := check.excess(ground.settings, ground.first):
-        yield ProbeResult(more, ProbeOutcome.BROKEN, check.excess_words(excess))
+    elif excess := check.excess(site.settings, site.first):
+        yield ProbeResult(more, ProbeOutcome.BROKEN, check.excess_message(excess))
     else:
         yield ProbeResult(more, ProbeOutcome.HOLDS)
-    if not ground.settings.shares_accounts:
-        yield held_in(ground.settings)
+    if not site.settings.shares_accounts:
+        yield namespaces_are_restricted(site.settings)
 
 
-def held_in(settings: SiteSettings) -> ProbeResult:
-    """Whether the account that makes namespaces is refused one of a strange name, which is tried without making it.
+def namespaces_are_restricted(settings: SiteSettings) -> ProbeResult:
+    """Whether the account `namespaces` may only create namespaces with Slipway's names. Uses a dry run.
 
-    RBAC cannot refuse it; deploy/kubernetes/admission.yaml does, and nothing else shows when that is not there.
+    RBAC cannot restrict names. deploy/kubernetes/admission.yaml does, and only this probe shows when it is missing.
     """
-    name = "the account that makes namespaces is held to our own"
+    name = "the account that makes namespaces is limited to Slipway's own"
     strange = check.namespace(f"{names.PREFIX}strange", settings)
     try:
         check.client(settings.reach("namespaces")).create(f"{paths.namespaces()}?dryRun=All", strange)
     except (Temporary, Permanent) as error:
-        held = HELD_WORDS in error.message
-        return (
-            ProbeResult(name, ProbeOutcome.HOLDS)
-            if held
-            else ProbeResult(name, ProbeOutcome.UNKNOWN, error.message)
-        )
+        if POLICY_WORDS in error.message:
+            return ProbeResult(name, ProbeOutcome.HOLDS)
+        return ProbeResult(name, ProbeOutcome.UNKNOWN, error.message)
     return ProbeResult(name, ProbeOutcome.BROKEN, "apply deploy/kubernetes/admission.yaml")
 
 
 # -- pods -----------------------------------------------------------------------------------------------------------
 
 
-def _tried(ground: Ground, image: str, login: Body | None) -> Iterator[ProbeResult]:
-    """In this order; what cannot be tried without the one before it is left unknown.
+def _tried(site: ProbeSite, image: str, login: Body | None) -> Iterator[ProbeResult]:
+    """The results of the probes with pods, in this order. A probe that needs an earlier one may be left out or unknown.
 
-    login: the Secret by which the pods pull their image.
+    login: the Secret with which the pods pull their image.
     """
     if login:
-        for home in (ground.first, ground.second):
-            ground.client("provision").create(paths.secrets(home), login)
-    pods = {pod: probes.pod(pod, ground.settings, image) for pod in PODS}
-    _admit(ground, ASKER, pods[ASKER])
-    yield _pod_security(ground, pods[ASKER])
-    ground.client("provision").create(paths.volumes(ground.first), probes.volume(ground.settings))
+        for namespace in (site.first, site.second):
+            site.client("provision").create(paths.secrets(namespace), login)
+    pods = {pod: probes.pod(pod, site.settings, image) for pod in PODS}
+    _admit(site, ASKER, pods[ASKER])
+    yield _pod_security(site, pods[ASKER])
+    site.client("provision").create(paths.volumes(site.first), probes.volume(site.settings))
     for pod in PODS:
-        _admit(ground, pod, pods[pod], dry=False)
-    status, trouble = _started(ground)
-    if trouble:
-        yield ProbeResult("pods start", ProbeOutcome.BROKEN, trouble)
+        _admit(site, pod, pods[pod], dry=False)
+    status, problem = _started(site)
+    if problem:
+        yield ProbeResult("pods start", ProbeOutcome.BROKEN, problem)
         yield ProbeResult("storage and network policies", ProbeOutcome.UNKNOWN, part=Part.WALL)
         return
     yield ProbeResult("pods start", ProbeOutcome.HOLDS)
-    yield _storage(ground)
-    before = _attempt(ground, status, until=probes.all_open)
-    for policy in walls(ground.settings):
-        ground.client("provision").create(paths.network_policies(ground.first), policy)
-    behind = _attempt(ground, status, until=probes.all_walled)
-    for attempt in ATTEMPTS:
-        yield probes.result(attempt, before, behind)
+    yield _storage(site)
+    before = _run_probes(site, status, until=probes.all_open)
+    for policy in walls(site.settings):
+        site.client("provision").create(paths.network_policies(site.first), policy)
+    behind = _run_probes(site, status, until=probes.all_walled)
+    for probe in PROBES:
+        yield probes.result(probe, before, behind)
 
 
 def walls(settings: SiteSettings) -> list[Body]:
-    """Those of every tenant, and those of every cluster."""
-    nobody = UUID(int=0)
-    tenants = [tenant.default_deny(settings, nobody), tenant.dns(settings, nobody)]
+    """The network policies of every tenant and of every cluster."""
+    no_tenant = UUID(int=0)
+    tenants = [tenant.default_deny(settings, no_tenant), tenant.dns(settings, no_tenant)]
     return [*tenants, probes.among_themselves(ASKER.of)]
 
 
-def _admit(ground: Ground, pod: Pod, body: Body, *, dry: bool = True) -> None:
-    """Make it, once the namespace has the account that every pod gets."""
-    path = paths.pods(ground.home(pod)) + ("?dryRun=All" if dry else "")
+def _admit(site: ProbeSite, pod: ProbePod, body: Body, *, dry: bool = True) -> None:
+    """Create the pod. It is refused until Kubernetes has created the default ServiceAccount of the namespace."""
+    path = paths.pods(site.namespace(pod)) + ("?dryRun=All" if dry else "")
     until = time.monotonic() + SETTLING_SECONDS
     while True:
         try:
-            ground.client("provision").create(path, body)
+            site.client("provision").create(path, body)
         except AlreadyExists:
             return
         except Temporary:
@@ -217,11 +217,11 @@ def _admit(ground: Ground, pod: Pod, body: Body, *, dry: bool = True) -> None:
             return
 
 
-def _pod_security(ground: Ground, body: Body) -> ProbeResult:
-    """The restricted one was let in just now."""
+def _pod_security(site: ProbeSite, body: Body) -> ProbeResult:
+    """Whether a privileged pod is refused, where the restricted pod was just accepted."""
     name = "Pod Security refuses a pod that wants the machine"
     try:
-        ground.client("provision").create(paths.pods(ground.first) + "?dryRun=All", probes.privileged(body))
+        site.client("provision").create(paths.pods(site.first) + "?dryRun=All", probes.privileged(body))
     except (Temporary, Permanent) as error:
         refused = "violates PodSecurity" in error.message
         outcome = ProbeOutcome.HOLDS if refused else ProbeOutcome.UNKNOWN
@@ -229,19 +229,19 @@ def _pod_security(ground: Ground, body: Body) -> ProbeResult:
     return ProbeResult(name, ProbeOutcome.BROKEN, "it is let in", Part.WALL)
 
 
-def _started(ground: Ground) -> tuple[dict[str, Body], str]:
-    """(status by name, "") when all are ready, or ({}, why not)."""
-    account = ground.client("provision")
+def _started(site: ProbeSite) -> tuple[dict[str, Body], str]:
+    """(pod name -> status, "") when all pods are ready, or ({}, the reason why not)."""
+    account = site.client("provision")
     found: dict[str, Body] = {pod.name: {} for pod in PODS}
 
     def decided() -> bool:
-        pods = [*account.list(paths.pods(ground.first)).items, *account.list(paths.pods(ground.second)).items]
+        pods = [*account.list(paths.pods(site.first)).items, *account.list(paths.pods(site.second)).items]
         found.update({pod["metadata"]["name"]: pod.get("status") or {} for pod in pods})
         return any(map(_is_hopeless, found.values())) or all(_is_ready(found[pod.name]) for pod in PODS)
 
     _until(decided, STARTING_SECONDS)
     late = sorted((status for status in found.values() if not _is_ready(status)), key=_is_hopeless)
-    return ({}, _why(late[-1])) if late else (found, "")
+    return ({}, _reason(late[-1])) if late else (found, "")
 
 
 def _is_hopeless(status: Body) -> bool:
@@ -259,21 +259,21 @@ def _waiting(status: Body) -> list[Body]:
     return [state for state in states if state]
 
 
-def _why(status: Body) -> str:
-    """What the pod itself says; a volume or an image that is not there above all."""
+def _reason(status: Body) -> str:
+    """Why the pod is not ready, such as a missing volume or image."""
     words = [f"{state.get('reason')} {state.get('message', '')}" for state in _waiting(status)]
     words += [
         f"{each.get('reason')} {each.get('message', '')}"
         for each in status.get("conditions") or ()
         if each["status"] != "True" and each.get("message")
     ]
-    return (words or ["no reason is told"])[0].strip()[:300]
+    return (words or ["its status gives no reason"])[0].strip()[:300]
 
 
-def _storage(ground: Ground) -> ProbeResult:
-    """Its pod has started, so the volume was bound."""
+def _storage(site: ProbeSite) -> ProbeResult:
+    """Whether the volume can be written. It is bound, because its pod has started."""
     name = "a volume is bound and can be written"
-    wrote = _run(ground, ASKER, ["sh", "-c", "echo 1 > /data/probe && cat /data/probe"])
+    wrote = _run(site, ASKER, ["sh", "-c", "echo 1 > /data/probe && cat /data/probe"])
     return ProbeResult(
         name, ProbeOutcome.HOLDS if wrote.exit_code == 0 else ProbeOutcome.BROKEN, _said(wrote.stderr)
     )
@@ -282,15 +282,15 @@ def _storage(ground: Ground) -> ProbeResult:
 # -- network --------------------------------------------------------------------------------------------------------
 
 
-def _attempt(
-    ground: Ground, status: Mapping[str, Body], *, until: Callable[[Mapping[str, bool]], bool]
+def _run_probes(
+    site: ProbeSite, status: Mapping[str, Body], *, until: Callable[[Mapping[str, bool]], bool]
 ) -> dict[str, bool]:
-    """What got through when all was as it should be, or else at the end of the time that walls take to stand."""
+    """Probe name -> whether it succeeded. Repeats the probes until `until` is true, SETTLING_SECONDS at most."""
     results: dict[str, bool] = {}
 
     def settled() -> bool:
         results.clear()
-        for parse_output in in_parallel([partial(_attempts_of, ground, pod, status) for pod in PODS]):
+        for parse_output in in_parallel([partial(_run_probes_of, site, pod, status) for pod in PODS]):
             results.update(parse_output)
         return until(results)
 
@@ -298,16 +298,16 @@ def _attempt(
     return results
 
 
-def _attempts_of(ground: Ground, pod: Pod, status: Mapping[str, Body]) -> dict[str, bool]:
-    domain = ground.settings.cluster_domain
-    targets = [probes.target(attempt, status, domain) for attempt in ATTEMPTS if attempt.by is pod]
+def _run_probes_of(site: ProbeSite, pod: ProbePod, status: Mapping[str, Body]) -> dict[str, bool]:
+    domain = site.settings.cluster_domain
+    targets = [probes.target(probe, status, domain) for probe in PROBES if probe.by is pod]
     if not targets:
         return {}
-    return probes.parse_output(_run(ground, pod, ["sh", "-c", probes.TRY, "try", *targets]).stdout.decode())
+    return probes.parse_output(_run(site, pod, ["sh", "-c", probes.TRY, "try", *targets]).stdout.decode())
 
 
-def _run(ground: Ground, pod: Pod, command: list[str]) -> ExecResult:
-    return run(ground.client("exec"), ground.home(pod), pod.name, command, seconds=TRY_SECONDS)
+def _run(site: ProbeSite, pod: ProbePod, command: list[str]) -> ExecResult:
+    return run(site.client("exec"), site.namespace(pod), pod.name, command, seconds=TRY_SECONDS)
 
 
 def _said(output: bytes) -> str:

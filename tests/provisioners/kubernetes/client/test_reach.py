@@ -66,7 +66,7 @@ def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, content: str):
 def test_a_pod_without_an_account_is_not_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reach, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    with pytest.raises(SettingsInvalid, match="does not run inside"):
+    with pytest.raises(SettingsInvalid, match="does not run in a Kubernetes"):
         reach.in_cluster()
 
 

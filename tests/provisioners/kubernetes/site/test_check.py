@@ -13,7 +13,7 @@ from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.provisioners.kubernetes.site import check, identity, prove
 from controlplane.provisioners.kubernetes.site.permissions import Right
 from controlplane.provisioners.kubernetes.site.proof import ProbeOutcome, Proof
-from controlplane.provisioners.kubernetes.site.prove import held_in
+from controlplane.provisioners.kubernetes.site.prove import namespaces_are_restricted
 from tests.provisioners.kubernetes.shipped import (
     COLLECTIONS,
     INSTALLATION,
@@ -138,14 +138,14 @@ def test_an_account_that_may_do_more_is_named_with_what(site: Shipped, admin: Si
 
 def test_an_account_that_nothing_holds_in_is_told(site: Shipped):
     binding = f"{COLLECTIONS['ValidatingAdmissionPolicyBinding']}/slipway-namespaces"
-    assert held_in(site.settings).outcome is ProbeOutcome.HOLDS
+    assert namespaces_are_restricted(site.settings).outcome is ProbeOutcome.HOLDS
     site.admin.delete(binding)
     try:
-        assert eventually(lambda: held_in(site.settings).outcome is ProbeOutcome.BROKEN)
+        assert eventually(lambda: namespaces_are_restricted(site.settings).outcome is ProbeOutcome.BROKEN)
     finally:
         for body in documents("admission"):
             apply(site.admin, body)
-    assert eventually(lambda: held_in(site.settings).outcome is ProbeOutcome.HOLDS)
+    assert eventually(lambda: namespaces_are_restricted(site.settings).outcome is ProbeOutcome.HOLDS)
 
 
 def test_an_image_that_is_not_there_leaves_the_isolation_unknown(site: Shipped):

@@ -16,7 +16,7 @@ from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.observations.warnings import last_warning
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
-from controlplane.provisioners.kubernetes.runs import inventory
+from controlplane.provisioners.kubernetes.runs import leftovers
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
 from controlplane.provisioners.kubernetes.site import permissions
 from controlplane.provisioners.kubernetes.site.permissions import Right
@@ -162,7 +162,7 @@ def test_every_right_is_used_and_none_is_missing(
     kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # Tombstones go at once, or nobody sees them go.
-    monkeypatch.setattr(inventory, "TOMBSTONE_LIFETIME", -inventory.TOMBSTONE_LIFETIME)
+    monkeypatch.setattr(leftovers, "TOMBSTONE_LIFETIME", -leftovers.TOMBSTONE_LIFETIME)
     with shipped(kubeconfig, tmp_path) as accounts:
         noted = Accounts(accounts.settings)
         site, of = KubernetesProvisioner(accounts.settings, noted), cluster()

@@ -7,16 +7,16 @@ import pytest
 
 from controlplane.provisioners.kubernetes.settings import SiteSettings
 from controlplane.provisioners.kubernetes.site import probes
-from controlplane.provisioners.kubernetes.site.probes import ATTEMPTS
+from controlplane.provisioners.kubernetes.site.probes import PROBES
 from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult, Proof
 
-OPEN = {attempt.name: True for attempt in ATTEMPTS}
-WALLED = {attempt.name: attempt.stays for attempt in ATTEMPTS}
+OPEN = {attempt.name: True for attempt in PROBES}
+WALLED = {attempt.name: attempt.stays for attempt in PROBES}
 SETTINGS = SiteSettings.parse({"installation": "0" * 16, "accounts": {"provision": {"kubeconfig": "/k"}}})
 
 
 def proof(before: dict[str, bool], behind: dict[str, bool]) -> Proof:
-    return Proof(tuple(probes.result(attempt, before, behind) for attempt in ATTEMPTS))
+    return Proof(tuple(probes.result(attempt, before, behind) for attempt in PROBES))
 
 
 def test_what_is_stopped_by_the_walls_alone_is_proved():
@@ -31,13 +31,13 @@ def test_walls_that_nobody_enforces_are_told():
 
 
 def test_one_way_through_is_enough():
-    for attempt in ATTEMPTS:
+    for attempt in PROBES:
         if not attempt.stays:
             assert proof(OPEN, {**WALLED, attempt.name: True}).isolation == "not enforced", attempt.name
 
 
 def test_what_never_answered_proves_nothing():
-    for attempt in ATTEMPTS:
+    for attempt in PROBES:
         if not attempt.stays:
             assert proof({**OPEN, attempt.name: False}, WALLED).isolation == "unknown", attempt.name
 
@@ -48,7 +48,7 @@ def test_walls_that_stop_everything_prove_nothing():
 
 
 def test_an_attempt_that_told_nothing_proves_nothing():
-    for attempt in ATTEMPTS:
+    for attempt in PROBES:
         told = {name: result for name, result in WALLED.items() if name != attempt.name}
         assert proof(OPEN, told).isolation == "unknown", attempt.name
 
@@ -71,7 +71,7 @@ def test_what_attempts_say_is_read_and_nothing_else():
 
 def test_probes_only_speak_to_the_cluster_itself():
     status = {pod.name: {"podIP": "10.1.2.3", "hostIP": "172.16.0.9"} for pod in probes.PODS}
-    targets = {probes.target(attempt, status, "cluster.local").split()[1] for attempt in ATTEMPTS}
+    targets = {probes.target(attempt, status, "cluster.local").split()[1] for attempt in PROBES}
     assert targets == {"10.1.2.3", "172.16.0.9", "kubernetes.default.svc.cluster.local."}
 
 
