@@ -34,6 +34,13 @@ def provide(kube: Devkube) -> None:
         load(kube, archive)
 
 
+def trust(kube: Devkube, registry: str) -> None:
+    """Let the node pull from a registry without TLS until it goes down. registry: "host:port"."""
+    folder = kube.state / "run" / "registries" / registry
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "hosts.toml").write_text(f'server = "http://{registry}"\n[host."http://{registry}"]\n')
+
+
 def ctr(kube: Devkube, *arguments: str) -> str:
     return run(f"ctr -a {kube.state}/run/containerd.sock -n k8s.io", *arguments)
 

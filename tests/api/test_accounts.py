@@ -121,6 +121,11 @@ def test_a_disabled_user_is_out_at_once_and_a_deleted_one_is_not_there(world: Wo
     assert world.root.get(f"{USERS}/bob").status == 404
 
 
+def test_a_token_of_a_user_who_is_not_active_opens_nothing(world: World) -> None:
+    User.objects.filter(username="bob").update(is_active=False)
+    assert world.bob.get(f"{ROOT}/me").status == 401
+
+
 def test_the_cluster_of_a_deleted_user_runs_on_and_an_admin_stops_it(world: World) -> None:
     world.ready("one")
     world.root.delete(f"{USERS}/bob")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from controlplane.clusters.models import Cluster
+from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import FITS, Phase, Verb
 from controlplane.clusters.services import (
     cluster_configure,
@@ -158,6 +158,13 @@ def test_more_storage_than_the_tenant_may_hold_is_refused(world: World, cluster:
     set_limits(world.people.acme, storage=2 * 2**30)
     with pytest.raises(QuotaExceeded):
         configure(world, groups={"hand": {"storage": "9Gi"}})
+
+
+def test_a_node_that_is_larger_than_every_machine_is_refused(world: World, cluster: Cluster) -> None:
+    machines = {"": {"machines": [{"cpu": 4000, "memory": 2**36}], "total": None}}
+    Site.objects.filter(id=cluster.site_id).update(capacity=machines)
+    with pytest.raises(Conflict, match="NEVER_FITS"):
+        configure(world, groups={"hand": {"cpu": "5"}})
 
 
 def test_a_delete_supersedes_it(world: World, cluster: Cluster) -> None:

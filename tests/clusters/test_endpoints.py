@@ -1,30 +1,60 @@
 """Which services are listed with a link."""
 
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from controlplane.clusters.endpoints import is_there
+from controlplane.clusters.endpoints import endpoints, is_there
 from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.models.site import SiteKind
-from templates.schema import Service
-from tests.provisioners.launching import role
+from controlplane.clusters.selectors import ReadyNodes
+from templates.schema import Role, Service
+from tests.provisioners.launching import app, cluster, desired, role
 
 LOCAL, PODS = (Cluster(site=Site(kind=kind)) for kind in (SiteKind.LOCAL, SiteKind.KUBERNETES))
+JOBS = Service("jobs", "web", "http", on_demand=True)
+PAGE = Service("page", "web", "http")
 
 
-def test_a_service_on_demand_is_there_while_its_port_is_open():
-    service = Service("jobs", "web", "http", on_demand=True)
+@pytest.fixture
+def at() -> Iterator[Role]:
+    """A role whose port web is open on this machine during the test."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        at = replace(role(), ports={"web": server.getsockname()[1]})
-        assert is_there(LOCAL, at, service, "127.0.0.1")
-        assert not is_there(PODS, at, service, "127.0.0.1")
-        assert not is_there(LOCAL, at, service, None)
-    assert not is_there(LOCAL, at, service, "127.0.0.1")
+        yield replace(role(), ports={"web": server.getsockname()[1]}, services=(PAGE, JOBS))
+
+
+@pytest.fixture
+def closed(at: Role) -> Role:
+    """The same with a port that is open on no machine."""
+    return replace(at, ports={"web": 1})
+
+
+def links(at: Role, *, open_pages: bool = True) -> dict[str, tuple[bool, bool]]:
+    """By service: whether it has a link, and whether it is idle."""
+    launch = desired(cluster(), body=app(at)).launch
+    ready = {"worker": ReadyNodes(1, "127.0.0.1")}
+    found = endpoints(LOCAL, launch, ready, open_pages=open_pages)
+    return {each["name"]: (each["url"] is not None, each["idle"]) for each in found}
+
+
+def test_a_service_on_demand_is_there_while_its_port_is_open(at: Role, closed: Role):
+    assert is_there(LOCAL, at, JOBS, "127.0.0.1")
+    assert not is_there(PODS, at, JOBS, "127.0.0.1")
+    assert not is_there(LOCAL, at, JOBS, None)
+    assert not is_there(LOCAL, closed, JOBS, "127.0.0.1")
 
 
 @pytest.mark.parametrize("cluster", [LOCAL, PODS])
-def test_any_other_service_is_there_with_its_node(cluster: Cluster):
-    at = replace(role(), ports={"web": 1})
-    assert is_there(cluster, at, Service("page", "web", "http"), "127.0.0.1")
+def test_any_other_service_is_there_with_its_node(closed: Role, cluster: Cluster):
+    assert is_there(cluster, closed, PAGE, "127.0.0.1")
+
+
+def test_a_service_without_an_answer_has_no_link_and_is_idle(at: Role, closed: Role):
+    assert links(at) == {"page": (True, False), "jobs": (True, False)}
+    assert links(closed) == {"page": (True, False), "jobs": (False, True)}
+
+
+def test_who_may_not_open_pages_gets_no_link(at: Role):
+    assert links(at, open_pages=False) == {"page": (False, False), "jobs": (False, False)}

@@ -32,6 +32,10 @@ FLAGS = (
 WAIT_SECONDS = 30
 
 
+# In CSS pixels, of the narrowest phone.
+PHONE_WIDTH = 360
+
+
 def programs() -> tuple[str, str] | None:
     """The browser and its driver; None when there is none."""
     browser, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
@@ -158,7 +162,7 @@ class Page:
         self.driver.delete_network_conditions()
 
     def as_phone(self) -> None:
-        size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+        size = {"width": PHONE_WIDTH, "height": 740, "deviceScaleFactor": 1, "mobile": True}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def complaints(self) -> list[str]:

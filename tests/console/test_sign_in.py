@@ -50,8 +50,8 @@ def test_guessing_a_name_is_held_up_from_whatever_address(bob: World) -> None:
 
 
 def test_a_delay_says_how_long_it_lasts_and_then_ends(bob: World) -> None:
-    while attempt(Client(), "wrong")[0] != 429:
-        pass
+    for _ in range(NAME.free + 2):
+        attempt(Client(), "wrong")
     answer = Client().post("/login", {"username": "bob", "password": PASSWORD})
     assert int(answer.headers["Retry-After"]) >= 1
     assert "Try again in" in answer.content.decode()

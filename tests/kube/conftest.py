@@ -7,8 +7,9 @@ import pytest
 from controlplane.standalone.testing import KUBECONFIG, kubernetes_in_use
 from tests.kube.cluster import kubeconfig
 from tests.kube.images import images
+from tests.kube.registry import registry
 
-__all__ = ["images", "kubeconfig"]
+__all__ = ["images", "kubeconfig", "registry"]
 
 # Whoever brings a Kubernetes of their own needs no devkube, and may be on a machine that cannot run one.
 collect_ignore = ["devkube"] if os.environ.get(KUBECONFIG) else []

@@ -51,10 +51,14 @@ class Working:
         return names.namespace(self.access.tenant.pk)
 
     def launch(self, name: str, **groups: Mapping[str, Any]) -> UUID:
+        made = self.begin(name, **groups)
+        self.until(made, "ready")
+        return made
+
+    def begin(self, name: str, **groups: Mapping[str, Any]) -> UUID:
+        """Ask for a cluster, and do not wait for it."""
         request = LaunchRequest("sleepers", groups, {}, site=self.site.name)
-        made = cluster_create(access=self.access, name=name, request=request)
-        self.until(made.pk, "ready")
-        return made.pk
+        return cluster_create(access=self.access, name=name, request=request).pk
 
     def ask(self, cluster: UUID, verb: Verb, phase: str, **fields: Any) -> None:
         """And wait for what becomes of it."""
@@ -85,12 +89,12 @@ class Working:
 
 
 @contextmanager
-def working(kubeconfig: Path) -> Iterator[Working]:
-    """Leaves nothing on the Kubernetes."""
+def working(kubeconfig: Path, *, image: str = IMAGE, **settings: Any) -> Iterator[Working]:
+    """settings: of the site, beside how it is reached. Leaves nothing on the Kubernetes."""
     access = tenant_for(actor_for(cast().alice), "acme")
-    _offer_template(access)
-    accounts = {"provision": {"kubeconfig": str(kubeconfig)}}
-    site = Site.objects.create(name="pods", kind=SiteKind.KUBERNETES, settings={"accounts": accounts})
+    _offer_template(access, image)
+    given = {"accounts": {"provision": {"kubeconfig": str(kubeconfig)}}, **settings}
+    site = Site.objects.create(name="pods", kind=SiteKind.KUBERNETES, settings=given)
     wake(Kind.SITE, site.pk)
     made = Working(access, site)
     try:
@@ -113,8 +117,8 @@ def _worker() -> Iterator[None]:
         thread.join()
 
 
-def _offer_template(access: Access) -> None:
-    app = {**ENGINE, "runtimes": {"plain": {"image": IMAGE}}}
+def _offer_template(access: Access, image: str) -> None:
+    app = {**ENGINE, "runtimes": {"plain": {"image": image}}}
     services.app_register(actor=system_actor(), app=parse_app(app))
     services.template_create(access=access, name="sleepers", body=TEMPLATE)
     services.template_publish(access=access, template="sleepers")

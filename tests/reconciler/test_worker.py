@@ -75,7 +75,8 @@ def test_work_is_claimed_while_a_chore_takes_long() -> None:
 
     def hang() -> None:
         started.set()
-        release.wait(10)
+        # Longer than the test waits for the claim: work that waits for chores is claimed too late.
+        release.wait(60)
 
     worker = Worker(threads=1, observe=False, chores=[Chore("hang", 3600.0, hang)])
     thread = on_own_connection(worker.run)

@@ -6,9 +6,10 @@ import pytest
 from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach
 from tests.kube.cluster import kubeconfig
+from tests.kube.registry import registry
 from tests.provisioners.kubernetes.api_server import ApiServer, api_server
 
-__all__ = ["kubeconfig"]
+__all__ = ["kubeconfig", "registry"]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from controlplane.provisioners.kubernetes.observations.observation import (
     may_be_drained,
     node_observation,
 )
+from controlplane.provisioners.kubernetes.observations.reasons import Reason
 
 PODS = Path(__file__).with_name("pods")
 CLUSTER = UUID("018f0000-0000-7000-8000-00000000c1a5")
@@ -395,6 +396,15 @@ def test_a_readiness_gate_is_named_as_the_reason():
         "READINESS_GATE",
         "its readiness gate example.com/target is not true: it was not set yet",
     )
+
+
+def test_the_last_warning_is_told_where_the_pod_says_nothing_itself():
+    warning = Reason("FAILED_MOUNT", "no such volume")
+    told, before = node_observation(pod("scheduled"), warning=warning), seen(pod("scheduled"))
+    assert told
+    assert (told.state, told.reason, told.message) == (before.state, "FAILED_MOUNT", "no such volume")
+    assert told.version > before.version
+    assert node_observation(pod("image_missing"), warning=warning) == seen(pod("image_missing"))
 
 
 def test_a_finalizer_that_holds_a_node_is_named():

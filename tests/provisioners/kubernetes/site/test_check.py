@@ -14,6 +14,7 @@ from controlplane.provisioners.kubernetes.site import check, identity, prove
 from controlplane.provisioners.kubernetes.site.permissions import Right
 from controlplane.provisioners.kubernetes.site.proof import ProbeOutcome, Proof
 from controlplane.provisioners.kubernetes.site.prove import namespaces_are_restricted
+from tests.kube.registry import WRONG, Registry
 from tests.provisioners.kubernetes.shipped import (
     COLLECTIONS,
     INSTALLATION,
@@ -153,6 +154,24 @@ def test_an_image_that_is_not_there_leaves_the_isolation_unknown(site: Shipped):
     found = prove.prove(settings, image="localhost/none:1")
     assert (found.isolation, found.holds) == ("unknown", False)
     assert "ErrImageNeverPull" in found.message
+
+
+def test_a_site_is_proved_with_an_image_of_its_private_registry(
+    site: Shipped, registry: Registry, tmp_path: Path
+):
+    image = registry.image()
+    found = prove.prove(replace(site.settings, registry_auth=registry.login(tmp_path)), image=image)
+    assert (found.isolation, found.holds) == ("proved", True)
+    assert registry.gave(image)
+
+
+def test_a_proof_with_a_wrong_login_says_that_the_registry_refuses_it(
+    site: Shipped, registry: Registry, tmp_path: Path
+):
+    login = registry.login(tmp_path, password=WRONG)
+    found = prove.prove(replace(site.settings, registry_auth=login), image=registry.image())
+    assert (found.isolation, outcomes(found)["pods start"]) == ("unknown", ProbeOutcome.BROKEN)
+    assert "401 Unauthorized" in found.message
 
 
 def test_what_a_killed_proof_left_is_cleared_by_the_next(site: Shipped, monkeypatch: pytest.MonkeyPatch):

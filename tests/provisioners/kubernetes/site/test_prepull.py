@@ -1,5 +1,6 @@
 """What brings images to the machines of a site before they are needed."""
 
+import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
 from controlplane.provisioners.kubernetes.site.prepull import HOME, images, prepull
 from templates.catalog import load
 from templates.schema import App
+from tests.kube.registry import Registry
 from tests.provisioners.kubernetes.rendered import SETTINGS, of_kind
 from tests.provisioners.launching import IMAGE, until
 
@@ -63,6 +65,16 @@ def test_each_app_goes_to_the_machines_that_its_nodes_may_be_on():
     assert found["images-spark"]["tolerations"] == BIG["tolerations"]
 
 
+def test_a_private_registry_is_asked_with_the_login_of_the_site(tmp_path: Path):
+    file = tmp_path / "config.json"
+    file.write_text('{"auths": {"registry.example": {"auth": "c2VjcmV0"}}}')
+    settings = replace(SETTINGS, registry_auth=str(file), pull_secrets=("theirs",))
+    [spec], [login] = specs(settings, load()).values(), of_kind(prepull(settings, load()), "Secret")
+    assert base64.b64decode(login["data"][".dockerconfigjson"]) == file.read_bytes()
+    assert login["metadata"]["namespace"] == HOME
+    assert spec["imagePullSecrets"] == [{"name": "theirs"}, {"name": login["metadata"]["name"]}]
+
+
 @pytest.fixture
 def admin(kubeconfig: Path) -> Iterator[Client]:
     client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
@@ -74,17 +86,32 @@ def admin(kubeconfig: Path) -> Iterator[Client]:
 @pytest.mark.kube
 def test_it_becomes_ready_on_every_machine(admin: Client):
     """Under Pod Security `restricted`, as the namespace has it."""
+    bring(admin, SETTINGS, IMAGE)
+    assert until(lambda: is_on_every_machine(admin))
+
+
+@pytest.mark.kube
+def test_it_becomes_ready_with_an_image_of_a_private_registry(
+    admin: Client, registry: Registry, tmp_path: Path
+):
+    image = registry.image()
+    bring(admin, replace(SETTINGS, registry_auth=registry.login(tmp_path)), image)
+    assert until(lambda: is_on_every_machine(admin))
+    assert registry.gave(image)
+
+
+def bring(admin: Client, settings: SiteSettings, image: str) -> None:
+    """Apply all that is printed for one app, whose image this is."""
     [app] = [app for app in load() if app.name == "jupyterlab"]
-    app = replace(app, runtimes=tuple(replace(runtime, image=IMAGE) for runtime in app.runtimes))
-    namespace, daemon_set = yaml.safe_load_all(yaml.safe_dump_all(prepull(SETTINGS, [app])))
+    app = replace(app, runtimes=tuple(replace(runtime, image=image) for runtime in app.runtimes))
+    namespace, *bodies = yaml.safe_load_all(yaml.safe_dump_all(prepull(settings, [app])))
     admin.create(paths.namespaces(), namespace)
     # The controller makes it a moment after the namespace; no pod is let in before.
     until(lambda: admin.get(paths.service_accounts(HOME, "default")))
-    admin.create(DAEMON_SETS, daemon_set)
-    machines = len(admin.list(paths.nodes()).items)
+    for body in bodies:
+        admin.create(DAEMON_SETS if body["kind"] == "DaemonSet" else paths.secrets(HOME), body)
 
-    def ready() -> bool:
-        found = admin.get(f"{DAEMON_SETS}/{daemon_set['metadata']['name']}") or {}
-        return bool(found.get("status", {}).get("numberReady") == machines)
 
-    assert until(ready)
+def is_on_every_machine(admin: Client) -> bool:
+    found = admin.get(f"{DAEMON_SETS}/images") or {}
+    return bool(found.get("status", {}).get("numberReady") == len(admin.list(paths.nodes()).items))
