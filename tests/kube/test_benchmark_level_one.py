@@ -1,6 +1,6 @@
 """Level 1 of the Kubernetes multi-tenancy benchmark, on a real API server, in the namespace that every tenant gets.
 
-We give nobody of a tenant an account on Kubernetes. So what is checked is the identity that their nodes run under,
+Members of a tenant have no account on Kubernetes. So what is checked is the identity that their nodes run under,
 and the walls behind it: by alice, whom the benchmark takes to be the admin of her tenant's namespace.
 """
 
@@ -234,7 +234,7 @@ def node_ports(tenant: Tenant) -> None:
 
 
 def image_pull(tenant: Tenant) -> None:
-    """It is the site admin's to say, and then holds for all; nobody of a tenant names an image."""
+    """The site admin decides it for all; members of a tenant cannot name an image."""
     for policy in ("Always", "Never"):
         pods = of_kind(objects(tenant.wish, replace(SETTINGS, image_pull_policy=policy)), "Pod")
         said = [each["imagePullPolicy"] for pod in pods for each in pod["spec"]["containers"]]
@@ -291,7 +291,7 @@ def assert_said(said: str, words: str) -> None:
 
 
 def merge(body: Body, change: Body) -> None:
-    """Objects grow together; a list grows by what is new."""
+    """Objects are merged; a list grows by new items."""
     for key, value in change.items():
         if isinstance(value, dict):
             merge(body.setdefault(key, {}), value)

@@ -27,7 +27,7 @@ from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from controlplane.provisioners.kubernetes.site.probes import TRY, parse_output
 from templates.schema import Service
 from tenants.amounts import Amounts
-from tests.provisioners.kubernetes.real import Place, place
+from tests.provisioners.kubernetes.real import PodNamespace, pod_namespace
 from tests.provisioners.kubernetes.shipped import cluster_of
 from tests.provisioners.launching import RUN, app, desired, role, states, until
 from tests.provisioners.pods import Pods, pods_site
@@ -102,8 +102,8 @@ class World:
 def world(kubeconfig: Path) -> Iterator[World]:
     with (
         pods_site(kubeconfig, image_pull_policy="Never") as here,
-        place(kubeconfig) as outside,
-        place(kubeconfig) as beside,
+        pod_namespace(kubeconfig) as outside,
+        pod_namespace(kubeconfig) as beside,
         stand_in(kubeconfig) as metadata,
     ):
         wishes = tuple(cluster_of_two(*whose) for whose in ownership())
@@ -153,7 +153,7 @@ def stand_in(kubeconfig: Path) -> Iterator[tuple[str, int]]:
             server.shutdown()
 
 
-def strangers(outside: Place, beside: Place) -> list[Shell]:
+def strangers(outside: PodNamespace, beside: PodNamespace) -> list[Shell]:
     """Pods that no policy governs, in two namespaces, the second of which is the gateway's."""
     label = {"metadata": {"labels": {names.GATEWAY: "true"}}}
     beside.client.patch(paths.namespaces(beside.namespace), label)
@@ -224,7 +224,7 @@ def opened(world: World) -> set[tuple[str, str]]:
     allowed = {pair for pair, may in world.pairs().items() if may}
     deadline = time.monotonic() + SETTLING_SECONDS
     while (found := world.opened()) != allowed and time.monotonic() < deadline:
-        pass  # A round takes its time: attempts that nobody answers wait for seconds.
+        pass  # A round takes its time: attempts without an answer wait for seconds.
     return found | world.opened()
 
 
@@ -256,7 +256,7 @@ def test_every_pod_tries_every_other(world: World, opened: set[tuple[str, str]])
     assert sum(not may for may in theirs.values()) > 8 * 3 * 6
 
 
-# -- the real metadata service, which nobody ever calls -----------------------------------------------------------
+# -- the real metadata service, which is never called -----------------------------------------------------------
 
 
 EVERYTHING = {"ipBlock": {"cidr": "0.0.0.0/0"}}

@@ -20,7 +20,7 @@ FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 @dataclass
-class Place:
+class PodNamespace:
     """The namespace of a tenant, and an installation that has made nothing else."""
 
     client: Client
@@ -55,19 +55,19 @@ class Place:
     def says(self, name: str) -> str:
         """The message that says why it is not ready."""
         pod = self.client.get(paths.pods(self.namespace, name))
-        seen = node_observation(pod) if pod else None
-        return seen.message if seen else ""
+        node = node_observation(pod) if pod else None
+        return node.message if node else ""
 
     def state(self, name: str) -> NodeState:
         pod = self.client.get(paths.pods(self.namespace, name))
-        seen = node_observation(pod) if pod else None
-        return seen.state if seen else NodeState.GONE
+        node = node_observation(pod) if pod else None
+        return node.state if node else NodeState.GONE
 
 
 @contextmanager
-def place(kubeconfig: Path) -> Iterator[Place]:
+def pod_namespace(kubeconfig: Path) -> Iterator[PodNamespace]:
     client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
-    here = Place(client)
+    here = PodNamespace(client)
     namespace = here.namespace
     client.create(paths.namespaces(), {"metadata": {"name": namespace}})
     # The controller makes it a moment after the namespace; no pod is let in before.

@@ -20,7 +20,7 @@ from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.settings import Reach
 from tests.provisioners.kubernetes import api_server as fails
-from tests.provisioners.kubernetes.api_server import ApiServer, Trouble, api_server
+from tests.provisioners.kubernetes.api_server import ApiServer, Failure, api_server
 from tests.provisioners.launching import until
 
 OTHER_UID = "00000000-0000-4000-8000-000000000000"
@@ -178,7 +178,7 @@ def authority(admin: Client) -> bytes:
 
 # -- failures -----------------------------------------------------------------------------------------------------
 
-FAILURES: list[tuple[Trouble, str]] = [
+FAILURES: list[tuple[Failure, str]] = [
     (fails.away, "SITE_UNREACHABLE"),
     (fails.slow, "SITE_UNREACHABLE"),
     (fails.dribbling, "SITE_UNREACHABLE"),
@@ -206,28 +206,28 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize(("trouble", "reason"), FAILURES)
+@pytest.mark.parametrize(("failure", "reason"), FAILURES)
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_failed_call_says_nothing_about_what_is_there(
-    api: ApiServer, client: Client, verb: str, trouble: Trouble, reason: str
+    api: ApiServer, client: Client, verb: str, failure: Failure, reason: str
 ):
-    api.fail(trouble)
-    if trouble in PATIENT and verb in {"create", "patch"}:
+    api.fail(failure)
+    if failure in PATIENT and verb in {"create", "patch"}:
         reason = "ADMISSION_SLOW"
     assert reason_of(lambda: VERBS[verb](client)) == reason
 
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
-    ("trouble", "reason"), [item for item in FAILURES if item[0] is not fails.polite_stranger]
+    ("failure", "reason"), [item for item in FAILURES if item[0] is not fails.polite_stranger]
 )
-def test_a_failed_delete_is_not_taken_for_done(api: ApiServer, client: Client, trouble: Trouble, reason: str):
+def test_a_failed_delete_is_not_taken_for_done(api: ApiServer, client: Client, failure: Failure, reason: str):
     for call in (
         lambda: client.delete(PATH),
         lambda: client.delete_collection(paths.pods("acme"), labels={"run": "1"}),
     ):
-        api.fail(trouble)
-        assert reason_of(call) == ("ADMISSION_SLOW" if trouble in PATIENT else reason)
+        api.fail(failure)
+        assert reason_of(call) == ("ADMISSION_SLOW" if failure in PATIENT else reason)
 
 
 @pytest.mark.usefixtures("hasty")

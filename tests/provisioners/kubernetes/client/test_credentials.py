@@ -227,10 +227,10 @@ def test_a_plugin_sees_no_secret_of_ours(given: Plugin, client: Client, monkeypa
     monkeypatch.setenv("DATABASE_URL", "d")
     given.does(f'env > "{given.folder}/env"; cat "{given.folder}/answer"')
     client.get(PATH)
-    seen = (given.folder / "env").read_text()
-    assert "KUBERNETES_EXEC_INFO=" in seen
-    assert "SLIPWAY_SECRET_KEY" not in seen
-    assert "DATABASE_URL" not in seen
+    environment = (given.folder / "env").read_text()
+    assert "KUBERNETES_EXEC_INFO=" in environment
+    assert "SLIPWAY_SECRET_KEY" not in environment
+    assert "DATABASE_URL" not in environment
 
 
 # -- every kind of call -------------------------------------------------------------------------------------------
@@ -246,13 +246,13 @@ CALLS: dict[str, Callable[[Client], object]] = {
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("trouble", [says(401, "Unauthorized"), ANONYMOUS])
+@pytest.mark.parametrize("failure", [says(401, "Unauthorized"), ANONYMOUS])
 @pytest.mark.parametrize("kind", CALLS)
 def test_lost_credentials_are_renewed_by_every_kind_of_call(
-    given: Plugin, client: Client, api: ApiServer, kind: str, trouble: Any
+    given: Plugin, client: Client, api: ApiServer, kind: str, failure: Any
 ):
     client.get(PATH)
-    api.fail(trouble)
+    api.fail(failure)
     api.calls.clear()
     try:
         CALLS[kind](client)

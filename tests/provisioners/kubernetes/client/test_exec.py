@@ -1,4 +1,4 @@
-"""Commands in pods: how they ended is told, or it is said that nobody knows."""
+"""Commands in pods: their exit code is reported, or that it is unknown."""
 
 import base64
 import hashlib
@@ -16,17 +16,17 @@ from controlplane.provisioners.kubernetes.client.exec import NEWER, OLDER, ExecR
 from controlplane.provisioners.kubernetes.client.parallel import in_parallel, time_budget
 from controlplane.provisioners.kubernetes.objects.body import Body
 from tests.provisioners.kubernetes import api_server as fails
-from tests.provisioners.kubernetes.api_server import ApiServer, Trouble
-from tests.provisioners.kubernetes.real import Place, place
+from tests.provisioners.kubernetes.api_server import ApiServer, Failure
+from tests.provisioners.kubernetes.real import PodNamespace, pod_namespace
 
 SUCCESS = b"\x03" + json.dumps({"status": "Success"}).encode()
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-def speaks(*messages: bytes, protocol: str = NEWER, silent: bool = False, cut: bool = True) -> Trouble:
+def speaks(*messages: bytes, protocol: str = NEWER, silent: bool = False, cut: bool = True) -> Failure:
     """A server that takes the call, says these messages, and hangs up, or not."""
 
-    def trouble(handler: fails.Handler, do: object) -> None:
+    def failure(handler: fails.Handler, do: object) -> None:
         key = handler.headers["Sec-WebSocket-Key"].encode()
         handler.send_response(101)
         handler.send_header("Upgrade", "websocket")
@@ -42,7 +42,7 @@ def speaks(*messages: bytes, protocol: str = NEWER, silent: bool = False, cut: b
         if cut:
             handler.cut()
 
-    return trouble
+    return failure
 
 
 def status(**told: object) -> bytes:
@@ -108,9 +108,9 @@ def dribbling(handler: fails.Handler, do: object) -> None:
         handler.wfile.write(b"X-More: yes\r\n")
 
 
-@pytest.mark.parametrize("trouble", [dribbling, fails.slow])
-def test_connecting_takes_no_longer_than_all_of_it_may(api: ApiServer, client: Client, trouble: Trouble):
-    api.fail(trouble)
+@pytest.mark.parametrize("failure", [dribbling, fails.slow])
+def test_connecting_takes_no_longer_than_all_of_it_may(api: ApiServer, client: Client, failure: Failure):
+    api.fail(failure)
     began = time.monotonic()
     with time_budget(0.3), pytest.raises(Temporary, match="SITE_UNREACHABLE"):
         try_run(client, seconds=60.0)
@@ -147,11 +147,11 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("trouble", "reason"), REFUSALS)
+@pytest.mark.parametrize(("failure", "reason"), REFUSALS)
 def test_a_call_that_is_not_taken_has_its_reason(
-    api: ApiServer, client: Client, trouble: Trouble, reason: str
+    api: ApiServer, client: Client, failure: Failure, reason: str
 ):
-    api.fail(trouble)
+    api.fail(failure)
     with pytest.raises(Temporary, match=reason):
         try_run(client)
 
@@ -175,11 +175,11 @@ def test_an_old_server_cannot_be_told_the_end_of_input(api: ApiServer, client: C
 @pytest.mark.kube
 class TestOnARealOne:
     @pytest.fixture
-    def here(self, kubeconfig: Path) -> Iterator[Place]:
-        with place(kubeconfig) as made:
+    def here(self, kubeconfig: Path) -> Iterator[PodNamespace]:
+        with pod_namespace(kubeconfig) as made:
             yield made
 
-    def test_commands_end_as_they_end(self, here: Place):
+    def test_commands_end_as_they_end(self, here: PodNamespace):
         """One pod for all of it: making it takes the time."""
         name = here.running("worker-0")
 
@@ -198,11 +198,11 @@ class TestOnARealOne:
         with pytest.raises(Temporary, match=r"EXEC_FAILED.*no/such"):
             run(here.client, here.namespace, name, ["/no/such"], seconds=10)
 
-    def test_a_pod_that_is_not_there_is_gone(self, here: Place):
+    def test_a_pod_that_is_not_there_is_gone(self, here: PodNamespace):
         with pytest.raises(Temporary, match="POD_GONE"):
             run(here.client, here.namespace, "pod-0", ["true"], seconds=5)
 
-    def test_a_pod_that_does_not_run_takes_no_command(self, here: Place):
+    def test_a_pod_that_does_not_run_takes_no_command(self, here: PodNamespace):
         name = here.make("worker-0", "exit 1")
         with pytest.raises(Temporary, match="EXEC_FAILED"):
             run(here.client, here.namespace, name, ["true"], seconds=5)

@@ -59,8 +59,8 @@ def test_no_rule_reaches_the_metadata_service_of_a_cloud():
     assert len(found) > 3
     for block in found:
         holes = [ipaddress.ip_network(hole) for hole in block.get("except", [])]
-        inside = METADATA in ipaddress.ip_network(block["cidr"])
-        assert not inside or any(METADATA in hole for hole in holes), block
+        contains = METADATA in ipaddress.ip_network(block["cidr"])
+        assert not contains or any(METADATA in hole for hole in holes), block
 
 
 @pytest.mark.parametrize("cidr", ["100.100.100.200", "fd00:ec2::254", "fe80::1", "169.254.1.1"])

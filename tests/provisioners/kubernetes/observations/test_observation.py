@@ -93,7 +93,7 @@ def pod(name: str) -> Body:
     return found
 
 
-def seen(body: Body, drain: DrainReport | None = None) -> NodeObservation:
+def observed(body: Body, drain: DrainReport | None = None) -> NodeObservation:
     found = node_observation(body, drain=drain)
     assert found
     return found
@@ -107,7 +107,7 @@ def test_every_moment_has_a_case():
 @pytest.mark.parametrize("name", SAYS)
 def test_a_pod_says_how_its_node_is(name: str):
     state, reason, message = SAYS[name]
-    found = seen(pod(name))
+    found = observed(pod(name))
     assert (found.state, found.reason) == (state, reason)
     assert found.message.startswith(message)
     assert bool(found.message) == bool(message)
@@ -115,19 +115,19 @@ def test_a_pod_says_how_its_node_is(name: str):
 
 @pytest.mark.parametrize("name", SAYS)
 def test_only_what_ended_has_an_exit_code(name: str):
-    assert seen(pod(name)).exit_code == EXIT_CODES.get(name)
+    assert observed(pod(name)).exit_code == EXIT_CODES.get(name)
 
 
 @pytest.mark.parametrize("name", SAYS)
 def test_stages_are_stamped_in_order_without_a_gap(name: str):
-    stages = seen(pod(name)).stages
+    stages = observed(pod(name)).stages
     assert tuple(stages) == STAGES[: len(stages)]
     assert list(stages.values()) == sorted(stages.values())
 
 
 @pytest.mark.parametrize("name", SAYS)
 def test_nothing_that_the_node_wrote_is_told_to_everybody(name: str):
-    found = seen(pod(name))
+    found = observed(pod(name))
     assert not {"no such file\n", "records in"} & {found.message, found.reason}
     assert "no such file\n" not in found.message
     assert "records in" not in found.message
@@ -139,25 +139,25 @@ def test_who_may_read_the_log_gets_its_end():
 
 
 def test_a_node_is_named_by_its_labels():
-    found = seen(pod("ready"))
+    found = observed(pod("ready"))
     assert (found.cluster_id, found.run, found.name, found.attempt) == (CLUSTER, 1, "ready-0", 1)
 
 
 def test_its_address_is_known_before_anything_runs():
     run = names.run_root(CLUSTER, 1)
     address = f"ready-0.{run}.{names.namespace(TENANT)}.svc.cluster.local"
-    assert seen(pod("new")).address == seen(pod("ready")).address == address
+    assert observed(pod("new")).address == observed(pod("ready")).address == address
     assert address == names.hostname(CLUSTER, 1, "ready-0", TENANT, "cluster.local")
 
 
 def test_its_incarnation_is_its_container_once_there_is_one():
-    assert seen(pod("new")).incarnation == pod("new")["metadata"]["uid"]
-    assert seen(pod("ready")).incarnation.startswith("containerd://")
-    assert seen(pod("crashed_once")).incarnation != seen(pod("restarted")).incarnation
+    assert observed(pod("new")).incarnation == pod("new")["metadata"]["uid"]
+    assert observed(pod("ready")).incarnation.startswith("containerd://")
+    assert observed(pod("crashed_once")).incarnation != observed(pod("restarted")).incarnation
 
 
 def test_all_stages_of_a_ready_node_are_told():
-    stages = seen(pod("ready")).stages
+    stages = observed(pod("ready")).stages
     assert stages["applied"] == datetime(2026, 11, 21, 3, 0, 0, 123456, tzinfo=UTC)
     assert tuple(stages) == STAGES
 
@@ -165,16 +165,16 @@ def test_all_stages_of_a_ready_node_are_told():
 def test_whole_seconds_never_go_back():
     body = pod("ready")
     body["metadata"]["annotations"][names.APPLIED_AT] = "2026-11-21T03:42:14.900000+00:00"
-    stages = seen(body).stages
+    stages = observed(body).stages
     assert stages["scheduled"] == stages["applied"]
 
 
 def test_its_version_grows_with_the_pod():
-    assert seen(pod("new")).version < seen(pod("scheduled")).version < seen(pod("ready")).version
+    assert observed(pod("new")).version < observed(pod("scheduled")).version < observed(pod("ready")).version
 
 
 def test_a_report_makes_it_drained_and_is_news():
-    before, after = seen(pod("drained")), seen(pod("drained"), REPORT)
+    before, after = observed(pod("drained")), observed(pod("drained"), REPORT)
     assert (after.state, after.drain) == (NodeState.DRAINED, REPORT)
     assert after.version > before.version
 
@@ -182,12 +182,12 @@ def test_a_report_makes_it_drained_and_is_news():
 def test_a_later_sight_is_newer_than_a_report():
     body = pod("drained")
     body["metadata"]["resourceVersion"] = str(int(body["metadata"]["resourceVersion"]) + 1)
-    assert seen(body).version > seen(pod("drained"), REPORT).version
+    assert observed(body).version > observed(pod("drained"), REPORT).version
 
 
 @pytest.mark.parametrize("name", ["ready", "ending", "crash_loop", "new"])
 def test_only_a_node_that_drains_has_a_report(name: str):
-    assert seen(pod(name), REPORT).drain is None
+    assert observed(pod(name), REPORT).drain is None
 
 
 @pytest.mark.parametrize("name", SAYS)
@@ -199,27 +199,27 @@ def test_a_deleted_pod_is_a_node_that_is_gone():
     found = deleted_observation(pod("deleted"))
     assert found
     assert (found.state, found.name, found.attempt) == (NodeState.GONE, "ending-0", 1)
-    assert found.version > seen(pod("ending")).version
+    assert found.version > observed(pod("ending")).version
 
 
 def test_a_silent_machine_makes_its_nodes_unready():
     body = pod("ready")
     ready = next(item for item in body["status"]["conditions"] if item["type"] == "Ready")
     ready["status"] = "False"
-    assert (seen(body).state, seen(body).reason) == (NodeState.UNREADY, "MACHINE_SILENT")
+    assert (observed(body).state, observed(body).reason) == (NodeState.UNREADY, "MACHINE_SILENT")
 
 
 def test_a_node_that_was_steady_is_only_restarted():
     body = pod("crashed_twice")
     [container] = body["status"]["containerStatuses"]
     container["lastState"]["terminated"]["finishedAt"] = "2026-11-21T03:32:00Z"
-    assert (seen(body).state, seen(body).reason) == (NodeState.STARTING, "RESTARTING")
+    assert (observed(body).state, observed(body).reason) == (NodeState.STARTING, "RESTARTING")
 
 
 def test_what_its_machine_will_not_run_has_ended():
     body = pod("machine_gone")
     body["status"].update(reason="OutOfcpu", message="Pod was rejected: too little cpu", conditions=[])
-    found = seen(body)
+    found = observed(body)
     assert (found.state, found.reason) == (NodeState.ENDED, "REFUSED_BY_MACHINE")
     assert found.message == "its machine does not run it: Pod was rejected: too little cpu"
 
@@ -235,7 +235,7 @@ def test_what_its_machine_will_not_run_has_ended():
 def test_a_shutdown_and_a_preemption_are_told_apart_from_a_refusal(said: str, reason: str):
     body = pod("machine_gone")
     body["status"].update(phase="Failed", reason=said, message="as its kubelet says", conditions=[])
-    found = seen(body)
+    found = observed(body)
     assert (found.state, found.reason) == (NodeState.ENDED, reason)
     assert found.message.endswith("as its kubelet says")
 
@@ -245,7 +245,7 @@ def test_who_makes_room_for_another_is_preempted():
     target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
     body["status"].update(phase="Failed", conditions=[{**target, "message": "preempted"}])
     body["status"].pop("reason", None)
-    assert seen(body).reason == "PREEMPTED"
+    assert observed(body).reason == "PREEMPTED"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_how_it_ended_is_said(code: int, words: str):
     body = pod("crash_loop")
     [container] = body["status"]["containerStatuses"]
     container["lastState"]["terminated"]["exitCode"] = code
-    assert words in seen(body).message
+    assert words in observed(body).message
 
 
 _TAINTED = "1 node(s) had untolerated taint {gpu: only, yes}"
@@ -282,14 +282,14 @@ def test_what_the_scheduler_says_is_put_in_words(said: str, words: str):
     body = pod("unschedulable")
     placed = next(item for item in body["status"]["conditions"] if item["type"] == "PodScheduled")
     placed["message"] = said
-    assert seen(body).message == f"no machine has room for cpu 900, memory 900Gi: {words}"
+    assert observed(body).message == f"no machine has room for cpu 900, memory 900Gi: {words}"
 
 
 def test_what_the_scheduler_never_said_before_is_told_as_it_is():
     body = pod("unschedulable")
     placed = next(item for item in body["status"]["conditions"] if item["type"] == "PodScheduled")
     placed["message"] = "out of luck"
-    assert seen(body).message == "out of luck"
+    assert observed(body).message == "out of luck"
 
 
 @pytest.mark.parametrize("label", [names.CLUSTER, names.RUN, names.NODE, names.ATTEMPT])
@@ -310,7 +310,7 @@ def test_another_container_says_nothing_about_the_node():
     sidecar = deepcopy(body["status"]["containerStatuses"][0])
     sidecar.update(name="sidecar", state={"terminated": {"exitCode": 9}}, containerID="containerd://other")
     body["status"]["containerStatuses"].insert(0, sidecar)
-    assert seen(body) == seen(pod("ready"))
+    assert observed(body) == observed(pod("ready"))
 
 
 def test_a_pod_says_whose_it_is_by_its_labels():
@@ -365,24 +365,24 @@ def not_ready(body: Body) -> Body:
 @pytest.mark.parametrize("init", [False, True], ids=["beside", "init"])
 def test_a_container_of_somebody_else_is_named_as_the_reason(case: str, init: bool):
     state, reason, message = BESIDE[case]
-    found = seen(not_ready(with_proxy("ready", state, init=init)))
+    found = observed(not_ready(with_proxy("ready", state, init=init)))
     assert (found.reason, found.message) == (reason, message)
 
 
 @pytest.mark.parametrize("case", BESIDE)
 def test_an_init_container_of_somebody_else_is_why_a_node_does_not_start(case: str):
     state, reason, message = BESIDE[case]
-    found = seen(with_proxy("scheduled", state, init=True))
+    found = observed(with_proxy("scheduled", state, init=True))
     assert (found.state, found.reason, found.message) == (NodeState.WAITING, reason, message)
 
 
 @pytest.mark.parametrize("name", ["out_of_memory", "image_missing", "image_never"])
 def test_figures_are_of_the_node_and_not_of_the_container_that_comes_first(name: str):
-    assert seen(with_proxy(name, {"running": {}})).message == seen(pod(name)).message
+    assert observed(with_proxy(name, {"running": {}})).message == observed(pod(name)).message
 
 
 def test_room_is_told_for_the_node_and_for_what_was_added():
-    message = seen(with_proxy("unschedulable", {})).message
+    message = observed(with_proxy("unschedulable", {})).message
     assert message.startswith(
         "no machine has room for cpu 900, memory 900Gi and cpu 10m, memory 8Mi of the container proxy: "
     )
@@ -391,7 +391,7 @@ def test_room_is_told_for_the_node_and_for_what_was_added():
 def test_a_readiness_gate_is_named_as_the_reason():
     body = not_ready(pod("ready"))
     body["spec"]["readinessGates"] = [{"conditionType": "example.com/target"}]
-    found = seen(body)
+    found = observed(body)
     assert (found.reason, found.message) == (
         "READINESS_GATE",
         "its readiness gate example.com/target is not true: it was not set yet",
@@ -400,17 +400,17 @@ def test_a_readiness_gate_is_named_as_the_reason():
 
 def test_the_last_warning_is_told_where_the_pod_says_nothing_itself():
     warning = Reason("FAILED_MOUNT", "no such volume")
-    told, before = node_observation(pod("scheduled"), warning=warning), seen(pod("scheduled"))
+    told, before = node_observation(pod("scheduled"), warning=warning), observed(pod("scheduled"))
     assert told
     assert (told.state, told.reason, told.message) == (before.state, "FAILED_MOUNT", "no such volume")
     assert told.version > before.version
-    assert node_observation(pod("image_missing"), warning=warning) == seen(pod("image_missing"))
+    assert node_observation(pod("image_missing"), warning=warning) == observed(pod("image_missing"))
 
 
 def test_a_finalizer_that_holds_a_node_is_named():
     body = pod("ending")
     body["metadata"]["finalizers"] = ["example.com/hold"]
-    found = seen(body)
+    found = observed(body)
     assert (found.reason, found.message) == (
         "STUCK",
         "it is being ended, and held by the finalizer example.com/hold",

@@ -11,8 +11,8 @@ from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.observations import pod_logs
 from tests.provisioners.kubernetes import api_server as fails
-from tests.provisioners.kubernetes.api_server import ApiServer, Trouble
-from tests.provisioners.kubernetes.real import FOREVER, Place, place
+from tests.provisioners.kubernetes.api_server import ApiServer, Failure
+from tests.provisioners.kubernetes.real import FOREVER, PodNamespace, pod_namespace
 from tests.provisioners.launching import until
 
 NO_OTHER = fails.says(400, "BadRequest", 'previous terminated container "node" in pod "pod-0" not found')
@@ -22,7 +22,7 @@ WAITING = fails.says(
 MISSING = fails.says(404, "NotFound", name="pod-0", kind="pods")
 
 
-def written(text: bytes, status: int = 200) -> Trouble:
+def written(text: bytes, status: int = 200) -> Failure:
     return lambda handler, do: handler.reply(status, text, "text/plain")
 
 
@@ -47,9 +47,9 @@ def test_short_lines_are_asked_for_again(api: ApiServer, client: Client):
     assert ["tailLines=3" in api.calls[0], "tailLines=150" in api.calls[1]] == [True, True]
 
 
-@pytest.mark.parametrize("trouble", [WAITING, MISSING, NO_OTHER, written(b"", 204)])
-def test_there_is_nothing_yet(api: ApiServer, client: Client, trouble: Trouble):
-    api.fail(trouble, trouble)
+@pytest.mark.parametrize("failure", [WAITING, MISSING, NO_OTHER, written(b"", 204)])
+def test_there_is_nothing_yet(api: ApiServer, client: Client, failure: Failure):
+    api.fail(failure, failure)
     assert tail(client, 100) == b""
 
 
@@ -70,9 +70,9 @@ def test_a_node_that_speaks_like_the_kubelet_is_heard(api: ApiServer, client: Cl
     assert tail(client, 100) == LOST[0] + b"\n"
 
 
-@pytest.mark.parametrize("trouble", [fails.broken, fails.busy, fails.away, fails.stranger])
-def test_a_log_that_cannot_be_read_is_not_empty(api: ApiServer, client: Client, trouble: Trouble):
-    api.fail(trouble)
+@pytest.mark.parametrize("failure", [fails.broken, fails.busy, fails.away, fails.stranger])
+def test_a_log_that_cannot_be_read_is_not_empty(api: ApiServer, client: Client, failure: Failure):
+    api.fail(failure)
     with pytest.raises(Temporary):
         tail(client, 100)
 
@@ -121,11 +121,11 @@ def test_one_can_stop_while_nothing_is_written(
 @pytest.mark.kube
 class TestOnARealOne:
     @pytest.fixture
-    def here(self, kubeconfig: Path) -> Iterator[Place]:
-        with place(kubeconfig) as made:
+    def here(self, kubeconfig: Path) -> Iterator[PodNamespace]:
+        with pod_namespace(kubeconfig) as made:
             yield made
 
-    def test_a_running_node_is_read_and_followed_to_its_end(self, here: Place):
+    def test_a_running_node_is_read_and_followed_to_its_end(self, here: PodNamespace):
         name = here.running("worker-0", f"echo one; echo two; {FOREVER}")
         assert pod_logs.tail(here.client, here.namespace, name, tail_bytes=100) == b"one\ntwo\n"
         assert pod_logs.tail(here.client, here.namespace, name, tail_bytes=3) == b"wo\n"
@@ -134,13 +134,13 @@ class TestOnARealOne:
         here.client.delete(paths.pods(here.namespace, name))
         assert b"".join(following) == b""
 
-    def test_a_crashing_node_is_read_across_its_restart(self, here: Place):
+    def test_a_crashing_node_is_read_across_its_restart(self, here: PodNamespace):
         name = here.make("worker-0", "echo no such file; exit 3")
         until(lambda: here.state(name) is NodeState.ENDED, 60)
         # The machine may have cleared the older one away by now.
         text = pod_logs.tail(here.client, here.namespace, name, tail_bytes=100)
         assert text in (b"no such file\n", b"no such file\n" * 2)
 
-    def test_a_node_that_does_not_run_has_written_nothing(self, here: Place):
+    def test_a_node_that_does_not_run_has_written_nothing(self, here: PodNamespace):
         assert pod_logs.tail(here.client, here.namespace, "pod-0", tail_bytes=100) == b""
         assert list(pod_logs.follow(here.client, here.namespace, "pod-0")) == []

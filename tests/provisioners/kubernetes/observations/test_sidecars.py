@@ -11,7 +11,7 @@ from controlplane.provisioners.base import ClusterRef
 from controlplane.provisioners.kubernetes.observations import warnings
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
-from tests.provisioners.kubernetes.real import FOREVER, Place, place
+from tests.provisioners.kubernetes.real import FOREVER, PodNamespace, pod_namespace
 from tests.provisioners.launching import IMAGE, until
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
@@ -47,20 +47,20 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def here(kubeconfig: Path) -> Iterator[Place]:
-    with place(kubeconfig) as made:
+def here(kubeconfig: Path) -> Iterator[PodNamespace]:
+    with pod_namespace(kubeconfig) as made:
         yield made
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_webhook_added_is_named(here: Place, case: str):
+def test_what_a_webhook_added_is_named(here: PodNamespace, case: str):
     spec, message = CASES[case]
     name = here.make(f"worker-{list(CASES).index(case)}", FOREVER, **spec)
     until(lambda: here.says(name).startswith(message))
 
 
 def test_a_volume_that_cannot_be_mounted_is_told(
-    here: Place, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+    here: PodNamespace, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(warnings, "PATIENCE", timedelta())
     settings = SiteSettings(here.installation, {"provision": Reach(kubeconfig=str(kubeconfig))})

@@ -18,7 +18,7 @@ from controlplane.provisioners.kubernetes.observations import watch
 from tests.provisioners.kubernetes import api_server as fails
 from tests.provisioners.kubernetes.api_server import ApiServer
 from tests.provisioners.kubernetes.observations.test_observation import REPORT, pod
-from tests.provisioners.kubernetes.real import place
+from tests.provisioners.kubernetes.real import pod_namespace
 from tests.provisioners.launching import until
 
 INSTALLATION = "0123456789abcdef"
@@ -47,7 +47,7 @@ def bookmark(version: str) -> Body:
 
 
 def told(news: News, count: int) -> list[NodeObservation]:
-    """The next sights, whatever silence there is in between."""
+    """The next observations, whatever silence there is in between."""
     return list(islice((event for event in news if event), count))
 
 
@@ -110,13 +110,13 @@ def test_a_watch_that_is_cut_ends_the_listening(api: ApiServer, news: News):
         told(news, 1)
 
 
-@pytest.mark.parametrize("trouble", [fails.away, fails.broken, fails.busy, fails.stranger, fails.expired])
+@pytest.mark.parametrize("failure", [fails.away, fails.broken, fails.busy, fails.stranger, fails.expired])
 def test_a_watch_that_cannot_be_replaced_ends_the_listening(
-    api: ApiServer, news: News, trouble: fails.Trouble
+    api: ApiServer, news: News, failure: fails.Failure
 ):
     api.news.append([line("ADDED", pod("ready"))])
     told(news, 1)
-    api.fail(*[trouble] * 2)
+    api.fail(*[failure] * 2)
     with pytest.raises(Temporary):
         told(news, 1)
 
@@ -150,7 +150,7 @@ def test_only_a_drained_node_is_asked_for_its_report(api: ApiServer, client: Cli
 
 
 def test_news_of_others_does_not_wait_for_a_report(api: ApiServer, client: Client):
-    """Nor for twenty: whoever is asked answers when he can, and is told then."""
+    """Nor for twenty: each report is read when its pod answers, and told then."""
     answer = threading.Event()
 
     def report(item: Body) -> DrainReport:
@@ -214,7 +214,7 @@ def test_nothing_goes_on_when_nobody_listens(api: ApiServer, client: Client):
 @pytest.mark.kube
 def test_a_real_pod_is_followed_from_its_making_to_its_end(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(client_module, "WATCH_SILENCE", 60.0)
-    with place(kubeconfig) as here:
+    with pod_namespace(kubeconfig) as here:
         events = watch.events(here.client, here.installation, lambda pod: None)
         assert next(events) is None
         name = here.running("worker-0")

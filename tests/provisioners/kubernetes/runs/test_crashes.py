@@ -25,7 +25,7 @@ SETTINGS = SiteSettings(
 OF = cluster()
 LIMITS = {"cpu": 4000, "memory": 2**34}
 
-Act = Callable[[KubernetesProvisioner], object]
+Action = Callable[[KubernetesProvisioner], object]
 
 
 def wish(count: int, **fields: Any) -> Desired:
@@ -41,7 +41,7 @@ def removed(site: KubernetesProvisioner) -> None:
 
 
 # Name -> (what was done before, the call under test).
-CASES: dict[str, tuple[list[Act], Act]] = {
+CASES: dict[str, tuple[list[Action], Action]] = {
     "ensure_tenant": ([], ensure),
     "ensure_tenant with other limits": (
         [ensure],
@@ -76,8 +76,8 @@ def prepared(name: str) -> KubernetesProvisioner:
     """A site on which all that goes before has been done, and nothing else is remembered."""
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
-    for act in CASES[name][0]:
-        act(site)
+    for action in CASES[name][0]:
+        action(site)
         api.collect()
     return KubernetesProvisioner(SETTINGS, MemoryAccounts(copy.deepcopy(api)))
 
@@ -87,13 +87,13 @@ def api_of(site: KubernetesProvisioner) -> MemoryApi:
     return site.accounts.api
 
 
-def in_order(act: Act, site: KubernetesProvisioner) -> BaseException | None:
+def in_order(action: Action, site: KubernetesProvisioner) -> BaseException | None:
     """What it raised."""
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            act(site)
+            action(site)
         except BaseException as error:  # noqa: BLE001 - a death, too
             raised.append(error)
 
@@ -252,12 +252,14 @@ def test_a_lost_record_of_volumes_is_as_good_as_lost_volumes():
         site.apply(wish(3, run=2, has_data=True))
 
 
-@pytest.mark.parametrize("act", [ensure, lambda site: site.apply(wish(3)), lambda site: site.end_run(OF, 1)])
-def test_what_another_installation_made_is_refused(act: Act):
+@pytest.mark.parametrize(
+    "action", [ensure, lambda site: site.apply(wish(3)), lambda site: site.end_run(OF, 1)]
+)
+def test_what_another_installation_made_is_refused(action: Action):
     site = prepared("end_run")
     before = outcome(site)
     with pytest.raises(Permanent, match="SITE_BELONGS_TO_ANOTHER"):
-        act(stranger(site))
+        action(stranger(site))
     assert outcome(site) == before
 
 

@@ -67,10 +67,10 @@ def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, 
             raise NotYet("SITE_FORBIDS", "no")
 
     api.before = refuse
-    seen: list[FoundCluster | DriftedTenant] = []
+    listed: list[FoundCluster | DriftedTenant] = []
     with pytest.raises(Temporary, match="SITE_FORBIDS"):
-        seen.extend(site.list_all())
-    assert {item.cluster_id for item in seen if isinstance(item, FoundCluster)} == {of.id, held.id}
+        listed.extend(site.list_all())
+    assert {item.cluster_id for item in listed if isinstance(item, FoundCluster)} == {of.id, held.id}
 
 
 def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: KubernetesProvisioner, api: MemoryApi):
@@ -130,7 +130,7 @@ def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvi
 
     def refuse(call: Call) -> None:
         if f"namespaces/{place}/" in call[1]:
-            raise NotYet("SITE_FORBIDS", "nobody has bound us here")
+            raise NotYet("SITE_FORBIDS", "no binding here")
 
     api.before = refuse
     assert not site.look(of, ()).exists

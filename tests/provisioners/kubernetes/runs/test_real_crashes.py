@@ -69,7 +69,7 @@ class Case:
     as their owner is gone.
     """
 
-    act: Callable[[KubernetesProvisioner, ClusterRef], object]
+    action: Callable[[KubernetesProvisioner, ClusterRef], object]
     started: bool
     runs: bool
     end: There
@@ -79,21 +79,21 @@ class Case:
 CASES = {
     # First, while the machine has nothing else to do.
     "stop": Case(
-        act=lambda site, of: site.end_run(of, 1),
+        action=lambda site, of: site.end_run(of, 1),
         started=True,
         runs=True,
         end=Counter({**VOLUMES, ("configmaps", ""): 1}),
         gone=Counter(pods=2, configmaps=1),
     ),
     "start": Case(
-        act=start,
+        action=start,
         started=False,
         runs=False,
         end=Counter({**RUNS, **PODS, **VOLUMES, ("configmaps", ""): 3}),
         gone=Counter(),
     ),
     "remove": Case(
-        act=lambda site, of: site.remove(of),
+        action=lambda site, of: site.remove(of),
         started=True,
         runs=False,
         end=Counter({("leases", ""): 1}),
@@ -194,7 +194,7 @@ def carry_out(case: str, worker: KubernetesProvisioner, of: ClusterRef) -> None:
     """As the reconciler does it: what cannot be done just now, because others work there too, is done again."""
 
     def done() -> bool:
-        error = in_order(lambda site: CASES[case].act(site, of), worker)
+        error = in_order(lambda site: CASES[case].action(site, of), worker)
         assert error is None or isinstance(error, Temporary), error
         return error is None
 
@@ -207,7 +207,7 @@ def disturbed(tenant: Tenant, case: str, death: str, number: int) -> tuple[Count
     moment, happens = DEATHS[death]
     setattr(counts(first), moment, lambda call: happens(call) if call == number else nothing(call))
     with tenant.prepared(case) as of:
-        error = in_order(lambda site: CASES[case].act(site, of), first)
+        error = in_order(lambda site: CASES[case].action(site, of), first)
         assert isinstance(error, Died | Temporary), error
         carry_out(case, second, of)
     both = [counts(first), counts(second)]
@@ -255,7 +255,7 @@ def paused(tenant: Tenant, number: int, end: str) -> None:
 
     def sleep(call: int) -> None:
         if call == number:
-            CASES[end].act(other, of)
+            CASES[end].action(other, of)
 
     counts(worker).before = sleep
     error = in_order(lambda site: start(site, of), worker)

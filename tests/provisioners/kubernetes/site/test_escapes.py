@@ -1,7 +1,7 @@
 """What somebody would try who has stolen one of our accounts, each attempt beside one that is allowed.
 
 The account that makes namespaces may also change them here, which it may not as shipped: so that what stops it is
-the admission policy, and not only that nobody granted it.
+the admission policy, and not only a missing grant.
 """
 
 import contextlib

@@ -142,7 +142,7 @@ def test_a_site_that_is_pointed_back_is_used_again(
 def test_an_address_that_leads_elsewhere_from_the_next_connection_on_is_not_believed(
     provision: Client, home: ApiServer
 ):
-    """Set up anew with its keys kept, a Kubernetes refuses nobody."""
+    """A Kubernetes that is set up anew with its old keys accepts all credentials."""
     assert provision.get(ROOT) is None
     home.fail(away)
     with pytest.raises(Temporary, match="SITE_UNREACHABLE"):

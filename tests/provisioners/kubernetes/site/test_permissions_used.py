@@ -161,7 +161,7 @@ def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> 
 def test_every_right_is_used_and_none_is_missing(
     kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # Tombstones go at once, or nobody sees them go.
+    # Tombstones are deleted at once, so that the test sees it.
     monkeypatch.setattr(leftovers, "TOMBSTONE_LIFETIME", -leftovers.TOMBSTONE_LIFETIME)
     with shipped(kubeconfig, tmp_path) as accounts:
         noted = Accounts(accounts.settings)
