@@ -14,7 +14,7 @@ from controlplane.clusters.services import (
     cluster_stop,
     operation_cancel,
 )
-from controlplane.provisioners.base import Difference, Found, How, Observed
+from controlplane.provisioners.base import ClusterObservation, Drift, DriftKind, FoundCluster
 from controlplane.reconciler.drift import run_drifted
 from tenants.access import tenant_for
 from tenants.actors import actor_for
@@ -48,8 +48,8 @@ def release(world: World) -> None:
 
 def drift(cluster: Cluster) -> None:
     later(60)
-    amiss = (Difference("NetworkPolicy", "c-1-r1", How.DELETED),)
-    found = Found(cluster.id, cluster.tenant_id, Observed(exists=True), amiss, cluster.run)
+    drift = (Drift("NetworkPolicy", "c-1-r1", DriftKind.DELETED),)
+    found = FoundCluster(cluster.id, cluster.tenant_id, ClusterObservation(exists=True), drift, cluster.run)
     assert run_drifted(cluster.site, found, before=timezone.now())
 
 
