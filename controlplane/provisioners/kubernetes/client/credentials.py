@@ -144,8 +144,10 @@ class Credentials:
     def _plugin_credentials(self, plugin: Plugin, before: _Held | None) -> PluginCredentials:
         """The credentials of the plugin. It runs again only when they are late or invalid."""
         known = self._given
-        if known and known[0] == plugin and not (before and before.is_late()) and _is_good(known[1]):
-            return known[1]
+        if known and known[0] == plugin and not (before and before.is_late()):
+            until = known[1].until
+            if until is None or time.time() < until:
+                return known[1]
 
         return run_plugin(plugin)
 
@@ -169,10 +171,6 @@ def _attempt(make: Callable[[], _Held]) -> tuple[_Held | None, BaseException | N
         return make(), None
     except BaseException as error:  # noqa: BLE001 - handed to all that wait for it
         return None, error
-
-
-def _is_good(given: PluginCredentials) -> bool:
-    return given.until is None or time.time() < given.until
 
 
 def _stamp(config: ServerConfig) -> Stamp:

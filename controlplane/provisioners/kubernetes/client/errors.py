@@ -150,10 +150,7 @@ class Refusal:
         if failed := _FAILED.search(self.message):
             return NotYet("ADMISSION_FAILED", f"webhook {failed[1]} failed: {self.message}", delay=SLOW_DELAY)
         known = _BY_STATUS.get(self.status)
-        return known(self) if known else self._unknown()
-
-    def _unknown(self) -> SiteUnknown:
-        return SiteUnknown("SITE_UNREACHABLE", self.message, delay=self.delay(2.0))
+        return known(self) if known else SiteUnknown("SITE_UNREACHABLE", self.message, delay=self.delay(2.0))
 
     def delay(self, otherwise: float) -> float:
         """Seconds until the next try as the API asks for them, bounded; `otherwise` when it does not ask."""

@@ -17,7 +17,11 @@ METADATA = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::
 def blocks(cidrs: Iterable[str]) -> list[dict[str, Any]]:
     """Peers of a NetworkPolicy for `cidrs`, except the metadata services that lie in them."""
     networks = (ipaddress.ip_network(cidr, False) for cidr in cidrs)
-    return [_peer(network, METADATA) for network in networks if not _is_metadata(network)]
+    return [
+        _peer(network, METADATA)
+        for network in networks
+        if not any(_contains(hole, network) for hole in METADATA)
+    ]
 
 
 def named(cidrs: Iterable[str]) -> list[dict[str, Any]]:
@@ -33,10 +37,6 @@ def _peer(network: Network, holes: Iterable[Network]) -> dict[str, Any]:
     left_out = [str(hole) for hole in holes if _contains(network, hole)]
     block: dict[str, Any] = {"cidr": str(network)}
     return {"ipBlock": block | ({"except": left_out} if left_out else {})}
-
-
-def _is_metadata(network: Network) -> bool:
-    return any(_contains(hole, network) for hole in METADATA)
 
 
 def _contains(outer: Network, inner: Network) -> bool:

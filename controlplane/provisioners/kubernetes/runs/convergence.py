@@ -71,7 +71,11 @@ def _check_data(desired: Desired, root: ClusterRoot, found: Survey) -> None:
     wanted = _with_volume(desired.with_data)
     if wanted and root.volumes is None:
         raise _lost("the record of this cluster's volumes is gone")
-    sound = {label(body, names.NODE) for body in found.volumes if _is_sound(body)}
+    sound = {
+        label(body, names.NODE)
+        for body in found.volumes
+        if not is_leaving(body) and (body.get("status") or {}).get("phase") != "Lost"
+    }
     missing = [node.name for node in wanted if node.name in (root.volumes or ()) and node.name not in sound]
     if missing:
         raise _lost(f"the volume with the notebooks and data of {', '.join(missing)} is gone")
@@ -79,10 +83,6 @@ def _check_data(desired: Desired, root: ClusterRoot, found: Survey) -> None:
 
 def _lost(why: str) -> Permanent:
     return Permanent("STORAGE_LOST", why)
-
-
-def _is_sound(volume: Body) -> bool:
-    return not is_leaving(volume) and (volume.get("status") or {}).get("phase") != "Lost"
 
 
 def _with_volume(nodes: Iterable[DesiredNode]) -> list[DesiredNode]:

@@ -1,6 +1,6 @@
 """Reads the sizes of the machines on which nodes may run, by one LIST."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from controlplane.provisioners.base import Capacity, NotYet, Permanent, capacity_of
@@ -25,12 +25,12 @@ def capacity(accounts: Accounts, settings: SiteSettings) -> Mapping[str, Capacit
     except (NotYet, Permanent):
         # The account may lack this right. The site works without it.
         return {}
-    return {app: _of(machines, settings.placement(app)) for app in ("", *settings.apps)}
-
-
-def _of(machines: Iterable[Body], placement: Placement) -> Capacity:
-    fitting = [machine for machine in machines if _may_hold(machine, placement)]
-    return capacity_of([_allocatable(machine) for machine in fitting], overcommitted=False)
+    found = {}
+    for app in ("", *settings.apps):
+        placement = settings.placement(app)
+        fitting = [_allocatable(machine) for machine in machines if _may_hold(machine, placement)]
+        found[app] = capacity_of(fitting, overcommitted=False)
+    return found
 
 
 def _may_hold(machine: Body, placement: Placement) -> bool:

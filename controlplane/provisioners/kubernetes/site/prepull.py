@@ -40,6 +40,7 @@ def prepull(settings: SiteSettings, apps: Iterable[App]) -> list[Body]:
 
 
 def _logins(settings: SiteSettings) -> list[Body]:
+    """The Secret with the login to registries, if the site has one."""
     found = registry_secret.site_secret(settings, registry_login.read(settings))
     return [{**found, "metadata": {**found["metadata"], "namespace": HOME}}] if found else []
 

@@ -275,7 +275,9 @@ def _storage(site: ProbeSite) -> ProbeResult:
     name = "a volume is bound and can be written"
     wrote = _run(site, ASKER, ["sh", "-c", "echo 1 > /data/probe && cat /data/probe"])
     return ProbeResult(
-        name, ProbeOutcome.HOLDS if wrote.exit_code == 0 else ProbeOutcome.BROKEN, _said(wrote.stderr)
+        name,
+        ProbeOutcome.HOLDS if wrote.exit_code == 0 else ProbeOutcome.BROKEN,
+        wrote.stderr.decode(errors="replace").strip()[:200],
     )
 
 
@@ -308,10 +310,6 @@ def _run_probes_of(site: ProbeSite, pod: ProbePod, status: Mapping[str, Body]) -
 
 def _run(site: ProbeSite, pod: ProbePod, command: list[str]) -> ExecResult:
     return run(site.client("exec"), site.namespace(pod), pod.name, command, seconds=TRY_SECONDS)
-
-
-def _said(output: bytes) -> str:
-    return output.decode(errors="replace").strip()[:200]
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:
