@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.kubernetes import finding
-from controlplane.provisioners.kubernetes.registry import is_login
+from controlplane.provisioners.kubernetes.client import reach
+from controlplane.provisioners.kubernetes.objects.registry_secret import is_login
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SettingsInvalid
 from tenants.amounts import parse
 from tenants.errors import Invalid
@@ -182,7 +182,7 @@ def _hold_bounds(settings: dict[str, Any]) -> None:
         raise SettingsInvalid(f"--shared-storage-size: {error.detail}") from error
 
 
-def _accounts(options: dict[str, Any]) -> dict[str, finding.Reached]:
+def _accounts(options: dict[str, Any]) -> dict[str, reach.Reached]:
     accounts = {"provision": _reached(options, "")}
     for text in options["account"]:
         name, where = _pair(text, "--account")
@@ -192,16 +192,16 @@ def _accounts(options: dict[str, Any]) -> dict[str, finding.Reached]:
     return accounts
 
 
-def _reached(options: dict[str, Any], where: str) -> finding.Reached:
+def _reached(options: dict[str, Any], where: str) -> reach.Reached:
     """Returns how an account reaches the API server. where: a context or a token file; "" for the first account."""
     if options["kubeconfig"]:
-        return finding.by_kubeconfig(options["kubeconfig"], where or options["context"])
+        return reach.by_kubeconfig(options["kubeconfig"], where or options["context"])
     if options["in_cluster"]:
-        return finding.inside(where)
+        return reach.in_cluster(where)
     token = where or options["token_file"]
     if not token:
         raise SettingsInvalid("--server needs --token-file.")
-    return finding.by_address(options["server"], token, options["ca_file"])
+    return reach.by_address(options["server"], token, options["ca_file"])
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -223,7 +223,7 @@ def _login(file: str) -> str:
     """Returns the absolute path of the file, or ""."""
     if not file:
         return ""
-    path = finding.readable(file)
+    path = reach.readable(file)
     if not is_login(Path(path).read_bytes()):
         raise SettingsInvalid(
             f"{path} has no login to a registry: it needs auths, as `docker login` writes them."

@@ -53,6 +53,13 @@ class SiteUnknown(Temporary):
     """The site cannot be reached, or its answer says nothing about its state. Deadlines do not count this time."""
 
 
+class WrongSite(SiteUnknown):
+    """Something else answers where the site was: another Kubernetes, or one that another installation uses.
+
+    It says nothing about the clusters of the site, so the clock of a deadline stops.
+    """
+
+
 class NotYet(Temporary):
     """The site answered that it cannot do it now, for a known reason that may pass. Deadlines count this time."""
 
@@ -75,6 +82,13 @@ class Permanent(Exception):  # noqa: N818
 
 class SettingsInvalid(ValueError):  # noqa: N818
     """A sentence that says which setting of a site is wrong and what it may be."""
+
+
+class NotOurs(Permanent):
+    """An object, or a whole site, has the name that Slipway needs, and another installation or program made it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("SITE_BELONGS_TO_ANOTHER", message)
 
 
 class DriftKind(StrEnum):

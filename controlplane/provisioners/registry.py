@@ -20,12 +20,12 @@ def _local(root: Path, settings: Settings) -> Provisioner:
 
 
 def _kubernetes(root: Path, settings: Settings) -> Provisioner:
-    from controlplane.provisioners.kubernetes.identity import vouched
     from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
     from controlplane.provisioners.kubernetes.settings import SiteSettings
+    from controlplane.provisioners.kubernetes.site.identity import verified_clients
 
     parsed = SiteSettings.parse(settings)
-    return KubernetesProvisioner(parsed, vouched(parsed))
+    return KubernetesProvisioner(parsed, verified_clients(parsed))
 
 
 def _fake(root: Path, settings: Settings) -> Provisioner:

@@ -15,7 +15,7 @@ from installation import HOST, TENANT, RunningInstallation
 from service import await_true
 from wire import Server
 
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach
 from controlplane.standalone.attach import environment_of_installation
 from controlplane.standalone.installation.environment import ROOT, python

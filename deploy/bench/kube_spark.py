@@ -12,9 +12,9 @@ from typing import Any
 from installation import TENANT, RunningInstallation, installed, seconds_of
 from kube import SITE, client, devkube, register
 
-from controlplane.provisioners.kubernetes import names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import run
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import run
+from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.standalone.installation.environment import ROOT
 from deploy.devkube.node_images import ctr, load
 from deploy.devkube.settings import Devkube

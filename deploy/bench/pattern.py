@@ -15,8 +15,8 @@ import django
 django.setup()
 
 from controlplane.clusters.models import Cluster  # noqa: E402
-from controlplane.provisioners.kubernetes import convergence  # noqa: E402
-from controlplane.provisioners.kubernetes.client import Client  # noqa: E402
+from controlplane.provisioners.kubernetes.client.client import Client  # noqa: E402
+from controlplane.provisioners.kubernetes.runs import convergence  # noqa: E402
 from controlplane.provisioners.kubernetes.settings import SiteSettings  # noqa: E402
 from controlplane.reconciler.cluster.action import Action, ActionKind  # noqa: E402
 from controlplane.reconciler.cluster.execute import desired  # noqa: E402

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.kubernetes import names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import run
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import run
+from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.settings import Reach
 
 # Come and go by themselves, whatever anybody does.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.kubernetes.client import PAGE
+from controlplane.provisioners.kubernetes.client.client import PAGE
 from deploy.devkube.settings import Devkube
 from tests.journeys.pods import Pods
 from tests.journeys.service import Slipway, told_by, wait_for

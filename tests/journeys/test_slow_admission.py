@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.provisioners.kubernetes import identity, names, paths
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.site import identity
 from tests.journeys.pods import Pods
 from tests.journeys.service import Slipway, wait_for
 from tests.provisioners.kubernetes.webhooks import webhook

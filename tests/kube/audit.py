@@ -25,7 +25,7 @@ class Audit(audit.Audit):
         return [_told(call) for call in self.calls() if _is_ours(call) and audit.is_write(call)]
 
     def deletions(self, namespace: str) -> list[str]:
-        """Whoever asked for them."""
+        """The accounts that asked for them."""
         deleted = (call for call in self.calls() if call["verb"] in DELETIONS)
         return [_told(call) for call in deleted if call.get("objectRef", {}).get("namespace") == namespace]
 

@@ -11,7 +11,7 @@ from tests.kube.registry import registry
 
 __all__ = ["images", "kubeconfig", "registry"]
 
-# Whoever brings a Kubernetes of their own needs no devkube, and may be on a machine that cannot run one.
+# A Kubernetes of one's own needs no devkube, and may be used on a machine that cannot run one.
 collect_ignore = ["devkube"] if os.environ.get(KUBECONFIG) else []
 
 

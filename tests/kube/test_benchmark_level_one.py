@@ -1,6 +1,6 @@
 """Level 1 of the Kubernetes multi-tenancy benchmark, on a real API server, in the namespace that every tenant gets.
 
-We give nobody of a tenant an account on Kubernetes. So what is checked is the identity that their nodes run under,
+Members of a tenant have no account on Kubernetes. So what is checked is the identity that their nodes run under,
 and the walls behind it: by alice, whom the benchmark takes to be the admin of her tenant's namespace.
 """
 
@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from controlplane.provisioners.base import Desired, Permanent, Temporary
-from controlplane.provisioners.kubernetes import isolation, manifests, names, paths, permissions
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.probes import TRY, heard
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
+from controlplane.provisioners.kubernetes.objects import bindings, manifests, names, paths
+from controlplane.provisioners.kubernetes.objects.tenant import QUOTA
 from controlplane.provisioners.kubernetes.settings import Reach
-from controlplane.provisioners.kubernetes.together import all_of
+from controlplane.provisioners.kubernetes.site import permissions
+from controlplane.provisioners.kubernetes.site.probes import TRY, parse_output
 from tests.provisioners.kubernetes.rendered import SETTINGS, objects, of_kind
 from tests.provisioners.kubernetes.shipped import authority_of, cluster_of
 from tests.provisioners.launching import RUN, app, cluster, desired, make_ready, role, until
@@ -87,7 +89,7 @@ def tenant(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def make_admin(admin: Client, home: str, name: str) -> None:
     admin.create(paths.service_accounts(home), {"metadata": {"name": name}})
-    granted = {"apiGroup": permissions.RBAC, "kind": "ClusterRole", "name": "admin"}
+    granted = {"apiGroup": bindings.RBAC, "kind": "ClusterRole", "name": "admin"}
     to = {"kind": "ServiceAccount", "name": name, "namespace": home}
     admin.create(
         paths.role_bindings(home), {"metadata": {"name": name}, "roleRef": granted, "subjects": [to]}
@@ -107,7 +109,7 @@ def acting_as(admin: Client, kubeconfig: Path, folder: Path, home: str, account:
 
 def counted(tenant: Tenant) -> bool:
     """Whether the API server has begun to hold the tenant to its quota."""
-    found = tenant.admin.get(paths.quotas(tenant.home, isolation.QUOTA)) or {}
+    found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     return bool((found.get("status") or {}).get("used"))
 
 
@@ -126,7 +128,7 @@ def granted(client: Client, kinds: list[tuple[str, str]], namespace: str = "") -
     """(group, resource, verb) of everything that is allowed there."""
     asked = [(group, resource, verb) for group, resource in kinds for verb in VERBS]
     calls = [partial(may, client, verb, group, resource, namespace) for group, resource, verb in asked]
-    return {right for right, allowed in zip(asked, all_of(calls), strict=True) if allowed}
+    return {right for right, allowed in zip(asked, in_parallel(calls), strict=True) if allowed}
 
 
 def kinds_of(admin: Client, *, namespaced: bool) -> list[tuple[str, str]]:
@@ -189,7 +191,7 @@ def other_tenants_resources(tenant: Tenant) -> None:
 
 
 def quota_modification(tenant: Tenant) -> None:
-    quota = paths.quotas(tenant.home, isolation.QUOTA)
+    quota = paths.quotas(tenant.home, QUOTA)
     change = {"spec": {"hard": {"pods": "9000"}}}
     assert tenant.admin.patch(quota + DRY, change)
     for client in tenant.both.values():
@@ -200,7 +202,7 @@ def quota_modification(tenant: Tenant) -> None:
 
 def resource_quotas(tenant: Tenant) -> None:
     """The pod and the volume would be let in if they were smaller."""
-    found = tenant.admin.get(paths.quotas(tenant.home, isolation.QUOTA)) or {}
+    found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     assert {"requests.cpu", "requests.memory", "limits.memory", "requests.storage"} <= set(
         found["spec"]["hard"]
     )
@@ -214,7 +216,7 @@ def resource_quotas(tenant: Tenant) -> None:
 
 
 def object_limits(tenant: Tenant) -> None:
-    found = tenant.admin.get(paths.quotas(tenant.home, isolation.QUOTA)) or {}
+    found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     kinds = {"pods", "configmaps", "secrets", "services", "persistentvolumeclaims"}
     assert kinds | {"services.nodeports", "services.loadbalancers"} <= set(found["status"]["hard"])
     assert int(found["status"]["used"]["pods"]) == 2
@@ -232,7 +234,7 @@ def node_ports(tenant: Tenant) -> None:
 
 
 def image_pull(tenant: Tenant) -> None:
-    """It is the site admin's to say, and then holds for all; nobody of a tenant names an image."""
+    """The site admin decides it for all; members of a tenant cannot name an image."""
     for policy in ("Always", "Never"):
         pods = of_kind(objects(tenant.wish, replace(SETTINGS, image_pull_policy=policy)), "Pod")
         said = [each["imagePullPolicy"] for pod in pods for each in pod["spec"]["containers"]]
@@ -245,7 +247,7 @@ def existing_volumes(tenant: Tenant) -> None:
     body = claim("16Mi", "theirs", bound_volume(tenant, tenant.other)["metadata"]["name"])
     assert "cannot create" in make(tenant.node, paths.volumes(tenant.home), body)
     tenant.alice.create(paths.volumes(tenant.home), body)
-    events = paths.within(paths.CORE, tenant.home, "events")
+    events = paths.namespaced(paths.CORE, tenant.home, "events")
     until(lambda: any("bound to a different claim" in told for told in messages(tenant.admin, events)), 30)
     found = tenant.admin.get(paths.volumes(tenant.home, "theirs")) or {}
     assert found["status"]["phase"] == "Pending"
@@ -289,7 +291,7 @@ def assert_said(said: str, words: str) -> None:
 
 
 def merge(body: Body, change: Body) -> None:
-    """Objects grow together; a list grows by what is new."""
+    """Objects are merged; a list grows by new items."""
     for key, value in change.items():
         if isinstance(value, dict):
             merge(body.setdefault(key, {}), value)
@@ -318,7 +320,7 @@ def messages(admin: Client, path: str) -> list[str]:
 
 def reaches(here: Pods, of: Desired, name: str, address: str) -> bool:
     ran = here.execute(of.cluster, name, "sh", "-c", TRY, "try", f"it {address} {PORT}")
-    return heard(ran.stdout.decode())["it"]
+    return parse_output(ran.stdout.decode())["it"]
 
 
 # -- the table ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from controlplane.clusters import operations
 from controlplane.clusters.models import Cluster
 from controlplane.provisioners.base import Temporary
-from controlplane.provisioners.kubernetes import names, paths
+from controlplane.provisioners.kubernetes.objects import names, paths
 from tests.kube.working import Working, working
 from tests.provisioners.launching import IMAGE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.clusters.phases import Verb
-from controlplane.provisioners.kubernetes import names, paths
+from controlplane.provisioners.kubernetes.objects import names, paths
 from tests.kube.working import Working, working
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]

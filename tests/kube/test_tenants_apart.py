@@ -20,14 +20,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired
-from controlplane.provisioners.kubernetes import manifests, names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import run
-from controlplane.provisioners.kubernetes.probes import TRY, heard
-from controlplane.provisioners.kubernetes.together import all_of
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import run
+from controlplane.provisioners.kubernetes.client.parallel import in_parallel
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
+from controlplane.provisioners.kubernetes.site.probes import TRY, parse_output
 from templates.schema import Service
 from tenants.amounts import Amounts
-from tests.provisioners.kubernetes.real import Place, place
+from tests.provisioners.kubernetes.real import PodNamespace, pod_namespace
 from tests.provisioners.kubernetes.shipped import cluster_of
 from tests.provisioners.launching import RUN, app, desired, role, states, until
 from tests.provisioners.pods import Pods, pods_site
@@ -87,13 +87,13 @@ class World:
 
     def opened(self) -> set[tuple[str, str]]:
         """Those pairs that get through now."""
-        return set().union(*all_of([partial(self._opened_by, shell) for shell in self.shells]))
+        return set().union(*in_parallel([partial(self._opened_by, shell) for shell in self.shells]))
 
     def _opened_by(self, shell: Shell) -> set[tuple[str, str]]:
         tried = [target for target in self.targets if target.host != shell.address]
         command = ["sh", "-c", TRY, "try", *map(str, tried)]
         ran = run(self.admin, shell.namespace, shell.pod, command, seconds=TRY_SECONDS)
-        told = heard(ran.stdout.decode())
+        told = parse_output(ran.stdout.decode())
         assert set(told) == {target.name for target in tried}, f"{shell.name} said {ran}"
         return {(shell.name, name) for name, opened in told.items() if opened}
 
@@ -102,8 +102,8 @@ class World:
 def world(kubeconfig: Path) -> Iterator[World]:
     with (
         pods_site(kubeconfig, image_pull_policy="Never") as here,
-        place(kubeconfig) as outside,
-        place(kubeconfig) as beside,
+        pod_namespace(kubeconfig) as outside,
+        pod_namespace(kubeconfig) as beside,
         stand_in(kubeconfig) as metadata,
     ):
         wishes = tuple(cluster_of_two(*whose) for whose in ownership())
@@ -153,7 +153,7 @@ def stand_in(kubeconfig: Path) -> Iterator[tuple[str, int]]:
             server.shutdown()
 
 
-def strangers(outside: Place, beside: Place) -> list[Shell]:
+def strangers(outside: PodNamespace, beside: PodNamespace) -> list[Shell]:
     """Pods that no policy governs, in two namespaces, the second of which is the gateway's."""
     label = {"metadata": {"labels": {names.GATEWAY: "true"}}}
     beside.client.patch(paths.namespaces(beside.namespace), label)
@@ -211,7 +211,7 @@ def machinery(admin: Client, everybody: frozenset[str], metadata: tuple[str, int
 def itself(admin: Client, outsiders: frozenset[str]) -> Iterator[Target]:
     """The API server by the addresses of its machines."""
     label = {"kubernetes.io/service-name": "kubernetes"}
-    path = paths.within("/apis/discovery.k8s.io/v1", "default", "endpointslices")
+    path = paths.namespaced("/apis/discovery.k8s.io/v1", "default", "endpointslices")
     for found in admin.list(path, labels=label).items:
         for endpoint in found["endpoints"]:
             host, port = endpoint["addresses"][0], found["ports"][0]["port"]
@@ -224,7 +224,7 @@ def opened(world: World) -> set[tuple[str, str]]:
     allowed = {pair for pair, may in world.pairs().items() if may}
     deadline = time.monotonic() + SETTLING_SECONDS
     while (found := world.opened()) != allowed and time.monotonic() < deadline:
-        pass  # A round takes its time: attempts that nobody answers wait for seconds.
+        pass  # A round takes its time: attempts without an answer wait for seconds.
     return found | world.opened()
 
 
@@ -256,7 +256,7 @@ def test_every_pod_tries_every_other(world: World, opened: set[tuple[str, str]])
     assert sum(not may for may in theirs.values()) > 8 * 3 * 6
 
 
-# -- the real metadata service, which nobody ever calls -----------------------------------------------------------
+# -- the real metadata service, which is never called -----------------------------------------------------------
 
 
 EVERYTHING = {"ipBlock": {"cidr": "0.0.0.0/0"}}

@@ -14,9 +14,10 @@ from controlplane.clusters.phases import Verb
 from controlplane.clusters.services import cluster_create
 from controlplane.clusters.services.create import ClusterRequest
 from controlplane.clusters.services.verbs import VerbRequest, cluster_verb
-from controlplane.provisioners.kubernetes import check, names, paths
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from controlplane.provisioners.kubernetes.site import check
 from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.reconciler.worker import Worker
 from controlplane.work.models import Kind

@@ -15,9 +15,10 @@ from controlplane.clusters.models import Cluster, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_put
 from controlplane.management.commands.site import Command
-from controlplane.provisioners.kubernetes import check, identity, paths
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.objects import paths
 from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
+from controlplane.provisioners.kubernetes.site import check, identity
 from controlplane.reconciler.site.provisioning import installation_id
 from controlplane.reconciler.site.reconcile_site import reconcile_site
 from controlplane.standalone.installation.environment import ROOT, python
@@ -175,7 +176,7 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: st
     assert "there is: one, two" in refusal(*there, "--context", "three")
     assert "needs --token-file" in refusal("--server", "https://10.0.0.1")
     assert "use an https address" in refusal("--server", "http://10.0.0.1", "--token-file", token)
-    assert "does not run inside" in refusal("--in-cluster")
+    assert "does not run in a Kubernetes cluster" in refusal("--in-cluster")
     assert "use namespaces, exec, observe, logs" in refusal(*there, "--account", "admin=two")
     assert "write it as NAME=VALUE" in refusal(*there, "--account", "exec")
     assert "there is: one, two" in refusal(*there, "--account", "exec=three")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.provisioners.base import ClusterRef
-from controlplane.provisioners.kubernetes import check, manifests, names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.exec import Ran
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.exec import ExecResult
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
 from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.site import check
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Pods:
     def client(self) -> Client:
         return self.site.accounts.client("provision")
 
-    def execute(self, of: ClusterRef, name: str, *command: str) -> Ran:
+    def execute(self, of: ClusterRef, name: str, *command: str) -> ExecResult:
         """Run a command in a node."""
         return self.site.accounts.run(
             names.namespace(of.tenant_id), names.pod(of.id, name), command, seconds=4

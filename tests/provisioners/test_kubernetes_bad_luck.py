@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Desired, NodeObservation, Temporary, TenantMissing
-from controlplane.provisioners.kubernetes import names, paths
+from controlplane.provisioners.kubernetes.objects import names, paths
 from templates.schema import Runtime
 from tests.kube.cluster import kubeconfig
 from tests.provisioners.launching import EACH, app, cluster, desired, make_ready, states, until, with_attempt

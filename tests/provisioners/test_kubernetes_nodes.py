@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.provisioners.base import ClusterRef, Desired, Load, Temporary
-from controlplane.provisioners.kubernetes import manifests, names, paths
+from controlplane.provisioners.kubernetes.objects import manifests, names, paths
 from templates import catalog
 from templates.schema import App, Hooks
 from tests.kube.cluster import kubeconfig
@@ -201,7 +201,7 @@ def everything(here: Pods, of: ClusterRef) -> set[tuple[str, str]]:
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
         for kind in (here.client.get(root) or {})["resources"]:
             if kind["namespaced"] and "list" in kind["verbs"] and kind["name"] not in {"events", "leases"}:
-                listed = here.client.list(paths.within(root, place, kind["name"])).items
+                listed = here.client.list(paths.namespaced(root, place, kind["name"])).items
                 found |= {(kind["name"], body["metadata"]["name"]) for body in listed}
     return found
 

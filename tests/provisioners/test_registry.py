@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Provisioner
-from controlplane.provisioners.kubernetes.accounts import Clients
-from controlplane.provisioners.kubernetes.identity import VOUCHED
+from controlplane.provisioners.kubernetes.client.accounts import Clients
 from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from controlplane.provisioners.kubernetes.site.identity import VERIFIED
 from controlplane.provisioners.registry import Registry
 
 SETTINGS = {"installation": "0" * 16, "accounts": {"provision": {"kubeconfig": "/nowhere"}}}
@@ -51,4 +51,4 @@ def test_the_clients_of_a_kubernetes_make_sure_of_it(registry: Registry):
     found = kubernetes(registry)
     assert isinstance(found, KubernetesProvisioner)
     assert isinstance(found.accounts, Clients)
-    assert set(found.accounts._vouch) == set(VOUCHED)
+    assert set(found.accounts._verify_identity) == set(VERIFIED)

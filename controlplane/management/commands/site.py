@@ -17,9 +17,10 @@ from controlplane.clusters.models.site import SiteKind
 from controlplane.clusters.services.sites import site_allow, site_moves, site_proved, site_put, site_remove
 from controlplane.management import site_options
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, identity, names, prepull, prove
-from controlplane.provisioners.kubernetes.proof import ProbeOutcome
+from controlplane.provisioners.kubernetes.objects import names
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid, SiteSettings
+from controlplane.provisioners.kubernetes.site import check, identity, prepull, prove
+from controlplane.provisioners.kubernetes.site.proof import ProbeOutcome
 from controlplane.reconciler.site.provisioning import installation_id
 from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.installation.keys import ENVIRONMENT
@@ -140,9 +141,9 @@ class Command(BaseCommand):
         proof = prove.prove(parsed, image=options["probe_image"] or _probe_image(parsed))
         site_proved(site=site, isolation=proof.isolation, proof=proof.message)
         table = Table(box=None, pad_edge=False, show_header=False)
-        for probe in proof.findings:
-            colour = COLOURS[probe.outcome]
-            table.add_row(f"[{colour}]{probe.outcome}[/]", probe.name, probe.detail)
+        for result in proof.results:
+            colour = COLOURS[result.outcome]
+            table.add_row(f"[{colour}]{result.outcome}[/]", result.name, result.detail)
         _print(table)
         self.stdout.write(f"isolation: {proof.isolation}")
         if not proof.holds:

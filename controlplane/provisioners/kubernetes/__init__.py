@@ -1,1 +1,1 @@
-"""Clusters as pods: one namespace per tenant, one pod per node, made by us and by nobody else."""
+"""Clusters as pods on Kubernetes. Each tenant has a namespace, each node a pod that Slipway itself creates."""

@@ -1,6 +1,6 @@
-"""The contract of `provisioners.base`, kept by pods.
+"""The provisioner of a Kubernetes site. Each call is a few lines here and a module below.
 
-Nothing is remembered but what was read of drains, and for some seconds that a tenant was made sure of.
+It is stateless but for two caches: drain reports, and tenants that were ensured in the last seconds.
 """
 
 import time
@@ -29,54 +29,40 @@ from controlplane.provisioners.base import (
     Temporary,
     TenantMissing,
 )
-from controlplane.provisioners.kubernetes import (
-    admission,
-    check,
-    convergence,
-    draining,
-    ending,
-    isolation,
-    listing,
-    load,
-    logs,
-    machines,
-    mending,
-    names,
-    paths,
-    roots,
-    sights,
-    watch,
-)
-from controlplane.provisioners.kubernetes.accounts import Accounts, Clients
-from controlplane.provisioners.kubernetes.errors import AdmissionSlow
-from controlplane.provisioners.kubernetes.reasons import NOTHING, Why
+from controlplane.provisioners.kubernetes.client.accounts import Accounts, Clients
+from controlplane.provisioners.kubernetes.client.errors import AdmissionSlow
+from controlplane.provisioners.kubernetes.client.parallel import time_budget
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.objects.body import Body, is_leaving, require_ours
+from controlplane.provisioners.kubernetes.observations import load, observation, pod_logs, watch
+from controlplane.provisioners.kubernetes.observations.reasons import NO_REASON, Reason
+from controlplane.provisioners.kubernetes.observations.survey import survey
+from controlplane.provisioners.kubernetes.observations.warnings import last_warnings
+from controlplane.provisioners.kubernetes.runs import convergence, draining, ending, inventory, repair
 from controlplane.provisioners.kubernetes.settings import SiteSettings
-from controlplane.provisioners.kubernetes.survey import is_leaving, survey
-from controlplane.provisioners.kubernetes.together import within
-from controlplane.provisioners.kubernetes.warnings import last_warnings
+from controlplane.provisioners.kubernetes.site import admission, check, isolation, machines
 
 ENSURED_SECONDS = 30.0
-# To find out which webhooks a slow write may wait for.
+# The time budget for naming the webhooks that make a write slow.
 NAMING_SECONDS = 1.0
-# A launch looks at the labels of its namespace once, although it is several calls.
+# The labels of a namespace are not read again for this time, so the calls of one launch read them once.
 FENCED_SECONDS = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Body = dict[str, Any]
 
 
 def _bounded(call: Callable[P, R]) -> Callable[P, R]:
-    """All that a call asks of the API server has to fit into the time that the call may take."""
+    """All API calls of one provisioner call share its time budget."""
 
     @wraps(call)
     def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with within(CALL_SECONDS - 0.3):
+            with time_budget(CALL_SECONDS - 0.3):
                 return call(*args, **kwargs)
         except AdmissionSlow as slow:
             site: Any = args[0]
-            with within(NAMING_SECONDS):
+            with time_budget(NAMING_SECONDS):
                 raise admission.named(site.accounts.client("namespaces"), slow) from None
 
     return bounded
@@ -99,10 +85,10 @@ class KubernetesProvisioner:
 
     @_bounded
     def ensure_tenant(self, tenant_id: UUID, name: str, limits: Limits) -> tuple[Drift, ...]:
-        """What this process has made sure of stands for ENSURED_SECONDS, unless a call shows that it does not.
+        """A tenant that this process ensured is not compared again for ENSURED_SECONDS, unless a call shows drift.
 
-        The Pod Security labels of the namespace are looked at each time: they alone keep a pod out that is not
-        restricted. Everything else is compared by the listing too.
+        The Pod Security labels of the namespace are read each time, as they alone prevent privileged pods. The
+        listing compares everything else too.
         """
         wanted, now = (name, dict(limits)), time.monotonic()
         known, since = self._ensured.get(tenant_id, (None, now))
@@ -122,13 +108,13 @@ class KubernetesProvisioner:
         return fenced
 
     def _require_fence(self, tenant_id: UUID) -> None:
-        """Raises TenantMissing unless the namespace was seen to be restricted within FENCED_SECONDS."""
+        """Raises TenantMissing unless the namespace enforced Pod Security in the last FENCED_SECONDS."""
         if time.monotonic() - self._fenced_at.get(tenant_id, float("-inf")) < FENCED_SECONDS:
             return
         if not self._is_fenced(tenant_id):
             self._ensured.pop(tenant_id, None)
-            told = f"{names.namespace(tenant_id)} is not restricted any more; that is repaired before a pod is made"
-            raise TenantMissing("NAMESPACE_CHANGED", told, delay=1)
+            message = f"{names.namespace(tenant_id)} is not restricted any more; it is repaired before pods are created"
+            raise TenantMissing("NAMESPACE_CHANGED", message, delay=1)
 
     @_bounded
     def remove_tenant(self, tenant_id: UUID) -> None:
@@ -139,36 +125,36 @@ class KubernetesProvisioner:
     @_bounded
     def apply(self, desired: Desired) -> None:
         client = self.accounts.client("provision")
-        with self._shut_out(desired.cluster):
+        with self._explain_refusals(desired.cluster):
             self._require_fence(desired.cluster.tenant_id)
             convergence.apply(client, self.settings, desired)
             if desired.repair:
-                mending.mend_run(client, self.settings, desired)
+                repair.repair_run(client, self.settings, desired)
 
     @_bounded
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-        with self._shut_out(cluster):
+        with self._explain_refusals(cluster):
             draining.begin(self.accounts, cluster, nodes, seconds)
 
     @_bounded
     def end_run(self, cluster: ClusterRef, run: int, *, force: bool = False) -> None:
         client = self.accounts.client("provision")
-        # Where the whole namespace is gone nothing has to be ended.
-        with suppress(TenantMissing), self._shut_out(cluster):
+        # Without its namespace, the cluster has nothing that could be ended.
+        with suppress(TenantMissing), self._explain_refusals(cluster):
             ending.end_run(client, self.settings, cluster, run, force=force)
 
     @_bounded
     def remove(self, cluster: ClusterRef, *, force: bool = False) -> None:
         client = self.accounts.client("provision")
-        with suppress(TenantMissing), self._shut_out(cluster):
+        with suppress(TenantMissing), self._explain_refusals(cluster):
             ending.remove(client, self.settings, cluster, force=force)
 
     @contextmanager
-    def _shut_out(self, cluster: ClusterRef) -> Iterator[None]:
-        """A refusal in a tenant's namespace says nothing of the cluster: first look what has become of the namespace.
+    def _explain_refusals(self, cluster: ClusterRef) -> Iterator[None]:
+        """When a call is refused, read the namespace to find the cause. A refusal alone says nothing about the cluster.
 
-        Raises TenantMissing when it is gone, which was asked by name. Our accounts are let in again where they
-        are not: who makes a namespace may die before that.
+        Raises TenantMissing when the namespace is gone. Creates missing role bindings, which happens when a worker dies
+        after it created a namespace.
         """
         try:
             yield
@@ -176,50 +162,53 @@ class KubernetesProvisioner:
             if error.reason not in {"SITE_FORBIDS", "NAMESPACE_GOING"}:
                 raise
             self._ensured.pop(cluster.tenant_id, None)
-            account, place = self.accounts.client("namespaces"), names.namespace(cluster.tenant_id)
-            space = account.get(paths.namespaces(place))
-            if space is None:
-                raise TenantMissing("NAMESPACE_GOING", f"{place} is gone; it is made again") from error
-            if is_leaving(space):
-                raise NotYet("NAMESPACE_GOING", f"{place} is just being removed") from error
-            roots.check_ours(self.settings, space)
-            if isolation.bind(account, self.settings, place):
-                raise NotYet("SITE_FORBIDS", f"our accounts were let into {place} again", delay=1) from error
+            account, name = self.accounts.client("namespaces"), names.namespace(cluster.tenant_id)
+            namespace = account.get(paths.namespaces(name))
+            if namespace is None:
+                raise TenantMissing("NAMESPACE_GOING", f"{name} is gone; it is created again") from error
+            if is_leaving(namespace):
+                raise NotYet("NAMESPACE_GOING", f"{name} is being deleted") from error
+            require_ours(self.settings, namespace)
+            if isolation.bind(account, self.settings, name):
+                raise NotYet("SITE_FORBIDS", f"the role bindings of {name} were repaired", delay=1) from error
             raise
 
     @_bounded
     def look(self, cluster: ClusterRef, names: Iterable[str]) -> ClusterObservation:
         client = self.accounts.client("provision")
         try:
-            with self._shut_out(cluster):
+            with self._explain_refusals(cluster):
                 found = survey(client, self.settings, cluster)
         except TenantMissing:
             return ClusterObservation(exists=False)
-        held = ending.stuck(found, datetime.now(UTC))
-        seen = self._sights(found.pods)
-        warned = last_warnings(client, found.pods, seen)
-        return ClusterObservation(
-            found.exists, self._sights(found.pods, warned) if warned else seen, found.with_volume, held
-        )
+        stuck = ending.stuck(found, datetime.now(UTC))
+        nodes = self._observe(found.pods)
+        if warnings := last_warnings(client, found.pods, nodes):
+            nodes = self._observe(found.pods, warnings)
+        return ClusterObservation(found.exists, nodes, found.with_volume, stuck)
 
-    def _sights(
-        self, pods: Sequence[Body], warned: Mapping[str, Why] | None = None
+    def _observe(
+        self, pods: Sequence[Body], warnings: Mapping[str, Reason] | None = None
     ) -> tuple[NodeObservation, ...]:
-        """warned: uid -> the last warning about a pod."""
-        told = warned or {}
+        """The observations of these pods, with their drain reports. warnings: uid -> the last warning about a pod."""
         domain, drains = self.settings.cluster_domain, self.reports.of_all(pods)
-        seen = (
-            sights.sight(pod, drain=drain, domain=domain, warning=told.get(pod["metadata"]["uid"], NOTHING))
+        nodes = (
+            observation.node_observation(
+                pod,
+                drain=drain,
+                domain=domain,
+                warning=(warnings or {}).get(pod["metadata"]["uid"], NO_REASON),
+            )
             for pod, drain in zip(pods, drains, strict=True)
         )
-        return tuple(sight for sight in seen if sight is not None)
+        return tuple(node for node in nodes if node is not None)
 
     @_bounded
     def load(self, cluster: ClusterRef, nodes: Sequence[NodeRef]) -> Mapping[str, Load]:
-        return load.ask(self.accounts, cluster, nodes)
+        return load.read_loads(self.accounts, cluster, nodes)
 
     def list_all(self) -> Iterator[FoundCluster | DriftedTenant]:
-        for found in listing.look_over(self.accounts, self.settings, self._sights):
+        for found in inventory.list_all(self.accounts, self.settings, self._observe):
             if isinstance(found, DriftedTenant):
                 self._ensured.pop(found.tenant_id, None)
             yield found
@@ -232,10 +221,10 @@ class KubernetesProvisioner:
 
     @_bounded
     def logs(self, cluster: ClusterRef, node: NodeRef, *, tail_bytes: int) -> bytes:
-        # Whoever may read logs may do nothing else, so not look whether this pod is that attempt either.
-        place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
-        return logs.tail(self.accounts.client("logs"), place, name, tail_bytes=tail_bytes)
+        # The account `logs` may only read logs, so it cannot check that this pod is the given attempt.
+        namespace, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
+        return pod_logs.tail(self.accounts.client("logs"), namespace, name, tail_bytes=tail_bytes)
 
     def follow(self, cluster: ClusterRef, node: NodeRef) -> Iterator[bytes]:
-        place, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
-        yield from logs.follow(self.accounts.client("logs"), place, name)
+        namespace, name = names.namespace(cluster.tenant_id), names.pod(cluster.id, node.name)
+        yield from pod_logs.follow(self.accounts.client("logs"), namespace, name)

@@ -1,4 +1,4 @@
-"""What a site admin says about one Kubernetes site. Paths of secrets, never secrets."""
+"""The settings of one Kubernetes site, as its admin gives them. They hold paths of secrets, never secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from typing import Any
 
 from controlplane.provisioners.base import SettingsInvalid as SettingsInvalid
 
-# One account for each kind of thing we do, so that each can be given no more than that; see deploy/kubernetes.
+# One account for each kind of work, so that each can have the rights of this work only; see deploy/kubernetes.
 ACCOUNTS = ("provision", "namespaces", "exec", "observe", "logs")
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How an API server is reached: from inside the cluster, by a kubeconfig's context, or by address and token.
+    """How an API server is reached: from a pod of the cluster, by a kubeconfig's context, or by address and token.
 
-    context "" is the kubeconfig's current one. ca_file "" trusts what the machine trusts.
+    context "": the current one of the kubeconfig. ca_file "": the authorities that this machine trusts.
     """
 
     in_cluster: bool = False
@@ -39,9 +39,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which machines nodes may be on, and of which StorageClass their volumes are; "" is the site's default one.
+    """On which machines nodes may run, and which classes their pods and volumes have.
 
-    priority_class, runtime_class "": none is named. pod_annotations: of every pod, for the site's own controllers.
+    storage_class "": the default one of the site. priority_class, runtime_class "": none is set. pod_annotations: set
+    on every pod, for the site's own controllers.
     """
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -54,16 +55,17 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
-    """installation: ours, 16 hexadecimal digits; whoever finds another one on our namespaces stays away.
-    identity: of the Kubernetes that is meant; "" is whichever is found.
+    """Settings of a site.
 
-    accounts: account -> how it reaches the API server; one that is missing uses `provision`. image_prefix goes
-    before the name of every image. storage_class "" is the site's default one; shared_storage_class "" means that
-    there is no folder shared within a tenant. cpu_burst: CPU limit over CPU request. egress: CIDRs that nodes may
-    speak to beside their cluster and DNS. apps: app -> what takes the place of the placement of all others.
-    autoscaled: larger machines may come than are there, so nothing is called too large.
-    pull_secrets: names of Secrets that somebody keeps in every namespace of a tenant. registry_auth: file of a login to
-    registries, which every run is given as a Secret of its own.
+    installation: the id of this installation, 16 hexadecimal digits. It is a label of every object, and Slipway never
+    changes objects of another installation. identity: of the expected Kubernetes; "" accepts any.
+    accounts: account -> how it reaches the API server; an account that is missing uses `provision`.
+    image_prefix: precedes the name of every image. storage_class "": the default one of the site.
+    shared_storage_class "": tenants have no shared folder. cpu_burst: CPU limit divided by CPU request.
+    egress: CIDRs to which nodes may connect, in addition to their cluster and DNS.
+    apps: app -> settings of Placement that replace the general ones. autoscaled: the site may add larger machines, so
+    that no size is called too large. pull_secrets: names of Secrets that exist in every namespace of a tenant; Slipway
+    does not create them. registry_auth: file with a login to registries; every run gets it as a Secret.
     """
 
     installation: str
@@ -115,7 +117,7 @@ class SiteSettings:
         return self.accounts.get(account, self.accounts["provision"])
 
     def placement(self, app: str) -> Placement:
-        """Of the nodes of this app: what was said for it, and for the rest what was said for all."""
+        """The placement of the nodes of an app: its own settings, and the general ones for the rest."""
         own = self.apps.get(app, {})
         return Placement(
             node_selector=own.get("node_selector", self.node_selector),
@@ -128,7 +130,7 @@ class SiteSettings:
 
     @property
     def shares_accounts(self) -> bool:
-        """Whether one account does the work of several: right for one machine, said openly by `site check`."""
+        """Whether one account does the work of several. `site check` reports it."""
         return len({self.reach(account) for account in ACCOUNTS}) < len(ACCOUNTS)
 
     def image(self, name: str) -> str:

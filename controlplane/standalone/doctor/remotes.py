@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.client import reach
 from controlplane.provisioners.kubernetes.settings import Reach, SettingsInvalid
 from controlplane.standalone.doctor.check_result import CheckResult
 from controlplane.standalone.doctor.database import LOOPBACK
@@ -20,7 +20,7 @@ def check_kubernetes() -> CheckResult:
         advice = "for Kubernetes sites only: set KUBECONFIG"
         return CheckResult("Kubernetes", "missing", "none", advice, needed=False)
     try:
-        reached = finding.by_kubeconfig(file)
+        reached = reach.by_kubeconfig(file)
         named = [Path(path) for path in file.split(os.pathsep) if path]
         exposed = [path for path in named if path.exists() and path.stat().st_mode & 0o077]
     except SettingsInvalid as error:
@@ -29,7 +29,7 @@ def check_kubernetes() -> CheckResult:
         advice = f"chmod 600 {' '.join(map(str, exposed))}"
         return CheckResult("Kubernetes", "unsafe", f"other users may read {exposed[0]}", advice)
     # This import takes as long as all other checks in sum.
-    from controlplane.provisioners.kubernetes.client import Client
+    from controlplane.provisioners.kubernetes.client.client import Client
 
     where = f"context {reached['context']}"
     try:

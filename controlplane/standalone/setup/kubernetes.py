@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from controlplane.provisioners.kubernetes import finding
+from controlplane.provisioners.kubernetes.client import reach
 from controlplane.provisioners.kubernetes.settings import SettingsInvalid
 from controlplane.standalone.installation.errors import ExpectedError
 
@@ -15,8 +15,8 @@ def named() -> dict[str, Any] | None:
     files = os.environ.get("KUBECONFIG", "")
     try:
         if files:
-            return finding.by_kubeconfig(files)
-        return finding.inside() if finding.is_inside() else None
+            return reach.by_kubeconfig(files)
+        return reach.in_cluster() if reach.runs_in_cluster() else None
     except SettingsInvalid as error:
         raise ExpectedError(f"Cannot use KUBECONFIG: {error} Correct it, or unset it.") from error
 

@@ -12,15 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from controlplane.provisioners.kubernetes.errors import Body
+from controlplane.provisioners.kubernetes.objects.body import Body
 
-Trouble = Callable[["Handler", Callable[[], None]], None]
+Failure = Callable[["Handler", Callable[[], None]], None]
 
 KINDS = {"configmaps": "ConfigMap", "pods": "Pod", "namespaces": "Namespace"}
 
 
 class ApiServer(ThreadingHTTPServer):
-    """calls: method and target of each request. troubles: what goes wrong with the next ones, in order.
+    """calls: method and target of each request. failures: what goes wrong with the next ones, in order.
 
     news: lines that each watch is given, then it ends; `silent`: it says nothing any more. most: of a page.
     """
@@ -36,7 +36,7 @@ class ApiServer(ThreadingHTTPServer):
         self.agents: set[str] = set()
         # User and groups that calls were made as.
         self.impersonated: set[tuple[str, tuple[str, ...]]] = set()
-        self.troubles: deque[Trouble] = deque()
+        self.failures: deque[Failure] = deque()
         self.news: deque[list[Body]] = deque()
         self.silent = False
         self.most = 500
@@ -48,8 +48,8 @@ class ApiServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def fail(self, *troubles: Trouble) -> None:
-        self.troubles.extend(troubles)
+    def fail(self, *failures: Failure) -> None:
+        self.failures.extend(failures)
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def api_server() -> Iterator[ApiServer]:
             thread.join()
 
 
-# -- troubles -----------------------------------------------------------------------------------------------------
+# -- failures -----------------------------------------------------------------------------------------------------
 
 
 def away(handler: "Handler", do: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ def away(handler: "Handler", do: Callable[[], None]) -> None:
 
 
 def reply_lost(handler: "Handler", do: Callable[[], None]) -> None:
-    """What was asked is done, and nobody hears of it."""
+    """The request is executed, and its answer is lost."""
     handler.mute = True
     do()
     handler.cut()
@@ -112,14 +112,14 @@ def polite_stranger(handler: "Handler", do: Callable[[], None]) -> None:
     handler.reply(200, b"<html>welcome</html>", "text/html")
 
 
-def says(status: int, reason: str, message: str = "no", retry_after: str = "", **details: Any) -> Trouble:
+def says(status: int, reason: str, message: str = "no", retry_after: str = "", **details: Any) -> Failure:
     """A refusal in the API's own words."""
 
-    def trouble(handler: "Handler", do: Callable[[], None]) -> None:
+    def failure(handler: "Handler", do: Callable[[], None]) -> None:
         headers = {"Retry-After": retry_after} if retry_after else {}
         handler.refuse(status, reason, message, details, headers)
 
-    return trouble
+    return failure
 
 
 busy = says(429, "TooManyRequests", "too many requests", retry_after="7")
@@ -156,10 +156,10 @@ class Handler(BaseHTTPRequestHandler):
             self.api.agents.add(self.headers["User-Agent"])
             if whom := self.headers["Impersonate-User"]:
                 self.api.impersonated.add((whom, tuple(self.headers.get_all("Impersonate-Group", ()))))
-            trouble = self.api.troubles.popleft() if self.api.troubles else None
+            failure = self.api.failures.popleft() if self.api.failures else None
         try:
-            if trouble:
-                trouble(self, lambda: self._do(body))
+            if failure:
+                failure(self, lambda: self._do(body))
             else:
                 self._do(body)
         except OSError:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client.client import Client
 from controlplane.provisioners.kubernetes.settings import Reach
 from tests.kube.cluster import kubeconfig
 from tests.kube.registry import registry

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from controlplane.provisioners.kubernetes import exec as executing
-from controlplane.provisioners.kubernetes.client import Client, Listing
-from controlplane.provisioners.kubernetes.exec import Ran
+from controlplane.provisioners.kubernetes.client import exec as executing
+from controlplane.provisioners.kubernetes.client.client import Client, Listing
+from controlplane.provisioners.kubernetes.client.exec import ExecResult
+from controlplane.provisioners.kubernetes.objects.body import is_leaving
 from controlplane.provisioners.kubernetes.settings import Reach
-from controlplane.provisioners.kubernetes.survey import is_leaving
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -92,5 +92,5 @@ class CountedAccounts:
     def client(self, account: str) -> Client:
         return self.counted
 
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
         return executing.run(self.counted, namespace, pod, command, seconds=seconds)

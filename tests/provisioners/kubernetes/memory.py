@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from controlplane.provisioners.base import NotYet, Permanent
-from controlplane.provisioners.kubernetes.client import Client, Listing
-from controlplane.provisioners.kubernetes.errors import AlreadyExists
-from controlplane.provisioners.kubernetes.exec import Ran
-from controlplane.provisioners.kubernetes.survey import is_leaving
+from controlplane.provisioners.kubernetes.client.client import Client, Listing
+from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.client.exec import ExecResult
+from controlplane.provisioners.kubernetes.objects.body import is_leaving
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -183,10 +183,10 @@ class MemoryAccounts:
     def client(self, account: str) -> Client:
         return MemoryClient(self.api)
 
-    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
         with _Call(self.api, "exec", f"{namespace}/{pod}"):
             self.api.ran.append((pod, *command))
-            return Ran(0, b"", b"")
+            return ExecResult(0, b"", b"")
 
 
 class _Call:

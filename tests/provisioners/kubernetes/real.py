@@ -8,19 +8,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from controlplane.provisioners.base import NodeState
-from controlplane.provisioners.kubernetes import names, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import Body
-from controlplane.provisioners.kubernetes.manifests import of_installation
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.objects.body import Body
+from controlplane.provisioners.kubernetes.objects.manifests import of_installation
+from controlplane.provisioners.kubernetes.observations.observation import node_observation
 from controlplane.provisioners.kubernetes.settings import Reach
-from controlplane.provisioners.kubernetes.sights import sight
 from tests.provisioners.launching import IMAGE, until
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 @dataclass
-class Place:
+class PodNamespace:
     """The namespace of a tenant, and an installation that has made nothing else."""
 
     client: Client
@@ -53,21 +53,21 @@ class Place:
         return name
 
     def says(self, name: str) -> str:
-        """Why it is not ready, in words."""
+        """The message that says why it is not ready."""
         pod = self.client.get(paths.pods(self.namespace, name))
-        seen = sight(pod) if pod else None
-        return seen.message if seen else ""
+        node = node_observation(pod) if pod else None
+        return node.message if node else ""
 
     def state(self, name: str) -> NodeState:
         pod = self.client.get(paths.pods(self.namespace, name))
-        seen = sight(pod) if pod else None
-        return seen.state if seen else NodeState.GONE
+        node = node_observation(pod) if pod else None
+        return node.state if node else NodeState.GONE
 
 
 @contextmanager
-def place(kubeconfig: Path) -> Iterator[Place]:
+def pod_namespace(kubeconfig: Path) -> Iterator[PodNamespace]:
     client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
-    here = Place(client)
+    here = PodNamespace(client)
     namespace = here.namespace
     client.create(paths.namespaces(), {"metadata": {"name": namespace}})
     # The controller makes it a moment after the namespace; no pod is let in before.

@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import check, identity, paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import AlreadyExists, Body
-from controlplane.provisioners.kubernetes.permissions import HOME
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.objects import paths
+from controlplane.provisioners.kubernetes.objects.bindings import HOME
+from controlplane.provisioners.kubernetes.objects.body import Body
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, Reach, SiteSettings
+from controlplane.provisioners.kubernetes.site import check, identity
 
 SHIPPED = Path(__file__).resolve().parents[3] / "deploy" / "kubernetes"
 FILES = ("accounts", "roles", "admission")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from controlplane.provisioners.base import Permanent, Temporary
-from controlplane.provisioners.kubernetes import paths
-from controlplane.provisioners.kubernetes.client import Client
-from controlplane.provisioners.kubernetes.errors import AlreadyExists
-from controlplane.provisioners.kubernetes.manifests import owned_by
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.client.errors import AlreadyExists
+from controlplane.provisioners.kubernetes.objects import paths
+from controlplane.provisioners.kubernetes.objects.body import is_leaving
+from controlplane.provisioners.kubernetes.objects.manifests import owned_by
 from controlplane.provisioners.kubernetes.settings import Reach
-from controlplane.provisioners.kubernetes.survey import is_leaving
 from tests.provisioners.kubernetes.memory import MemoryApi, MemoryClient
 from tests.provisioners.kubernetes.rendered import Body
 from tests.provisioners.launching import IMAGE, until

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from controlplane.provisioners.kubernetes import names, paths
-from controlplane.provisioners.kubernetes.client import Client
+from controlplane.provisioners.kubernetes.client.client import Client
+from controlplane.provisioners.kubernetes.objects import names, paths
 
 CERTIFICATE = (
     "openssl req -x509 -newkey rsa:2048 -noenc -days 2 -subj /CN=webhook -keyout {key} -out {cert} -addext"

@@ -1,0 +1,1 @@
+"""Access to the API server of a site: connections, credentials, calls."""

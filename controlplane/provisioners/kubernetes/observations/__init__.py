@@ -1,0 +1,1 @@
+"""Reads what runs on a site: pods, their reasons, logs and loads."""

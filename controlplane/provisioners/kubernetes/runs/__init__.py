@@ -1,0 +1,1 @@
+"""Creates, repairs, drains and ends the runs of clusters."""

@@ -1,0 +1,1 @@
+"""The site as a whole: identity, permissions, isolation of tenants, proofs, machines."""

@@ -1,0 +1,120 @@
+"""What each refusal of an API server means to us."""
+
+import json
+
+import pytest
+
+from controlplane.provisioners.base import NotYet, Permanent, Temporary
+from controlplane.provisioners.kubernetes.client.errors import (
+    AlreadyExists,
+    Expired,
+    Refusal,
+    Unauthenticated,
+)
+
+QUOTA = 'pods "x" is forbidden: exceeded quota: tenant, requested: requests.cpu=1, used: requests.cpu=8'
+UNCOUNTED = 'pods "x" is forbidden: status unknown for quota: tenant, resources: requests.cpu'
+POD_SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+
+CASES = [
+    (400, "BadRequest", "no", "SITE_REJECTS", None),
+    (403, "Forbidden", QUOTA, "SITE_QUOTA", 5.0),
+    (403, "Forbidden", UNCOUNTED, "SITE_QUOTA", 5.0),
+    (403, "Forbidden", POD_SECURITY, "SITE_FORBIDS", 30.0),
+    (404, "NotFound", "the server could not find the requested resource", "SITE_LACKS", 5.0),
+    (409, "Conflict", "the object has been modified", "SITE_CONFLICT", 0.5),
+    (413, "RequestEntityTooLarge", "limit is 3145728", "SITE_REJECTS", None),
+    (422, "Invalid", "metadata.name: Invalid value", "SITE_REJECTS", None),
+    (429, "TooManyRequests", "slow down", "SITE_BUSY", 1.0),
+    (500, "InternalError", "etcdserver: leader changed", "SITE_UNREACHABLE", 2.0),
+    (503, "ServiceUnavailable", "shutting down", "SITE_UNREACHABLE", 2.0),
+    (504, "Timeout", "timed out", "SITE_UNREACHABLE", 2.0),
+    (302, "", "elsewhere", "SITE_UNREACHABLE", 2.0),
+]
+
+
+def refusal(status: int, reason: str = "", message: str = "no", **details: object) -> Refusal:
+    said = {"kind": "Status", "reason": reason, "message": message, "details": details}
+    return Refusal.read(status, {}, json.dumps(said).encode())
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 500, 503])
+def test_a_webhook_that_refuses_is_named_and_may_change_its_mind(status: int):
+    error = refusal(status, "", 'admission webhook "w.example" denied the request: no').error()
+    assert isinstance(error, NotYet)
+    assert error.reason == "ADMISSION_DENIED"
+    assert error.message.startswith("webhook w.example refuses: ")
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_webhook_that_failed_is_named_and_is_no_unreachable_site(status: int):
+    said = 'Internal error occurred: failed calling webhook "w.example": failed to call webhook: Post: EOF'
+    error = refusal(status, "InternalError", said).error()
+    assert isinstance(error, NotYet)
+    assert (error.reason, error.message) == ("ADMISSION_FAILED", f"webhook w.example failed: {said}")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, "Unauthorized"), (403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')],
+)
+def test_credentials_that_are_not_known_are_told(status: int, message: str):
+    error = refusal(status, "Forbidden", message).error()
+    assert isinstance(error, Unauthenticated)
+    assert (error.reason, error.delay) == ("SITE_REFUSES_US", 5.0)
+    assert error.message == f"the API server does not know our credentials: {message}"
+
+
+@pytest.mark.parametrize(("status", "reason", "message", "ours", "delay"), CASES)
+def test_a_refusal_has_one_meaning(status: int, reason: str, message: str, ours: str, delay: float | None):
+    error = refusal(status, reason, message).error()
+    assert (error.reason, error.message) == (ours, message)
+    assert (isinstance(error, Permanent), getattr(error, "delay", None)) == (delay is None, delay)
+
+
+def test_what_is_there_already_is_told_apart():
+    assert isinstance(refusal(409, "AlreadyExists").error(), AlreadyExists)
+
+
+def test_a_forgotten_version_is_told_apart():
+    assert isinstance(refusal(410, "Expired").error(), Expired)
+
+
+def test_a_namespace_that_goes_is_waited_for():
+    error = refusal(403, "Forbidden", causes=[{"reason": "NamespaceTerminating"}]).error()
+    assert error.reason == "NAMESPACE_GOING"
+
+
+def test_a_namespace_that_went_is_waited_for():
+    assert refusal(404, "NotFound", name="acme", kind="namespaces").error().reason == "NAMESPACE_GOING"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 410, 413, 422])
+@pytest.mark.parametrize("data", [b"", b"404 page not found", b"[]", b'{"kind": "Pod"}', b"\xff"])
+def test_what_is_no_answer_of_the_api_proves_nothing(status: int, data: bytes):
+    error = Refusal.read(status, {}, data).error()
+    assert isinstance(error, Temporary)
+    assert error.reason == "SITE_UNREACHABLE"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"404 page not found", b"[]", b'{"kind": "Status", "reason": "NotFound"}']
+)
+def test_only_the_api_says_that_something_is_missing(data: bytes):
+    assert not Refusal.read(404, {}, data).is_missing("node-0")
+
+
+def test_another_object_that_is_missing_is_not_this_one():
+    gone = refusal(404, "NotFound", name="acme", kind="namespaces")
+    assert (gone.is_missing("acme"), gone.is_missing("node-0")) == (True, False)
+
+
+@pytest.mark.parametrize(("told", "delay"), [("7", 7.0), ("0", 0.5), ("86400", 60.0), ("Fri, 1 Jan", 1.0)])
+def test_the_pause_it_asks_for_is_kept_within_reason(told: str, delay: float):
+    error = Refusal.read(429, {"Retry-After": told}, b"").error()
+    assert isinstance(error, Temporary)
+    assert error.delay == delay
+
+
+def test_its_words_are_cut():
+    assert len(refusal(500, "InternalError", "x" * 10_000).error().message) == 500

@@ -1,0 +1,181 @@
+"""What a tenant's namespace lets in and out, and what it holds. Nothing here is ever called."""
+
+import ipaddress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.provisioners.base import Temporary, TenantMissing
+from controlplane.provisioners.kubernetes.objects import egress, names, tenant
+from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from tests.provisioners.kubernetes.golden import APP
+from tests.provisioners.kubernetes.memory import MemoryAccounts, MemoryApi
+from tests.provisioners.kubernetes.rendered import OF, SETTINGS, Body, objects, of_kind, whole
+
+METADATA = ipaddress.ip_address("169.254.169.254")
+WIDE = replace(
+    SETTINGS,
+    egress=("0.0.0.0/0", "::/0", "10.0.0.0/8", "169.254.0.0/16", "169.254.169.254/32", "fd00::/8"),
+    dns_cidrs=("169.254.20.10/32", "169.254.0.0/16", "169.254.169.254/32"),
+)
+
+
+def policies(settings: Any = SETTINGS) -> dict[str, Body]:
+    found = of_kind(objects(whole(APP), settings), "NetworkPolicy")
+    return {body["metadata"]["name"]: body["spec"] for body in found}
+
+
+def blocks(settings: Any) -> list[Body]:
+    """Every address block that any policy lets pods speak to."""
+    return [
+        peer["ipBlock"]
+        for spec in policies(settings).values()
+        for rule in spec.get("egress", [])
+        for peer in rule.get("to", [])
+        if "ipBlock" in peer
+    ]
+
+
+def test_nothing_gets_in_or_out_that_no_policy_names():
+    assert policies()[tenant.DENY] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_names_may_be_asked_for_and_nothing_else():
+    (rule,) = policies()[tenant.DNS]["egress"]
+    assert rule["ports"] == [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    (peer,) = rule["to"]
+    assert set(peer) == {"namespaceSelector", "podSelector"}
+
+
+def test_no_rule_is_without_a_peer():
+    for spec in policies(WIDE).values():
+        assert all(rule["to"] for rule in spec.get("egress", []))
+        assert all(rule["from"] for rule in spec.get("ingress", []))
+
+
+def test_no_rule_reaches_the_metadata_service_of_a_cloud():
+    found = blocks(WIDE)
+    assert len(found) > 3
+    for block in found:
+        holes = [ipaddress.ip_network(hole) for hole in block.get("except", [])]
+        contains = METADATA in ipaddress.ip_network(block["cidr"])
+        assert not contains or any(METADATA in hole for hole in holes), block
+
+
+@pytest.mark.parametrize("cidr", ["100.100.100.200", "fd00:ec2::254", "fe80::1", "169.254.1.1"])
+def test_other_addresses_of_that_kind_are_left_out_too(cidr: str):
+    everything = egress.blocks(["0.0.0.0/0", "::/0"])
+    holes = [ipaddress.ip_network(hole) for peer in everything for hole in peer["ipBlock"]["except"]]
+    assert any(ipaddress.ip_address(cidr) in hole for hole in holes)
+    assert egress.blocks([cidr]) == []
+
+
+def test_nodes_of_a_run_reach_one_another_and_no_other_run():
+    spec = policies()[names.run_root(OF.id, 1)]
+    themselves = {"podSelector": {"matchLabels": {names.CLUSTER: str(OF.id), names.RUN: "1"}}}
+    assert spec["ingress"][0] == {"from": [themselves]}
+    assert spec["egress"] == [{"to": [themselves]}]
+
+
+def test_a_gateway_reaches_pages_and_no_other_port():
+    rule = policies()[names.run_root(OF.id, 1)]["ingress"][1]
+    gateway = {"matchLabels": {names.GATEWAY: "true"}}
+    assert rule["from"] == [{"namespaceSelector": gateway, "podSelector": gateway}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8080}]
+
+
+def test_an_app_without_pages_is_open_to_no_gateway():
+    app = replace(APP, roles=(replace(APP.roles[0], services=()),))
+    found = of_kind(objects(whole(app)), "NetworkPolicy")
+    (spec,) = [body["spec"] for body in found if body["metadata"]["name"] == names.run_root(OF.id, 1)]
+    assert len(spec["ingress"]) == 1
+
+
+def test_pod_security_is_restricted_from_the_first_moment():
+    labels = tenant.namespace(SETTINGS, OF.tenant_id, "acme")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert labels["pod-security.kubernetes.io/enforce-version"] == "latest"
+
+
+def test_nothing_is_made_where_there_is_no_isolation_yet():
+    api = MemoryApi()
+    with pytest.raises(Temporary, match="NAMESPACE_GOING"):
+        KubernetesProvisioner(SETTINGS, MemoryAccounts(api)).apply(whole(APP))
+    assert api.made == []
+
+
+def test_the_quota_leaves_room_for_one_node_more():
+    hard = tenant.quota(SETTINGS, OF.tenant_id, {"cpu": 8000, "memory": 2**30})["spec"]["hard"]
+    assert hard["requests.cpu"] == f"{8000 + tenant.HEADROOM.cpu}m"
+    assert hard["limits.memory"] == hard["requests.memory"] == str(2**30 + tenant.HEADROOM.memory)
+
+
+def test_what_is_unlimited_is_not_in_the_quota():
+    hard = tenant.quota(SETTINGS, OF.tenant_id, {"cpu": None})["spec"]["hard"]
+    assert not [resource for resource in hard if "requests" in resource]
+
+
+def test_no_tenant_can_open_itself_to_the_outside():
+    hard = tenant.quota(SETTINGS, OF.tenant_id, {})["spec"]["hard"]
+    assert (hard["services.nodeports"], hard["services.loadbalancers"]) == ("0", "0")
+
+
+def test_what_was_just_made_sure_of_is_not_asked_for_again():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000})
+    before = len(api.calls)
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000})
+    # The labels of the namespace are looked at each time.
+    assert api.calls[before:] == [("get", f"/api/v1/namespaces/{names.namespace(OF.tenant_id)}")]
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 2000})
+    assert len(api.calls) > before
+
+
+def test_a_namespace_that_was_removed_is_missed_and_made_again():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    api.drop(f"/api/v1/namespaces/{names.namespace(OF.tenant_id)}")
+    with pytest.raises(TenantMissing):
+        site.apply(whole(APP))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    assert len(api.of_kind("networkpolicies")) == 2
+
+
+def test_a_tenant_that_was_removed_is_made_anew():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    for _ in range(2):
+        site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+        assert api.of_kind("namespaces")
+        site.remove_tenant(OF.tenant_id)
+        assert not api.of_kind("namespaces")
+
+
+def leaving(message: str) -> dict[str, Any]:
+    told = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": message}
+    return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [told]}}
+
+
+def test_a_namespace_that_is_still_going_is_not_said_to_be_gone():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    [space] = api.of_kind("namespaces")
+    held = leaving("some content has finalizers: example.com/hold in 1 resource")
+    space["metadata"] |= held["metadata"]
+    space["status"] = held["status"]
+    with pytest.raises(Temporary, match=r"NAMESPACE_GOING: .*example\.com/hold"):
+        site.remove_tenant(OF.tenant_id)
+
+
+def test_a_namespace_of_somebody_else_is_left_alone():
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    site.ensure_tenant(OF.tenant_id, OF.tenant, {})
+    [space] = api.of_kind("namespaces")
+    space["metadata"]["labels"][names.INSTALLATION] = "f" * 16
+    site.remove_tenant(OF.tenant_id)
+    assert api.of_kind("namespaces") == [space]

@@ -1,0 +1,341 @@
+"""A worker that dies, doubles or pauses at any of its calls: the same end, by the same makings and removals.
+
+Calls are made one after the other here, in a thread whose calls `in_parallel` does not run in parallel, so that a
+death may come between any two calls.
+"""
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.provisioners.base import Desired, NodeRef, NotYet, Permanent, Temporary
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from controlplane.provisioners.kubernetes.settings import Reach, SiteSettings
+from tests.provisioners.kubernetes.memory import Died, MemoryAccounts, MemoryApi
+from tests.provisioners.launching import cluster, desired, first, with_attempt
+
+SETTINGS = SiteSettings(
+    "0123456789abcdef", {"provision": Reach(server="https://127.0.0.1:1", token_file="t")}
+)
+OF = cluster()
+LIMITS = {"cpu": 4000, "memory": 2**34}
+
+Action = Callable[[KubernetesProvisioner], object]
+
+
+def wish(count: int, **fields: Any) -> Desired:
+    return desired(OF, count, **fields)
+
+
+def ensure(site: KubernetesProvisioner) -> None:
+    site.ensure_tenant(OF.tenant_id, OF.tenant, LIMITS)
+
+
+def removed(site: KubernetesProvisioner) -> None:
+    site.remove(OF)
+
+
+# Name -> (what was done before, the call under test).
+CASES: dict[str, tuple[list[Action], Action]] = {
+    "ensure_tenant": ([], ensure),
+    "ensure_tenant with other limits": (
+        [ensure],
+        lambda site: site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000}),
+    ),
+    "remove_tenant": ([ensure], lambda site: site.remove_tenant(OF.tenant_id)),
+    "apply": ([ensure], lambda site: site.apply(wish(3))),
+    "apply to grow": (
+        [ensure, lambda site: site.apply(wish(1))],
+        lambda site: site.apply(wish(3, generation=2)),
+    ),
+    "apply to shrink": (
+        [ensure, lambda site: site.apply(wish(3))],
+        lambda site: site.apply(wish(1, generation=2)),
+    ),
+    "apply of a later run": (
+        [ensure, lambda site: site.apply(wish(3)), lambda site: site.end_run(OF, 1)],
+        lambda site: site.apply(wish(2, run=2, generation=2, has_data=True)),
+    ),
+    "begin_drain": (
+        [ensure, lambda site: site.apply(wish(2))],
+        lambda site: site.begin_drain(OF, [NodeRef("worker-0", 1), NodeRef("worker-1", 1)], 10),
+    ),
+    "end_run": ([ensure, lambda site: site.apply(wish(3))], lambda site: site.end_run(OF, 1)),
+    "end_run of what was never made": ([ensure], lambda site: site.end_run(OF, 1)),
+    "remove": ([ensure, lambda site: site.apply(wish(3))], removed),
+    "remove of what was never made": ([ensure], removed),
+}
+
+
+def prepared(name: str) -> KubernetesProvisioner:
+    """A site on which all that goes before has been done, and nothing else is remembered."""
+    api = MemoryApi()
+    site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+    for action in CASES[name][0]:
+        action(site)
+        api.collect()
+    return KubernetesProvisioner(SETTINGS, MemoryAccounts(copy.deepcopy(api)))
+
+
+def api_of(site: KubernetesProvisioner) -> MemoryApi:
+    assert isinstance(site.accounts, MemoryAccounts)
+    return site.accounts.api
+
+
+def in_order(action: Action, site: KubernetesProvisioner) -> BaseException | None:
+    """What it raised."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action(site)
+        except BaseException as error:  # noqa: BLE001 - a death, too
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="kubernetes-call-test")
+    thread.start()
+    thread.join()
+    return raised[0] if raised else None
+
+
+def outcome(site: KubernetesProvisioner) -> tuple[dict[str, Any], list[str], list[str], set[tuple[str, ...]]]:
+    """What there is in the end, what was made for it, what was removed, what was run in pods."""
+    api = api_of(site)
+    api.collect()
+    return (
+        {path: told(body) for path, body in api.objects.items()},
+        sorted(api.made),
+        sorted(api.gone),
+        set(api.ran),
+    )
+
+
+def told(body: Any) -> Any:
+    """Without what differs from time to time."""
+    if isinstance(body, dict):
+        varying = {"uid", "resourceVersion", "slipway/applied-at"}
+        return {key: told(value) for key, value in body.items() if key not in varying}
+    return [told(item) for item in body] if isinstance(body, list) else body
+
+
+def undisturbed(name: str) -> KubernetesProvisioner:
+    site = prepared(name)
+    assert in_order(CASES[name][1], site) is None
+    return site
+
+
+def die(api: MemoryApi, number: int, *, after: bool) -> None:
+    """At the call of this number, before it reaches the API or after it was carried out."""
+
+    def hook(call: object) -> None:
+        if len(api.calls) == number + 1:
+            raise Died
+
+    if after:
+        api.after = hook
+    else:
+        api.before = hook
+
+
+def revived(site: KubernetesProvisioner) -> KubernetesProvisioner:
+    """Another worker, on the same API."""
+    api = api_of(site)
+    api.before = api.after = lambda call: None
+    return KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_worker_that_dies_at_any_call_leaves_nothing_undone(name: str):
+    expected = outcome(undisturbed(name))
+    calls = list(api_of(undisturbed(name)).calls)
+    for number in range(len(calls)):
+        for after in (False, True):
+            site = prepared(name)
+            die(api_of(site), number, after=after)
+            assert isinstance(in_order(CASES[name][1], site), Died)
+            assert in_order(CASES[name][1], revived(site)) is None
+            assert outcome(site) == expected, (calls[number], after)
+    print(f"{name}: died before and after each of {len(calls)} calls")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_call_that_comes_twice_does_what_one_does(name: str):
+    once = outcome(undisturbed(name))
+    site = undisturbed(name)
+    assert in_order(CASES[name][1], site) is None
+    assert outcome(site) == once
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("apply")])
+@pytest.mark.parametrize("end", ["end_run", "remove", "remove_tenant"])
+def test_a_paused_apply_leaves_nothing_of_what_was_ended_meanwhile(name: str, end: str):
+    calls = len(api_of(undisturbed(name)).calls)
+    for number in range(calls):
+        site = prepared(name)
+        pause(site, number, end)
+        error = in_order(CASES[name][1], site)
+        assert error is None or isinstance(error, (Temporary, Permanent)), error
+        assert left(site, end) == [], (number, end)
+    print(f"{name}: paused before each of {calls} calls, {end} meanwhile")
+
+
+def pause(site: KubernetesProvisioner, number: int, end: str) -> None:
+    """Before this call the worker sleeps, and another one ends what it is about."""
+    api = api_of(site)
+
+    def hook(call: object) -> None:
+        if len(api.calls) == number + 1:
+            api.before = lambda call: None
+            other = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+            {
+                "end_run": lambda: other.end_run(OF, 2),
+                "remove": lambda: other.remove(OF),
+                "remove_tenant": lambda: other.remove_tenant(OF.tenant_id),
+            }[end]()
+            api.collect()
+
+    api.before = hook
+
+
+def left(site: KubernetesProvisioner, end: str) -> list[str]:
+    api = api_of(site)
+    api.collect()
+    place = names.namespace(OF.tenant_id)
+    kept = {
+        "end_run": {
+            paths.config_maps(place, names.cluster_root(OF.id)),
+            *(path for path in api.objects if "persistentvolumeclaims" in path),
+        },
+        "remove": {paths.leases(place, names.cluster_root(OF.id))},
+        "remove_tenant": set(),
+    }[end]
+    return [path for path in api.objects if names.CLUSTER in labels(api.objects[path]) and path not in kept]
+
+
+def labels(body: Any) -> dict[str, str]:
+    return body["metadata"].get("labels") or {}
+
+
+def test_a_late_wish_of_an_earlier_generation_changes_nothing():
+    site = prepared("apply to grow")
+    site.apply(wish(3, generation=2))
+    before = outcome(site)
+    site.apply(wish(1, generation=1))
+    assert outcome(site) == before
+
+
+def test_volumes_of_nodes_that_may_be_made_again_stay():
+    site = prepared("end_run")
+    site.end_run(OF, 1)
+    some = replace(wish(3, run=2, has_data=True), nodes=wish(1).nodes)
+    site.apply(some)
+    assert len(api_of(site).of_kind("persistentvolumeclaims")) == 3
+
+
+def test_a_volume_that_was_lost_is_not_replaced_by_an_empty_one():
+    site = prepared("end_run")
+    site.end_run(OF, 1)
+    api_of(site).drop(paths.volumes(names.namespace(OF.tenant_id), names.volume(OF.id, "worker-1")))
+    with pytest.raises(Permanent, match="worker-1 is gone"):
+        site.apply(wish(3, run=2, has_data=True))
+
+
+def test_a_lost_record_of_volumes_is_as_good_as_lost_volumes():
+    site = prepared("end_run")
+    api_of(site).drop(paths.config_maps(names.namespace(OF.tenant_id), names.cluster_root(OF.id)))
+    with pytest.raises(Permanent, match="STORAGE_LOST"):
+        site.apply(wish(3, run=2, has_data=True))
+
+
+@pytest.mark.parametrize(
+    "action", [ensure, lambda site: site.apply(wish(3)), lambda site: site.end_run(OF, 1)]
+)
+def test_what_another_installation_made_is_refused(action: Action):
+    site = prepared("end_run")
+    before = outcome(site)
+    with pytest.raises(Permanent, match="SITE_BELONGS_TO_ANOTHER"):
+        action(stranger(site))
+    assert outcome(site) == before
+
+
+def test_removing_leaves_what_another_installation_made():
+    site = prepared("end_run")
+    before = outcome(site)
+    stranger(site).remove(OF)
+    assert before[0].items() <= outcome(site)[0].items()
+
+
+def stranger(site: KubernetesProvisioner) -> KubernetesProvisioner:
+    return KubernetesProvisioner(replace(SETTINGS, installation="f" * 16), site.accounts)
+
+
+def test_a_drain_is_started_once_and_said_by_the_pod():
+    site = prepared("begin_drain")
+    site.begin_drain(OF, [first(wish(2))], 10)
+    site.begin_drain(OF, [first(wish(2))], 10)
+    assert [words[-1] for words in api_of(site).ran] == ["10"]
+
+
+def test_a_attempt_that_was_cleared_away_is_not_made_again_and_the_next_is():
+    site = prepared("apply")
+    site.apply(wish(1))
+    site.apply(replace(wish(1), nodes=()))
+    site.apply(wish(1))
+    assert api_of(site).of_kind("pods") == []
+    site.apply(with_attempt(wish(1), 2))
+    assert [body["metadata"]["labels"][names.ATTEMPT] for body in api_of(site).of_kind("pods")] == ["2"]
+
+
+TROUBLES = [
+    ("SITE_UNREACHABLE", False),
+    ("SITE_UNREACHABLE", True),
+    ("SITE_BUSY", False),
+    ("SITE_REFUSES_US", False),
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("reason", "after"), TROUBLES)
+def test_a_call_that_fails_is_waited_for_and_made_good(name: str, reason: str, *, after: bool):
+    """after: it was carried out, and its answer was lost."""
+    expected = outcome(undisturbed(name))
+    calls = list(api_of(undisturbed(name)).calls)
+    for number in range(len(calls)):
+        site = prepared(name)
+        fail(api_of(site), number, NotYet(reason, "not now"), after=after)
+        raised = in_order(CASES[name][1], site)
+        assert isinstance(raised, Temporary), (calls[number], raised)
+        assert in_order(CASES[name][1], revived(site)) is None
+        assert outcome(site) == expected, calls[number]
+
+
+def fail(api: MemoryApi, number: int, error: Exception, *, after: bool) -> None:
+    """The call of this number."""
+
+    def hook(call: object) -> None:
+        if len(api.calls) == number + 1:
+            raise error
+
+    if after:
+        api.after = hook
+    else:
+        api.before = hook
+
+
+@pytest.mark.parametrize("reason", ["SITE_UNREACHABLE", "SITE_BUSY", "SITE_REFUSES_US", "SITE_FORBIDS"])
+def test_nothing_is_called_gone_because_it_could_not_be_asked_for(reason: str):
+    site = prepared("end_run")
+    assert in_order(look, site) is None
+    for number in range(len(api_of(site).calls)):
+        asked = prepared("end_run")
+        fail(api_of(asked), number, NotYet(reason, "not now"), after=False)
+        assert str(in_order(look, asked)).startswith(reason)
+
+
+def look(site: KubernetesProvisioner) -> object:
+    return site.look(OF, ())

@@ -1,0 +1,94 @@
+"""What is read of a drain: true numbers, or none."""
+
+import json
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from controlplane.provisioners.base import DrainOutcome, DrainReport
+from controlplane.provisioners.kubernetes.client.exec import ExecResult
+from controlplane.provisioners.kubernetes.objects import names
+from controlplane.provisioners.kubernetes.runs.draining import Reports, parsed
+from tests.provisioners.kubernetes.memory import NOW, MemoryAccounts, MemoryApi
+from tests.provisioners.kubernetes.rendered import Body
+
+
+def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
+    answer = {"tasks_start": 4, "tasks_end": 0, "executors_start": 2, "executors_end": 0, "blocks_moved": 17}
+    text = b"deadline 1234\n" + json.dumps(answer).encode() + b"\n"
+    assert parsed(text) == DrainReport(DrainOutcome.DEADLINE, 12.34, 4, 0, 2, 0, 17)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"no JSON\n",
+        b'{"tasks_start": "4", "blocks_moved": -1, "tasks_end": true}\n',
+        b"[1, 2]\n",
+        b"[" * 60_000,
+        b'{"tasks_start": 1' + b"0" * 400 + b"}\n",
+    ],
+)
+def test_what_was_not_read_is_no_number(answer: bytes):
+    assert parsed(b"drained 5\n" + answer) == DrainReport(DrainOutcome.DRAINED, 0.05)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"drained\n", b"vanished 5\n", b"drained five\n", b"\xff\xff 5\n", b"drained " + b"9" * 5000],
+)
+def test_half_a_report_is_none(text: bytes):
+    assert parsed(text) is None
+
+
+class Saying(MemoryAccounts):
+    def __init__(self, *texts: bytes) -> None:
+        super().__init__(MemoryApi())
+        self.texts = list(texts)
+
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
+        text = self.texts.pop(0)
+        return ExecResult(0 if text else 1, text, b"")
+
+
+def pod(uid: str = "1", /, **conditions: str) -> Body:
+    about = {"uid": uid, "name": "p", "namespace": "n", "annotations": {names.DRAINING: "10"}}
+    told = [
+        {"type": kind, "status": status, "lastTransitionTime": NOW} for kind, status in conditions.items()
+    ]
+    container = {"name": "node", "state": {"running": {}}}
+    return {"metadata": about, "status": {"conditions": told, "containerStatuses": [container]}}
+
+
+def test_a_report_is_read_once():
+    reports = Reports(Saying(b"", b"drained 5\n"))
+    assert reports.of(pod(Ready="False")) is None
+    assert (
+        reports.of(pod(Ready="False"))
+        == reports.of(pod(Ready="False"))
+        == DrainReport(DrainOutcome.DRAINED, 0.05)
+    )
+
+
+class Slow(MemoryAccounts):
+    """Answers once that many ask at the same time."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(MemoryApi())
+        self.all = threading.Barrier(at_once, timeout=5)
+
+    def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
+        self.all.wait()
+        return ExecResult(0, b"drained 5\n", b"")
+
+
+def test_several_are_asked_at_once_and_only_those_who_may_answer():
+    drained = [pod(str(number), Ready="False") for number in range(4)]
+    reports = Reports(Slow(4)).of_all([pod("busy", Ready="True"), *drained])
+    assert reports == [None, *[DrainReport(DrainOutcome.DRAINED, 0.05)] * 4]
+
+
+def test_a_pod_that_still_says_ready_is_not_asked():
+    assert Reports(Saying()).of(pod(Ready="True")) is None

@@ -1,0 +1,154 @@
+"""What is found of ours on a site, and what is cleared away on the way."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from controlplane.provisioners.base import (
+    ClusterRef,
+    DriftedTenant,
+    FoundCluster,
+    NotYet,
+    Temporary,
+    TenantMissing,
+)
+from controlplane.provisioners.kubernetes.objects import names, paths
+from controlplane.provisioners.kubernetes.provisioner import KubernetesProvisioner
+from tests.provisioners.kubernetes.memory import Call, MemoryAccounts, MemoryApi
+from tests.provisioners.kubernetes.rendered import SETTINGS
+from tests.provisioners.launching import cluster, desired, listed
+
+
+@pytest.fixture
+def api() -> MemoryApi:
+    return MemoryApi()
+
+
+@pytest.fixture
+def site(api: MemoryApi) -> KubernetesProvisioner:
+    return KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
+
+
+def found(site: KubernetesProvisioner) -> dict[str, int]:
+    """Cluster -> how many nodes it has."""
+    return {str(item.cluster_id): len(item.observed.nodes) for item in listed(site)}
+
+
+def launched(site: KubernetesProvisioner) -> ClusterRef:
+    of = cluster(site)
+    site.apply(desired(of, 2))
+    return of
+
+
+def test_running_and_stopped_clusters_are_found(site: KubernetesProvisioner):
+    running, stopped = launched(site), launched(site)
+    site.end_run(stopped, 1)
+    assert found(site) == {str(running.id): 2, str(stopped.id): 0}
+
+
+def test_the_volumes_of_a_cluster_are_told_as_a_look_tells_them(site: KubernetesProvisioner, api: MemoryApi):
+    of, _ = launched(site), launched(site)
+    api.of_kind("persistentvolumeclaims")[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    [told] = [item.observed for item in listed(site) if item.cluster_id == of.id]
+    assert told == site.look(of, ())
+    assert len(told.volumes) == 1
+
+
+def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, api: MemoryApi):
+    of, held = launched(site), launched(site)
+    root = paths.config_maps(names.namespace(held.tenant_id), names.run_root(held.id, 1))
+    kept = api.objects[root]
+    for each in (of, held):
+        site.end_run(each, 1)
+    api.objects[root] = kept
+
+    def refuse(call: Call) -> None:
+        if call == ("delete", root):
+            raise NotYet("SITE_FORBIDS", "no")
+
+    api.before = refuse
+    listed: list[FoundCluster | DriftedTenant] = []
+    with pytest.raises(Temporary, match="SITE_FORBIDS"):
+        listed.extend(site.list_all())
+    assert {item.cluster_id for item in listed if isinstance(item, FoundCluster)} == {of.id, held.id}
+
+
+def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: KubernetesProvisioner, api: MemoryApi):
+    of = launched(site)
+    site.remove(of)
+    stone = paths.leases(names.namespace(of.tenant_id), names.cluster_root(of.id))
+    api.objects[stone]["metadata"]["creationTimestamp"] = datetime.now(UTC).isoformat()
+    assert found(site) == {}
+    assert stone in api.objects
+    api.objects[stone]["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    assert found(site) == {}
+    assert stone not in api.objects
+
+
+def test_what_is_labelled_wrongly_is_passed_over(site: KubernetesProvisioner, api: MemoryApi):
+    launched(site)
+    for body in api.of_kind("pods") + api.of_kind("configmaps") + api.of_kind("persistentvolumeclaims"):
+        body["metadata"]["labels"][names.CLUSTER] = "spoilt"
+    assert found(site) == {}
+
+
+def test_a_namespace_that_is_going_is_no_trouble(site: KubernetesProvisioner, api: MemoryApi):
+    of, leaving = launched(site), launched(site)
+    place = names.namespace(leaving.tenant_id)
+    api.objects[paths.namespaces(place)]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    def refuse(call: Call) -> None:
+        if place in call[1]:
+            raise NotYet("SITE_FORBIDS", "our bindings have gone already")
+
+    api.before = refuse
+    assert found(site) == {str(of.id): 2, str(leaving.id): 2}
+
+
+def test_what_is_left_of_an_ended_run_is_cleared_away(site: KubernetesProvisioner, api: MemoryApi):
+    of = launched(site)
+    root = paths.config_maps(names.namespace(of.tenant_id), names.run_root(of.id, 1))
+    kept = api.objects[root]
+    site.end_run(of, 1)
+    api.objects[root] = kept
+    assert found(site) == {str(of.id): 0}
+    assert root not in api.objects
+
+
+def test_a_pod_in_a_strange_namespace_is_nobodys_node(site: KubernetesProvisioner, api: MemoryApi):
+    launched(site)
+    for body in api.of_kind("pods"):
+        body["metadata"]["namespace"] = "elsewhere"
+    assert set(found(site).values()) == {0}
+
+
+def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvisioner, api: MemoryApi):
+    of = launched(site)
+    place = names.namespace(of.tenant_id)
+    for path in [path for path in api.objects if place in path]:
+        del api.objects[path]
+
+    def refuse(call: Call) -> None:
+        if f"namespaces/{place}/" in call[1]:
+            raise NotYet("SITE_FORBIDS", "no binding here")
+
+    api.before = refuse
+    assert not site.look(of, ()).exists
+    site.end_run(of, 1)
+    site.remove(of)
+    with pytest.raises(TenantMissing):
+        site.apply(desired(of, 2))
+
+
+def test_a_listing_takes_as_many_calls_for_many_tenants_as_for_one(
+    site: KubernetesProvisioner, api: MemoryApi
+):
+    counts = []
+    for more in (1, 20):
+        for _ in range(more):
+            launched(site)
+        before = len(api.calls)
+        list(site.list_all())
+        counts.append(len(api.calls) - before)
+        assert {verb for verb, _ in api.calls[before:]} == {"list"}
+    assert counts[0] == counts[1] < 20

@@ -1,0 +1,115 @@
+"""What attempts say about the walls between tenants. Pure: the attempts themselves are made in test_check."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.provisioners.kubernetes.settings import SiteSettings
+from controlplane.provisioners.kubernetes.site import probes
+from controlplane.provisioners.kubernetes.site.probes import PROBES
+from controlplane.provisioners.kubernetes.site.proof import Part, ProbeOutcome, ProbeResult, Proof
+
+OPEN = {attempt.name: True for attempt in PROBES}
+WALLED = {attempt.name: attempt.stays for attempt in PROBES}
+SETTINGS = SiteSettings.parse({"installation": "0" * 16, "accounts": {"provision": {"kubeconfig": "/k"}}})
+
+
+def proof(before: dict[str, bool], behind: dict[str, bool]) -> Proof:
+    return Proof(tuple(probes.result(attempt, before, behind) for attempt in PROBES))
+
+
+def test_what_is_stopped_by_the_walls_alone_is_proved():
+    found = proof(OPEN, WALLED)
+    assert (found.isolation, found.holds) == ("proved", True)
+
+
+def test_walls_that_nobody_enforces_are_told():
+    found = proof(OPEN, OPEN)
+    assert (found.isolation, found.holds) == ("not enforced", False)
+    assert "no way out to another namespace (it gets through)" in found.message
+
+
+def test_one_way_through_is_enough():
+    for attempt in PROBES:
+        if not attempt.stays:
+            assert proof(OPEN, {**WALLED, attempt.name: True}).isolation == "not enforced", attempt.name
+
+
+def test_what_never_answered_proves_nothing():
+    for attempt in PROBES:
+        if not attempt.stays:
+            assert proof({**OPEN, attempt.name: False}, WALLED).isolation == "unknown", attempt.name
+
+
+def test_walls_that_stop_everything_prove_nothing():
+    found = proof(OPEN, dict.fromkeys(OPEN, False))
+    assert (found.isolation, found.holds) == ("unknown", False)
+
+
+def test_an_attempt_that_told_nothing_proves_nothing():
+    for attempt in PROBES:
+        told = {name: result for name, result in WALLED.items() if name != attempt.name}
+        assert proof(OPEN, told).isolation == "unknown", attempt.name
+
+
+def test_nothing_tried_is_nothing_proved():
+    assert Proof((ProbeResult("API server", ProbeOutcome.HOLDS),)).isolation == "unknown"
+
+
+def test_what_does_not_hold_is_said_first():
+    results = (
+        ProbeResult("storage", ProbeOutcome.HOLDS),
+        ProbeResult("DNS", ProbeOutcome.BROKEN, "no answer", Part.CONTROL),
+    )
+    assert Proof(results).message == "Does not hold: DNS (no answer). Holds: storage."
+
+
+def test_what_attempts_say_is_read_and_nothing_else():
+    assert probes.parse_output("own open\nsh: nc: not found\ndns closed\n\n") == {"own": True, "dns": False}
+
+
+def test_probes_only_speak_to_the_cluster_itself():
+    status = {pod.name: {"podIP": "10.1.2.3", "hostIP": "172.16.0.9"} for pod in probes.PODS}
+    targets = {probes.target(attempt, status, "cluster.local").split()[1] for attempt in PROBES}
+    assert targets == {"10.1.2.3", "172.16.0.9", "kubernetes.default.svc.cluster.local."}
+
+
+def test_probes_wait_for_the_site_like_nodes_do():
+    settings = SiteSettings.parse(
+        {
+            "installation": "0" * 16,
+            "accounts": {"provision": {"kubeconfig": "/k"}},
+            "node_selector": {"pool": "a"},
+            "tolerations": [{"key": "a", "operator": "Exists"}],
+        }
+    )
+    spec = probes.pod(probes.ASKER, settings, "image")["spec"]
+    assert (spec["nodeSelector"], spec["tolerations"]) == (
+        {"pool": "a"},
+        [{"key": "a", "operator": "Exists"}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, None),
+        ({"pull_secrets": ("theirs",)}, [{"name": "theirs"}]),
+        (
+            {"registry_auth": "/login", "pull_secrets": ("theirs",)},
+            [{"name": "theirs"}, {"name": "registry"}],
+        ),
+    ],
+)
+def test_probes_pull_their_image_as_nodes_do(given: dict[str, Any], named: list[dict[str, str]] | None):
+    spec = probes.pod(probes.ASKER, replace(SETTINGS, **given), "image")["spec"]
+    assert spec.get("imagePullSecrets") == named
+
+
+def test_the_volume_is_of_the_class_that_nodes_get():
+    assert "storageClassName" not in probes.volume(SETTINGS)["spec"]
+    named = SiteSettings.parse(
+        {"installation": "0" * 16, "accounts": {"provision": {"kubeconfig": "/k"}}, "storage_class": "fast"}
+    )
+    assert probes.volume(named)["spec"]["storageClassName"] == "fast"
