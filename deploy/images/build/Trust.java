@@ -3,7 +3,7 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 
-/** Trust BUNDLE STORE: the certificates of a PEM file as a key store, which is all that Java can read. */
+/** Trust BUNDLE STORE: write the certificates of a PEM file into a key store, the only format that Java reads. */
 class Trust {
     public static void main(String[] args) throws Exception {
         KeyStore store = KeyStore.getInstance("PKCS12");

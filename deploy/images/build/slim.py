@@ -1,4 +1,4 @@
-"""Drop from the packages in /opt/runtime what no node loads: tests, headers, source maps, other platforms' binaries."""
+"""Delete files in /opt/runtime that no node loads: tests, headers, source maps, binaries of other platforms."""
 
 import platform
 import shutil
