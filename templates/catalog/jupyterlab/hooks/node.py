@@ -41,7 +41,7 @@ def notebook(path: str) -> Any:
 
 
 def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
-    """The first answer of `check` within `seconds`. Repeating it here is cheaper than another start of the hook."""
+    """Return the first answer of `check` in less than `seconds`. Repeating it here is cheaper than another start of the hook."""
     deadline = time.monotonic() + seconds
     while True:
         try:

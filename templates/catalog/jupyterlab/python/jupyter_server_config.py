@@ -1,7 +1,7 @@
 """JupyterLab as a node of a cluster: at its own address and port or not at all, opened by its token alone.
 
 The token is read again whenever its file changes. Kernels and terminals then go on, but every connection, WebSocket and
-login cookie that an older token has opened ends within a second.
+login cookie that an older token has opened ends in less than a second.
 """
 
 import hashlib

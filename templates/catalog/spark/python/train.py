@@ -1,6 +1,6 @@
 """What people do in their first minutes with Spark, in one run: it shows Java which classes to keep at hand.
 
-`local-cluster` starts a master and a worker inside this driver and executors beside it, so one run meets the
+`local-cluster` starts a master and a worker in this driver and executors beside it, so one run meets the
 classes of them all.
 """
 
