@@ -78,7 +78,7 @@ def notebook(path: str) -> Any:
 
 
 def patiently(check: Callable[[], Answer], seconds: float) -> Answer:
-    """Return the first answer of `check` in less than `seconds`. Repeating it here is cheaper than another start of the hook."""
+    """The first answer of `check`, waiting for less than `seconds`. A repetition is cheaper than another hook start."""
     deadline = time.monotonic() + seconds
     while True:
         try:
