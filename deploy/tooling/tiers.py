@@ -14,7 +14,21 @@ PARALLEL, PODS = "not (local or browser or up or kube)", "kube"
 PROCESSES = "(local or browser or up) and not kube"
 NOTHING_COLLECTED = 5
 # Options that choose what runs and how. With one of them, pytest runs once with the arguments as given.
-CHOICES = ("-m", "-n", "-p", "--co", "--collect-only", "--fixtures", "--markers", "--version", "-h", "--help")
+CHOICES = ("-m", "-n", "-p")
+# Options with which pytest runs no test, so that nothing has to be installed for it.
+QUESTIONS = ("--co", "--collect-only", "--fixtures", "--markers", "--version")
+HELP = """usage: python3 manage.py test [PATH[::NAME] ...] [pytest options]
+
+Run the tests, all of them or those below the paths. Install before what they need: a headless browser, a one-node
+Kubernetes and the images of the apps, each only for tests that use it.
+
+  python3 manage.py test                          everything; the tests on pods run beside the others
+  python3 manage.py test tests/clusters -k resize the tests of a folder whose names contain a word
+  python3 manage.py test -m "not kube"            pytest once, with these marks: local, browser, up, kube
+  python3 manage.py test --collect-only           list the tests and run none
+  .venv/bin/python -m pytest --help               all options of pytest
+
+SLIPWAY_REQUIRE=all makes a test that has to be skipped fail. SLIPWAY_TEST_KUBECONFIG names a Kubernetes of your own."""
 
 
 def run_tests(arguments: Sequence[str]) -> int:
@@ -23,6 +37,11 @@ def run_tests(arguments: Sequence[str]) -> int:
     The tests on pods take the longest and wait more than they compute. So they run beside all others; their output
     is printed at the end.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(HELP)
+        return 0
+    if any(argument.startswith(QUESTIONS) for argument in arguments):
+        return _pytest(arguments)
     if needs_browser(arguments):
         provide_browser()
     if needs_kubernetes(arguments):

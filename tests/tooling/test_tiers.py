@@ -78,3 +78,13 @@ def test_a_browser_is_provided_when_its_tests_may_run(arguments: list[str], want
 )
 def test_a_kubernetes_is_provided_when_its_tests_may_run(arguments: list[str], wanted: bool) -> None:
     assert providers.needs_kubernetes(arguments) is wanted
+
+
+@pytest.mark.parametrize("question", ["--help", "-h"])
+def test_help_installs_nothing_and_starts_no_test(
+    question: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for provide in ("provide_browser", "provide_kubernetes", "_pytest"):
+        monkeypatch.delattr(tiers, provide)
+    assert tiers.run_tests([question]) == 0
+    assert "python3 manage.py test" in capsys.readouterr().out
