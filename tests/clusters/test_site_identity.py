@@ -8,7 +8,7 @@ from django.utils import timezone
 from controlplane.clusters.models import Cluster, Observation, Site
 from controlplane.clusters.phases import Phase
 from controlplane.clusters.services.sites import site_found, site_moves, site_put
-from controlplane.provisioners.base import Temporary
+from controlplane.provisioners.base import WrongSite
 from controlplane.reconciler.cluster.reconcile_cluster import reconcile_cluster
 from controlplane.reconciler.site.provisioning import provisioner_of
 from controlplane.work.claim import claim
@@ -57,7 +57,7 @@ def test_another_kubernetes_is_taken_where_no_clusters_are():
 def test_another_kubernetes_is_not_taken_while_clusters_are_there(world: World):
     site = found(lived_in(world), "foreign")
     assert (site.identity, site.changed) == ("home", True)
-    with pytest.raises(Temporary, match="SITE_CHANGED"):
+    with pytest.raises(WrongSite, match="SITE_CHANGED"):
         provisioner_of(site)
 
 

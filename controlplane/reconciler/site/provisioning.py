@@ -13,13 +13,14 @@ from controlplane.provisioners.base import (
     Provisioner,
     SettingsInvalid,
     SiteUnknown,
+    WrongSite,
 )
 
 
 def provisioner_of(site: Site) -> Provisioner:
-    """Raises SiteUnknown: SITE_CHANGED while the site is not the one that its clusters are on, SITE_SETTINGS."""
+    """Raises WrongSite SITE_CHANGED while the site is not the one of its clusters, SiteUnknown SITE_SETTINGS."""
     if site.changed:
-        raise SiteUnknown(
+        raise WrongSite(
             SITE_CHANGED,
             f"{site.name} leads to another Kubernetes than the one that its clusters are on; Slipway does not use it "
             "until a site admin has put that right.",
