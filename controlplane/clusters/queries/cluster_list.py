@@ -12,7 +12,8 @@ from controlplane.clusters.phases import Phase
 from controlplane.clusters.read_model import FIELDS, ClusterRow, LastOperation
 from tenants.access import Access, allow
 
-# The last operation, which has several columns, comes after all the others.
+# The statement reads the last operation, which has several columns, after all other fields.
+_OPERATION_AT: Final = ClusterRow._fields.index("last_operation")
 _COLUMNS: Final = [field for field in FIELDS if field.name != "last_operation"]
 _DOCUMENTS: Final = [at for at, field in enumerate(_COLUMNS) if field.type in {dict, list}]
 _MINE: Final = next(field.shown.sql for field in FIELDS if field.name == "mine")
@@ -81,5 +82,5 @@ def _row(columns: tuple[Any, ...]) -> ClusterRow:
     values, operation = list(columns[: len(_COLUMNS)]), columns[len(_COLUMNS) :]
     for at in _DOCUMENTS:
         values[at] = json.loads(values[at])
-    values.append(None if operation[0] is None else LastOperation(*operation))
+    values.insert(_OPERATION_AT, None if operation[0] is None else LastOperation(*operation))
     return ClusterRow._make(values)
