@@ -37,8 +37,8 @@ def test_every_time_ends_in_z(world: World, path: str) -> None:
 
 def test_holders_and_advice_name_the_owner_and_the_cluster(world: World) -> None:
     cluster = world.launch("one")
-    [holder] = world.bob.get("usage").body["holders"]
-    assert (holder["owner"], holder["cluster"], holder["cluster_id"]) == ("bob", "one", str(cluster.id))
+    [claim] = world.bob.get("usage").body["holders"]
+    assert (claim["owner"], claim["cluster"], claim["cluster_id"]) == ("bob", "one", str(cluster.id))
     world.root.put(f"{ACME}/limits", {"cpu": "3"})
     refused = world.bob.post("clusters", {"name": "two", "template": "pair"})
     [advice] = refused.body["would_fit_if_stopped"]

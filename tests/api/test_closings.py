@@ -33,7 +33,7 @@ def test_nothing_closes_for_a_member_who_could_open_nothing(world: World) -> Non
 def test_a_plan_is_refused_as_the_removal_would_be(world: World) -> None:
     refusals = [
         world.bob.delete("members/dave?validate_only=true").reason,
-        world.alice.delete("members/nobody?validate_only=true").reason,
+        world.alice.delete("members/unknown?validate_only=true").reason,
         world.alice.delete("members/alice?validate_only=true").reason,
     ]
     assert refusals == ["NEEDS_ROLE", "NO_SUCH_MEMBER", "LAST_ADMIN"]

@@ -126,8 +126,8 @@ def test_usage_names_who_holds_what(world: World) -> None:
     world.alice.put("limits/members/bob", {"cpu": "4"})
     world.launch("one")
     usage = world.bob.get("usage").body
-    [holder] = usage["holders"]
-    assert (holder["cluster"], holder["owner"], holder["holds"]["cpu"]) == ("one", "bob", "2500m")
+    [claim] = usage["holders"]
+    assert (claim["cluster"], claim["owner"], claim["holds"]["cpu"]) == ("one", "bob", "2500m")
     [mine] = [row for row in usage["limits"] if row["scope"] == "member" and row["resource"] == "cpu"]
     assert mine == {"resource": "cpu", "scope": "member", "limit": "4", "held": "2500m", "free": "1500m"}
 

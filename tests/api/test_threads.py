@@ -47,14 +47,14 @@ class Parts:
 
 
 def answering(response: Any, status: str = "200 OK") -> tuple[InThreads, dict[str, Any]]:
-    seen: dict[str, Any] = {}
+    received: dict[str, Any] = {}
 
     def wsgi(environ: Any, start_response: Any) -> Any:
-        seen.update(environ, body=environ["wsgi.input"].read())
+        received.update(environ, body=environ["wsgi.input"].read())
         start_response(status, [("X-One", "1")])
         return response
 
-    return InThreads(wsgi, 1), seen
+    return InThreads(wsgi, 1), received
 
 
 def ask(application: InThreads, send: Callable[[dict[str, Any]], Any] | None = None) -> Sent:
@@ -72,13 +72,17 @@ def ask(application: InThreads, send: Callable[[dict[str, Any]], Any] | None = N
 
 def test_a_whole_answer_is_two_messages_and_closed() -> None:
     response = Whole([b"one", b"two"])
-    application, seen = answering(response, "201 Created")
+    application, received = answering(response, "201 Created")
     head, body = ask(application)
     assert head == {"type": "http.response.start", "status": 201, "headers": [(b"x-one", b"1")]}
     assert body == {"type": "http.response.body", "body": b"onetwo"}
     assert response.closed
-    assert (seen["REQUEST_METHOD"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("POST", "/x", "a=b")
-    assert (seen["CONTENT_LENGTH"], seen["body"]) == ("2", b"hi")
+    assert (received["REQUEST_METHOD"], received["PATH_INFO"], received["QUERY_STRING"]) == (
+        "POST",
+        "/x",
+        "a=b",
+    )
+    assert (received["CONTENT_LENGTH"], received["body"]) == ("2", b"hi")
 
 
 def test_parts_are_sent_as_they_come() -> None:

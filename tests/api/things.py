@@ -92,7 +92,7 @@ def _foreign(world: "World") -> dict[str, str]:
     return {
         "tenant": "acme",
         "token": _token_of(world, "charlie"),
-        "user": "nobody-here",
+        "user": "unknown-user",
         "template": str(template.pk),
         "cluster": str(cluster.pk),
         "node": "hand-0",

@@ -76,7 +76,7 @@ def test_a_node_that_fits_no_single_machine_in_everything_is_too_large(world: Wo
 def test_more_than_all_machines_together_never_fits(world: World) -> None:
     found(Amounts(cpu=2000, memory=64 * GIB))
     assert room(world, asking())["verdict"] == "never"
-    with pytest.raises(Conflict, match="all machines together have 2"):
+    with pytest.raises(Conflict, match="all machines combined have 2"):
         cluster_create(access=world.bob, name="one", request=asking())
 
 

@@ -182,7 +182,7 @@ def machines_of(cpu: int) -> None:
 
 def test_a_tile_that_can_never_run_here_says_so(sign_in: SignIn) -> None:
     machines_of(2000)
-    assert "all machines together have 2" in str(disabled(sign_in("bob").get("/t/acme/"), "Launch pair"))
+    assert "all machines combined have 2" in str(disabled(sign_in("bob").get("/t/acme/"), "Launch pair"))
 
 
 def test_a_tile_that_would_wait_for_room_says_so_and_can_be_clicked(sign_in: SignIn, world: World) -> None:

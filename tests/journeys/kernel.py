@@ -30,12 +30,12 @@ class Kernel:
         url = f"{self._base.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels?token={self._token}"
         socket = websocket.create_connection(url, timeout=seconds)
         try:
-            asked = _request(code)
-            socket.send(json.dumps(asked))
+            request = _request(code)
+            socket.send(json.dumps(request))
             printed = ""
             while True:
                 message = json.loads(socket.recv())
-                if message["parent_header"].get("msg_id") != asked["header"]["msg_id"]:
+                if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
                     continue
                 content, kind = message["content"], message["msg_type"]
                 if kind == "stream":

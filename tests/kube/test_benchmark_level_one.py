@@ -119,16 +119,16 @@ def counted(tenant: Tenant) -> bool:
 def may(client: Client, verb: str, group: str, resource: str, namespace: str = "") -> bool:
     """resource: like "pods" or "pods/exec"."""
     name, _, subresource = resource.partition("/")
-    asked = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
-    body = {"spec": {"resourceAttributes": {**asked, "namespace": namespace}}}
+    review = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+    body = {"spec": {"resourceAttributes": {**review, "namespace": namespace}}}
     return bool(client.create(REVIEWS, body)["status"]["allowed"])
 
 
 def granted(client: Client, kinds: list[tuple[str, str]], namespace: str = "") -> set[tuple[str, str, str]]:
     """(group, resource, verb) of everything that is allowed there."""
-    asked = [(group, resource, verb) for group, resource in kinds for verb in VERBS]
-    calls = [partial(may, client, verb, group, resource, namespace) for group, resource, verb in asked]
-    return {right for right, allowed in zip(asked, in_parallel(calls), strict=True) if allowed}
+    rights = [(group, resource, verb) for group, resource in kinds for verb in VERBS]
+    calls = [partial(may, client, verb, group, resource, namespace) for group, resource, verb in rights]
+    return {right for right, allowed in zip(rights, in_parallel(calls), strict=True) if allowed}
 
 
 def kinds_of(admin: Client, *, namespaced: bool) -> list[tuple[str, str]]:
@@ -248,7 +248,9 @@ def existing_volumes(tenant: Tenant) -> None:
     assert "cannot create" in make(tenant.node, paths.volumes(tenant.home), body)
     tenant.alice.create(paths.volumes(tenant.home), body)
     events = paths.namespaced(paths.CORE, tenant.home, "events")
-    until(lambda: any("bound to a different claim" in told for told in messages(tenant.admin, events)), 30)
+    until(
+        lambda: any("bound to a different claim" in message for message in messages(tenant.admin, events)), 30
+    )
     found = tenant.admin.get(paths.volumes(tenant.home, "theirs")) or {}
     assert found["status"]["phase"] == "Pending"
 

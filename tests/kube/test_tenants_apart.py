@@ -93,9 +93,9 @@ class World:
         tried = [target for target in self.targets if target.host != shell.address]
         command = ["sh", "-c", TRY, "try", *map(str, tried)]
         ran = run(self.admin, shell.namespace, shell.pod, command, seconds=TRY_SECONDS)
-        told = parse_output(ran.stdout.decode())
-        assert set(told) == {target.name for target in tried}, f"{shell.name} said {ran}"
-        return {(shell.name, name) for name, opened in told.items() if opened}
+        results = parse_output(ran.stdout.decode())
+        assert set(results) == {target.name for target in tried}, f"{shell.name} said {ran}"
+        return {(shell.name, name) for name, opened in results.items() if opened}
 
 
 @pytest.fixture(scope="module")
@@ -270,8 +270,8 @@ def lets_out(policy: dict[str, Any], address: Any) -> bool:
 
 
 def is_in(block: dict[str, Any], address: Any) -> bool:
-    inside, *holes = map(ipaddress.ip_network, (block["cidr"], *block.get("except", ())))
-    return address in inside and not any(address in hole for hole in holes)
+    whole, *holes = map(ipaddress.ip_network, (block["cidr"], *block.get("except", ())))
+    return address in whole and not any(address in hole for hole in holes)
 
 
 def test_no_policy_of_a_tenant_lets_out_to_a_metadata_service(world: World):

@@ -1,4 +1,4 @@
-"""`manage.py site`, as whoever runs a service uses it."""
+"""`manage.py site`, as the operators of a service use it."""
 
 import json
 import os
@@ -305,9 +305,9 @@ def test_a_site_that_is_away_can_be_forgotten(token: str, capsys: pytest.Capture
     added("--server", "http://127.0.0.1:9", "--token-file", token)
     site("remove", "k8s")
     assert not Site.objects.exists()
-    told = capsys.readouterr()
-    assert f"slipway/installation={installation_id()}" in told.out
-    assert identity.CLAIM in told.err
+    printed = capsys.readouterr()
+    assert f"slipway/installation={installation_id()}" in printed.out
+    assert identity.CLAIM in printed.err
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

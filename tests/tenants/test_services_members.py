@@ -95,7 +95,7 @@ def test_an_unknown_role_is_refused(people: Cast, role: str):
     assert refusal.value.errors[0]["pointer"] == "/role"
 
 
-@pytest.mark.parametrize("username", ["nobody", "", "Bob", "b\x00b", "b" * 5000])
+@pytest.mark.parametrize("username", ["unknown", "", "Bob", "b\x00b", "b" * 5000])
 def test_an_unknown_user_is_not_found(people: Cast, username: str):
     with pytest.raises(NotFound):
         put(people, username, "member")
@@ -155,7 +155,7 @@ def test_a_tenant_admin_sets_members_limits_and_not_the_tenants(people: Cast):
 
 
 def test_limits_of_somebody_who_is_no_member_are_not_found(people: Cast):
-    for username in ("charlie", "nobody", "\x00"):
+    for username in ("charlie", "unknown", "\x00"):
         with pytest.raises(NotFound):
             services.limits_put(
                 access=an_access(people.root, people.acme), username=username, limits={"cpu": 1}

@@ -193,7 +193,7 @@ def test_a_copy_of_the_programs_serves_where_the_originals_are_closed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binaries, "SHARED_BINARIES", folder / "shared")
-    stranger = Owner("nobody", 65534, 65534)
+    stranger = Owner("stranger", 65534, 65534)
     private = folder / "private"
     private.mkdir(mode=0o700)
     package = private / binaries.PACKAGE
