@@ -127,7 +127,7 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
     assert sorted(ROWS) == sorted(routes())
 
 
-def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -> None:
+def test_every_person_gets_the_status_in_the_table(world: World, things: Things) -> None:
     requests = wrong = 0
     for route, row in ROWS.items():
         for kind, names, statuses in _variants(route, row, things):
@@ -142,9 +142,7 @@ def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -
     assert requests > 600
 
 
-def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_alone(
-    world: World, things: Things
-) -> None:
+def test_only_tokens_with_the_scope_to_open_pages_see_links(world: World, things: Things) -> None:
     Site.objects.update(kind="local")
     cluster = Cluster.objects.get(name="one", tenant=world.people.acme)
     secret, shown = run_secret(cluster, "page"), set()
@@ -162,7 +160,7 @@ def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_a
     assert ("clusters:write", f"GET {T}/clusters") in shown
 
 
-def test_a_tenant_that_is_foreign_deleted_or_made_up_is_not_there(world: World, things: Things) -> None:
+def test_foreign_deleted_and_unknown_tenants_are_not_found(world: World, things: Things) -> None:
     Tenant.objects.filter(pk=a_tenant("gone").pk).update(state=TenantState.DELETED)
     requests = wrong = 0
     for route, row in ROWS.items():

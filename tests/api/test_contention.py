@@ -50,7 +50,7 @@ def _launch(client: httpx.Client, name: str, hands: int) -> Attempt:
 
 
 @pytest.mark.timeout(600)
-def test_one_limit_is_shared_out_to_the_last_bit_and_no_further(world: World, address: str) -> None:
+def test_concurrent_launches_use_a_limit_fully_and_never_exceed_it(world: World, address: str) -> None:
     set_limits(world.people.acme, cpu=LIMIT)
     with ThreadPoolExecutor(CLIENTS) as pool:
         found = list(pool.map(lambda index: launches(address, world.bob.token, index), range(CLIENTS)))

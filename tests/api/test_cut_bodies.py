@@ -49,7 +49,9 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("in_chunks", [False, True])
-def test_a_restart_cut_at_every_byte_restarts_nothing(address: str, world: World, in_chunks: bool) -> None:
+def test_a_restart_request_cut_at_any_byte_restarts_nothing(
+    address: str, world: World, in_chunks: bool
+) -> None:
     world.ready("one")
     more = bearer(world.bob.token) | ({"Transfer_Encoding": "chunked"} if in_chunks else {})
     body = chunked(RESTART) if in_chunks else RESTART

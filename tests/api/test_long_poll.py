@@ -73,7 +73,7 @@ def test_a_wait_ends_when_the_operation_does(outside: World) -> None:
     drive(scenario)
 
 
-def test_what_has_ended_is_answered_at_once(outside: World) -> None:
+def test_an_ended_operation_is_answered_at_once(outside: World) -> None:
     operation = outside.ready("one").operations.get()
 
     async def scenario() -> None:
@@ -92,7 +92,9 @@ def test_a_wait_is_a_maximum(outside: World) -> None:
     drive(scenario)
 
 
-def test_a_notice_that_is_missed_delays_and_no_more(outside: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missed_notification_only_delays_the_answer(
+    outside: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(long_poll, "POLL_SECONDS", 0.05)
     operation = outside.launch("one").operations.get()
 
@@ -129,7 +131,7 @@ def test_a_lost_connection_is_made_again(outside: World) -> None:
     drive(scenario)
 
 
-def test_who_loses_access_while_waiting_is_told_nothing_more(outside: World) -> None:
+def test_a_user_who_loses_access_while_waiting_gets_no_result(outside: World) -> None:
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
@@ -142,7 +144,7 @@ def test_who_loses_access_while_waiting_is_told_nothing_more(outside: World) -> 
     drive(scenario)
 
 
-def test_a_client_that_leaves_is_not_waited_for(outside: World) -> None:
+def test_a_wait_ends_when_its_client_disconnects(outside: World) -> None:
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
@@ -197,7 +199,7 @@ def fresh_token(world: World) -> str:
         connection.close()
 
 
-def test_one_user_follows_some_logs_and_leaves_slots_to_others(outside: World) -> None:
+def test_the_number_of_followed_logs_per_user_is_bounded(outside: World) -> None:
     outside.ready("one")
 
     async def scenario() -> None:
@@ -229,7 +231,7 @@ LISTENING = (
 )
 
 
-def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> None:
+def test_a_hundred_waits_use_no_thread_and_one_connection(outside: World) -> None:
     operation = outside.launch("one").operations.get()
     connections: list[int] = []
 
@@ -260,7 +262,7 @@ def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> No
         ("/api/v1/tenants/acme/clusters", "wait=1", "GET"),
     ],
 )
-def test_everything_else_goes_straight_to_the_application(path: str, query: str, method: str) -> None:
+def test_other_requests_go_straight_to_the_application(path: str, query: str, method: str) -> None:
     assert wait_of({"type": "http", "path": path, "query_string": query.encode(), "method": method}) is None
 
 
@@ -272,7 +274,7 @@ def test_a_query_that_is_not_ascii_is_answered_like_any_other(outside: World) ->
     drive(scenario)
 
 
-def test_a_log_is_read_along_until_the_reader_leaves(outside: World) -> None:
+def test_a_log_is_followed_until_the_reader_disconnects(outside: World) -> None:
     outside.ready("one")
 
     async def scenario() -> None:

@@ -102,7 +102,7 @@ def test_parts_are_sent_as_they_come() -> None:
     assert response.closed.is_set()
 
 
-def test_an_answer_to_somebody_who_left_is_closed() -> None:
+def test_an_answer_to_a_disconnected_client_is_closed() -> None:
     response = Parts(threading.Event())
     application, _ = answering(response)
 
@@ -125,7 +125,7 @@ class Awaited:
         return self._future.__await__()
 
 
-def test_a_stream_ends_when_its_reader_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_ends_when_its_client_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "SEND_SECONDS", 0.05)
     response = Parts(threading.Event())
     application, _ = answering(response)

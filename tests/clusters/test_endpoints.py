@@ -43,7 +43,7 @@ def links(at: Role, *, open_pages: bool = True) -> dict[str, tuple[bool, bool]]:
     return {each["name"]: (each["url"] is not None, each["idle"]) for each in found}
 
 
-def test_a_service_on_demand_is_there_while_its_port_is_open(at: Role, closed: Role):
+def test_a_service_on_demand_is_listed_while_its_port_is_open(at: Role, closed: Role):
     assert is_there(LOCAL, at, JOBS, "127.0.0.1")
     assert not is_there(PODS, at, JOBS, "127.0.0.1")
     assert not is_there(LOCAL, at, JOBS, None)
@@ -51,7 +51,7 @@ def test_a_service_on_demand_is_there_while_its_port_is_open(at: Role, closed: R
 
 
 @pytest.mark.parametrize("site_kind", [LOCAL, PODS])
-def test_any_other_service_is_there_with_its_node(closed: Role, site_kind: SiteKind):
+def test_any_other_service_is_listed_with_its_node(closed: Role, site_kind: SiteKind):
     assert is_there(site_kind, closed, PAGE, "127.0.0.1")
 
 
@@ -60,5 +60,5 @@ def test_a_service_without_an_answer_has_no_link_and_is_idle(at: Role, closed: R
     assert links(closed) == {"page": (True, False), "jobs": (False, True)}
 
 
-def test_who_may_not_open_pages_gets_no_link(at: Role):
+def test_a_user_without_access_to_pages_gets_no_link(at: Role):
     assert links(at, open_pages=False) == {"page": (False, False), "jobs": (False, False)}

@@ -52,7 +52,9 @@ def plain_page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iter
         yield page
 
 
-def test_one_click_and_the_page_gets_ready_by_itself(page: Page, slow: FakeProvisioner, worker: None) -> None:
+def test_one_click_launches_and_the_page_refreshes_until_ready(
+    page: Page, slow: FakeProvisioner, worker: None
+) -> None:
     page.open("/")
     page.press("Launch pair")
     page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
@@ -67,7 +69,7 @@ def test_one_click_and_the_page_gets_ready_by_itself(page: Page, slow: FakeProvi
     assert page.complaints() == []
 
 
-def test_without_scripts_the_same(plain_page: Page, slow: FakeProvisioner, worker: None) -> None:
+def test_one_click_launches_without_scripts(plain_page: Page, slow: FakeProvisioner, worker: None) -> None:
     page = plain_page
     page.open("/")
     assert not page.runs_scripts
@@ -125,7 +127,7 @@ def test_when_slipway_does_not_answer_the_page_says_so(
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_nothing_is_wider_than_a_phone(
+def test_every_page_fits_a_phone(
     live_server: LiveServer, sign_in: SignIn, world: World, worker: None, tmp_path: Path, dark: bool
 ) -> None:
     world.launch("a-cluster-with-a-name-as-long-as-allowed")

@@ -16,19 +16,19 @@ from tests.launchable import a_site
 from tests.reconciler.settling import settle
 
 
-def test_the_start_leads_to_ones_tenant(sign_in: SignIn) -> None:
+def test_the_first_page_redirects_to_the_users_tenant(sign_in: SignIn) -> None:
     answer = sign_in("bob").get("/")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/t/acme/")
 
 
-def test_the_start_leads_to_where_one_was_last(sign_in: SignIn, world: World) -> None:
+def test_the_first_page_redirects_to_the_last_tenant(sign_in: SignIn, world: World) -> None:
     Membership.objects.create(tenant=world.people.globex, user=world.people.bob, role="member")
     client = sign_in("bob")
     client.get("/t/globex/")
     assert client.get("/").headers["Location"] == "/t/globex/"
 
 
-def test_without_a_tenant_one_is_told_whom_to_ask(sign_in: SignIn, world: World) -> None:
+def test_a_user_without_a_tenant_reads_whom_to_ask(sign_in: SignIn, world: World) -> None:
     Membership.objects.filter(user=world.people.bob).delete()
     page = sign_in("bob").get("/").content.decode()
     assert "You are in no tenant yet" in page
@@ -57,7 +57,7 @@ def test_a_click_sent_twice_launches_once(sign_in: SignIn) -> None:
     assert Cluster.objects.count() == 1
 
 
-def test_the_name_of_somebody_elses_cluster_is_refused(sign_in: SignIn, world: World) -> None:
+def test_the_name_of_another_members_cluster_is_refused(sign_in: SignIn, world: World) -> None:
     world.launch("taken")
     client = sign_in("alice")
     answer = client.post("/t/acme/launch", {"template": "pair", "name": "taken"}, follow=True)
@@ -65,14 +65,14 @@ def test_the_name_of_somebody_elses_cluster_is_refused(sign_in: SignIn, world: W
     assert "Choose another name" in answer.content.decode()
 
 
-def test_a_tile_says_what_one_gets_and_what_it_takes(sign_in: SignIn) -> None:
+def test_a_tile_shows_the_nodes_and_their_resources(sign_in: SignIn) -> None:
     tile = tile_of(sign_in("bob").get("/t/acme/"), "pair")
     assert "Head, 2 \N{MULTIPLICATION SIGN} Hand" in tile
     assert "2.5 CPU · 5Gi memory · 1Gi storage" in tile.replace("\N{NO-BREAK SPACE}", " ")
     assert "not launched in this tenant yet" in tile
 
 
-def test_a_tile_says_how_long_it_usually_takes(sign_in: SignIn, world: World) -> None:
+def test_a_tile_shows_the_usual_duration(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     assert "about " in tile_of(sign_in("bob").get("/t/acme/"), "pair")
 
@@ -95,7 +95,7 @@ def test_a_launch_over_quota_shows_the_levels_and_what_to_stop(sign_in: SignIn, 
     assert Cluster.objects.count() == 1
 
 
-def test_a_stopped_cluster_makes_room_again(sign_in: SignIn, world: World) -> None:
+def test_stopping_a_cluster_frees_its_quota(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch("mine"))
     set_limits(world.people.acme, cpu=4000)
     cluster_stop(access=world.bob, cluster="mine")
@@ -138,7 +138,7 @@ def test_a_template_that_is_not_there_is_not_found(sign_in: SignIn) -> None:
 
 
 @pytest.mark.parametrize("name", ["Etl", "a", "a" * 41, "-", "<script>", "0a1b", "a\0b", "é" * 3])
-def test_an_unusable_name_is_told_on_the_page(sign_in: SignIn, name: str) -> None:
+def test_an_invalid_name_is_reported_on_the_page(sign_in: SignIn, name: str) -> None:
     answer = sign_in("bob").post("/t/acme/launch", {"template": "pair", "name": name}, follow=True)
     assert "Use 2 to 40 characters" in answer.content.decode()
     assert not Cluster.objects.exists()

@@ -55,7 +55,7 @@ def test_a_user_is_disabled_and_enabled(root: Client, sign_in: SignIn) -> None:
     assert User.objects.get(username="bob").is_active
 
 
-def test_a_site_admin_is_made_and_unmade_and_the_last_one_stays(root: Client) -> None:
+def test_site_admins_are_granted_and_revoked_but_the_last_one_stays(root: Client) -> None:
     post(root, "bob", "promote")
     assert User.objects.get(username="bob").is_superuser
     post(root, "bob", "demote")

@@ -64,7 +64,7 @@ def scraped(slipway: Slipway, cluster: str) -> set[str]:
     return {label["slipway_service"] for label in labels if label["slipway_cluster"] == cluster}
 
 
-def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:
+def test_a_job_survives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:
     kernel = Kernel(page(slipway.launch("elastic", "spark-notebook"), "notebook"))
     printed: list[str] = []
     job = threading.Thread(target=lambda: printed.append(kernel.run(LONG_JOB.format(parts=80), seconds=600)))
@@ -87,7 +87,7 @@ def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Sl
     slipway.delete("elastic")
 
 
-def test_a_second_engine_is_data_alone(slipway: Slipway) -> None:
+def test_a_second_engine_needs_no_code(slipway: Slipway) -> None:
     kernel = Kernel(page(slipway.launch("flock", "dask"), "notebook"))
     code = "import dask.array; print(int(dask.array.arange(10**7, chunks=10**6).sum().compute()))"
     assert int(kernel.run(code)) == TOTAL
@@ -122,7 +122,7 @@ def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> No
     slipway.delete("taker")
 
 
-def test_a_killed_process_is_seen_and_repaired(slipway: Slipway) -> None:
+def test_a_killed_process_is_noticed_and_replaced(slipway: Slipway) -> None:
     cluster = slipway.launch("phoenix", "notebook")
     [attempt] = processes_of(cluster["id"])
     _kill_all(attempt)
@@ -147,7 +147,7 @@ def _kill_all(attempt: str) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def test_the_log_of_a_node_is_there_while_it_runs_and_after(slipway: Slipway) -> None:
+def test_the_log_of_a_node_can_be_read_while_it_runs_and_after(slipway: Slipway) -> None:
     slipway.launch("talker", "notebook")
     path = "/tenants/demo/clusters/talker/nodes/notebook-0/logs?tail=50"
     assert "Jupyter Server" in slipway.call("GET", path).text
@@ -157,7 +157,7 @@ def test_the_log_of_a_node_is_there_while_it_runs_and_after(slipway: Slipway) ->
     slipway.delete("talker")
 
 
-def test_nothing_is_left_of_a_deleted_cluster(slipway: Slipway) -> None:
+def test_a_deleted_cluster_leaves_nothing(slipway: Slipway) -> None:
     cluster = slipway.launch("gone", "notebook")
     slipway.delete("gone")
     assert not processes_of(cluster["id"])

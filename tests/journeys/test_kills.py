@@ -85,7 +85,9 @@ def revive(service: Slipway, parts: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("who", VICTIMS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_killed_process_loses_nothing_that_was_answered(victim: Slipway, operation: str, who: str) -> None:
+def test_every_accepted_operation_survives_a_killed_process(
+    victim: Slipway, operation: str, who: str
+) -> None:
     before, request, phase, nodes = OPERATIONS[operation]
     name = f"{operation}-{who}"
     prepare(victim, name, before)

@@ -74,7 +74,7 @@ def test_a_silent_machine_is_reported_and_its_nodes_are_kept(
     on_pods.delete("faithful")
 
 
-def test_a_worker_that_sleeps_through_the_end_of_what_it_was_starting_leaves_nothing(
+def test_a_worker_suspended_during_a_start_leaves_nothing_of_the_stopped_cluster(
     on_pods: Slipway, pods: Pods, audit: Audit
 ) -> None:
     cluster = on_pods.post(CLUSTERS, {"name": "sleeper", "template": "notebook", "site": "k8s"})

@@ -84,7 +84,7 @@ def closes(answer: httpx.Response) -> list[str]:
     return [one["cluster"] for one in answer.json()["plan"]["closes"]]
 
 
-def test_a_share_that_is_taken_back_opens_nothing(slipway: Slipway) -> None:
+def test_a_revoked_share_opens_nothing(slipway: Slipway) -> None:
     slipway.launch("shared", "notebook")
     guest, share = a_member(slipway, "gwen"), "/tenants/demo/clusters/shared/shares/gwen"
     assert slipway.call("PUT", share).status_code == 200
@@ -110,7 +110,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
+def test_a_user_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
     person, name = a_member(slipway, f"mara-{loss}"), f"mine-{loss}"
     method, path, body = LOSSES[loss]
     with visit(page(person.launch(name), "notebook")) as visited:

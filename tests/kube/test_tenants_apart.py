@@ -228,18 +228,20 @@ def opened(world: World) -> set[tuple[str, str]]:
     return found | world.opened()
 
 
-def test_nobody_gets_through_who_may_not(world: World, opened: set[tuple[str, str]]):
+def test_no_pod_gets_through_where_it_may_not(world: World, opened: set[tuple[str, str]]):
     wrong = [f"{shell} reaches {target}" for shell, target in opened if not world.pairs()[shell, target]]
     assert not wrong, "\n".join(sorted(wrong))
 
 
-def test_ones_own_cluster_and_dns_answer(world: World, opened: set[tuple[str, str]]):
+def test_the_own_cluster_and_dns_answer(world: World, opened: set[tuple[str, str]]):
     allowed = {pair for pair, may in world.pairs().items() if may}
     wrong = [f"{shell} does not reach {target}" for shell, target in allowed - opened]
     assert not wrong, "\n".join(sorted(wrong))
 
 
-def test_every_listener_that_is_closed_to_some_answers_somebody(world: World, opened: set[tuple[str, str]]):
+def test_every_listener_that_is_closed_to_some_pods_answers_another(
+    world: World, opened: set[tuple[str, str]]
+):
     closed = {target for (_, target), may in world.pairs().items() if not may}
     assert sorted(closed - {target for _, target in opened}) == []
 
@@ -274,7 +276,7 @@ def is_in(block: dict[str, Any], address: Any) -> bool:
     return address in whole and not any(address in hole for hole in holes)
 
 
-def test_no_policy_of_a_tenant_lets_out_to_a_metadata_service(world: World):
+def test_no_policy_of_a_tenant_allows_a_metadata_service(world: World):
     for home in {names.namespace(wish.cluster.tenant_id) for wish in world.wishes}:
         found = world.admin.list(paths.network_policies(home)).items
         assert len(found) == 4
@@ -282,7 +284,7 @@ def test_no_policy_of_a_tenant_lets_out_to_a_metadata_service(world: World):
 
 
 @pytest.mark.parametrize("egress", ["0.0.0.0/0", "128.0.0.0/1", "169.254.0.0/15"])
-def test_nor_does_one_of_a_site_that_lets_out_to_everything_else(world: World, egress: str):
+def test_no_policy_of_a_site_with_open_egress_allows_a_metadata_service(world: World, egress: str):
     settings = replace(world.here.site.settings, egress=(egress,))
     owner = {"metadata": {"name": "root", "uid": "1"}}
     policy = manifests.network_policy(settings, world.wishes[0], owner)
@@ -292,5 +294,5 @@ def test_nor_does_one_of_a_site_that_lets_out_to_everything_else(world: World, e
 
 
 @pytest.mark.parametrize("rule", [{}, {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}]}])
-def test_a_policy_that_did_would_be_found(rule: dict[str, Any]):
+def test_a_policy_that_allows_a_metadata_service_is_detected(rule: dict[str, Any]):
     assert lets_out({"spec": {"egress": [rule]}}, METADATA)

@@ -31,7 +31,7 @@ def test_events_are_kept_for_their_time(an_event: Event) -> None:
     assert not Event.objects.exists()
 
 
-def test_a_purge_takes_a_bounded_number_and_tells_of_more(
+def test_a_purge_is_bounded_and_reports_whether_more_is_left(
     an_event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "EVENTS_PURGED_AT_ONCE", 1)

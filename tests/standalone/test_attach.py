@@ -54,7 +54,7 @@ def test_a_folder_without_an_installation_is_left_alone(folder: Path) -> None:
     assert not (folder / "none").exists()
 
 
-def test_what_asks_no_database_needs_no_installation(folder: Path) -> None:
+def test_a_command_without_a_database_needs_no_installation(folder: Path) -> None:
     os.environ["SLIPWAY_DATA_DIR"] = str(folder / "none")
     with attached(["manage.py", "runtimes", "list"]) as arguments:
         assert arguments == ["manage.py", "runtimes", "list"]
@@ -74,14 +74,14 @@ def test_the_keys_of_an_up_with_a_named_database_are_used_beside_it(data: DataDi
         assert MARK not in os.environ
 
 
-def test_a_child_of_the_supervisor_is_left_as_it_is(folder: Path) -> None:
+def test_a_child_of_the_supervisor_keeps_its_environment(folder: Path) -> None:
     os.environ[MARK] = "an-id"
     with attached(["manage.py", "worker"]) as arguments:
         assert arguments == ["manage.py", "worker"]
         assert "DATABASE_URL" not in os.environ
 
 
-def test_several_that_run_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_running_installations_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attach, "running_installations", lambda: {folder / "one", folder / "two"})
     with pytest.raises(ExpectedError, match=f"Several installations run: {folder}/one, {folder}/two"):
         attach.chosen_installation()

@@ -18,7 +18,7 @@ def test_every_command_is_in_one_of_the_lists(up: Slipway) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(ASKED))
-def test_a_command_finds_the_one_that_runs(up: Slipway, command: str) -> None:
+def test_a_command_finds_the_running_installation(up: Slipway, command: str) -> None:
     arguments, expected = ASKED[command]
     done = up.command(command, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -32,7 +32,7 @@ def test_a_service_runs_beside_it(up: Slipway, command: str, tmp_path: Path) -> 
     serve_and_end(up, command, tmp_path / "said", "using the running installation")
 
 
-def test_a_folder_without_an_installation_is_refused_in_a_sentence(up: Slipway, tmp_path: Path) -> None:
+def test_a_folder_without_an_installation_is_refused_with_a_clear_error(up: Slipway, tmp_path: Path) -> None:
     refused = up.command("audit", "verify", "--data-dir", str(tmp_path))
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"There is no installation in {tmp_path}: start one with `up`")

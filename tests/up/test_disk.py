@@ -30,7 +30,7 @@ def _disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_named_and_freed_space_is_enough(up: Slipway, place: Path) -> None:
+def test_a_full_disk_is_reported_and_slipway_recovers_when_space_is_freed(up: Slipway, place: Path) -> None:
     with _disk(place / "disk", "400m") as disk:
         environment = {"SLIPWAY_FETCH_RUNTIMES": "0"}
         service = Slipway(

@@ -73,7 +73,7 @@ def test_a_spark_job_runs_on_it(odd: Slipway) -> None:
     assert "has not answered" not in odd.said
 
 
-def test_a_colon_in_the_data_directory_is_refused_in_a_sentence(odd: Slipway, place: Path) -> None:
+def test_a_colon_in_the_data_directory_is_refused_with_a_clear_error(odd: Slipway, place: Path) -> None:
     refused = odd.command("up", "--data-dir", str(place / "a:b"), "--no-browser")
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"{place}/a:b cannot be a data directory")

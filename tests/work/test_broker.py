@@ -87,7 +87,7 @@ def test_a_hint_through_the_broker_reaches_a_worker(worker: subprocess.Popen[byt
     assert ready_within(bob, "one", BY_HINT_SECONDS)
 
 
-def test_the_brokers_folder_deleted_costs_seconds(
+def test_work_continues_in_seconds_after_the_brokers_folder_is_deleted(
     worker: subprocess.Popen[bytes], folder: Path, bob: Access
 ) -> None:
     assert ready_within(bob, "one", BY_HINT_SECONDS)
@@ -115,7 +115,7 @@ def test_a_rolled_back_request_sends_no_hint(folder: Path, bob: Access) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_broker_that_does_not_answer_holds_nobody_up(settings: Settings) -> None:
+def test_a_broker_that_does_not_answer_blocks_no_request(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         announce.broker.cache_clear()

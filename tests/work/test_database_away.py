@@ -64,7 +64,7 @@ def _answers() -> bool:
     return True
 
 
-def test_a_sleeping_loop_outlives_a_kill_of_the_database(server: TestServer) -> None:
+def test_a_sleeping_loop_survives_a_kill_of_the_database(server: TestServer) -> None:
     handled: list[UUID] = []
     with running(lambda claimed: handled.append(claimed.key)):
         first = woken()
@@ -75,7 +75,7 @@ def test_a_sleeping_loop_outlives_a_kill_of_the_database(server: TestServer) -> 
         assert eventually(lambda: handled == [first, second], SOON)
 
 
-def test_a_pass_during_which_it_died_is_done_again_before_its_lease_is_over(server: TestServer) -> None:
+def test_a_pass_interrupted_by_the_database_is_repeated_before_its_lease_expires(server: TestServer) -> None:
     handled: list[int] = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -96,7 +96,7 @@ def test_a_pass_during_which_it_died_is_done_again_before_its_lease_is_over(serv
     assert handled == sorted(set(handled))
 
 
-def test_cut_connections_are_made_again(server: TestServer) -> None:
+def test_closed_connections_are_reopened(server: TestServer) -> None:
     handled: list[UUID] = []
     with running(lambda claimed: handled.append(claimed.key)):
         for number in range(1, 4):

@@ -31,7 +31,7 @@ def stuck_worker(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_its_row_is_claimed_again_once_the_lease_is_over(stuck_worker: subprocess.Popen[bytes]) -> None:
+def test_its_row_is_claimed_again_once_the_lease_expires(stuck_worker: subprocess.Popen[bytes]) -> None:
     key = woken()
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()
@@ -45,7 +45,9 @@ def test_its_row_is_claimed_again_once_the_lease_is_over(stuck_worker: subproces
     assert not row(key).due
 
 
-def test_its_machine_gives_the_lease_back_at_once(stuck_worker: subprocess.Popen[bytes]) -> None:
+def test_another_worker_on_its_machine_releases_the_lease_at_once(
+    stuck_worker: subprocess.Popen[bytes],
+) -> None:
     key = woken()
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()

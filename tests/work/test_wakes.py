@@ -105,7 +105,7 @@ class OneRow(RuleBasedStateMachine):
             assert row(self.key).due
 
 
-def test_no_order_of_events_erases_a_wake() -> None:
+def test_no_order_of_events_loses_a_wake() -> None:
     run_state_machine_as_test(
         OneRow,
         settings=settings(
@@ -142,7 +142,7 @@ def test_a_wake_waits_for_a_release_that_is_about_to_commit() -> None:
     assert row(key).due
 
 
-def test_a_wake_that_is_rolled_back_wakes_nobody() -> None:
+def test_a_rolled_back_wake_wakes_no_worker() -> None:
     key = new_id()
     with transaction.atomic():
         wake(Kind.CLUSTER, key)
@@ -150,13 +150,13 @@ def test_a_wake_that_is_rolled_back_wakes_nobody() -> None:
     assert claim(KINDS) is None
 
 
-def test_a_later_wake_does_not_put_off_an_earlier_one() -> None:
+def test_a_later_wake_does_not_delay_an_earlier_one() -> None:
     key = woken()
     wake(Kind.CLUSTER, key, after=FAR)
     assert row(key).due
 
 
-def test_in_a_storm_the_last_news_is_always_seen() -> None:
+def test_under_load_the_last_number_is_always_read() -> None:
     """Threads that publish numbers and wake, against threads that read the number in a pass and then rest."""
     keys = [new_id() for _ in range(3)]
     published: dict[UUID, int] = dict.fromkeys(keys, 0)

@@ -159,7 +159,7 @@ WAYS: dict[str, Callable[[int], Callable[[FakeProvisioner], None]]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_broken_off_at_any_call_it_ends_the_same(world: World, scenario: str, way: str) -> None:
+def test_an_interruption_at_any_call_leads_to_the_same_end(world: World, scenario: str, way: str) -> None:
     with undone():
         calm, fake = play(world, scenario, lambda fake: None)
         calls = sum(fake.calls.values())
@@ -183,7 +183,7 @@ def stutter(fake: FakeProvisioner) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_with_every_call_made_twice_it_ends_the_same(world: World, scenario: str) -> None:
+def test_repeating_every_call_leads_to_the_same_end(world: World, scenario: str) -> None:
     with undone():
         calm, _ = play(world, scenario, lambda fake: None)
     with undone():
@@ -204,7 +204,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("scenario", "mind"), CHANGES)
-def test_a_changed_mind_wins_at_any_call(world: World, scenario: str, mind: str) -> None:
+def test_a_new_goal_at_any_call_wins(world: World, scenario: str, mind: str) -> None:
     change, phase = MINDS[mind]
     with undone():
         _, fake = play(world, scenario, lambda fake: None)

@@ -39,7 +39,7 @@ def deleted_with(world: World, error: Exception) -> tuple[Cluster, Tenant]:
     ],
     ids=lambda error: error.reason,
 )
-def test_a_tenant_is_not_deleted_while_a_site_refuses_to_let_go(world: World, error: Exception) -> None:
+def test_a_tenant_is_not_deleted_while_a_site_refuses_to_remove_it(world: World, error: Exception) -> None:
     cluster, tenant = deleted_with(world, error)
     assert tenant.state == "deleting"
     site(cluster).before_call = lambda name: None

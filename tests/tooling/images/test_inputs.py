@@ -42,7 +42,7 @@ def test_it_asks_for_what_the_catalogue_names(app: App):
     assert set(app.runtimes[0].python) < set(text(inputs, "locks/own/wanted.txt").splitlines())
 
 
-def test_what_is_chosen_is_what_the_catalogue_allows(app: App):
+def test_chosen_versions_are_allowed_by_the_catalogue(app: App):
     inputs = gather(app, app.runtimes[0], BASE)
     chosen = pins(text(inputs, "locks/common/locked.txt")) | pins(text(inputs, "locks/own/locked.txt"))
     for line in wanted(app.runtimes[0]):
@@ -50,7 +50,7 @@ def test_what_is_chosen_is_what_the_catalogue_allows(app: App):
         assert requirement.specifier.contains(chosen[requirement.name]), line
 
 
-def test_nothing_is_chosen_twice(app: App):
+def test_each_package_is_chosen_once(app: App):
     inputs = gather(app, app.runtimes[0], BASE)
     assert not pins(text(inputs, "locks/common/locked.txt")).keys() & pins(
         text(inputs, "locks/own/locked.txt")
@@ -128,7 +128,7 @@ def test_an_asset_changes_it_where_the_build_may_use_it():
     assert digest(Runtime("plain"), one) == digest(Runtime("plain"), other)
 
 
-def test_only_what_was_made_of_it_is_made_again():
+def test_only_layers_with_changed_inputs_are_built_again():
     spark = APPS["spark"]
     changed = replace(spark, assets=(*spark.assets, Asset("hooks/new", "")))
     before, after = (gather(each, each.runtimes[0], BASE).layer_digests for each in (spark, changed))
