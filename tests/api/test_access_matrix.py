@@ -25,8 +25,9 @@ PEOPLE = ("anonymous", "charlie", "carol", "dave", "bob", "alice", "root")
 
 @dataclass(frozen=True)
 class Row:
-    """The statuses that all people get: of things that exist (there), that do not exist or belong to another tenant
-    (missing), and that were deleted. A route without a name in its URL has only the first."""
+    """The statuses of all people, for objects that exist (there), that do not exist or belong to another tenant
+    (missing), and that were deleted. A route without a name in its URL has only the first.
+    """
 
     there: str
     missing: str = ""
@@ -188,9 +189,7 @@ def _variants(route: str, row: Row, things: Things) -> Iterator[tuple[str, dict[
 
 
 def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
-    """Of two names in a URL the last is what the row is about; a share is with a member, and a user's tokens are made
-    by others for programs alone.
-    """
+    """Adapt the name of the user: a share is with a member, and only service accounts get tokens from others."""
     if route == "POST users/{user}/tokens" and kind == "there":
         return {**names, "user": ROBOT}
     if "/shares/" in route and kind == "there":
@@ -199,7 +198,7 @@ def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
 
 
 def _own_token(route: str, person: str, kind: str) -> bool:
-    """Things that are foreign to the others here are charlie's own, and root may revoke any token."""
+    """Whether the foreign token is accessible: charlie owns it, and root may revoke any token."""
     return "{token}" in route and kind == "foreign" and person in {"charlie", "root"}
 
 
@@ -208,7 +207,7 @@ def _ask(api: Api, route: str, names: dict[str, str], body: Any) -> int:
 
 
 def _answer(api: Api, route: str, names: dict[str, str], body: Any) -> Answer:
-    """Roll back what the request did."""
+    """The answer to the request, whose changes are rolled back."""
     method, path = route.split()
     with transaction.atomic():
         answer = api.call(method, f"{ROOT}/{path.format(**names)}", body)

@@ -1,4 +1,4 @@
-"""Answers are true: names, numbers and times; and a refusal names every fault."""
+"""Names, numbers and times in answers are right, and a refusal names every fault."""
 
 import re
 from typing import Any

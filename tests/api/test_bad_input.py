@@ -1,4 +1,4 @@
-"""Bad input and failures of the database: each has its answer, and changes nothing."""
+"""Bad input and failures of the database have defined answers and change nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,7 +26,7 @@ def hands(**sizes: Any) -> dict[str, Any]:
     return launching(groups={"hand": sizes})
 
 
-# What is wrong, the body of a launch, and what the answer points at.
+# Fault -> (body of a launch, JSON pointer in the answer).
 LAUNCHES: list[tuple[str, dict[str, Any], str]] = [
     ("no name", {"template": "pair"}, "/name"),
     ("name in capitals", launching(name="One"), "/name"),

@@ -1,4 +1,4 @@
-"""How a cluster is configured, as it is shown and as it is changed."""
+"""The configuration of a cluster: how it is shown and changed."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def validate(body: Any, status: int) -> None:
 
 
 def stopped(world: World) -> str:
-    """The ETag."""
+    """Stop the cluster. Returns its ETag."""
     world.ready("one", hand=3)
     world.bob.post("clusters/one:stop", {"force": True})
     settle(Cluster.objects.get())

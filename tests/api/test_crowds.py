@@ -1,4 +1,4 @@
-"""Many connections and many waits do not hold up other clients."""
+"""Many connections and many waits do not delay other clients."""
 
 import socket
 from collections.abc import Iterator

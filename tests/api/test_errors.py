@@ -15,7 +15,7 @@ MEMBERS = {"type", "title", "status", "reason", "detail", "request_id"}
 
 
 def public(answer: Answer) -> Any:
-    """The answer without the id of its request."""
+    """The body of the answer without the id of the request."""
     headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}}
     return answer.status, {**answer.body, "request_id": ""}, headers
 

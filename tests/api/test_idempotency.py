@@ -1,4 +1,4 @@
-"""A request with a key is executed once, when it is repeated, sent in parallel, refused or changed."""
+"""A request with a key is executed at most once: repeated, in parallel, refused or changed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The answers of the smaller nouns."""
+"""Accounts, tenants, templates, operations, nodes, logs, events, audit, catalogue and probes."""
 
 from collections.abc import Iterator
 from typing import Any

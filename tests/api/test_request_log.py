@@ -23,7 +23,7 @@ def lines(api: Api, path: str, **headers: str) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A logger that was used once keeps its processors, and would not be captured.
+    # A cached logger keeps its processors and would escape the capture.
     monkeypatch.setattr(middleware, "log", structlog.get_logger("test"))
 
 

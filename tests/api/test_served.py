@@ -1,4 +1,4 @@
-"""Streamed and whole answers of the web server of `up`."""
+"""Streamed and complete answers of the web server that `up` runs."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def test_a_range_request_gets_part_of_a_file(address: str) -> None:
 
 
 def test_clients_that_do_not_read_hold_no_thread(address: str) -> None:
-    # More of it than the buffers of both ends take.
+    # More than the socket buffers of both ends hold.
     files = 8 * request("GET", "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js")
     with many(address, THREADS + 8, files):
         assert send(address, request("GET", "/login")).status == 200

@@ -1,4 +1,4 @@
-"""Changes of templates: their plans, and the clusters that use them."""
+"""Changes of templates: dry runs, deletion, deprecation and drafts."""
 
 from typing import Any
 

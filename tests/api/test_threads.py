@@ -1,4 +1,4 @@
-"""The WSGI application in threads."""
+"""`InThreads` runs a WSGI application in threads."""
 
 import asyncio
 import threading
@@ -116,7 +116,7 @@ def test_an_answer_to_a_disconnected_client_is_closed() -> None:
 
 
 class Awaited:
-    """An awaitable that is no coroutine, as granian's."""
+    """An awaitable that is not a coroutine, like those of granian."""
 
     def __init__(self, future: "asyncio.Future[None]") -> None:
         self._future = future
@@ -129,7 +129,7 @@ def test_a_stream_ends_when_its_client_stops_reading(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threads, "SEND_SECONDS", 0.05)
     response = Parts(threading.Event())
     application, _ = answering(response)
-    # Belongs to no loop before it is awaited, and is never done.
+    # The future is created in the running loop and never completes.
     ask(application, lambda message: Awaited(asyncio.get_running_loop().create_future()))
     assert response.closed.is_set()
 

@@ -1,4 +1,4 @@
-"""Launches that a site has no room for, now or ever."""
+"""Launches for which a site lacks capacity, now or always."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ GIB = 2**30
 
 
 def found(*machines: Amounts) -> None:
-    """The site's observer lists these machines."""
+    """Record these machines as an observation of the site does."""
     site = Site.objects.get()
     fake = provisioner_of(site)
     assert isinstance(fake, FakeProvisioner)

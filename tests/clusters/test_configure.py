@@ -26,7 +26,7 @@ from tests.cast import set_limits
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle, site
 
-# The engine with a setting, and with a group that it turns on.
+# The engine with a setting, and with a group that this setting enables.
 _TOOL = copy.deepcopy(launchable.ENGINE["roles"]["hand"]) | {"title": "Tool", "when": "tools", "min_count": 0}
 ENGINE: dict[str, Any] = launchable.ENGINE | {
     "version": "2.0",
@@ -45,7 +45,7 @@ TEMPLATE = {
 
 @pytest.fixture
 def cluster(world: World) -> Cluster:
-    """Stopped, after it ran, from revision 2 of its template."""
+    """A cluster that ran and was stopped, from revision 2 of its template."""
     services.app_register(actor=system_actor(), app=parse_app(ENGINE))
     services.template_update(access=world.alice, template="pair", body=TEMPLATE)
     settle(world.launch())

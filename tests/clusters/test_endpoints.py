@@ -1,4 +1,4 @@
-"""The services that are listed with a link."""
+"""Which services are listed with a link."""
 
 import socket
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.provisioners.launching import app, cluster, desired, role
 LOCAL, PODS = SiteKind.LOCAL, SiteKind.KUBERNETES
 JOBS = Service("jobs", "web", "http", on_demand=True)
 PAGE = Service("page", "web", "http")
-# A cluster of which nothing is known but what links need.
+# A cluster with only the fields that links need.
 ROW = ClusterRow._make([None] * len(ClusterRow._fields))._replace(
     id="c", run=1, link_version=0, site_kind=LOCAL
 )
@@ -24,19 +24,19 @@ ROW = ClusterRow._make([None] * len(ClusterRow._fields))._replace(
 
 @pytest.fixture
 def at() -> Iterator[Role]:
-    """A role whose port web is open on this machine during the test."""
+    """A role whose port `web` listens on this machine during the test."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield replace(role(), ports={"web": server.getsockname()[1]}, services=(PAGE, JOBS))
 
 
 @pytest.fixture
 def closed(at: Role) -> Role:
-    """The same with a port that is open on no machine."""
+    """The same role with a port on which nothing listens."""
     return replace(at, ports={"web": 1})
 
 
 def links(at: Role, *, open_pages: bool = True) -> dict[str, tuple[bool, bool]]:
-    """By service: whether it has a link, and whether it is idle."""
+    """Service -> (it has a link, it is idle)."""
     launch = desired(cluster(), body=app(at)).launch
     ready = {"worker": ReadyNodes(1, "127.0.0.1")}
     found = endpoints(ROW, launch, ready, open_pages=open_pages)

@@ -1,4 +1,4 @@
-"""A site stays the Kubernetes that its clusters are on, even if its address leads to another one."""
+"""A site with clusters keeps its Kubernetes, even if its address leads to another one."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def put(settings: dict[str, Any] = HERE) -> Site:
 
 
 def found(site: Site, identity: str) -> Site:
-    """Record the identity as a worker does that has just read the site."""
+    """Record the identity, as a worker does after a check of the site."""
     known = site_found(site=Site.objects.get(id=site.id), identity=identity)
     assert known is not None
     return known
@@ -76,7 +76,7 @@ def test_an_observation_of_a_site_that_was_changed_meanwhile_is_ignored():
 
 
 def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World):
-    """Make its nodes look gone, so that the worker observes it again."""
+    """The nodes look gone, so the worker observes the cluster again."""
     cluster = settle(world.launch())
     Site.objects.update(changed=True)
     Observation.objects.all().delete()
@@ -87,7 +87,7 @@ def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World)
 
 
 def woken(cluster: Cluster) -> None:
-    """One pass of a worker over the cluster, which is postponed."""
+    """Run one pass over the cluster, which postpones it."""
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     claimed = claim([Kind.CLUSTER])
     assert claimed is not None

@@ -16,7 +16,7 @@ THERE = {"accounts": {"provision": {"kubeconfig": "/there"}}}
 
 
 def meanwhile(first: Callable[[], object], second: Callable[[], object]) -> Refused | None:
-    """The refusal of `second`, which begins when `first` is done and not committed yet."""
+    """Run `second` after `first` but before its commit. Returns the refusal of `second`."""
     refusals: list[Refused] = []
 
     def ask() -> None:
@@ -28,13 +28,13 @@ def meanwhile(first: Callable[[], object], second: Callable[[], object]) -> Refu
     with transaction.atomic():
         first()
         other = on_own_connection(ask)
-        assert eventually(_somebody_waits_for_us)
+        assert eventually(_a_transaction_waits_for_us)
     other.join(20)
     assert not other.is_alive()
     return refusals[0] if refusals else None
 
 
-def _somebody_waits_for_us() -> bool:
+def _a_transaction_waits_for_us() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"

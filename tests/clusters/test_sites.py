@@ -1,4 +1,4 @@
-"""Sites are added, changed and removed, and keep what was found of them."""
+"""Sites are added, changed and removed; results of checks and proofs are stored."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def verbs() -> list[str]:
 
 
 def check(site: Site) -> Site:
-    """Check the site as a worker does."""
+    """Check the site, as a worker does."""
     claimed = claim([Kind.SITE])
     assert claimed is not None
     assert claimed.key == site.id

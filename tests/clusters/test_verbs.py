@@ -1,4 +1,4 @@
-"""Which verb is allowed when: every verb in every phase, and with every operation under way."""
+"""Which verbs are allowed in each phase, and during each operation."""
 
 from itertools import product
 from uuid import uuid4
@@ -21,7 +21,7 @@ from tests.cast import set_limits
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle
 
-# A configuration has services of its own: see test_configure.
+# CONFIGURE has its own service, see test_configure.
 VERBS = [verb for verb in Verb if verb not in {Verb.CREATE, Verb.CONFIGURE}]
 
 
@@ -39,7 +39,7 @@ def put(cluster: Cluster, phase: Phase, live: Verb | None = None) -> None:
 
 
 def ask(world: World, cluster: Cluster, verb: Verb) -> str:
-    """Returns accepted, same, or the reason of the refusal."""
+    """ "accepted", "same", or the reason of the refusal."""
     before = cluster.generation
     try:
         with transaction.atomic():

@@ -26,7 +26,7 @@ from tenants.names import validate_name
         (90000, "1 d 1 h"),
     ],
 )
-def test_a_duration_has_two_figures(seconds: float, text: str) -> None:
+def test_a_duration_shows_at_most_two_units(seconds: float, text: str) -> None:
     assert formats.duration(seconds) == text
 
 

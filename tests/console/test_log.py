@@ -29,7 +29,7 @@ def test_a_node_that_never_was_is_not_found(sign_in: SignIn, world: World) -> No
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 200), ("root", 200), ("carol", 403), ("charlie", 404)])
-def test_members_cannot_read_the_logs_of_others(sign_in: SignIn, world: World, who: str, status: int) -> None:
+def test_only_admins_read_the_logs_of_others(sign_in: SignIn, world: World, who: str, status: int) -> None:
     settle(world.launch())
     assert sign_in(who).get(URL).status_code == status
 

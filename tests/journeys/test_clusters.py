@@ -1,4 +1,4 @@
-"""Real clusters on this machine, used as their people use them."""
+"""Real clusters on the local site, used as users use them."""
 
 import json
 import threading
@@ -59,7 +59,7 @@ def jobs_page(slipway: Slipway, path: str) -> tuple[Any, bool]:
 
 
 def scraped(slipway: Slipway, cluster: str) -> set[str]:
-    """The services of a cluster that Prometheus is sent to."""
+    """The services of a cluster that Prometheus scrapes."""
     labels = [target["labels"] for target in slipway.call("GET", "/tenants/demo/targets").json()]
     return {label["slipway_service"] for label in labels if label["slipway_cluster"] == cluster}
 

@@ -1,4 +1,4 @@
-"""Real clusters on real pods, used as their people use them."""
+"""Real clusters on a real Kubernetes, used as users use them."""
 
 import threading
 
@@ -42,7 +42,7 @@ def test_a_job_runs_on_pods_and_the_cluster_stops_starts_and_leaves_nothing(
     on_pods.wait("spark", "ready")
     assert pods.run(cluster, "notebook-0", ["cat", "/home/slipway/work.txt"]) == "kept\n"
     on_pods.delete("spark")
-    # What a tenant has on a site stays as long as the tenant does.
+    # The tenant's own objects on the site stay until the tenant is deleted.
     left = {item for item in pods.everything() - before if item[0] != "Namespace"}
     assert not {item for item in left if cluster["id"].replace("-", "") in item[2]}
 

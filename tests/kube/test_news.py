@@ -1,4 +1,4 @@
-"""The life of a cluster on real pods with the watch off: the listing of the site alone tells of them."""
+"""The life of a cluster on real pods without a watch: only the listing of the site reports changes."""
 
 import threading
 from collections.abc import Iterator

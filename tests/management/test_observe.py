@@ -54,7 +54,7 @@ def threads(watches: Watches) -> dict[object, object]:
 
 
 def heard() -> int:
-    """How often the site was woken: by every watch that begins."""
+    """How often the site was woken. Each watch wakes it once when it begins."""
     row = Work.objects.filter(kind=Kind.SITE).first()
     return row.wake_seq if row else 0
 

@@ -260,7 +260,7 @@ def test_a_site_that_is_gone_for_good_is_replaced(world: World, token: str):
 
 
 def moved_in(cluster: Cluster, *, identity: str) -> None:
-    """As if it had been launched on k8s, which a worker has found."""
+    """Move the cluster to the site k8s, whose identity a worker has recorded."""
     Site.objects.filter(name="k8s").update(identity=identity)
     Cluster.objects.filter(id=cluster.id).update(site=Site.objects.get(name="k8s"))
 
@@ -333,7 +333,7 @@ def test_without_an_installation_it_says_how_to_get_one(tmp_path: Path):
 
 @pytest.fixture
 def real(kubeconfig: Path) -> Iterator[Client]:
-    """The devkube is a site; what is claimed there is let go of again."""
+    """A client of the devkube, which is the site k8s. Its claim is released at the end."""
     site("add", "k8s", "--kubeconfig", str(kubeconfig))
     settings = Site.objects.get(name="k8s").settings
     yield Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")

@@ -39,7 +39,7 @@ def data(folder: Path) -> DataDir:
 
 @pytest.fixture
 def said() -> list[str]:
-    """The lines that the supervisor printed."""
+    """The lines that the supervisor prints."""
     return []
 
 

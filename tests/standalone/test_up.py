@@ -1,4 +1,4 @@
-"""`up` as its user sees it: the real command, the real processes."""
+"""`up` with its real command and real processes."""
 
 import contextlib
 import http.client
@@ -32,7 +32,7 @@ NAMES = ("supervisor", "postgres", "web", "worker")
 
 @dataclass
 class Run:
-    """One `up`, from outside."""
+    """One running `up`, observed from another process."""
 
     process: "subprocess.Popen[str]"
     data: Path
@@ -136,7 +136,7 @@ def installation() -> Iterator[Installation]:
 
 @pytest.fixture
 def run(installation: Installation) -> Run:
-    """The service, started again where the test before has stopped it."""
+    """The running service; started again when an earlier test has stopped it."""
     if installation.current.process.poll() is not None:
         installation.current = _start(installation.data, installation.port)
     return installation.current
@@ -148,7 +148,7 @@ def test_the_first_start_prints_the_address_and_the_files_with_secrets(
     assert f"http://127.0.0.1:{run.port}" in installation.first_said
     for file in (run.data / "admin-password", run.data / "admin-token"):
         assert str(file) in installation.first_said
-        # It goes to a file here, not to a terminal.
+        # Secrets are printed only to a terminal, and the output here is a file.
         assert file.read_text().strip() not in installation.first_said
     assert json.loads(run.get("/api/v1/me")[1])["site_admin"] is True
 

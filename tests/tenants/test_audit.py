@@ -68,7 +68,7 @@ def test_refusals_that_differ_have_rows_of_their_own(people: Cast):
         reason="NEEDS_ROLE",
         tenant=people.acme,
     )
-    # An actor that tries one target after another adds to one row, and does not flood the audit.
+    # Refusals of one actor for many targets share a row, so that the audit is not flooded.
     assert AuditEvent.objects.count() == 3
 
 

@@ -127,7 +127,7 @@ def swap(dice: random.Random) -> None:
 
 
 def slip_in(dice: random.Random) -> None:
-    """Inserts a copy of a row at a free position after or before the others, or in the middle by moving later rows."""
+    """Insert a copy of a row at the end, at the start, or in the middle after moving later rows."""
     at = dice.choice([ROWS + 1, ROWS + 5, 0, -3, dice.randint(1, ROWS)])
     if 1 <= at <= ROWS:
         sql("UPDATE tenants_auditevent SET position = -position WHERE position >= %s", at)
@@ -149,7 +149,7 @@ def touch_a_seal(dice: random.Random) -> None:
         "seq = seq + 100",
     ]
     change = dice.choice(changes)
-    # The previous digest of the first seal is all zeros, which reversed are the same.
+    # The first seal's previous digest is all zeros; reversing it changes nothing.
     sql(f"UPDATE tenants_auditseal SET {change} WHERE seq = %s", dice.randint(2, 6))  # noqa: S608
 
 

@@ -1,4 +1,4 @@
-"""Users: create, disable and delete them, and the effect on their rights."""
+"""Users are created, disabled and deleted, with effects on their rights."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Wrong attempts: a delay that grows, ends, and is forgotten with time."""
+"""Wrong sign-in attempts cause a delay that grows, ends, and is forgotten with time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

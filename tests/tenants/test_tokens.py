@@ -1,4 +1,4 @@
-"""API tokens: stored as hashes, limited by scopes and tenant, with an expiry, shown once."""
+"""API tokens are stored as hashes, limited by scopes, tenant and time, and shown once."""
 
 from datetime import timedelta
 from typing import Any

@@ -11,7 +11,7 @@ PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 
 
 def clone_into(folder: Path) -> Path:
-    """Clone HEAD, with what is not committed yet: changed files and new ones."""
+    """Clone HEAD and copy changed and new files that are not committed."""
     _git(ROOT, "clone", "--quiet", str(ROOT), str(folder))
     if changes := _git(ROOT, "diff", "--binary", "HEAD"):
         _git(folder, "apply", "-", given=changes)

@@ -1,4 +1,4 @@
-"""Accounts and tokens, by the real web server."""
+"""Accounts and tokens on the real web server."""
 
 import re
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""Every management command beside the installation that runs."""
+"""Every management command works while the installation runs."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.service import Slipway
-from tests.up.commands import ASKED, ELSEWHERE, NEEDS_DATABASE, SERVICES, serve_and_end
+from tests.up.commands import ELSEWHERE, NEEDS_DATABASE, ONE_SHOT, SERVICES, serve_and_end
 
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 
@@ -14,12 +14,12 @@ pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 def test_every_command_is_in_one_of_the_lists(up: Slipway) -> None:
     packages = ("controlplane/management", "tenants/management", "deploy/tooling")
     there = {file.stem for package in packages for file in (up.root / package / "commands").glob("[a-z]*.py")}
-    assert there == (ASKED.keys() | set(SERVICES) | ELSEWHERE) - {"migrate", "shell"}
+    assert there == (ONE_SHOT.keys() | set(SERVICES) | ELSEWHERE) - {"migrate", "shell"}
 
 
-@pytest.mark.parametrize("command", sorted(ASKED))
+@pytest.mark.parametrize("command", sorted(ONE_SHOT))
 def test_a_command_finds_the_running_installation(up: Slipway, command: str) -> None:
-    arguments, expected = ASKED[command]
+    arguments, expected = ONE_SHOT[command]
     done = up.command(command, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert expected in done.stdout

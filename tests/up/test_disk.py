@@ -1,4 +1,4 @@
-"""A full disk is called a full disk."""
+"""A full disk is reported as such."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def test_a_full_disk_is_reported_and_slipway_recovers_when_space_is_freed(up: Sl
             _fill(disk / "ballast")
             ready = httpx.get(f"{service.url}/readyz")
             assert (ready.status_code, ready.json()["database"]) == (503, "disk full")
-            # Until the pages and the log that it has are used up, PostgreSQL goes on writing.
+            # PostgreSQL keeps writing until its preallocated pages and log are used up.
             wait_for("refusal", lambda: _refusal(service) == "DISK_FULL")
             (disk / "ballast").unlink()
             wait_for("readiness", service.is_ready)

@@ -1,4 +1,4 @@
-"""What lives and does not answer is started again, and the console says so."""
+"""A process that lives but does not answer is restarted, and a message says so."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_a_database_that_stays_in_recovery_is_restarted(impatient: Slipway) -> N
 
 
 def _serving(pid: int) -> int:
-    """The process that serves: granian's child for the web, else the process itself."""
+    """The pid of the serving process: a child of granian for web, else the process itself."""
     with suppress(OSError):
         if b"granian" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[-1])

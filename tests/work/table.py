@@ -65,7 +65,7 @@ def claimed_keys() -> list[UUID]:
 
 
 def expire_leases() -> None:
-    """Make all leases run out."""
+    """Expire all leases."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET lease_until = clock_timestamp() - interval '1 second'"

@@ -1,4 +1,4 @@
-"""Leases: one worker at a time for each row, fair, fenced, free again when the worker has died."""
+"""Leases: one worker for each row, fair between tenants, fenced, and free again after a worker's death."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a pass: another worker takes over, after the lease at the latest."""
+"""A worker is killed during a pass: another one takes over, at the latest when the lease expires."""
 
 import subprocess
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def test_another_worker_on_its_machine_releases_the_lease_at_once(
     key = woken()
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()
-    # It is a zombie until this process waits for it, and a zombie does no work.
+    # The worker is a zombie until this process waits for it; zombies count as dead.
     assert eventually(lambda: release_dead_leases() == 1)
     found = claim(KINDS)
     assert found is not None

@@ -1,4 +1,4 @@
-"""The loop: what is due is handled at once, what fails comes back later, and idling costs next to nothing."""
+"""The loop handles due items at once, retries failed ones later, and idles cheaply."""
 
 import threading
 import time
@@ -20,12 +20,12 @@ from tenants.ids import new_id
 from tests.work.table import due_in, eventually, row, running, woken
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
-# Far less than the sweep: what happens in this time was not found by the sweep.
+# Much shorter than the sweep: the sweep cannot be the cause.
 AT_ONCE = 1.0
 
 
 class Recorder:
-    """A handler that notes what it was given, and returns an answer or raises an error."""
+    """A handler that records its claims, and returns `answer` or raises `error`."""
 
     def __init__(self, answer: float | None = None, error: Exception | None = None) -> None:
         self.handled: list[Claimed] = []
@@ -43,7 +43,7 @@ class Recorder:
 
 
 def is_idle() -> bool:
-    """Whether the loop has claimed all and sleeps, as the database shows its connections."""
+    """Whether the loop has claimed everything and sleeps, judged by its connections in the database."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"

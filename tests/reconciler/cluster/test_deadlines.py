@@ -1,4 +1,4 @@
-"""The clock of a deadline runs while a site refuses, and stops while nothing is known of the site."""
+"""The clock of a deadline runs while a site refuses, and stops while the site is unknown."""
 
 from collections.abc import Callable
 

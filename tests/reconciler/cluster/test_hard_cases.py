@@ -45,7 +45,7 @@ def test_a_listing_continues_after_a_cluster_that_cannot_be_compared(world: Worl
         )
     compare(other.site, fake)
     assert other.events.filter(kind="NODE_UNREADY", node="hand-0").exists()
-    # What is left of it is unknown, so it does not rest.
+    # Its remains at the site are unknown, so it does not settle.
     assert Cluster.objects.get(id=broken.id).observed_at is None
 
 

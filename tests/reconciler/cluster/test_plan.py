@@ -1,4 +1,4 @@
-"""The plan over every goal, phase and flag: only allowed moves, never an action that the goal does not want."""
+"""Every combination of goal, phase and flags: the plan makes allowed moves and needed actions only."""
 
 import copy
 from collections import Counter
@@ -75,7 +75,7 @@ NODES: dict[str, tuple[PlannedNode, ...]] = {
 }  # fmt: skip
 
 
-# A stop and a delete depend only on whether something is left.
+# A stop and a delete depend only on whether anything is left at the site.
 ENOUGH = {"none", "all ready", "hand ended", "one draining"}
 
 
@@ -121,7 +121,7 @@ def action(decision: Decision) -> Action:
     return decision.action
 
 
-# The actions that a goal has no use for. END_RUN clears an earlier run before a new one begins.
+# The actions that a goal never needs. END_RUN removes an earlier run before a new one begins.
 UNWANTED = {
     Goal.RUNNING: {ActionKind.REMOVE},
     Goal.STOPPED: {ActionKind.REMOVE, ActionKind.APPLY, ActionKind.DRAIN, ActionKind.ENSURE, ActionKind.LOAD},
@@ -282,7 +282,7 @@ def test_observations_become_rarer_while_a_cluster_waits() -> None:
 def test_a_hanging_drain_is_ended_after_its_time_and_slack() -> None:
     groups = (GROUPS[0], replace(GROUPS[1], count=2))
     draining = node("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=1))
-    # It has been looked at for a long time, so the next look would come much later.
+    # It has waited for a long time, so the next periodic observation would come much later.
     snapshot = base(
         generation=2, groups=groups, nodes=(HEAD, *HANDS, draining), last_write_at=ago(600), observed_at=NOW
     )

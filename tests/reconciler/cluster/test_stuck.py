@@ -1,4 +1,4 @@
-"""A node that does not end: the cluster says so, and a site admin may release it."""
+"""A node does not end: the cluster names the cause, and a site admin may release it."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def held(world: World) -> Cluster:
 
 
 def waited(cluster: Cluster) -> Cluster:
-    """After the site was called twice."""
+    """The cluster after two passes, with 11 s between them."""
     settle(cluster)
     later(11)
     return settle(cluster)

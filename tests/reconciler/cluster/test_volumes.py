@@ -1,4 +1,4 @@
-"""Volumes are removed with nodes that leave for good, and a lost volume is noticed."""
+"""Volumes are deleted with nodes that a resize removes, and a lost volume is noticed."""
 
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_create, cluster_resize, cluster_start, cluster_stop
@@ -14,7 +14,7 @@ def volumes(cluster: Cluster) -> set[str]:
 
 
 def held(cluster: Cluster) -> int:
-    """Returns GiB of storage."""
+    """The storage that the cluster claims, in GiB."""
     return Claim.objects.get(owner_id=cluster.id).amounts.storage // 2**30
 
 
@@ -115,7 +115,7 @@ def test_without_a_node_that_was_ready_no_volume_counts_as_lost(world: World) ->
 
 
 def test_the_node_that_a_shrink_kept_is_started_again(world: World) -> None:
-    """The node that was kept, whatever its index is: its volume is the one that holds data."""
+    """It need not have the lowest index: its volume is the one with data."""
     cluster = settle(world.launch(hand=3))
     site(cluster).loads = {"hand-2": Load(busy=True), "hand-0": Load(busy=False), "hand-1": Load(busy=False)}
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})

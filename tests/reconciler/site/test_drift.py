@@ -1,4 +1,4 @@
-"""Objects that were changed or deleted by hand on a site are repaired and audited, and isolation is not proved."""
+"""Objects that were changed or deleted on a site are repaired and audited; the proof is revoked."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ QUOTA = Drift("ResourceQuota", "slipway", DriftKind.CHANGED)
 
 
 def listed(cluster: Cluster) -> None:
-    # Later than the action that made it.
+    # Later than the action that created the objects.
     later(60)
     compare(reload(cluster.id).site, site(cluster))
 

@@ -1,4 +1,4 @@
-"""The listing of a site makes up for lost events, and lets clusters rest without a call of their own."""
+"""The listing of a site replaces lost events, and lets clusters settle without calls of their own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ from controlplane.work.wake import wake
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
-# Seconds. QUIET: later than any late write, sooner than a look of the cluster's own. OVERDUE: later than that look.
+# Seconds. QUIET: no late write is possible any more. OVERDUE: a cluster that was not listed observes itself.
 QUIET, OVERDUE = 100, 400
 
 
@@ -197,11 +197,14 @@ def test_an_object_that_appears_for_a_deleted_cluster_is_removed(world: World) -
 
 def test_a_listing_without_changes_writes_nothing(world: World, django_assert_num_queries: object) -> None:
     cluster, _ = (rested(world, name) for name in ("one", "two"))
-    before, place = list(Observation.objects.order_by("id").values_list("id", "observed_at")), cluster.site
-    # The time; the known clusters and their nodes; a savepoint with its end, stored and dropped observations; the
-    # missing clusters and the resting ones.
+    before, listed_site = (
+        list(Observation.objects.order_by("id").values_list("id", "observed_at")),
+        cluster.site,
+    )
+    # The queries: the time; clusters and their nodes; a savepoint and its end; stored and deleted observations;
+    # missing and settled clusters.
     with django_assert_num_queries(9):  # type: ignore[operator]
-        assert compare(place, site(cluster)) == 0
+        assert compare(listed_site, site(cluster)) == 0
     assert list(Observation.objects.order_by("id").values_list("id", "observed_at")) == before
 
 

@@ -1,4 +1,4 @@
-"""Observations as rows: a burst of them costs one statement, loses no event and wakes once."""
+"""A burst of observations is stored with a fixed number of statements, loses no event and wakes once."""
 
 import threading
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def names(cluster: Cluster) -> list[str]:
 
 
 def due_in(cluster: Cluster) -> float:
-    """Seconds."""
+    """Seconds until the work item is due."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT extract(epoch FROM due_at - clock_timestamp())::float8 FROM work_work WHERE key = %s",
@@ -62,7 +62,7 @@ def test_a_burst_keeps_the_last_observation_and_every_event(cluster: Cluster) ->
 
 def test_a_burst_is_a_fixed_number_of_statements(cluster: Cluster, django_assert_num_queries: object) -> None:
     burst = [observation(cluster, name, at, NodeState.STARTING) for at in range(9) for name in names(cluster)]
-    # A savepoint with its end, the rows, the wake, the hint.
+    # The queries: a savepoint and its end, the rows, the wake, the notification.
     with django_assert_num_queries(5):  # type: ignore[operator]
         add_observations(*burst)
 
@@ -142,7 +142,7 @@ def test_a_site_whose_watch_broke_off_is_checked_at_once(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class BreaksOff(FakeProvisioner):
-        """Its stream of events works once, and breaks off for ever after."""
+        """Its first stream of events yields once and fails; all later ones fail at once."""
 
         def events(self) -> Iterator[NodeObservation | None]:
             if not woken:
@@ -163,5 +163,5 @@ def test_a_site_whose_watch_broke_off_is_checked_at_once(
     assert tried_again.wait(10)
     watch.stop()
     watch.thread.join(10)
-    # Once because it listened, once because that broke off; not again for each time that it could not listen.
+    # One wake for the connection and one for its loss; failed attempts to reconnect wake nothing.
     assert woken == [(Kind.SITE, cluster.site_id)] * 2

@@ -1,4 +1,4 @@
-"""A tenant is deleted only once every site says that nothing of the tenant is left."""
+"""A tenant is deleted only when every site has confirmed the removal."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.reconciler.settling import later, settle, site
 
 
 def deleted_with(world: World, error: Exception) -> tuple[Cluster, Tenant]:
-    """The tenant is being deleted, and its only site answers the removal with `error`."""
+    """Delete the tenant while its only site answers the removal with `error`."""
     cluster = settle(world.launch())
     fake = site(cluster)
 

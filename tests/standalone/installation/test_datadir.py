@@ -15,7 +15,7 @@ from controlplane.standalone.installation.owner import Owner
 from controlplane.standalone.supervise.lock import held
 from controlplane.standalone.supervise.logs import LogFile
 
-NOBODY_ELSE = Owner("somebody", 54321, 54321)
+OTHER_USER = Owner("somebody", 54321, 54321)
 
 
 def _mode(path: Path) -> int:
@@ -77,7 +77,7 @@ def test_a_database_below_closed_folders_lives_elsewhere(folder: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     data = open_data_dir(closed / "data")
-    assert data.root not in data.database_home(NOBODY_ELSE).parents
+    assert data.root not in data.database_home(OTHER_USER).parents
     assert data.database_home(None) == data.root / "postgres"
 
 
@@ -86,7 +86,7 @@ def test_a_database_stays_where_it_is(folder: Path) -> None:
     closed.mkdir(mode=0o700)
     data = open_data_dir(closed / "data")
     (data.root / "postgres" / "data").mkdir(parents=True)
-    assert data.database_home(NOBODY_ELSE) == data.root / "postgres"
+    assert data.database_home(OTHER_USER) == data.root / "postgres"
 
 
 def test_keys_are_made_once_and_private(data: DataDir) -> None:

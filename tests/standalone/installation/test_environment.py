@@ -1,4 +1,4 @@
-"""What the supervisor's children get to see of the environment of its user."""
+"""Which variables of its environment the supervisor passes on to its children."""
 
 import os
 import subprocess

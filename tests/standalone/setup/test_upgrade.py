@@ -1,4 +1,4 @@
-"""What `up` refuses before it changes a database, and what it puts on record."""
+"""`up` refuses a database with another key or of a newer release, and records its own."""
 
 from pathlib import Path
 

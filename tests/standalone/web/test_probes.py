@@ -55,7 +55,7 @@ def test_other_paths_are_not_found(server: ProbeServer, path: str) -> None:
 
 
 def test_idle_connections_release_their_threads(server: ProbeServer) -> None:
-    # The first answer loads what the later ones need.
+    # The first request imports modules, which takes longer.
     assert status(server, "/healthz") == 200
     server.seconds = 1
     idle = [socket.create_connection((HOST, server.server_port)) for _ in range(MOST_THREADS + 4)]

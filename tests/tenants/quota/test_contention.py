@@ -128,7 +128,7 @@ def test_claiming_and_releasing_the_same_owner_at_once_keeps_the_ledger_true(peo
 
 
 def test_random_work_never_holds_too_much_and_refuses_nothing_that_fits(people: Cast):
-    """Each thread holds at most its share. The shares fill the limit exactly, so all must be admitted."""
+    """Each thread claims at most its share. All shares add up to the limit, so all claims must be admitted."""
     set_limits(people.acme, cpu=THREADS * 3000, memory=THREADS * 3 * 1024, clusters=THREADS * 3)
 
     def change(index: int) -> int:

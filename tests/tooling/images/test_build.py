@@ -1,4 +1,4 @@
-"""A build ends with a whole archive or with none, however it ends. Buildah's part is played by a script."""
+"""A build leaves a complete archive or none. A script stands in for Buildah."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ from tests.tooling.images.test_archive import write
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = "localhost/other:1"
-# Records its arguments, and fails or hangs if a file says so.
+# The script records its arguments, and fails or hangs when a file says so.
 BUILDAH = """#!/bin/sh
 here=$(dirname "$0")
 echo "$5" >>"$here/calls"

@@ -1,4 +1,4 @@
-"""A build gets the settings by which this machine reaches packages, and no other settings."""
+"""A build gets the settings of this machine for package indexes and proxies, and no others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The images themselves: what every node starts from."""
+"""The built images, which every node starts from."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_the_apps_own_files_are_not_in_it(archive: Archive):
     assert list((archive.root / "app").iterdir()) == []
 
 
-# -- how this machine reaches packages ----------------------------------------------------------------------------
+# -- settings of this machine -------------------------------------------------------------------------------------
 
 
 def test_no_setting_of_this_machine_is_in_it(archive: Archive):
@@ -123,6 +123,6 @@ def test_no_authority_of_this_machine_is_anywhere(archive: Archive, tmp_path: Pa
     public = public_authorities(archive.root)
     assert "./etc/ssl/certs/ca-certificates.crt" in found_in(archive.root, set(list(public)[:3]))
     bundle = build_secrets.secrets(tmp_path).get("ca")
-    # Machines have older or newer sets of public ones.
+    # Machines differ in the public authorities that they know.
     own = certificates(bundle.read_text()) - public - public_authorities(Path("/")) if bundle else set()
     assert not own or found_in(archive.root, own) == set()

@@ -1,4 +1,4 @@
-"""`manage.py images`: what there is, where it is, and a folder for other builders."""
+"""`manage.py images` lists images and their paths, and writes a folder for other builders."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What images are called, and where they are kept."""
+"""Names and tags of images, and the paths of their archives."""
 
 from pathlib import Path
 
