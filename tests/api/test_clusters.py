@@ -168,7 +168,7 @@ def test_lists_are_filtered(world: World, query: str, names: list[str]) -> None:
 
 def test_a_list_takes_as_many_queries_for_ten_as_for_one(world: World) -> None:
     def queries() -> int:
-        # The first look learns what the clusters consist of.
+        # The first request reads the groups of the clusters once.
         world.bob.get("clusters")
         with CaptureQueriesContext(connection) as found:
             world.bob.get("clusters")

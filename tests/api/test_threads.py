@@ -85,7 +85,7 @@ def test_a_whole_answer_is_two_messages_and_closed() -> None:
     assert (received["CONTENT_LENGTH"], received["body"]) == ("2", b"hi")
 
 
-def test_parts_are_sent_as_they_come() -> None:
+def test_parts_are_sent_one_by_one() -> None:
     go = threading.Event()
     response = Parts(go)
     application, _ = answering(response)

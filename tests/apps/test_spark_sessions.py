@@ -13,7 +13,7 @@ from tests.journeys.kernel import Kernel
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("spark")]
 
-ONE_SHOT = {"spark.driver.memory": "800m", "spark.flavour": "mine"}
+ASKED = {"spark.driver.memory": "800m", "spark.flavour": "mine"}
 BUILDER = "from pyspark.sql import SparkSession\n"
 # What the driver's JVM was started with, and a setting of the session that `spark` names.
 SHOW = """
@@ -26,10 +26,10 @@ SPELLINGS = {
     "tutorial": BUILDER
     + "spark = SparkSession.builder.appName('t').config('spark.driver.memory', '800m')"
     + ".config('spark.flavour', 'mine').getOrCreate()",
-    "another-name": f"print('spark')\n{BUILDER}s = SparkSession.builder.config(map={ONE_SHOT}).getOrCreate()",
-    "from-the-name": f"spark.builder.config(map={ONE_SHOT}).getOrCreate()",
+    "another-name": f"print('spark')\n{BUILDER}s = SparkSession.builder.config(map={ASKED}).getOrCreate()",
+    "from-the-name": f"spark.builder.config(map={ASKED}).getOrCreate()",
     "context": "from pyspark import SparkConf, SparkContext\n"
-    f"sc = SparkContext(conf=SparkConf().setAll({list(ONE_SHOT.items())}))",
+    f"sc = SparkContext(conf=SparkConf().setAll({list(ASKED.items())}))",
     "submit-arguments": "import os\nfrom pyspark import SparkContext\nos.environ['PYSPARK_SUBMIT_ARGS'] = "
     "'--driver-memory 800m --conf spark.flavour=mine pyspark-shell'\nSparkContext.getOrCreate()",
 }
@@ -91,7 +91,7 @@ def test_a_session_starts_at_its_first_use_and_not_before(cluster: Running, kern
 
 def test_a_stopped_session_leaves_no_settings_in_the_way(kernel: Kernel):
     kernel.run("spark.version")
-    kernel.run(f"{BUILDER}spark.stop()\nspark = SparkSession.builder.config(map={ONE_SHOT}).getOrCreate()")
+    kernel.run(f"{BUILDER}spark.stop()\nspark = SparkSession.builder.config(map={ASKED}).getOrCreate()")
     assert kernel.run(SHOW) == "-Xmx800m mine\n"
 
 

@@ -61,7 +61,7 @@ def test_only_changes_are_announced(sign_in: SignIn, starting: Cluster) -> None:
     assert "hx-swap-oob" not in text(client)
 
 
-def test_the_part_is_the_part_alone(sign_in: SignIn, starting: Cluster) -> None:
+def test_an_htmx_request_gets_only_the_part(sign_in: SignIn, starting: Cluster) -> None:
     part = text(sign_in("bob"), **PART)
     assert "<html" not in part
     assert 'id="live"' in part

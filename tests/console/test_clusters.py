@@ -121,7 +121,7 @@ def test_the_list_reads_what_clusters_consist_of_once_a_generation(
     assert not any("effective" in query["sql"] for query in second)
 
 
-def test_a_tombstone_is_reached_by_id_alone(sign_in: SignIn, world: World) -> None:
+def test_a_tombstone_is_found_only_by_id(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch("gone"))
     cluster_delete(access=world.bob, cluster="gone")
     settle(cluster)

@@ -144,7 +144,7 @@ def test_an_invalid_name_is_reported_on_the_page(sign_in: SignIn, name: str) -> 
     assert not Cluster.objects.exists()
 
 
-def test_my_clusters_are_mine_and_those_shared_with_me(sign_in: SignIn, world: World) -> None:
+def test_my_clusters_are_owned_or_shared_ones(sign_in: SignIn, world: World) -> None:
     world.launch("bobs")
     world.launch("shared")
     cluster_share(access=world.bob, cluster="shared", username="alice")
@@ -161,7 +161,7 @@ def test_the_part_refreshes_itself_only_while_something_moves(sign_in: SignIn, w
     assert "hx-trigger" not in client.get("/t/acme/").content.decode()
 
 
-def test_the_part_is_the_part_alone(sign_in: SignIn, world: World) -> None:
+def test_an_htmx_request_gets_only_the_part(sign_in: SignIn, world: World) -> None:
     world.launch("mine")
     part = sign_in("bob").get("/t/acme/", headers={"HX-Request": "true"}).content.decode()
     assert part.strip().startswith('<div id="live"')

@@ -50,7 +50,7 @@ def test_any_number_of_lines_gets_an_answer(sign_in: SignIn, world: World, lines
         ("naïve\ttab\n".encode(), "naïve\ttab\n"),
     ],
 )
-def test_what_terminals_understand_is_made_readable(raw: bytes, shown: str) -> None:
+def test_terminal_escapes_are_made_readable(raw: bytes, shown: str) -> None:
     assert readable(raw) == shown
 
 

@@ -155,7 +155,7 @@ def test_signing_in_needs_the_csrf_token(bob: World) -> None:
     assert attempt(strict, PASSWORD)[0] == 403
 
 
-def test_a_page_asks_to_sign_in_and_comes_back(world: World) -> None:
+def test_a_page_asks_to_sign_in_and_redirects_back(world: World) -> None:
     answer = Client().get("/t/acme/clusters?phase=ready")
     assert answer.status_code == 302
     assert answer.headers["Location"] == "/login?next=%2Ft%2Facme%2Fclusters%3Fphase%3Dready"

@@ -96,7 +96,7 @@ def test_a_second_engine_needs_no_code(slipway: Slipway) -> None:
     slipway.delete("flock")
 
 
-def test_what_a_notebook_installs_reaches_its_workers_and_no_other_cluster(
+def test_packages_installed_in_a_notebook_reach_only_its_own_workers(
     slipway: Slipway, tmp_path: Path
 ) -> None:
     package = wheel(tmp_path)
@@ -113,7 +113,7 @@ def test_what_a_notebook_installs_reaches_its_workers_and_no_other_cluster(
     slipway.delete("theirs")
 
 
-def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> None:
+def test_files_in_shared_are_visible_to_other_clusters_of_the_tenant(slipway: Slipway) -> None:
     one = Kernel(page(slipway.launch("giver", "notebook"), "notebook"))
     one.run("open('shared/model.json', 'w').write('[1, 2]')")
     other = Kernel(page(slipway.launch("taker", "notebook"), "notebook"))

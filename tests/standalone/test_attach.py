@@ -48,7 +48,7 @@ def test_a_stopped_one_is_started_for_the_command(
         environment_of_installation(installed.root)
 
 
-def test_a_folder_without_an_installation_is_left_alone(folder: Path) -> None:
+def test_a_folder_without_an_installation_is_not_changed(folder: Path) -> None:
     with pytest.raises(ExpectedError, match="no installation"):
         environment_of_installation(folder / "none")
     assert not (folder / "none").exists()

@@ -254,7 +254,7 @@ def test_stopping_leaves_no_process_and_no_pid_file(run: Run) -> None:
     assert "Traceback" not in run.said
 
 
-def test_killing_the_supervisor_alone_ends_the_rest(run: Run) -> None:
+def test_killing_the_supervisor_ends_all_other_processes(run: Run) -> None:
     before = _living(run)
     os.kill(run.pid("supervisor"), signal.SIGKILL)
     run.process.wait()

@@ -43,7 +43,7 @@ def test_members_see_their_own_tenants_and_site_admins_all(people: Cast):
     }
 
 
-def test_a_bound_token_sees_its_tenant_alone(people: Cast):
+def test_a_bound_token_sees_only_its_tenant(people: Cast):
     a_member(people.globex, people.bob, Role.VIEWER)
     bound = an_actor(people.bob, bound_to=people.globex)
     assert [tenant.name for tenant in selectors.tenants_of(bound)] == ["globex"]

@@ -162,7 +162,7 @@ def test_limits_of_a_user_who_is_no_member_are_not_found(people: Cast):
             )
 
 
-def test_no_limits_at_all_are_refused(people: Cast):
+def test_an_empty_set_of_limits_is_refused(people: Cast):
     with pytest.raises(Invalid):
         services.limits_put(access=an_access(people.root, people.acme), limits={})
 

@@ -149,7 +149,7 @@ def test_use_is_noted_at_most_once_a_minute(people: Cast, django_assert_num_quer
     assert used_at[0] == used_at[1]
 
 
-def test_ones_own_tokens_are_listed_oldest_first(people: Cast):
+def test_the_own_tokens_are_listed_oldest_first(people: Cast):
     actor = an_actor(people.bob)
     for name, tenant in (("one", None), ("two", "acme"), ("three", None)):
         services.token_create(actor=actor, name=name, tenant=tenant, expires_in_days=1)

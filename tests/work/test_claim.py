@@ -170,7 +170,7 @@ def test_no_worker_claims_a_row_while_its_lease_owner_records() -> None:
     assert claim(KINDS) is not None
 
 
-def test_a_late_release_changes_nothing_of_another_lease() -> None:
+def test_a_late_release_does_not_change_another_lease() -> None:
     key = woken()
     paused = a_claim()
     expire_leases()

@@ -58,14 +58,14 @@ def test_another_worker_on_its_machine_releases_the_lease_at_once(
     assert (found.key, found.fence) == (key, 2)
 
 
-def test_the_lease_of_a_living_process_is_left_alone() -> None:
+def test_the_lease_of_a_living_process_is_kept() -> None:
     key = woken()
     assert claim(KINDS) is not None
     assert release_dead_leases() == 0
     assert row(key).leased
 
 
-def test_the_lease_of_another_machine_is_left_alone() -> None:
+def test_the_lease_of_another_machine_is_kept() -> None:
     key = woken()
     assert claim(KINDS) is not None
     Work.objects.filter(key=key).update(lease_owner="another-boot/pid:[1]/1/1")

@@ -23,7 +23,7 @@ def token_review(kube: Devkube, token: str, **spec: Any) -> dict[str, Any]:
     return status
 
 
-def test_a_projected_token_is_good_for_its_audience_alone(kube: Devkube) -> None:
+def test_a_projected_token_is_valid_only_for_its_audience(kube: Devkube) -> None:
     token = exec_in_pod(kube, "one/web-0", "cat", "/token/token")
     assert token_review(kube, token, audiences=["vault"])["authenticated"] is True
     assert "authenticated" not in token_review(kube, token)

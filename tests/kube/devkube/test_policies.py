@@ -66,7 +66,7 @@ def test_a_block_excludes_its_exceptions(walls: Devkube) -> None:
     refused(lambda: page(walls, "four/mute", f"http://{second}:8080/"))
 
 
-def test_a_policy_leaves_probes_alone(walls: Devkube) -> None:
+def test_a_policy_does_not_block_probes(walls: Devkube) -> None:
     walls.kubectl("-n", "four", "delete", "pod", "server", "--wait")
     apply(walls, server())
     walls.kubectl("-n", "four", "wait", "--for=condition=Ready", "pod/server", "--timeout=30s")

@@ -29,7 +29,7 @@ def scheduler(kube: Devkube) -> int:
     raise ProcessLookupError("no scheduler runs")
 
 
-def test_a_killed_node_comes_back_with_its_state(kube: Devkube) -> None:
+def test_a_killed_node_restarts_with_its_state(kube: Devkube) -> None:
     exec_in_pod(kube, "two/cli", "sh", "-c", "echo before > /d/kept")
     pid = lifecycle.node_pid(kube)
     assert pid

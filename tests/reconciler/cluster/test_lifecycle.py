@@ -125,7 +125,7 @@ def test_resize_up_adds_and_down_drains(world: World) -> None:
     assert Claim.objects.get(owner_id=cluster.id).amounts.cpu == 1500
 
 
-def test_a_name_that_comes_back_is_another_attempt(world: World) -> None:
+def test_a_reused_name_is_a_new_attempt(world: World) -> None:
     cluster = settle(world.launch())
     for count in (4, 1, 4):
         cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": count}})

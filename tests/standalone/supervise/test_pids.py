@@ -35,7 +35,7 @@ def test_a_leftover_is_ended(data: DataDir, process: "subprocess.Popen[str]") ->
     assert not (data.run / "web.pid").exists()
 
 
-def test_a_foreign_process_with_an_old_pid_of_ours_is_left_alone(
+def test_a_foreign_process_with_an_old_pid_of_ours_is_not_ended(
     data: DataDir, process: "subprocess.Popen[str]"
 ) -> None:
     pids.record(data, "web", process.pid)

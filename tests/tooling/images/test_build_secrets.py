@@ -34,7 +34,7 @@ def test_a_variable_wins_over_a_file(monkeypatch: pytest.MonkeyPatch):
     assert "index-url = http://127.0.0.1:9/simple\n" in build_secrets.pip_settings()
 
 
-def test_maven_and_authorities_come_as_they_are(tmp_path: Path):
+def test_maven_settings_and_authorities_are_passed_unchanged(tmp_path: Path):
     (tmp_path / ".m2").mkdir()
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     (tmp_path / "secrets").mkdir()

@@ -28,7 +28,7 @@ def test_it_has_both_names(image: Image, archive: Archive):
     assert archive.manifest["RepoTags"] == list(image.tags)
 
 
-def test_its_labels_say_where_it_comes_from(image: Image, archive: Archive):
+def test_its_labels_name_its_source(image: Image, archive: Archive):
     labels = archive.config["Labels"]
     assert labels["slipway.app"] == image.app.name
     assert labels["slipway.runtime"] == image.runtime.name

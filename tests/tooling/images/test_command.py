@@ -49,7 +49,7 @@ def test_a_folder_for_other_builders_comes_with_their_command(tmp_path: Path):
     assert Path(named).exists()
 
 
-def test_a_folder_in_use_is_left_alone(tmp_path: Path):
+def test_a_folder_in_use_is_not_overwritten(tmp_path: Path):
     (tmp_path / "mine").touch()
     with pytest.raises(CommandError, match="is not empty"):
         run("context", "spark", str(tmp_path))

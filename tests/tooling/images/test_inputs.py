@@ -66,7 +66,7 @@ def test_every_choice_has_a_hash(app: App):
         )
 
 
-def test_an_app_of_ones_own_gets_what_it_asks_for():
+def test_a_custom_app_gets_its_packages():
     inputs = gather(
         tiny(Runtime("plain", python=("httpx>=0.28",))), Runtime("plain", python=("httpx>=0.28",)), BASE
     )
