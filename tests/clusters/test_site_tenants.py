@@ -1,4 +1,4 @@
-"""Tenants are allowed on sites; to other tenants a site does not exist."""
+"""A site can be limited to some tenants; other tenants do not see it."""
 
 import pytest
 

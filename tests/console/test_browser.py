@@ -1,4 +1,4 @@
-"""The journeys of users in a real browser, with scripts and without."""
+"""The main tasks of users in a real browser, with and without scripts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def slow(world: World) -> FakeProvisioner:
-    """A site where one node becomes ready only when the test says so."""
+    """A site where one node becomes ready only when the test allows it."""
     fake = provisioner_of(Site.objects.get())
     assert isinstance(fake, FakeProvisioner)
     fake.unready = {"hand-1"}
@@ -45,7 +45,7 @@ def page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iterator[P
 
 @pytest.fixture
 def plain_page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iterator[Page]:
-    """No page may run a script."""
+    """A browser whose pages cannot run scripts."""
     with chromium(tmp_path / "profile", scripts=False) as driver:
         page = Page(driver, live_server.url)
         page.sign_in(sign_in("bob"))
@@ -142,7 +142,7 @@ def test_every_page_fits_a_phone(
             page.as_phone()
             page.open(path)
             page.wait(lambda: "3 of 3" in page.text or "3 / 3" in page.text, "all nodes ready")
-            # Not against innerWidth: a phone's viewport grows with a page that is too wide.
+            # Do not compare with innerWidth: a phone's viewport grows with a page that is too wide.
             assert driver.execute_script("return document.documentElement.scrollWidth") <= PHONE_WIDTH, path
 
 

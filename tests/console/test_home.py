@@ -1,4 +1,4 @@
-"""The first page: where it leads each user, and launching with one click."""
+"""The first page: its redirects for each user, and launches with one click."""
 
 import re
 

@@ -31,7 +31,7 @@ PAGES = (
     "/account",
     "/account/tokens",
 )
-# Only a site admin gets these.
+# Pages for site admins only.
 SITE_PAGES = ("/users", "/users/new", "/users/u/bob", "/users/u/robot", "/users/u/bob/delete")
 
 

@@ -110,7 +110,7 @@ def test_signing_in_and_out_is_audited(bob: World) -> None:
 
 
 def aged(client: Client, **hours: float) -> None:
-    """Makes the session of the client older."""
+    """Move the times of the client's session into the past."""
     session = client.session
     for name, amount in hours.items():
         session[name] -= amount * 3600

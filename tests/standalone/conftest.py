@@ -15,7 +15,7 @@ from controlplane.standalone.supervise.command import ProcessSpec
 from controlplane.standalone.supervise.supervisor import Supervisor
 
 SECONDS = 20.0
-# A child that prints "there" and then waits for ever.
+# Prints "there" and then waits for ever.
 WAITS = "import signal, sys; print('there', flush=True); signal.pause()"
 
 

@@ -1,4 +1,4 @@
-"""Management commands work on an installation: on its database, with its keys."""
+"""Management commands use the database and the keys of an installation."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def installed(data: DataDir) -> DataDir:
-    """An installation that was up once."""
+    """An installation that was started once."""
     key_files(data)
     owner = database_owner()
     prepare_postgres(data.database_home(owner), owner=owner, durable=False)

@@ -1,4 +1,4 @@
-"""Amounts: the quantities that are accepted, how they are written, and arithmetic. No database."""
+"""Amounts: accepted quantities, their text form, and arithmetic. No database."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tenants: create, suspend, resume and delete; the rights that this needs, its audit and its signals."""
+"""Tenants are created, suspended, resumed and deleted, with rights, audit and signals."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

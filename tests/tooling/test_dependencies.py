@@ -1,4 +1,4 @@
-"""The check of declared dependencies, on a project of its own."""
+"""The check of declared dependencies, applied to a small project."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A clean clone of this checkout, and the Python that a user has: nothing of ours is installed in either."""
+"""Makes a clean clone of this checkout, and names the system's Python, without any of our packages."""
 
 import shutil
 import subprocess

@@ -14,11 +14,11 @@ ONE_SHOT = {
     "images": (["list"], "jupyterlab"),
     "runtimes": (["list"], "spark"),
     "site": (["list"], "local"),
-    # Django's own.
+    # Commands of Django.
     "migrate": (["--check"], ""),
     "shell": (["-c", "from tenants.models import Tenant; print(Tenant.objects.get().name)"], "demo"),
 }
-# Commands that go on until they are stopped.
+# Commands that run until they are stopped.
 SERVICES = ("worker", "observe")
 # These tests use them, or they have their own tests.
 ELSEWHERE = {"devkube", "lint", "test", "up"}

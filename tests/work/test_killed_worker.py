@@ -14,7 +14,7 @@ from tests.work.installation import environment_of
 from tests.work.table import KINDS, eventually, expire_leases, row, woken
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
-# A worker whose only pass never ends.
+# Runs a worker whose only pass never ends.
 STUCK = """
 import django, signal
 django.setup()

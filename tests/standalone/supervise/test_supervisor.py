@@ -10,7 +10,7 @@ from controlplane.standalone.supervise.supervisor import StoppedError, Superviso
 from controlplane.system.processes import identify
 from tests.standalone.conftest import SECONDS, WAITS, eventually, has_said, program
 
-# A supervisor of one child that has a child of its own; prints both ids.
+# Runs a supervisor with one child, which has a child itself. Prints the ids of both.
 SUPERVISING = """
 import sys
 from pathlib import Path

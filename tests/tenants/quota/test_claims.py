@@ -1,4 +1,4 @@
-"""Claims and limits, one promise per test."""
+"""Claims and limits."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Quota under threads that all change the same rows of a real PostgreSQL."""
+"""Claims in many threads that change the same rows of a real PostgreSQL."""
 
 import random
 from collections.abc import Callable

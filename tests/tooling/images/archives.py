@@ -63,12 +63,12 @@ class Archive:
                 with (self.folder / "layer.tar").open("wb") as out:
                     while chunk := content.read(1 << 20):
                         out.write(chunk)
-                self._lay(root, self.folder / "layer.tar")
+                self._extract(root, self.folder / "layer.tar")
         # Container runtimes provide these.
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
         return root
 
-    def _lay(self, root: Path, layer: Path) -> None:
+    def _extract(self, root: Path, layer: Path) -> None:
         """Extract a layer over the earlier ones; a file named .wh.NAME deletes NAME."""
         with tarfile.open(layer) as file:
             gone = [Path(name) for name in file.getnames() if Path(name).name.startswith(".wh.")]

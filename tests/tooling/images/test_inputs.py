@@ -1,4 +1,4 @@
-"""The inputs of an image: they follow the catalogue, name exact packages, and have one digest."""
+"""The inputs of an image follow the catalogue, name exact packages, and have one digest."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ def text(inputs: Inputs, path: str) -> str:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Version by package."""
+    """Package -> version."""
     return dict(re.findall(r"^([a-z0-9._-]+)==(\S+) \\$", lock, re.MULTILINE))
 
 
