@@ -1,4 +1,4 @@
-"""manage.py before its dependencies are there: a copy of it in an empty folder, with a lock of its own."""
+"""manage.py before its dependencies are installed: a copy in an empty folder, with its own lock."""
 
 import base64
 import fcntl
@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# What the real lock has, as far as manage.py looks.
+# The parts of the real lock that manage.py reads.
 PACKAGES = ("django", "psycopg2", "granian")
-# What manage.py uses of the project itself.
+# The modules of the project that manage.py imports.
 PIP = Path("controlplane/provisioners/local/runtimes/pip_settings.py")
 MODULES = (
     PIP,
@@ -81,7 +81,7 @@ def _installed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installed(_installed_once: Path, tmp_path: Path) -> Path:
-    """A project whose environment is there already."""
+    """A project whose environment exists already."""
     return Path(shutil.copytree(_installed_once, tmp_path / "project", symlinks=True))
 
 

@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Any]]
 
 _REFUSALS: Final = {
     400: ("INCOMPLETE", "Incomplete request", "The body ended before its announced end; nothing was done."),
-    408: ("REQUEST_TIMEOUT", "Request timeout", f"The body did not come within {SECONDS:.0f} seconds."),
+    408: ("REQUEST_TIMEOUT", "Request timeout", f"The body did not arrive in {SECONDS:.0f} seconds."),
     413: ("TOO_LARGE", "Too large", "The body is larger than 1 MiB."),
 }
 

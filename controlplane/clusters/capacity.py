@@ -108,7 +108,7 @@ def _never(site: Site, levels: tuple[dict[str, Any], ...] | list[dict[str, Any]]
     if "group" in first:
         what = f"a node of {first['group']} needs {first['wanted']} {noun}, and the largest machine has"
     else:
-        what = f"it needs {first['wanted']} {noun}, and all machines together have"
+        what = f"it needs {first['wanted']} {noun}, and all machines combined have"
     return (
         f"This can never run at {site.name}: {what} {first['limit']}. Ask for less, or choose another site."
     )

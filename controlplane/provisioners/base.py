@@ -2,12 +2,12 @@
 
 The reconciler tells a provisioner which nodes should exist; the provisioner makes and ends them, and reports what it
 observes. Every call
-- is idempotent, and returns within CALL_SECONDS;
+- is idempotent, and returns in at most CALL_SECONDS;
 - may be interrupted at any point and repeated;
 - may come late, from a worker that has lost its lease. A run that was ended with `end_run` therefore stays ended, even
   when a late `apply` asks for it again.
 
-A *node* is one member of a cluster, such as "worker-0". An *attempt* counts how often a node was made within a run,
+A *node* is one member of a cluster, such as "worker-0". An *attempt* counts how often a node was made in a run,
 from 1. An *incarnation* is the site's own identity of one attempt, such as a container id. An attempt gets one when it
 starts.
 """
@@ -368,7 +368,7 @@ class Provisioner(Protocol):
         """
 
     def begin_drain(self, cluster: ClusterRef, nodes: Sequence[NodeRef], seconds: int) -> None:
-        """Ask nodes to move their work to other nodes within `seconds`. Returns at once.
+        """Ask nodes to move their work to other nodes in at most `seconds`. Returns at once.
 
         Their observations become DRAINING, then DRAINED with a report.
         """

@@ -29,7 +29,7 @@ class World:
     bob_access: Access
 
     def launch(self, name: str = "one", **groups: int) -> Cluster:
-        """Bob's, pending."""
+        """Launch a cluster of bob, which stays pending."""
         return launchable.a_cluster(self.bob_access, name, **groups)
 
     def ready(self, name: str = "one", **groups: int) -> Cluster:

@@ -25,8 +25,9 @@ PEOPLE = ("anonymous", "charlie", "carol", "dave", "bob", "alice", "root")
 
 @dataclass(frozen=True)
 class Row:
-    """The statuses that all people get: of things that exist (there), that do not exist or belong to another tenant
-    (missing), and that were deleted. A route without a name in its URL has only the first."""
+    """The statuses of all people, for objects that exist (there), that do not exist or belong to another tenant
+    (missing), and that were deleted. A route without a name in its URL has only the first.
+    """
 
     there: str
     missing: str = ""
@@ -127,7 +128,7 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
     assert sorted(ROWS) == sorted(routes())
 
 
-def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -> None:
+def test_every_person_gets_the_status_in_the_table(world: World, things: Things) -> None:
     requests = wrong = 0
     for route, row in ROWS.items():
         for kind, names, statuses in _variants(route, row, things):
@@ -142,9 +143,7 @@ def test_everybody_is_answered_as_the_table_says(world: World, things: Things) -
     assert requests > 600
 
 
-def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_alone(
-    world: World, things: Things
-) -> None:
+def test_only_tokens_with_the_scope_to_open_pages_see_links(world: World, things: Things) -> None:
     Site.objects.update(kind="local")
     cluster = Cluster.objects.get(name="one", tenant=world.people.acme)
     secret, shown = run_secret(cluster, "page"), set()
@@ -162,7 +161,7 @@ def test_a_link_that_opens_a_page_is_shown_to_tokens_with_the_scope_to_open_it_a
     assert ("clusters:write", f"GET {T}/clusters") in shown
 
 
-def test_a_tenant_that_is_foreign_deleted_or_made_up_is_not_there(world: World, things: Things) -> None:
+def test_foreign_deleted_and_unknown_tenants_are_not_found(world: World, things: Things) -> None:
     Tenant.objects.filter(pk=a_tenant("gone").pk).update(state=TenantState.DELETED)
     requests = wrong = 0
     for route, row in ROWS.items():
@@ -190,9 +189,7 @@ def _variants(route: str, row: Row, things: Things) -> Iterator[tuple[str, dict[
 
 
 def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
-    """Of two names in a URL the last is what the row is about; a share is with a member, and a user's tokens are made
-    by others for programs alone.
-    """
+    """Adapt the name of the user: a share is with a member, and only service accounts get tokens from others."""
     if route == "POST users/{user}/tokens" and kind == "there":
         return {**names, "user": ROBOT}
     if "/shares/" in route and kind == "there":
@@ -201,7 +198,7 @@ def _fixed(route: str, names: dict[str, str], kind: str) -> dict[str, str]:
 
 
 def _own_token(route: str, person: str, kind: str) -> bool:
-    """Things that are foreign to the others here are charlie's own, and root may revoke any token."""
+    """Whether the foreign token is accessible: charlie owns it, and root may revoke any token."""
     return "{token}" in route and kind == "foreign" and person in {"charlie", "root"}
 
 
@@ -210,7 +207,7 @@ def _ask(api: Api, route: str, names: dict[str, str], body: Any) -> int:
 
 
 def _answer(api: Api, route: str, names: dict[str, str], body: Any) -> Answer:
-    """Roll back what the request did."""
+    """The answer to the request, whose changes are rolled back."""
     method, path = route.split()
     with transaction.atomic():
         answer = api.call(method, f"{ROOT}/{path.format(**names)}", body)

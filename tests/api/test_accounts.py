@@ -35,13 +35,13 @@ def test_a_command_line_gets_its_first_token_by_name_and_password(bob: User) -> 
     assert AuditEvent.objects.get(verb="token.create").via == "password"
 
 
-def test_name_and_password_open_nothing_else(bob: User) -> None:
+def test_name_and_password_open_no_other_route(bob: User) -> None:
     for method, path in (("GET", "tokens"), ("GET", "me"), ("POST", "me:end-sessions"), ("POST", "users")):
         assert Api().call(method, f"{ROOT}/{path}", Authorization=basic("bob", PASSWORD)).status == 401
 
 
 @pytest.mark.parametrize(("name", "password"), [("bob", "wrong"), ("zoe", PASSWORD), ("b\0b", "a\0b")])
-def test_wrong_passwords_get_no_token_and_are_held_up(bob: User, name: str, password: str) -> None:
+def test_wrong_passwords_get_no_token_and_are_throttled(bob: User, name: str, password: str) -> None:
     answers = [first_token(password, name) for _ in range(8)]
     assert {answer.status for answer in answers} == {401, 429}
     assert answers[-1].status == 429
@@ -49,7 +49,7 @@ def test_wrong_passwords_get_no_token_and_are_held_up(bob: User, name: str, pass
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic Ym9i", "Basic /////w=="])
-def test_a_garbled_header_is_told_how_to_look(world: World, header: str) -> None:
+def test_a_malformed_header_is_answered_with_the_expected_form(world: World, header: str) -> None:
     answer = Api().post(f"{ROOT}/tokens", {"name": "laptop"}, Authorization=header)
     assert (answer.status, answer.reason) == (401, "UNAUTHENTICATED")
 
@@ -66,7 +66,7 @@ def test_the_description_says_how_the_first_token_is_made(world: World) -> None:
     assert {"password": []} not in document["paths"][f"{ROOT}/tokens"]["get"]["security"]
 
 
-def test_wrong_tokens_are_held_up_and_good_ones_from_the_same_address_are_not(world: World) -> None:
+def test_wrong_tokens_are_throttled_and_valid_ones_from_the_same_address_are_not(world: World) -> None:
     answers = [Api("slw_wrong").get(f"{ROOT}/me") for _ in range(40)]
     assert (answers[0].status, answers[-1].status) == (401, 429)
     assert answers[-1].reason == "TOO_MANY_ATTEMPTS"
@@ -74,7 +74,9 @@ def test_wrong_tokens_are_held_up_and_good_ones_from_the_same_address_are_not(wo
     assert world.bob.get(f"{ROOT}/me").status == 200
 
 
-def test_a_changed_password_keeps_the_token_that_asked_and_ends_the_others(world: World, bob: User) -> None:
+def test_changing_the_password_keeps_the_token_of_the_request_and_revokes_the_others(
+    world: World, bob: User
+) -> None:
     other = first_token().body["token"]
     body = {"current_password": PASSWORD, "new_password": "another good one"}
     assert world.bob.put(f"{ROOT}/me/password", body).status == 204
@@ -82,7 +84,7 @@ def test_a_changed_password_keeps_the_token_that_asked_and_ends_the_others(world
     assert Api(other).get(f"{ROOT}/me").status == 401
 
 
-def test_guessing_ones_own_password_is_held_up_also_with_a_key(world: World, bob: User) -> None:
+def test_guessing_the_own_password_is_throttled_also_with_an_idempotency_key(world: World, bob: User) -> None:
     body = {"current_password": "wrong", "new_password": "another good one"}
     answers = [
         world.bob.put(f"{ROOT}/me/password", body, Idempotency_Key=f"k{number}").status for number in range(8)
@@ -105,7 +107,7 @@ def test_a_service_account_gets_its_token_from_a_site_admin(world: World) -> Non
     assert world.root.delete(f"{ROOT}/tokens/{made.body['id']}").status == 204
 
 
-def test_what_a_user_leaves_behind_is_said_before(world: World) -> None:
+def test_the_plan_of_a_deletion_names_what_the_user_leaves(world: World) -> None:
     world.launch("one")
     found = world.root.get(f"{USERS}/bob").body
     assert found["clusters"] == [{"tenant": "acme", "cluster": "one"}]
@@ -113,7 +115,7 @@ def test_what_a_user_leaves_behind_is_said_before(world: World) -> None:
     assert world.root.get(f"{USERS}/alice").body["tenants"][0]["last_admin"] is True
 
 
-def test_a_disabled_user_is_out_at_once_and_a_deleted_one_is_not_there(world: World) -> None:
+def test_a_disabled_user_is_locked_out_at_once_and_a_deleted_one_is_not_found(world: World) -> None:
     assert world.root.post(f"{USERS}/bob:disable").body["active"] is False
     assert world.bob.get(f"{ROOT}/me").status == 401
     assert world.root.post(f"{USERS}/bob:enable").body["active"] is True
@@ -133,7 +135,7 @@ def test_the_cluster_of_a_deleted_user_runs_on_and_an_admin_stops_it(world: Worl
     assert world.alice.post("clusters/one:stop").status == 202
 
 
-def test_an_unknown_user_is_told_what_is_missing(world: World) -> None:
+def test_a_request_on_an_unknown_user_names_what_is_missing(world: World) -> None:
     world.launch("one")
     assert world.alice.put("members/zoe", {"role": "viewer"}).reason == "NO_SUCH_USER"
     assert world.alice.delete("members/zoe").reason == "NO_SUCH_MEMBER"

@@ -1,4 +1,4 @@
-"""Answers are true: names, numbers and times; and a refusal names every fault."""
+"""Names, numbers and times in answers are right, and a refusal names every fault."""
 
 import re
 from typing import Any
@@ -37,8 +37,8 @@ def test_every_time_ends_in_z(world: World, path: str) -> None:
 
 def test_holders_and_advice_name_the_owner_and_the_cluster(world: World) -> None:
     cluster = world.launch("one")
-    [holder] = world.bob.get("usage").body["holders"]
-    assert (holder["owner"], holder["cluster"], holder["cluster_id"]) == ("bob", "one", str(cluster.id))
+    [claim] = world.bob.get("usage").body["holders"]
+    assert (claim["owner"], claim["cluster"], claim["cluster_id"]) == ("bob", "one", str(cluster.id))
     world.root.put(f"{ACME}/limits", {"cpu": "3"})
     refused = world.bob.post("clusters", {"name": "two", "template": "pair"})
     [advice] = refused.body["would_fit_if_stopped"]
@@ -46,7 +46,7 @@ def test_holders_and_advice_name_the_owner_and_the_cluster(world: World) -> None
 
 
 @pytest.mark.parametrize("cpu", [0.1, 0.3, 0.5, 1.1, 1.5, 2])
-def test_cpu_is_taken_as_a_number_of_json(world: World, cpu: float) -> None:
+def test_cpu_is_accepted_as_a_json_number(world: World, cpu: float) -> None:
     body = {"name": "one", "template": "pair", "groups": {"hand": {"cpu": cpu}}}
     made = world.bob.post("clusters", body)
     assert made.status == 201, made.body
@@ -81,7 +81,7 @@ def test_a_locked_value_hides_no_other_fault(world: World) -> None:
     ]
 
 
-def test_the_name_of_a_cluster_that_is_being_deleted_is_waited_for(world: World) -> None:
+def test_a_name_is_refused_until_its_deleted_cluster_is_gone(world: World) -> None:
     world.ready("one")
     cluster_delete(access=world.bob_access, cluster="one")
     Cluster.objects.update(phase="deleting")
@@ -91,7 +91,7 @@ def test_the_name_of_a_cluster_that_is_being_deleted_is_waited_for(world: World)
         assert "Wait until it is gone" in refused.body["detail"]
 
 
-def test_a_log_is_the_utf_8_that_it_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_valid_utf_8(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = world.ready("one")
     monkeypatch.setattr(site(cluster), "logs", lambda *_, **__: b"caf\xc3\xa9 \xff\xfe end\n")
     answer = world.bob.get("clusters/one/nodes/hand-0/logs")
@@ -111,7 +111,7 @@ def test_a_change_that_was_rolled_back_is_not_shown(world: World) -> None:
     assert hand["wanted"] == 3
 
 
-def test_of_one_user_a_bounded_number_of_keys_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_keys_kept_per_user_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "MOST_KEPT", 3)
     world.launch("one")
     for number in range(5):

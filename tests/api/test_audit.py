@@ -39,7 +39,7 @@ def test_the_audit_is_filtered_by_time(world: World) -> None:
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-01-31T12:00:00", "0001-01-01T00:00:00%2B23:00", ""])
-def test_a_time_that_cannot_be_meant_is_refused(world: World, moment: str) -> None:
+def test_an_invalid_time_is_refused(world: World, moment: str) -> None:
     assert world.alice.get(f"audit?since={moment}").status == 400
 
 
@@ -50,7 +50,7 @@ def test_an_export_has_a_line_each_oldest_first(world: World) -> None:
     assert [event["detail"]["role"] for event in found] == ["viewer", "admin"]  # type: ignore[index]
 
 
-def test_a_long_export_says_where_it_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_export_names_its_next_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "MOST_EXPORTED", 2)
     for role in ("viewer", "admin", "member"):
         world.alice.put("members/bob", {"role": role})

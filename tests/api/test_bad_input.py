@@ -1,4 +1,4 @@
-"""Bad input and failures of the database: each has its answer, and changes nothing."""
+"""Bad input and failures of the database have defined answers and change nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,7 +26,7 @@ def hands(**sizes: Any) -> dict[str, Any]:
     return launching(groups={"hand": sizes})
 
 
-# What is wrong, the body of a launch, and what the answer points at.
+# Fault -> (body of a launch, JSON pointer in the answer).
 LAUNCHES: list[tuple[str, dict[str, Any], str]] = [
     ("no name", {"template": "pair"}, "/name"),
     ("name in capitals", launching(name="One"), "/name"),
@@ -66,9 +66,7 @@ LAUNCHES: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer"), [row[1:] for row in LAUNCHES], ids=[row[0] for row in LAUNCHES])
-def test_a_launch_that_cannot_be_meant_points_at_the_field(
-    world: World, body: dict[str, Any], pointer: str
-) -> None:
+def test_an_invalid_launch_points_at_the_field(world: World, body: dict[str, Any], pointer: str) -> None:
     answer = world.bob.post("clusters", body)
     assert (answer.status, answer.reason) == (400, "INVALID")
     assert answer.pointers == [pointer]
@@ -90,16 +88,14 @@ RESIZES: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer"), [row[1:] for row in RESIZES], ids=[row[0] for row in RESIZES])
-def test_a_resize_that_cannot_be_meant_points_at_the_field(
-    world: World, body: dict[str, Any], pointer: str
-) -> None:
+def test_an_invalid_resize_points_at_the_field(world: World, body: dict[str, Any], pointer: str) -> None:
     world.ready("one")
     answer = world.bob.post("clusters/one:resize", body)
     assert (answer.status, answer.pointers) == (400, [pointer])
     assert Cluster.objects.get().generation == 1
 
 
-def test_a_template_of_another_tenant_is_not_there(world: World) -> None:
+def test_a_template_of_another_tenant_is_not_found(world: World) -> None:
     alice_template = world.alice.get("templates/pair").body["id"]
     answer = world.charlie.post("/api/v1/tenants/globex/clusters", launching(template=alice_template))
     missing = world.charlie.post("/api/v1/tenants/globex/clusters", launching(template="nothing"))
@@ -125,7 +121,7 @@ def test_a_suspended_tenant_launches_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("verb", ["restart", "resize"])
-def test_what_must_wait_for_the_start_is_told_what_it_waits_for(world: World, verb: str) -> None:
+def test_a_verb_during_the_start_is_refused_and_names_the_operation(world: World, verb: str) -> None:
     live = world.launch("one").operations.get()
     answer = world.bob.post(
         f"clusters/one:{verb}", {"groups": {"hand": {"count": 3}}} if verb == "resize" else {}
@@ -134,14 +130,14 @@ def test_what_must_wait_for_the_start_is_told_what_it_waits_for(world: World, ve
     assert answer.body["operation"] == {"id": str(live.pk), "kind": "create", "state": live.state}
 
 
-def test_a_verb_that_does_not_fit_the_phase_says_which_would(world: World) -> None:
+def test_a_verb_that_the_phase_refuses_names_the_allowed_ones(world: World) -> None:
     world.ready("one")
     answer = world.bob.post("clusters/one:start")
     assert answer.reason == "WRONG_PHASE"
     assert "stopped" in answer.body["detail"]
 
 
-def test_deleting_what_is_being_created_supersedes_the_creation(world: World) -> None:
+def test_a_delete_supersedes_a_create_in_progress(world: World) -> None:
     created = world.launch("one").operations.get()
     answer = world.bob.delete("clusters/one")
     assert (answer.status, answer.body["goal"], answer.body["operation"]["kind"]) == (
@@ -153,7 +149,7 @@ def test_deleting_what_is_being_created_supersedes_the_creation(world: World) ->
     assert (created.state, created.reason) == ("cancelled", "SUPERSEDED")
 
 
-def test_a_limit_below_what_is_held_takes_nothing_away_and_refuses_growth(world: World) -> None:
+def test_a_limit_below_usage_keeps_claims_and_refuses_growth(world: World) -> None:
     world.ready("one")
     answer = world.root.put("limits", {"cpu": "1"})
     assert answer.status == 200
@@ -166,14 +162,16 @@ def test_a_limit_below_what_is_held_takes_nothing_away_and_refuses_growth(world:
     assert world.bob.post("clusters/one:resize", {"groups": {"hand": {"count": 1}}}).status == 202
 
 
-def test_what_does_not_fit_changes_nothing(world: World) -> None:
+def test_a_request_over_quota_changes_nothing(world: World) -> None:
     set_limits(world.people.acme, cpu=2000)
     assert world.bob.post("clusters", ONE).reason == "QUOTA_EXCEEDED"
     assert not Cluster.objects.exists()
     assert not Operation.objects.exists()
 
 
-def test_of_two_resizes_at_once_one_wins_and_the_other_is_told(transactional_db: None, world: World) -> None:
+def test_of_two_concurrent_resizes_one_succeeds_and_the_other_is_refused(
+    transactional_db: None, world: World
+) -> None:
     world.ready("one")
 
     def resize(count: int) -> Answer:
@@ -210,9 +208,7 @@ TEMPLATES: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("body", "pointer"), [row[1:] for row in TEMPLATES], ids=[row[0] for row in TEMPLATES]
 )
-def test_a_template_that_cannot_be_meant_points_at_the_field(
-    world: World, body: dict[str, Any], pointer: str
-) -> None:
+def test_an_invalid_template_points_at_the_field(world: World, body: dict[str, Any], pointer: str) -> None:
     answer = world.alice.post("templates", {"name": "other", **body})
     assert answer.status == 400
     assert pointer in answer.pointers

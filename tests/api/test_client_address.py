@@ -39,5 +39,5 @@ def address_of(connection: str, forwarded: str = "") -> str:
         ("", "203.0.113.5", ""),
     ],
 )
-def test_only_a_trusted_proxy_says_who_asks(connection: str, forwarded: str, address: str) -> None:
+def test_only_a_trusted_proxy_names_the_client_address(connection: str, forwarded: str, address: str) -> None:
     assert address_of(connection, forwarded) == address

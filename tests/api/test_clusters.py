@@ -22,7 +22,7 @@ def page_url(document: dict[str, Any]) -> str | None:
     return url
 
 
-def test_a_launch_answers_with_the_cluster_its_operation_its_tag_and_where_it_is(world: World) -> None:
+def test_a_launch_answers_with_cluster_operation_etag_and_location(world: World) -> None:
     answer = world.bob.post("clusters", ONE)
     assert answer.status == 201
     assert answer.body["phase"] == "pending"
@@ -50,13 +50,13 @@ def test_a_ready_cluster_counts_its_nodes_and_names_its_services(world: World) -
     assert {service["name"] for service in document["services"]} == {"page", "metrics"}
 
 
-def test_choices_of_the_launch_are_in_the_document(world: World) -> None:
+def test_group_sizes_of_the_launch_are_in_the_answer(world: World) -> None:
     groups = {"hand": {"count": 3, "cpu": "2", "memory": "4Gi"}}
     document = world.bob.post("clusters", {**ONE, "groups": groups, "site": "fake"}).body
     assert document["groups"][1] | groups["hand"] == document["groups"][1] | {"count": 3}
 
 
-def test_the_page_of_a_cluster_opens_for_its_owner_and_nobody_else(world: World) -> None:
+def test_the_page_of_a_cluster_opens_only_for_its_owner(world: World) -> None:
     cluster = world.ready("one")
     Site.objects.update(kind="local")
     secret = run_secret(Cluster.objects.get(), "page")
@@ -107,7 +107,7 @@ def test_a_verb_needs_no_body(world: World) -> None:
     assert world.bob.call("POST", "clusters/one:stop").status == 202
 
 
-def test_asking_for_what_is_under_way_answers_with_that(world: World) -> None:
+def test_repeating_a_verb_in_progress_answers_with_its_operation(world: World) -> None:
     world.ready("one")
     first, second = world.bob.post("clusters/one:stop"), world.bob.post("clusters/one:stop")
     assert second.status == 202
@@ -115,7 +115,7 @@ def test_asking_for_what_is_under_way_answers_with_that(world: World) -> None:
     assert second.headers["ETag"] == first.headers["ETag"]
 
 
-def test_a_deleted_cluster_is_found_by_id_and_listed_only_when_asked_for(world: World) -> None:
+def test_a_deleted_cluster_is_found_by_id_and_listed_only_on_request(world: World) -> None:
     cluster = world.ready("one")
     world.bob.delete("clusters/one", {"force": True})
     settle(cluster)
@@ -128,13 +128,13 @@ def test_a_deleted_cluster_is_found_by_id_and_listed_only_when_asked_for(world: 
 @pytest.mark.parametrize(
     ("tag", "status"), [('"1"', 202), ("*", 202), ('"2"', 412), ('"x"', 412), ('W/"1"', 412)]
 )
-def test_a_verb_acts_only_on_the_generation_that_was_seen(world: World, tag: str, status: int) -> None:
+def test_a_verb_applies_only_to_the_generation_in_if_match(world: World, tag: str, status: int) -> None:
     world.ready("one")
     assert world.bob.post("clusters/one:stop", {}, If_Match=tag).status == status
 
 
 @pytest.mark.parametrize("tag", ["1", '"', "", '"1", "2"', "W/1"])
-def test_what_is_no_entity_tag_is_refused(world: World, tag: str) -> None:
+def test_an_invalid_entity_tag_is_refused(world: World, tag: str) -> None:
     world.ready("one")
     answer = world.bob.post("clusters/one:stop", {}, If_Match=tag)
     assert (answer.status, answer.body["errors"][0]["header"]) == (400, "If-Match")
@@ -168,7 +168,7 @@ def test_lists_are_filtered(world: World, query: str, names: list[str]) -> None:
 
 def test_a_list_takes_as_many_queries_for_ten_as_for_one(world: World) -> None:
     def queries() -> int:
-        # The first look learns what the clusters consist of.
+        # The first request reads the groups of the clusters once.
         world.bob.get("clusters")
         with CaptureQueriesContext(connection) as found:
             world.bob.get("clusters")
@@ -187,7 +187,7 @@ def test_usual_seconds_of_a_template_come_from_its_launches(world: World) -> Non
     assert world.bob.get("templates/pair").body["usual_seconds"] == {"p50": 8.0, "p95": 8.0, "of": 1}
 
 
-def test_a_share_lets_another_member_operate_until_it_is_taken_back(world: World) -> None:
+def test_a_share_lets_another_member_operate_until_it_is_revoked(world: World) -> None:
     world.ready("one")
     assert world.dave.post("clusters/one:stop").status == 403
     assert world.bob.put("clusters/one/shares/dave").body["user"] == "dave"
@@ -203,6 +203,6 @@ def test_an_admin_cannot_open_anothers_pages_by_a_share_of_their_own_making(worl
     assert world.alice.put("clusters/one/shares/alice").status == 403
 
 
-def test_a_viewer_is_not_given_a_share(world: World) -> None:
+def test_a_viewer_cannot_get_a_share(world: World) -> None:
     world.ready("one")
     assert world.bob.put("clusters/one/shares/carol").status == 400

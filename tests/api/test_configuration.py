@@ -1,4 +1,4 @@
-"""How a cluster is configured, as it is shown and as it is changed."""
+"""The configuration of a cluster: how it is shown and changed."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def validate(body: Any, status: int) -> None:
 
 
 def stopped(world: World) -> str:
-    """The ETag."""
+    """Stop the cluster. Returns its ETag."""
     world.ready("one", hand=3)
     world.bob.post("clusters/one:stop", {"force": True})
     settle(Cluster.objects.get())
     return str(world.bob.get("clusters/one").headers["ETag"])
 
 
-def test_what_was_asked_for_and_what_holds_are_shown(world: World) -> None:
+def test_requested_and_effective_configuration_are_shown(world: World) -> None:
     world.launch("one", hand=3)
     for shown in (world.bob.get("clusters/one").body, world.bob.get("clusters").body["items"][0]):
         assert shown["requested"] == {"groups": {"hand": {"count": 3}}, "parameters": {}, "preset": None}
@@ -50,7 +50,7 @@ def test_a_stopped_cluster_is_configured(world: World) -> None:
     assert world.bob.call("PATCH", "clusters/one", CHANGE, If_Match=tag).status == 412
 
 
-def test_its_plan_looks_as_described(world: World) -> None:
+def test_its_plan_matches_the_schema(world: World) -> None:
     stopped(world)
     plan = world.bob.call("PATCH", "clusters/one?validate_only=true", CHANGE)
     assert {one["pointer"] for one in plan.body["plan"]["changes"]} == {
@@ -60,13 +60,13 @@ def test_its_plan_looks_as_described(world: World) -> None:
     validate(plan.body, 200)
 
 
-def test_sent_twice_with_one_key_it_acts_once(world: World) -> None:
+def test_sent_twice_with_one_key_it_is_applied_once(world: World) -> None:
     stopped(world)
     first, again = (world.bob.call("PATCH", "clusters/one", CHANGE, Idempotency_Key="k") for _ in range(2))
     assert first.headers["ETag"] == again.headers["ETag"]
 
 
-def test_a_cluster_that_runs_is_not_configured(world: World) -> None:
+def test_a_running_cluster_cannot_be_configured(world: World) -> None:
     world.ready("one")
     assert world.bob.call("PATCH", "clusters/one", CHANGE).reason == "WRONG_PHASE"
     assert world.bob.call("PATCH", "clusters/one", {}).status == 400

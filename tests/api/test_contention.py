@@ -1,4 +1,4 @@
-"""Many clients on one limit, over HTTP: the limit holds, and no request that fits is refused."""
+"""Many clients share one limit over HTTP: it is never exceeded, and no request that fits is refused."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,13 @@ from tests.cast import set_limits
 
 CLIENTS, ROUNDS = 16, 100
 HANDS_AT_MOST = 3
-# Half a cpu for the head and one a hand: 2.5 on average, so that about half of all fit.
+# A launch takes 0.5 CPU for the head and 1 for each hand, 2.5 on average: about half of the launches fit.
 LIMIT = CLIENTS * ROUNDS * 2500 // 2
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One launch: the millicores that it takes, and its status."""
+    """One launch. wants: millicores."""
 
     wants: int
     status: int
@@ -50,7 +50,7 @@ def _launch(client: httpx.Client, name: str, hands: int) -> Attempt:
 
 
 @pytest.mark.timeout(600)
-def test_one_limit_is_shared_out_to_the_last_bit_and_no_further(world: World, address: str) -> None:
+def test_concurrent_launches_use_a_limit_fully_and_never_exceed_it(world: World, address: str) -> None:
     set_limits(world.people.acme, cpu=LIMIT)
     with ThreadPoolExecutor(CLIENTS) as pool:
         found = list(pool.map(lambda index: launches(address, world.bob.token, index), range(CLIENTS)))
@@ -61,7 +61,7 @@ def test_one_limit_is_shared_out_to_the_last_bit_and_no_further(world: World, ad
     print(f"{len(admitted)} admitted, {len(refused)} refused, {held} of {LIMIT} held")
     assert len(admitted) + len(refused) == CLIENTS * ROUNDS
     assert sum(admitted) == held <= LIMIT
-    # Nothing was given back, so what would fit in the end would have fitted when it was refused.
+    # Nothing was released meanwhile, so each refused launch must still not fit at the end.
     assert refused
     assert all(held + wants > LIMIT for wants in refused)
     assert quota.ledger_differences() == []

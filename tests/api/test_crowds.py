@@ -1,4 +1,4 @@
-"""Many connections and many waits do not hold up other clients."""
+"""Many connections and many waits do not delay other clients."""
 
 import socket
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def address(django_db_setup: None) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_thousands_of_connections_that_do_nothing_stop_nobody(address: str, world: World, kind: str) -> None:
+def test_thousands_of_idle_connections_do_not_block_requests(address: str, world: World, kind: str) -> None:
     assert MANY < CONNECTIONS
     me = request("GET", "/api/v1/me", Authorization=f"Bearer {world.bob.token}")
     with many(address, MANY, KINDS[kind]):
@@ -39,7 +39,7 @@ def test_thousands_of_connections_that_do_nothing_stop_nobody(address: str, worl
 
 
 @pytest.mark.parametrize("kind", ["idle", "half a head", "kept after an answer"])
-def test_a_connection_that_does_nothing_is_closed(django_db_setup: None, kind: str) -> None:
+def test_an_idle_connection_is_closed(django_db_setup: None, kind: str) -> None:
     with served(header_seconds=1) as address, connected(address) as connection:
         connection.sendall(KINDS[kind])
         if kind == "kept after an answer":
@@ -47,7 +47,7 @@ def test_a_connection_that_does_nothing_is_closed(django_db_setup: None, kind: s
         assert connection.recv(1000) == b""
 
 
-def test_waits_of_one_user_are_bounded_and_others_wait_on(address: str, world: World) -> None:
+def test_the_number_of_waits_per_user_is_bounded(address: str, world: World) -> None:
     operation = world.launch("one").operations.get()
     path = f"{ACME}/operations/{operation.pk}?wait=60"
     bobs = request("GET", path, Authorization=f"Bearer {world.bob.token}")

@@ -1,4 +1,4 @@
-"""A request with a body that ends too early does nothing, at every place where it is cut."""
+"""A request whose body ends too early changes nothing, wherever it is cut."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -25,7 +25,7 @@ def address(django_db_setup: None) -> Iterator[str]:
 
 
 def everything() -> dict[str, str]:
-    """A digest of each table."""
+    """The digest of each table."""
     digests = {}
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -35,7 +35,7 @@ def everything() -> dict[str, str]:
 
 
 def cut(address: str, whole: bytes, ends: Iterator[int] | range) -> int:
-    """Send the request up to each of these ends. Returns their number. None must be taken for a request."""
+    """Send the request cut at each of these positions; none may be executed. Returns their number."""
     sent = 0
     for end in ends:
         answer = send_part(address, whole[:end])
@@ -49,7 +49,9 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("in_chunks", [False, True])
-def test_a_restart_cut_at_every_byte_restarts_nothing(address: str, world: World, in_chunks: bool) -> None:
+def test_a_restart_request_cut_at_any_byte_restarts_nothing(
+    address: str, world: World, in_chunks: bool
+) -> None:
     world.ready("one")
     more = bearer(world.bob.token) | ({"Transfer_Encoding": "chunked"} if in_chunks else {})
     body = chunked(RESTART) if in_chunks else RESTART
@@ -65,7 +67,7 @@ def test_every_writing_route_does_nothing_when_cut(address: str, world: World, t
         method, path = route.split(" ", 1)
         if method == "GET":
             continue
-        # A body that would be refused: one byte of it must not be taken for a request either.
+        # This body would be refused as a whole; a part of it must not be read as a request either.
         url = f"{ROOT}/{path.format(**things.there)}"
         whole = request(method, url, b'{"force": true}', **bearer(world.root.token))
         head = whole.index(b"\r\n\r\n") + 4
@@ -87,7 +89,7 @@ def test_a_form_of_the_console_does_nothing_when_cut(address: str, world: World)
     before = everything()
     assert cut(address, whole, range(len(whole) - len(body), len(whole))) == len(body)
     assert everything() == before
-    # The same request whole is one: the cut alone made the difference.
+    # The complete request is executed, so only the cut made the difference.
     assert send(address, whole).status == 303
     assert everything() != before
 

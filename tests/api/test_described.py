@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: it has every route, and every answer has its shape."""
+"""The OpenAPI document has every route, and every answer matches its schema."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def _closed(node: Any) -> Any:
     return closed
 
 
-def test_every_route_is_described_and_nothing_else() -> None:
+def test_the_document_has_exactly_the_routes_of_the_api() -> None:
     described = {
         f"{method.upper()} {path.removeprefix(ROOT + '/')}"
         for path, methods in openapi_document()["paths"].items()
@@ -50,7 +50,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 
 def granted(row: Row) -> str:
-    """A person whose request succeeds."""
+    """A person whose request of this route succeeds."""
     return next(person for person, status in zip(PEOPLE, row.there.split(), strict=True) if status < "300")
 
 
@@ -60,10 +60,10 @@ def _user(route: str, things: Things) -> str:
     return "alice" if "/shares/" in route else things.there["user"]
 
 
-def test_every_answer_looks_as_described(world: World, things: Things) -> None:
+def test_every_answer_matches_its_schema(world: World, things: Things) -> None:
     for route, row in ROWS.items():
-        # None of the people has a password, and what is ready is neither started nor configured; a route with a body of
-        # its own is tried by its own test.
+        # Routes that need a password or a stopped cluster, which this test does not have, and routes with bodies that
+        # are no JSON. They have their own tests.
         if route.endswith(("/logs", ":start", ":release", ":export", "me/password")) or route.startswith(
             "PATCH"
         ):
@@ -81,7 +81,7 @@ def test_every_answer_looks_as_described(world: World, things: Things) -> None:
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "resize", "delete"])
-def test_every_plan_looks_as_described(world: World, verb: str) -> None:
+def test_every_plan_matches_its_schema(world: World, verb: str) -> None:
     world.ready("one")
     if verb == "start":
         world.bob.post("clusters/one:stop", {"force": True})
@@ -95,7 +95,7 @@ def test_every_plan_looks_as_described(world: World, verb: str) -> None:
     jsonschema.validate(answer.body, schema, Draft202012Validator)
 
 
-def test_a_problem_looks_as_described(world: World) -> None:
+def test_a_problem_matches_its_schema(world: World) -> None:
     document = openapi_document()
     schema = {"components": document["components"], "$ref": "#/components/schemas/Problem"}
     answer = world.bob.post("clusters", {"name": "One", "x": launchable.ENGINE})
@@ -120,7 +120,7 @@ def test_it_is_openapi_3_1_and_served_to_everybody(world: World) -> None:
     assert world.anonymous.get("/api/v1/docs").status == 200
 
 
-def test_what_is_no_page_loads_nothing(world: World) -> None:
+def test_an_answer_that_is_no_page_may_load_nothing(world: World) -> None:
     for path in ("/api/v1/openapi.json", "/healthz", f"{ACME}/clusters", "/api/v1/nothing"):
         policy = world.bob.get(path).headers["Content-Security-Policy"]
         assert policy == "default-src 'none'; frame-ancestors 'none'"

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_the_documentation_is_drawn_and_nothing_inline_runs(tmp_path: Path) -> None:
+def test_the_documentation_renders_and_no_inline_script_runs(tmp_path: Path) -> None:
     with served() as address, chromium(tmp_path / "profile") as driver:
         page = Page(driver, address)
         page.open("/api/v1/docs")

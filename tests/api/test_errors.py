@@ -15,7 +15,7 @@ MEMBERS = {"type", "title", "status", "reason", "detail", "request_id"}
 
 
 def public(answer: Answer) -> Any:
-    """The answer without the id of its request."""
+    """The body of the answer without the id of the request."""
     headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}}
     return answer.status, {**answer.body, "request_id": ""}, headers
 
@@ -32,7 +32,7 @@ def public(answer: Answer) -> Any:
         ("GET", f"{ACME}/clusters", {"Host": "evil.example"}, 400),
     ],
 )
-def test_what_is_refused_is_a_problem(
+def test_every_refusal_is_a_problem_document(
     world: World, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
     answer = world.bob.call(method, path, **headers)
@@ -42,7 +42,7 @@ def test_what_is_refused_is_a_problem(
     assert answer.body["request_id"] == answer.headers["X-Request-Id"]
 
 
-def test_a_method_that_is_not_there_names_those_that_are(world: World) -> None:
+def test_an_unknown_method_is_answered_with_the_allowed_ones(world: World) -> None:
     assert world.bob.put("clusters").headers["Allow"] == "GET, HEAD, POST"
 
 
@@ -66,9 +66,7 @@ def test_a_method_that_is_not_there_names_those_that_are(world: World) -> None:
         (b'{"name": ' + b"9" * 5000 + b"}", "application/json", 400),
     ],
 )
-def test_a_body_that_cannot_be_meant_is_refused(
-    world: World, body: bytes, content_type: str, status: int
-) -> None:
+def test_an_invalid_body_is_refused(world: World, body: bytes, content_type: str, status: int) -> None:
     client = Client(headers={"Authorization": f"Bearer {world.bob.token}"})
     response = client.generic("POST", f"{ACME}/clusters", body, content_type=content_type)
     assert response.status_code == status
@@ -106,7 +104,7 @@ def test_a_foreign_tenant_is_answered_like_a_missing_one(world: World, path: str
 
 
 @pytest.mark.parametrize("path", ["clusters/{}", "clusters/{}/nodes", "operations/{}", "templates/{}"])
-def test_a_foreign_thing_is_answered_like_a_missing_one(world: World, path: str) -> None:
+def test_a_foreign_object_is_answered_like_a_missing_one(world: World, path: str) -> None:
     cluster = world.launch("one")
     ids = {"clusters": cluster.pk, "operations": cluster.operations.get().pk}
     ids["templates"] = cluster.template_revision.template_id
@@ -146,7 +144,7 @@ def test_malformed_requests_conflicts_and_strangers_are_not_audited(world: World
     assert AuditEvent.objects.filter(outcome="denied").count() == before
 
 
-def test_a_refusal_by_quota_says_what_is_short_and_what_would_help(world: World) -> None:
+def test_a_refusal_by_quota_names_the_shortfall_and_clusters_to_stop(world: World) -> None:
     set_limits(world.people.acme, cpu=4000)
     world.launch("one")
     answer = world.bob.post("clusters", {"name": "two", "template": "pair"})
@@ -164,12 +162,12 @@ def test_a_refusal_by_quota_says_what_is_short_and_what_would_help(world: World)
     assert answer.body["would_fit_if_stopped"][0]["cluster"] == "one"
 
 
-def test_a_callers_request_id_comes_back_if_it_is_a_sane_one(world: World) -> None:
+def test_a_valid_request_id_of_the_caller_is_returned(world: World) -> None:
     assert world.bob.get("clusters", X_Request_Id="job-7.2").headers["X-Request-Id"] == "job-7.2"
     assert world.bob.get("clusters", X_Request_Id="a b").headers["X-Request-Id"] != "a b"
 
 
-def test_a_fault_of_ours_is_a_problem_without_its_trace(
+def test_an_internal_error_is_a_problem_without_a_traceback(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(actor: object) -> None:
@@ -182,5 +180,5 @@ def test_a_fault_of_ours_is_a_problem_without_its_trace(
 
 
 @override_settings(DEBUG=False)
-def test_nothing_of_the_api_is_answered_with_a_page(world: World) -> None:
+def test_the_api_never_answers_with_html(world: World) -> None:
     assert Api().get("/api/v1/tenants/a b").reason == "NOT_FOUND"

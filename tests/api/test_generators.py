@@ -31,7 +31,7 @@ def test_the_default_of_an_enumeration_is_one_of_it() -> None:
     assert wrong == []
 
 
-def test_every_array_says_what_it_holds() -> None:
+def test_every_array_has_an_item_type() -> None:
     arrays = [
         (path, node) for path, node in schemas()
         if node.get("type") in ("array", ["array", "null"]) and not path.endswith("/properties")
@@ -47,16 +47,16 @@ def test_a_header_is_one_plain_string() -> None:
 
 
 @pytest.mark.parametrize(("tag", "status"), [('"1"', 202), ("*", 202), ('"9"', 412)])
-def test_if_match_takes_what_it_says(world: Any, tag: str, status: int) -> None:
+def test_if_match_accepts_what_its_schema_says(world: Any, tag: str, status: int) -> None:
     world.ready("one")
     assert world.bob.post("clusters/one:stop", If_Match=tag).status == status
 
 
-def test_it_says_where_its_paths_begin() -> None:
+def test_the_document_names_the_base_path() -> None:
     assert openapi_document()["servers"] == [{"url": "/"}]
 
 
-def test_no_two_shapes_have_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_two_schemas_have_the_same_name(capsys: pytest.CaptureFixture[str]) -> None:
     GENERATOR_STATS.reset()
     openapi_document.cache_clear()
     openapi_document()

@@ -1,4 +1,4 @@
-"""A request with a key is executed once, when it is repeated, sent in parallel, refused or changed."""
+"""A request with a key is executed at most once: repeated, in parallel, refused or changed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,14 +28,14 @@ def same(first: Answer, second: Answer) -> bool:
     )
 
 
-def test_the_same_request_again_gets_the_same_answer_and_acts_once(world: World) -> None:
+def test_a_repeated_request_gets_the_same_answer_and_is_applied_once(world: World) -> None:
     first = world.bob.post("clusters", ONE, **KEY)
     assert first.status == 201
     assert same(first, world.bob.post("clusters", ONE, **KEY))
     assert Cluster.objects.count() == 1
 
 
-def test_without_a_key_the_second_is_a_request_of_its_own(world: World) -> None:
+def test_without_a_key_the_second_request_is_a_new_one(world: World) -> None:
     world.bob.post("clusters", ONE)
     assert world.bob.post("clusters", ONE).reason == "NAME_TAKEN"
 
@@ -51,7 +51,7 @@ def test_another_request_with_the_key_is_refused(world: World, path: str, body: 
     assert Cluster.objects.count() == 1
 
 
-def test_keys_of_two_users_have_nothing_to_do_with_each_other(world: World) -> None:
+def test_keys_of_two_users_are_independent(world: World) -> None:
     world.bob.post("clusters", ONE, **KEY)
     assert world.alice.post("clusters", {**ONE, "name": "two"}, **KEY).status == 201
 
@@ -68,7 +68,7 @@ def test_a_plan_leaves_the_key_unused(world: World) -> None:
     assert world.bob.post("clusters", ONE, **KEY).status == 201
 
 
-def test_who_lost_access_gets_no_stored_answer(world: World) -> None:
+def test_a_user_who_lost_access_gets_no_stored_answer(world: World) -> None:
     world.bob.post("clusters", ONE, **KEY)
     Membership.objects.filter(user=world.people.bob).update(role=Role.VIEWER)
     assert world.bob.post("clusters", ONE, **KEY).reason == "NEEDS_ROLE"
@@ -108,7 +108,7 @@ def test_old_keys_are_purged_and_young_ones_kept(world: World) -> None:
     assert not IdempotencyKey.objects.exists()
 
 
-def test_a_purge_takes_a_bounded_number_and_tells_of_more(
+def test_a_purge_is_bounded_and_reports_whether_more_is_left(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "_PURGED_AT_ONCE", 1)
@@ -126,7 +126,9 @@ def test_an_unusable_key_is_refused(world: World, key: str) -> None:
     assert answer.body["errors"][0]["header"] == "Idempotency-Key"
 
 
-def test_parallel_doubles_act_once_and_are_answered_alike(transactional_db: None, world: World) -> None:
+def test_parallel_duplicates_are_applied_once_and_get_the_same_answer(
+    transactional_db: None, world: World
+) -> None:
     def send(_: int) -> Answer:
         try:
             return world.bob.post(f"{ACME}/clusters", ONE, **KEY)
@@ -140,7 +142,7 @@ def test_parallel_doubles_act_once_and_are_answered_alike(transactional_db: None
     assert Cluster.objects.count() == 1
 
 
-def test_a_double_that_waits_too_long_is_told_when_to_come_again(
+def test_a_duplicate_that_waits_too_long_gets_a_retry_after(
     transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "LOCK_WAIT", "50ms")

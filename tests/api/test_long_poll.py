@@ -1,4 +1,4 @@
-"""Waits for operations and logs that are followed: long requests hold no thread."""
+"""Waits for operations and followed logs: long requests occupy no thread."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ from tests.api.conftest import World
 
 @pytest.fixture
 def outside(transactional_db: None, world: World) -> Iterator[World]:
-    """Threads serve requests, each with a connection that closes after the request."""
+    """The world without a transaction: requests run in threads whose connections close after each."""
     age, connection.settings_dict["CONN_MAX_AGE"] = connection.settings_dict["CONN_MAX_AGE"], 0
     yield world
     connection.settings_dict["CONN_MAX_AGE"] = age
 
 
 def elsewhere(change: Any) -> None:
-    """End the operation, as another process does."""
+    """End the operation on another connection, as another process does."""
 
     def run() -> None:
         change()
@@ -55,7 +55,7 @@ def is_waiting() -> bool:
     return waiters() > 0
 
 
-def asked_by(world: World, operation: Operation, wait: int = 30) -> Request:
+def wait_request(world: World, operation: Operation, wait: int = 30) -> Request:
     return Request(world.bob.token, f"{ACME}/operations/{operation.pk}?wait={wait}")
 
 
@@ -63,21 +63,21 @@ def test_a_wait_ends_when_the_operation_does(outside: World) -> None:
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
-        request = asked_by(outside, operation)
+        request = wait_request(outside, operation)
         task = request.send_off()
         await until(is_waiting)
         end(operation)
-        # Sooner than it would have looked again by itself.
+        # Before the next periodic read would have noticed it.
         assert (await asyncio.wait_for(task, POLL_SECONDS / 2)).body["state"] == "succeeded"
 
     drive(scenario)
 
 
-def test_what_has_ended_is_answered_at_once(outside: World) -> None:
+def test_an_ended_operation_is_answered_at_once(outside: World) -> None:
     operation = outside.ready("one").operations.get()
 
     async def scenario() -> None:
-        assert (await asked_by(outside, operation).send_off()).body["state"] == "succeeded"
+        assert (await wait_request(outside, operation).send_off()).body["state"] == "succeeded"
 
     drive(scenario)
 
@@ -86,18 +86,20 @@ def test_a_wait_is_a_maximum(outside: World) -> None:
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
-        request = await asked_by(outside, operation, wait=1).send_off()
+        request = await wait_request(outside, operation, wait=1).send_off()
         assert (request.status, request.body["state"]) == (200, "pending")
 
     drive(scenario)
 
 
-def test_a_notice_that_is_missed_delays_and_no_more(outside: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missed_notification_only_delays_the_answer(
+    outside: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(long_poll, "POLL_SECONDS", 0.05)
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
-        task = asked_by(outside, operation).send_off()
+        task = wait_request(outside, operation).send_off()
         await until(is_waiting)
         end(operation, tell=False)
         assert (await task).body["state"] == "succeeded"
@@ -116,7 +118,7 @@ def test_a_lost_connection_is_made_again(outside: World) -> None:
             )
 
     async def scenario() -> None:
-        task = asked_by(outside, operation).send_off()
+        task = wait_request(outside, operation).send_off()
         await until(is_waiting)
         found = listener()
         assert found is not None
@@ -129,11 +131,11 @@ def test_a_lost_connection_is_made_again(outside: World) -> None:
     drive(scenario)
 
 
-def test_who_loses_access_while_waiting_is_told_nothing_more(outside: World) -> None:
+def test_a_user_who_loses_access_while_waiting_gets_no_result(outside: World) -> None:
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
-        task = asked_by(outside, operation).send_off()
+        task = wait_request(outside, operation).send_off()
         await until(is_waiting)
         elsewhere(lambda: Membership.objects.filter(user=outside.people.bob).delete())
         end(operation)
@@ -142,11 +144,11 @@ def test_who_loses_access_while_waiting_is_told_nothing_more(outside: World) -> 
     drive(scenario)
 
 
-def test_a_client_that_leaves_is_not_waited_for(outside: World) -> None:
+def test_a_wait_ends_when_its_client_disconnects(outside: World) -> None:
     operation = outside.launch("one").operations.get()
 
     async def scenario() -> None:
-        request = asked_by(outside, operation)
+        request = wait_request(outside, operation)
         task = request.send_off()
         await until(is_waiting)
         request.leave()
@@ -186,7 +188,7 @@ def test_a_followed_log_ends_when_the_right_to_read_it_does(
 
 
 def fresh_token(world: World) -> str:
-    """A token of bob with all his rights."""
+    """A new token of bob with all his rights."""
     try:
         User.objects.filter(pk=world.people.bob.pk).update(is_active=True)
         Membership.objects.update_or_create(
@@ -197,7 +199,7 @@ def fresh_token(world: World) -> str:
         connection.close()
 
 
-def test_one_user_follows_some_logs_and_leaves_slots_to_others(outside: World) -> None:
+def test_the_number_of_followed_logs_per_user_is_bounded(outside: World) -> None:
     outside.ready("one")
 
     async def scenario() -> None:
@@ -214,7 +216,7 @@ def test_one_user_follows_some_logs_and_leaves_slots_to_others(outside: World) -
         for request in (*bobs, alices):
             request.leave()
         await asyncio.gather(*tasks)
-        # Who has left has given the place back.
+        # A reader who has left does not count any more.
         again = log_of_one(outside.bob.token)
         task = again.send_off()
         await until(lambda: b"wrote this" in again.text)
@@ -229,7 +231,7 @@ LISTENING = (
 )
 
 
-def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> None:
+def test_a_hundred_waits_use_no_thread_and_one_connection(outside: World) -> None:
     operation = outside.launch("one").operations.get()
     connections: list[int] = []
 
@@ -239,7 +241,7 @@ def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> No
             connections.append(cursor.fetchone()[0])
 
     async def scenario() -> None:
-        tasks = [asked_by(outside, operation).send_off() for _ in range(100)]
+        tasks = [wait_request(outside, operation).send_off() for _ in range(100)]
         await until(lambda: waiters() == 100)
         assert (await Request(outside.bob.token, f"{ACME}/clusters").send_off()).status == 200
         elsewhere(count)
@@ -260,7 +262,7 @@ def test_a_hundred_waits_keep_no_thread_and_one_connection(outside: World) -> No
         ("/api/v1/tenants/acme/clusters", "wait=1", "GET"),
     ],
 )
-def test_everything_else_goes_straight_to_the_application(path: str, query: str, method: str) -> None:
+def test_other_requests_go_straight_to_the_application(path: str, query: str, method: str) -> None:
     assert wait_of({"type": "http", "path": path, "query_string": query.encode(), "method": method}) is None
 
 
@@ -272,7 +274,7 @@ def test_a_query_that_is_not_ascii_is_answered_like_any_other(outside: World) ->
     drive(scenario)
 
 
-def test_a_log_is_read_along_until_the_reader_leaves(outside: World) -> None:
+def test_a_log_is_followed_until_the_reader_disconnects(outside: World) -> None:
     outside.ready("one")
 
     async def scenario() -> None:

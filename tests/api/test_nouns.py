@@ -1,4 +1,4 @@
-"""The answers of the smaller nouns."""
+"""Accounts, tenants, templates, operations, nodes, logs, events, audit, catalogue and probes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ def names(answer: Any, member: str = "name") -> list[str]:
     return [row[member] for row in answer.body["items"]]
 
 
-def test_me_says_who_and_where(world: World) -> None:
+def test_me_names_the_user_and_the_tenants(world: World) -> None:
     assert world.alice.get(f"{ROOT}/me").body == {
         "user": "alice",
         "site_admin": False,
@@ -32,7 +32,7 @@ def test_me_says_who_and_where(world: World) -> None:
     "header",
     ["", "Bearer", "Bearer a b", "Basic YTpi", "Bearer slw_nothing", "Bearer \xff", "bearer " + "x" * 300],
 )
-def test_without_a_good_token_nothing_is_answered(world: World, header: str) -> None:
+def test_without_a_valid_token_every_request_is_refused(world: World, header: str) -> None:
     answer = Api().get(f"{ROOT}/me", **({"Authorization": header} if header else {}))
     assert (answer.status, answer.reason) == (401, "UNAUTHENTICATED")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -52,7 +52,7 @@ def test_a_token_that_expired_or_whose_owner_is_locked_out_opens_nothing(world: 
     assert Api(made["token"]).get(f"{ROOT}/me").status == 401
 
 
-def test_a_token_does_what_it_was_made_for_and_no_more(world: World) -> None:
+def test_a_token_is_limited_to_its_scopes(world: World) -> None:
     body = {"name": "ci", "tenant": "acme", "scopes": ["clusters:write"], "expires_in_days": 90}
     made = world.bob.post(f"{ROOT}/tokens", body)
     assert made.status == 201
@@ -85,7 +85,7 @@ def test_use_of_a_token_is_noted_once_a_minute(world: World, django_assert_num_q
     assert ApiToken.objects.get(user=world.people.bob).last_used_at is not None
 
 
-def test_a_tenant_is_made_filled_suspended_resumed_and_deleted(world: World) -> None:
+def test_a_tenant_is_created_filled_suspended_resumed_and_deleted(world: World) -> None:
     made = world.root.post(
         f"{ROOT}/tenants", {"name": "initech", "limits": {"cpu": "8", "memory": "16Gi", "gpu": None}}
     )
@@ -108,7 +108,7 @@ def test_a_tenant_is_made_filled_suspended_resumed_and_deleted(world: World) -> 
         ([], "/limits"),
     ],
 )
-def test_a_limit_that_cannot_be_meant_is_pointed_at(world: World, limits: Any, pointer: str) -> None:
+def test_an_invalid_limit_is_pointed_at(world: World, limits: Any, pointer: str) -> None:
     answer = world.root.post(f"{ROOT}/tenants", {"name": "initech", "limits": limits})
     assert (answer.status, answer.pointers) == (400, [pointer])
     assert not Tenant.objects.filter(name="initech").exists()
@@ -126,8 +126,8 @@ def test_usage_names_who_holds_what(world: World) -> None:
     world.alice.put("limits/members/bob", {"cpu": "4"})
     world.launch("one")
     usage = world.bob.get("usage").body
-    [holder] = usage["holders"]
-    assert (holder["cluster"], holder["owner"], holder["holds"]["cpu"]) == ("one", "bob", "2500m")
+    [claim] = usage["holders"]
+    assert (claim["cluster"], claim["owner"], claim["holds"]["cpu"]) == ("one", "bob", "2500m")
     [mine] = [row for row in usage["limits"] if row["scope"] == "member" and row["resource"] == "cpu"]
     assert mine == {"resource": "cpu", "scope": "member", "limit": "4", "held": "2500m", "free": "1500m"}
 
@@ -137,7 +137,7 @@ def test_the_last_admin_stays(world: World) -> None:
     assert world.alice.delete("members/alice").reason == "LAST_ADMIN"
 
 
-def test_a_user_is_made_once(world: World) -> None:
+def test_a_user_is_created_once(world: World) -> None:
     body = {"username": "dora", "password": "three-words-long"}
     made = world.root.post(f"{ROOT}/users", body)
     assert made.status == 201
@@ -170,7 +170,7 @@ def test_a_revisions_body_can_be_sent_again(world: World) -> None:
     assert (again.status, again.body["revision"]) == (200, 1)
 
 
-def test_operations_tell_their_steps(world: World) -> None:
+def test_operations_show_their_steps(world: World) -> None:
     cluster = world.ready("one")
     [found] = world.carol.get("operations?cluster=one").body["items"]
     assert found["state"] == "succeeded"
@@ -192,12 +192,12 @@ def test_a_cancelled_creation_becomes_a_stop(world: World) -> None:
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "x", "1.5"])
-def test_nobody_waits_for_longer_than_a_minute(world: World, wait: str) -> None:
+def test_a_wait_is_limited_to_a_minute(world: World, wait: str) -> None:
     answer = world.bob.get(f"operations/{uuid4()}?wait={wait}")
     assert answer.body["errors"][0]["parameter"] == "wait"
 
 
-def test_nodes_tell_where_they_are_and_what_they_are_doing(world: World) -> None:
+def test_nodes_show_their_address_and_phase(world: World) -> None:
     world.ready("one")
     nodes = world.carol.get("clusters/one/nodes").body["items"]
     assert [node["name"] for node in nodes] == ["hand-0", "hand-1", "head-0"]
@@ -212,7 +212,7 @@ def test_a_node_without_an_observation_is_pending(world: World) -> None:
     assert nodes == {"hand-0": "ready", "hand-1": "pending", "head-0": "ready"}
 
 
-def test_a_log_is_plain_text_of_as_many_lines_as_asked_for(world: World, monkeypatch: Any) -> None:
+def test_a_log_is_plain_text_with_the_requested_number_of_lines(world: World, monkeypatch: Any) -> None:
     world.ready("one")
     monkeypatch.setattr(FakeProvisioner, "logs", lambda *_, tail_bytes: b"a\nb\nc\n")
     answer = world.bob.get("clusters/one/nodes/hand-0/logs?tail=2")
@@ -225,7 +225,7 @@ def test_a_log_of_no_node_is_a_problem(world: World) -> None:
     assert world.bob.get("clusters/one/nodes/hand-9/logs").reason == "NOT_FOUND"
 
 
-def test_events_tell_what_happened_newest_first(world: World) -> None:
+def test_events_are_listed_newest_first(world: World) -> None:
     world.ready("one")
     kinds = names(world.carol.get("clusters/one/events"), "kind")
     assert "PHASE_READY" in kinds
@@ -264,7 +264,7 @@ def names_of(rows: list[dict[str, Any]]) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def test_the_fake_site_is_shown_only_where_it_was_asked_for(world: World, settings: Any) -> None:
+def test_the_fake_site_is_shown_only_where_it_is_enabled(world: World, settings: Any) -> None:
     assert names(world.bob.get(f"{ROOT}/sites")) == ["fake"]
     settings.FAKE_SITE = False
     assert names(world.bob.get(f"{ROOT}/sites")) == []
@@ -291,7 +291,7 @@ def no_database(transactional_db: None, world: World) -> Iterator[World]:
     connection.settings_dict["NAME"] = name
 
 
-def test_without_its_database_a_process_lives_and_is_not_ready(no_database: World) -> None:
+def test_without_its_database_a_process_is_alive_and_not_ready(no_database: World) -> None:
     assert no_database.anonymous.get("/healthz").status == 200
     ready = no_database.anonymous.get("/readyz")
     assert (ready.status, ready.body["database"]) == (503, "unreachable")
@@ -299,7 +299,7 @@ def test_without_its_database_a_process_lives_and_is_not_ready(no_database: Worl
     assert (answer.reason, answer.headers["Retry-After"]) == ("DATABASE_UNAVAILABLE", "2")
 
 
-def test_the_lag_is_the_age_of_the_oldest_work_that_nobody_looks_after(world: World) -> None:
+def test_the_lag_is_the_age_of_the_oldest_unclaimed_work_item(world: World) -> None:
     from tests.reconciler.settling import later
 
     world.launch("one")

@@ -18,7 +18,7 @@ def walk(world: World, path: str, member: str, size: int) -> list[list[str]]:
             return pages
 
 
-def test_pages_have_everything_once_and_in_order(world: World) -> None:
+def test_pages_list_every_item_once_and_in_order(world: World) -> None:
     assert walk(world, f"{ROOT}/users", "username", 2) == [
         ["alice", "bob"],
         ["carol", "charlie"],
@@ -32,7 +32,7 @@ def test_a_last_page_that_is_full_says_that_it_is_the_last(world: World) -> None
     ]
 
 
-def test_what_is_made_meanwhile_neither_doubles_nor_hides_anything(world: World) -> None:
+def test_an_item_made_between_pages_neither_doubles_nor_hides_others(world: World) -> None:
     for name in ("one", "two", "three"):
         world.launch(name)
     first = world.bob.get("clusters?page_size=2").body
@@ -41,7 +41,7 @@ def test_what_is_made_meanwhile_neither_doubles_nor_hides_anything(world: World)
     assert [row["name"] for row in first["items"] + second["items"]] == ["three", "two", "one"]
 
 
-def test_what_is_gone_meanwhile_does_not_matter(world: World) -> None:
+def test_an_item_deleted_between_pages_does_not_matter(world: World) -> None:
     token = world.root.get(f"{ROOT}/users?page_size=2").body["next_page_token"]
     a_user("bea")
     rest = world.root.get(f"{ROOT}/users?page_token={token}").body["items"]
@@ -52,7 +52,7 @@ def test_what_is_gone_meanwhile_does_not_matter(world: World) -> None:
     ("path", "member"),
     [("clusters/one/nodes", "name"), ("clusters/one/events", "kind"), ("templates", "name")],
 )
-def test_every_kind_of_list_goes_on_where_it_stopped(world: World, path: str, member: str) -> None:
+def test_every_kind_of_list_continues_after_its_last_item(world: World, path: str, member: str) -> None:
     world.ready("one")
     whole = [row[member] for row in world.alice.get(path).body["items"]]
     paged = walk(world, f"{ROOT}/tenants/acme/{path}", member, 1)
@@ -70,7 +70,7 @@ def token_for(value: object) -> str:
     "token", [*GARBAGE, token_for(["not an id"]), token_for(["a\0b"]), token_for([["x"]])]
 )
 @pytest.mark.parametrize("path", ["clusters", "operations"])
-def test_a_token_that_no_page_gave_is_refused(world: World, token: str, path: str) -> None:
+def test_a_made_up_page_token_is_refused(world: World, token: str, path: str) -> None:
     answer = world.bob.get(f"{path}?page_token={token}")
     assert answer.status == 400
     assert answer.body["errors"][0]["parameter"] == "page_token"

@@ -22,10 +22,10 @@ ALIKE = [
 
 
 @pytest.mark.parametrize("data", ALIKE)
-def test_it_writes_what_the_framework_writes(data: object) -> None:
+def test_it_writes_the_same_as_the_framework(data: object) -> None:
     assert FastJSONRenderer().render(data) == JSONRenderer().render(data)
 
 
-def test_what_is_no_json_is_refused() -> None:
+def test_a_value_that_json_lacks_is_refused() -> None:
     with pytest.raises(TypeError):
         FastJSONRenderer().render({"what": object()})

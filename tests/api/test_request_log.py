@@ -23,11 +23,11 @@ def lines(api: Api, path: str, **headers: str) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A logger that was used once keeps its processors, and would not be captured.
+    # A cached logger keeps its processors and would escape the capture.
     monkeypatch.setattr(middleware, "log", structlog.get_logger("test"))
 
 
-def test_it_says_who_asked_what_and_what_came_of_it(world: World) -> None:
+def test_a_line_has_the_user_the_request_and_its_status(world: World) -> None:
     [line] = lines(world.bob, "clusters?page_size=2")
     assert (line["method"], line["path"], line["code"]) == (
         "GET",
@@ -44,17 +44,17 @@ def test_a_refusal_is_a_warning(world: World) -> None:
     assert (line["log_level"], line["code"]) == ("warning", 404)
 
 
-def test_nobody_is_nobody(world: World) -> None:
+def test_a_request_without_a_user_logs_no_user(world: World) -> None:
     [line] = lines(world.anonymous, "clusters")
     assert (line["user_id"], line["code"]) == (None, 401)
 
 
-def test_nothing_of_a_request_is_left_for_the_next(world: World) -> None:
+def test_a_request_leaves_no_fields_in_the_line_of_the_next(world: World) -> None:
     world.bob.get("clusters")
     assert get_contextvars() == {}
 
 
-def test_what_a_caller_writes_is_cut(world: World) -> None:
+def test_long_values_of_the_caller_are_cut(world: World) -> None:
     [line] = lines(world.bob, "clusters/" + "x" * 5000)
     assert len(line["path"]) == 500
 

@@ -1,4 +1,4 @@
-"""A generated client that knows the OpenAPI document alone, and tries what it allows and forbids."""
+"""Schemathesis generates requests from the OpenAPI document, valid and invalid ones."""
 
 import re
 from collections import Counter
@@ -22,12 +22,12 @@ from tests.api.served import served
 
 LEAST_CASES = 2000
 
-# Names that exist, so that not every answer is a refusal; all other names are generated.
+# Existing names, so that some requests succeed; all other names are generated.
 KNOWN = {"tenant": ["acme"], "cluster": ["one", "two"], "template": ["pair"], "user": ["bob", "carol"]}
 KNOWN["node"] = ["hand-0"]
 GRANTED = ["2xx", "401", "403", "404", "409", "412"]
-# Whether these can be granted depends on what the template and its app allow, on which nodes there are, on text
-# being printable, a password being right or no common one, or a time being one of a calendar: no schema tells.
+# These may refuse a request that matches the schema: templates, nodes, printable text, passwords and calendar dates
+# have rules that a schema cannot express.
 DEPEND_ON_DATA = [
     "audit.list",
     "audit.list_all",
@@ -71,12 +71,12 @@ def config(token: str) -> SchemathesisConfig:
                 **paths,
                 "path.tenant": "acme",
                 "body.template": {"dictionary": "template", "probability": 0.8},
-                # Page tokens are not made up: they come from the page before.
+                # Only links between pages carry page tokens.
                 "query.page_token": "",
                 "query.wait": 0,
             },
             "checks": {"positive_data_acceptance": {"expected-statuses": GRANTED}},
-            # A chain of requests is judged by what it does, not by what it is refused for.
+            # In a chain of requests a 400 is no failure.
             "phases": {
                 "stateful": {
                     "max-steps": 6,
@@ -89,27 +89,27 @@ def config(token: str) -> SchemathesisConfig:
                     "checks": {"positive_data_acceptance": {"expected-statuses": [*GRANTED, "400", "429"]}},
                 },
                 {"include-tag": ["cluster"], "generation": {"max-examples": 25}},
-                # A deletion that was begun is watched by id, and its tombstone can be read for ever.
+                # A deleted cluster can still be read by id, so reads after a DELETE succeed.
                 {
                     "include-path-regex": r"/clusters/\{cluster\}",
                     "checks": {"use_after_free": {"enabled": False}},
                 },
-                # Takes the same body as template.create, whose every corner is tried.
+                # It takes the same body as template.create, for which the coverage phase runs.
                 {"include-operation-id": ["template.update"], "phases": {"coverage": {"enabled": False}}},
             ],
         }
     )
 
 
-def with_a_key_of_its_own(context: Any, case: Any, kwargs: Any) -> None:
-    """Give each request a key of its own; else most are refused for the key of the one before."""
+def with_fresh_key(context: Any, case: Any, kwargs: Any) -> None:
+    """Give each request its own key; otherwise most would be refused because the key is in use."""
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch(KEY_PATTERN, key):
         case.headers["Idempotency-Key"] = uuid4().hex
 
 
-def with_its_quotes(context: Any, case: Any, kwargs: Any) -> None:
-    """Add the quotes that a generated tag lacks."""
+def with_quoted_tag(context: Any, case: Any, kwargs: Any) -> None:
+    """Add the quotes that generated entity tags lack."""
     tag = (case.headers or {}).get("If-Match", "")
     if (
         case.meta
@@ -119,12 +119,12 @@ def with_its_quotes(context: Any, case: Any, kwargs: Any) -> None:
         case.headers["If-Match"] = f'"{tag}"'
 
 
-CHANGES = (with_a_key_of_its_own, with_its_quotes)
+CHANGES = (with_fresh_key, with_quoted_tag)
 
 
 @pytest.fixture
 def schema(transactional_db: None, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    # It tries a wrong token at every operation, and takes a 429 for none that was refused.
+    # Schemathesis tries wrong tokens at every operation and expects 401; throttling would answer 429.
     rate = replace(sign_in_throttle.TOKENS_BY_ADDRESS, free=1_000_000)
     monkeypatch.setattr(authentication, "TOKENS_BY_ADDRESS", rate)
     world.ready("one")

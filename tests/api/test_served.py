@@ -1,4 +1,4 @@
-"""Streamed and whole answers of the web server of `up`."""
+"""Streamed and complete answers of the web server that `up` runs."""
 
 from collections.abc import Iterator
 
@@ -26,13 +26,13 @@ def test_the_console_has_its_styles_and_scripts(address: str, path: str) -> None
     assert reply.body.strip()
 
 
-def test_part_of_a_file_is_sent_when_only_that_is_asked_for(address: str) -> None:
+def test_a_range_request_gets_part_of_a_file(address: str) -> None:
     reply = send(address, request("GET", "/static/console/console.css", Range="bytes=3-12"))
     assert (reply.status, len(reply.body)) == (206, 10)
 
 
-def test_readers_who_do_not_read_hold_no_thread(address: str) -> None:
-    # More of it than the buffers of both ends take.
+def test_clients_that_do_not_read_hold_no_thread(address: str) -> None:
+    # More than the socket buffers of both ends hold.
     files = 8 * request("GET", "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js")
     with many(address, THREADS + 8, files):
         assert send(address, request("GET", "/login")).status == 200

@@ -30,7 +30,7 @@ def test_a_site_is_shown_with_what_is_known_of_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_what_is_wrong_in_detail_is_told_to_site_admins_alone(world: World, ready: bool) -> None:
+def test_only_site_admins_see_details_of_a_sites_problem(world: World, ready: bool) -> None:
     wrong = "CLUSTER_UNREADABLE: /srv/data/clusters/0190e5a2/meta.json cannot be read"
     Site.objects.create(**SITE, ready=ready, message=wrong)
     messages = {
@@ -43,13 +43,13 @@ def test_what_is_wrong_in_detail_is_told_to_site_admins_alone(world: World, read
     assert messages == {"bob": plain, "alice": plain, "root": wrong}
 
 
-def test_a_site_that_nobody_tried_is_unknown(world: World) -> None:
+def test_a_site_that_was_never_checked_is_unknown(world: World) -> None:
     Site.objects.create(**SITE)
     found = sites(world)["k8s"]
     assert (found["isolation"], found["proof"], found["proved_at"]) == ("unknown", "", None)
 
 
-def test_how_a_site_is_reached_is_nobodys_business(world: World) -> None:
+def test_the_settings_of_a_site_are_not_shown(world: World) -> None:
     Site.objects.create(**SITE)
     assert "/secret" not in str(sites(world))
 
@@ -67,7 +67,7 @@ def test_a_site_is_known_to_those_whose_tenants_may_launch_there(world: World) -
         assert "k8s" in {item["name"] for item in who.get(f"{ROOT}/sites").body["items"]}
 
 
-def test_a_launch_on_a_site_of_others_is_answered_as_on_none(world: World) -> None:
+def test_a_launch_on_a_site_of_other_tenants_is_answered_as_on_an_unknown_site(world: World) -> None:
     Site.objects.create(**SITE, everyone=False)
     answers = [
         world.bob.post(f"{ACME}/clusters", {"name": "one", "template": "pair", "site": site})

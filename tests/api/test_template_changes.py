@@ -1,4 +1,4 @@
-"""Changes of templates: their plans, and the clusters that use them."""
+"""Changes of templates: dry runs, deletion, deprecation and drafts."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_a_change_of_a_template_can_be_tried(world: World, method: str, path: st
     assert AuditEvent.objects.count() == audited
 
 
-def test_what_is_tried_is_answered_as_it_would_be(world: World) -> None:
+def test_a_dry_run_gets_the_answer_of_the_real_change(world: World) -> None:
     tried = world.alice.put("templates/pair?validate_only=true", CHANGED).body
     assert (tried["title"], tried["revision"]) == ("Changed", 2)
     bad = {**CHANGED, "groups": []}
@@ -50,17 +50,17 @@ def test_a_template_in_use_is_deleted_only_when_that_is_confirmed(world: World) 
     assert world.alice.delete("templates/pair", {"in_use": True}).status == 204
 
 
-def test_a_template_that_nothing_uses_is_deleted_without_further_ado(world: World) -> None:
+def test_an_unused_template_is_deleted_without_confirmation(world: World) -> None:
     assert world.alice.delete("templates/pair").status == 204
 
 
-def test_who_launches_a_deprecated_template_is_told_so(world: World) -> None:
+def test_launching_a_deprecated_template_is_refused_with_that_reason(world: World) -> None:
     world.alice.post("templates/pair:deprecate")
     refused = world.bob.post("clusters", {"name": "one", "template": "pair"})
     assert (refused.status, refused.reason) == (409, "TEMPLATE_DEPRECATED")
     assert world.carol.post("clusters", {"name": "one", "template": "pair"}).reason == "NEEDS_ROLE"
 
 
-def test_a_draft_is_not_there_for_members(world: World) -> None:
+def test_members_do_not_see_drafts(world: World) -> None:
     world.alice.post("templates", OTHER)
     assert world.bob.post("clusters", {"name": "one", "template": "other"}).status == 404

@@ -1,4 +1,4 @@
-"""The WSGI application in threads."""
+"""`InThreads` runs a WSGI application in threads."""
 
 import asyncio
 import threading
@@ -47,14 +47,14 @@ class Parts:
 
 
 def answering(response: Any, status: str = "200 OK") -> tuple[InThreads, dict[str, Any]]:
-    seen: dict[str, Any] = {}
+    received: dict[str, Any] = {}
 
     def wsgi(environ: Any, start_response: Any) -> Any:
-        seen.update(environ, body=environ["wsgi.input"].read())
+        received.update(environ, body=environ["wsgi.input"].read())
         start_response(status, [("X-One", "1")])
         return response
 
-    return InThreads(wsgi, 1), seen
+    return InThreads(wsgi, 1), received
 
 
 def ask(application: InThreads, send: Callable[[dict[str, Any]], Any] | None = None) -> Sent:
@@ -72,16 +72,20 @@ def ask(application: InThreads, send: Callable[[dict[str, Any]], Any] | None = N
 
 def test_a_whole_answer_is_two_messages_and_closed() -> None:
     response = Whole([b"one", b"two"])
-    application, seen = answering(response, "201 Created")
+    application, received = answering(response, "201 Created")
     head, body = ask(application)
     assert head == {"type": "http.response.start", "status": 201, "headers": [(b"x-one", b"1")]}
     assert body == {"type": "http.response.body", "body": b"onetwo"}
     assert response.closed
-    assert (seen["REQUEST_METHOD"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("POST", "/x", "a=b")
-    assert (seen["CONTENT_LENGTH"], seen["body"]) == ("2", b"hi")
+    assert (received["REQUEST_METHOD"], received["PATH_INFO"], received["QUERY_STRING"]) == (
+        "POST",
+        "/x",
+        "a=b",
+    )
+    assert (received["CONTENT_LENGTH"], received["body"]) == ("2", b"hi")
 
 
-def test_parts_are_sent_as_they_come() -> None:
+def test_parts_are_sent_one_by_one() -> None:
     go = threading.Event()
     response = Parts(go)
     application, _ = answering(response)
@@ -98,7 +102,7 @@ def test_parts_are_sent_as_they_come() -> None:
     assert response.closed.is_set()
 
 
-def test_an_answer_to_somebody_who_left_is_closed() -> None:
+def test_an_answer_to_a_disconnected_client_is_closed() -> None:
     response = Parts(threading.Event())
     application, _ = answering(response)
 
@@ -112,7 +116,7 @@ def test_an_answer_to_somebody_who_left_is_closed() -> None:
 
 
 class Awaited:
-    """An awaitable that is no coroutine, as granian's."""
+    """An awaitable that is not a coroutine, like those of granian."""
 
     def __init__(self, future: "asyncio.Future[None]") -> None:
         self._future = future
@@ -121,11 +125,11 @@ class Awaited:
         return self._future.__await__()
 
 
-def test_a_stream_ends_when_its_reader_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_ends_when_its_client_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "SEND_SECONDS", 0.05)
     response = Parts(threading.Event())
     application, _ = answering(response)
-    # Belongs to no loop before it is awaited, and is never done.
+    # The future is created in the running loop and never completes.
     ask(application, lambda message: Awaited(asyncio.get_running_loop().create_future()))
     assert response.closed.is_set()
 

@@ -1,4 +1,4 @@
-"""Names for URLs: of things that exist, of another tenant's, of deleted ones, and of things that never existed."""
+"""Names for URLs: of objects that exist, that another tenant has, that were deleted, and that never existed."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ ROBOT = "robot"
 
 @dataclass
 class Things:
-    """Names by URL parameter. there: in acme. foreign: in globex. deleted: from acme."""
+    """URL parameter -> name. there: exists in acme. foreign: exists in globex. deleted: was in acme."""
 
     there: dict[str, str]
     foreign: dict[str, str]
@@ -92,7 +92,7 @@ def _foreign(world: "World") -> dict[str, str]:
     return {
         "tenant": "acme",
         "token": _token_of(world, "charlie"),
-        "user": "nobody-here",
+        "user": "unknown-user",
         "template": str(template.pk),
         "cluster": str(cluster.pk),
         "node": "hand-0",

@@ -16,7 +16,7 @@ from controlplane.provisioners.base import ClusterRef, Desired, DesiredNode, Dra
 from controlplane.provisioners.local.layout import NodeFolder
 from templates import catalog
 from templates.schema import App, Group, Launch
-from tests.journeys.service import told_by
+from tests.journeys.service import read_proc
 from tests.provisioners.launching import until
 from tests.provisioners.machine import Machine, machine
 
@@ -94,7 +94,7 @@ class Running:
         for node in self.wish.nodes:
             log = self.site.logs(self.wish.cluster, self._ref(node.name), tail_bytes=2**20)
             words = {"log": log} | {
-                str(pid): told_by(Path(f"/proc/{pid}"), "cmdline")
+                str(pid): read_proc(Path(f"/proc/{pid}"), "cmdline")
                 for pid in self.here.processes(self._folder(node.name))
             }
             keys = [key.encode() for key in self.keys.values()]

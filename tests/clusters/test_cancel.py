@@ -13,7 +13,7 @@ def live(cluster: Cluster) -> Operation:
     return cluster.operations.order_by("-id")[0]
 
 
-def test_a_cancelled_create_goes_on_as_a_stop(world: World) -> None:
+def test_a_cancelled_create_becomes_a_stop(world: World) -> None:
     cluster = world.launch()
     cancelled = operation_cancel(access=world.bob, operation=live(cluster).id)
     assert (cancelled.state, cancelled.reason) == ("cancelled", "CANCELLED")
@@ -34,7 +34,7 @@ def test_a_cancelled_resize_keeps_the_nodes_that_exist(world: World) -> None:
     assert cluster.nodes.filter(group="hand").count() == 4
 
 
-def test_cancelling_twice_answers_with_what_was_cancelled(world: World) -> None:
+def test_cancelling_twice_answers_with_the_same_operation(world: World) -> None:
     cluster = world.launch()
     operation = live(cluster).id
     operation_cancel(access=world.bob, operation=operation)
@@ -50,7 +50,7 @@ def test_a_stop_cannot_be_cancelled(world: World) -> None:
         operation_cancel(access=world.bob, operation=live(cluster).id)
 
 
-def test_what_has_ended_cannot_be_cancelled(world: World) -> None:
+def test_an_ended_operation_cannot_be_cancelled(world: World) -> None:
     cluster = settle(world.launch())
     with pytest.raises(Conflict, match="WRONG_PHASE"):
         operation_cancel(access=world.bob, operation=live(cluster).id)

@@ -1,4 +1,4 @@
-"""Launches that a site has no room for, now or ever."""
+"""Launches for which a site lacks capacity, now or always."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ GIB = 2**30
 
 
 def found(*machines: Amounts) -> None:
-    """The site's observer lists these machines."""
+    """Record these machines as an observation of the site does."""
     site = Site.objects.get()
     fake = provisioner_of(site)
     assert isinstance(fake, FakeProvisioner)
@@ -73,14 +73,14 @@ def test_a_node_that_fits_no_single_machine_in_everything_is_too_large(world: Wo
         cluster_create(access=world.bob, name="one", request=asking(cpu="3", memory="6Gi"))
 
 
-def test_more_than_all_machines_together_never_fits(world: World) -> None:
+def test_more_than_all_machines_combined_never_fits(world: World) -> None:
     found(Amounts(cpu=2000, memory=64 * GIB))
     assert room(world, asking())["verdict"] == "never"
-    with pytest.raises(Conflict, match="all machines together have 2"):
+    with pytest.raises(Conflict, match="all machines combined have 2"):
         cluster_create(access=world.bob, name="one", request=asking())
 
 
-def test_the_plan_tells_never_from_not_now(world: World) -> None:
+def test_the_plan_distinguishes_never_from_not_now(world: World) -> None:
     found(Amounts(cpu=4000, memory=64 * GIB))
     assert room(world, asking()) == {"fits": True, "verdict": "fits", "message": "", "levels": []}
     assert room(world, asking(cpu="5"))["fits"] is False
@@ -91,7 +91,7 @@ def test_the_plan_tells_never_from_not_now(world: World) -> None:
     assert settle(world.launch("one")).phase == "ready"
 
 
-def test_what_is_not_known_is_said_and_refuses_nothing(world: World) -> None:
+def test_an_unknown_capacity_is_reported_and_refuses_nothing(world: World) -> None:
     assert room(world, asking(cpu="64"))["verdict"] == "unknown"
     assert world.launch().phase == "pending"
 
@@ -115,7 +115,7 @@ def test_a_shrink_is_never_refused_for_want_of_room(world: World) -> None:
     assert settle(Cluster.objects.get()).phase == "ready"
 
 
-def test_a_tile_says_it_too(world: World) -> None:
+def test_a_tile_says_that_it_can_never_run(world: World) -> None:
     found(Amounts(cpu=2000, memory=64 * GIB))
     [tile] = tiles(world.bob)
     assert "can never run" in tile.reason

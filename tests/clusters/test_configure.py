@@ -26,7 +26,7 @@ from tests.cast import set_limits
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle, site
 
-# The engine with a setting, and with a group that it turns on.
+# The engine with a setting, and with a group that this setting enables.
 _TOOL = copy.deepcopy(launchable.ENGINE["roles"]["hand"]) | {"title": "Tool", "when": "tools", "min_count": 0}
 ENGINE: dict[str, Any] = launchable.ENGINE | {
     "version": "2.0",
@@ -45,7 +45,7 @@ TEMPLATE = {
 
 @pytest.fixture
 def cluster(world: World) -> Cluster:
-    """Stopped, after it ran, from revision 2 of its template."""
+    """A cluster that ran and was stopped, from revision 2 of its template."""
     services.app_register(actor=system_actor(), app=parse_app(ENGINE))
     services.template_update(access=world.alice, template="pair", body=TEMPLATE)
     settle(world.launch())
@@ -57,7 +57,7 @@ def configure(world: World, **changes: Any) -> Cluster:
     return cluster_configure(access=world.bob, cluster="one", changes=changes)
 
 
-def test_sizes_and_parameters_hold_at_the_next_start(world: World, cluster: Cluster) -> None:
+def test_sizes_and_parameters_apply_at_the_next_start(world: World, cluster: Cluster) -> None:
     configure(world, groups={"hand": {"cpu": "2", "count": 3}}, parameters={"level": 5})
     settled = settle(cluster)
     assert (settled.phase, settled.observed_generation) == ("stopped", settled.generation)
@@ -80,7 +80,7 @@ def test_the_plan_says_what_changes_and_changes_nothing(world: World, cluster: C
     assert Cluster.objects.get().generation == cluster.generation
 
 
-def test_another_revision_of_its_template_is_taken_up(world: World, cluster: Cluster) -> None:
+def test_another_revision_of_its_template_is_adopted(world: World, cluster: Cluster) -> None:
     services.template_update(access=world.alice, template="pair", body={**TEMPLATE, "title": "Newer"})
     changed = configure(world, revision=3)
     assert changed.template_revision.number == 3
@@ -92,7 +92,7 @@ def test_another_revision_of_its_template_is_taken_up(world: World, cluster: Clu
     assert refusal.value.errors[0]["pointer"] == "/revision"
 
 
-def test_null_takes_a_choice_back(world: World, cluster: Cluster) -> None:
+def test_null_resets_a_value_to_the_templates(world: World, cluster: Cluster) -> None:
     configure(world, parameters={"level": 5}, preset="fast")
     settle(cluster)
     assert configure(world, parameters={"level": None}).effective["settings"]["level"] == 7
@@ -100,14 +100,14 @@ def test_null_takes_a_choice_back(world: World, cluster: Cluster) -> None:
     assert configure(world, preset="").effective["settings"]["level"] == 1
 
 
-def test_what_a_resize_chose_is_kept(world: World, cluster: Cluster) -> None:
+def test_the_counts_of_a_resize_are_kept(world: World, cluster: Cluster) -> None:
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 5}})
     settle(cluster)
     changed = configure(world, parameters={"level": 2})
     assert {group["name"]: group["count"] for group in changed.effective["groups"]} == {"head": 1, "hand": 5}
 
 
-def test_what_is_so_already_changes_nothing(world: World, cluster: Cluster) -> None:
+def test_the_current_values_again_change_nothing(world: World, cluster: Cluster) -> None:
     first = configure(world, parameters={"level": 5})
     settle(cluster)
     assert configure(world, parameters={"level": 5}).generation == first.generation
@@ -126,14 +126,14 @@ def test_it_is_possible_in_exactly_the_phases_that_fit(world: World, cluster: Cl
             transaction.set_rollback(True)
 
 
-def test_only_the_generation_that_was_seen_is_changed(world: World, cluster: Cluster) -> None:
+def test_only_the_generation_in_if_match_is_changed(world: World, cluster: Cluster) -> None:
     with pytest.raises(PreconditionFailed):
         cluster_configure(
             access=world.bob, cluster="one", changes={"preset": "fast"}, if_match=cluster.generation - 1
         )
 
 
-def test_another_members_cluster_is_not_theirs_to_configure(world: World, cluster: Cluster) -> None:
+def test_a_member_cannot_configure_another_members_cluster(world: World, cluster: Cluster) -> None:
     Cluster.objects.update(owner=world.people.alice)
     with pytest.raises(NeedsRole):
         configure(world, preset="fast")

@@ -1,4 +1,4 @@
-"""The services that are listed with a link."""
+"""Which services are listed with a link."""
 
 import socket
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.provisioners.launching import app, cluster, desired, role
 LOCAL, PODS = SiteKind.LOCAL, SiteKind.KUBERNETES
 JOBS = Service("jobs", "web", "http", on_demand=True)
 PAGE = Service("page", "web", "http")
-# A cluster of which nothing is known but what links need.
+# A cluster with only the fields that links need.
 ROW = ClusterRow._make([None] * len(ClusterRow._fields))._replace(
     id="c", run=1, link_version=0, site_kind=LOCAL
 )
@@ -24,26 +24,26 @@ ROW = ClusterRow._make([None] * len(ClusterRow._fields))._replace(
 
 @pytest.fixture
 def at() -> Iterator[Role]:
-    """A role whose port web is open on this machine during the test."""
+    """A role whose port `web` listens on this machine during the test."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield replace(role(), ports={"web": server.getsockname()[1]}, services=(PAGE, JOBS))
 
 
 @pytest.fixture
 def closed(at: Role) -> Role:
-    """The same with a port that is open on no machine."""
+    """The same role with a port on which nothing listens."""
     return replace(at, ports={"web": 1})
 
 
 def links(at: Role, *, open_pages: bool = True) -> dict[str, tuple[bool, bool]]:
-    """By service: whether it has a link, and whether it is idle."""
+    """Service -> (it has a link, it is idle)."""
     launch = desired(cluster(), body=app(at)).launch
     ready = {"worker": ReadyNodes(1, "127.0.0.1")}
     found = endpoints(ROW, launch, ready, open_pages=open_pages)
     return {each["name"]: (each["url"] is not None, each["idle"]) for each in found}
 
 
-def test_a_service_on_demand_is_there_while_its_port_is_open(at: Role, closed: Role):
+def test_a_service_on_demand_is_listed_while_its_port_is_open(at: Role, closed: Role):
     assert is_there(LOCAL, at, JOBS, "127.0.0.1")
     assert not is_there(PODS, at, JOBS, "127.0.0.1")
     assert not is_there(LOCAL, at, JOBS, None)
@@ -51,7 +51,7 @@ def test_a_service_on_demand_is_there_while_its_port_is_open(at: Role, closed: R
 
 
 @pytest.mark.parametrize("site_kind", [LOCAL, PODS])
-def test_any_other_service_is_there_with_its_node(closed: Role, site_kind: SiteKind):
+def test_any_other_service_is_listed_with_its_node(closed: Role, site_kind: SiteKind):
     assert is_there(site_kind, closed, PAGE, "127.0.0.1")
 
 
@@ -60,5 +60,5 @@ def test_a_service_without_an_answer_has_no_link_and_is_idle(at: Role, closed: R
     assert links(closed) == {"page": (True, False), "jobs": (False, True)}
 
 
-def test_who_may_not_open_pages_gets_no_link(at: Role):
+def test_a_user_without_access_to_pages_gets_no_link(at: Role):
     assert links(at, open_pages=False) == {"page": (False, False), "jobs": (False, False)}

@@ -19,7 +19,7 @@ def rows(world: World, steps: int = 3) -> tuple[Operation, list[Step]]:
     return operation, [Step(operation=operation, position=n, name=f"step-{n}") for n in range(steps)]
 
 
-def test_rows_are_there_as_they_were_said(world: World) -> None:
+def test_rows_are_inserted_with_their_values(world: World) -> None:
     operation, steps = rows(world)
     insert(operation, *steps)
     found = Operation.objects.get()
@@ -46,7 +46,7 @@ def test_all_or_none(world: World) -> None:
     assert not Operation.objects.exists()
 
 
-def test_what_was_inserted_is_saved_as_an_update_from_then_on(world: World) -> None:
+def test_saving_an_inserted_row_again_is_an_update(world: World) -> None:
     operation, steps = rows(world)
     insert(operation, *steps)
     operation.message = "more"
@@ -54,7 +54,7 @@ def test_what_was_inserted_is_saved_as_an_update_from_then_on(world: World) -> N
     assert Operation.objects.get().message == "more"
 
 
-def test_what_the_database_fills_in_is_not_inserted_this_way(db: None) -> None:
+def test_columns_that_the_database_fills_are_refused(db: None) -> None:
     with pytest.raises(TypeError, match="AuditEvent has defaults of the database: at, last_at"):
         insert(AuditEvent(actor_name="bob"))
 

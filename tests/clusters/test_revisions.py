@@ -53,7 +53,7 @@ def drift(cluster: Cluster) -> None:
     assert cluster_drifted(cluster.site, listed, before=timezone.now())
 
 
-# What is done beforehand, and the write.
+# Name -> (preparation, write).
 WRITES: dict[str, tuple[Write, Write]] = {
     "stop": (lambda world, cluster: None, lambda world, cluster: stop(world)),
     "force": (lambda world, cluster: stop(world), lambda world, cluster: stop(world, force=True)),

@@ -46,9 +46,7 @@ LOSSES: dict[str, Callable[[World], object]] = {
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_what_ends_the_right_to_a_page_replaces_its_links(
-    world: World, loss: Callable[[World], object]
-) -> None:
+def test_losing_the_right_to_a_page_replaces_its_links(world: World, loss: Callable[[World], object]) -> None:
     cluster = settle(world.launch())
     before = link(cluster)
     loss(world)
@@ -58,7 +56,7 @@ def test_what_ends_the_right_to_a_page_replaces_its_links(
     assert site(cluster).secrets(cluster.id) == keys_of(cluster, an_app())
 
 
-def test_a_share_that_is_taken_back_replaces_the_links_of_its_cluster_alone(world: World) -> None:
+def test_revoking_a_share_replaces_only_the_links_of_its_cluster(world: World) -> None:
     shared, other = settle(world.launch()), settle(world.launch("two"))
     cluster_share(access=world.bob, cluster="one", username="alice")
     links = link(shared), link(other)
@@ -66,7 +64,7 @@ def test_a_share_that_is_taken_back_replaces_the_links_of_its_cluster_alone(worl
     assert (link(shared) != links[0], link(other) == links[1]) == (True, True)
 
 
-def test_who_is_removed_loses_the_links_of_what_was_shared_with_them(world: World) -> None:
+def test_removing_a_member_replaces_the_links_of_clusters_shared_with_them(world: World) -> None:
     cluster = settle(world.launch())
     member_put(access=world.alice, username="carol", role="member")
     cluster_share(access=world.bob, cluster="one", username="carol")
@@ -83,7 +81,7 @@ def test_a_role_that_still_opens_pages_replaces_no_link(world: World) -> None:
     assert Cluster.objects.get(id=cluster.id).link_version == 0
 
 
-def test_keys_inside_the_cluster_stay_when_links_are_replaced(world: World) -> None:
+def test_keys_between_nodes_stay_when_links_are_replaced(world: World) -> None:
     cluster = settle(world.launch())
     before = run_secret(cluster, "spark")
     member_remove(access=world.alice, username="bob")
@@ -92,7 +90,7 @@ def test_keys_inside_the_cluster_stay_when_links_are_replaced(world: World) -> N
 
 
 @pytest.mark.parametrize("seconds", [0, 3600], ids=["starting", "failed"])
-def test_what_is_not_ready_is_closed_too_and_stays_as_it_is(world: World, seconds: int) -> None:
+def test_links_of_a_cluster_that_is_not_ready_are_replaced_too(world: World, seconds: int) -> None:
     cluster = world.launch()
     site(cluster).unready = {"hand-1"}
     settle(cluster)
@@ -117,21 +115,21 @@ def test_a_stopped_cluster_has_no_links_to_replace(world: World) -> None:
     assert Cluster.objects.get(id=cluster.id).link_version == 0
 
 
-def test_where_no_link_was_given_out_none_is_replaced(world: World) -> None:
+def test_no_link_is_replaced_where_none_was_given(world: World) -> None:
     cluster = settle(world.launch())
     Site.objects.update(kind="kubernetes")
     member_remove(access=world.alice, username="bob")
     assert Cluster.objects.get(id=cluster.id).link_version == 0
 
 
-def test_a_request_that_was_let_in_before_gets_no_new_link(world: World) -> None:
+def test_a_request_authorised_before_the_loss_gets_no_new_link(world: World) -> None:
     late = entered(world.people.bob)
     assert opens_pages(late)
     member_remove(access=world.alice, username="bob")
     assert not opens_pages(late)
 
 
-def test_a_rehearsal_tells_what_would_close_and_changes_nothing(world: World) -> None:
+def test_a_plan_names_the_links_that_it_would_replace_and_changes_nothing(world: World) -> None:
     cluster = settle(world.launch())
 
     def remove() -> None:
@@ -143,7 +141,7 @@ def test_a_rehearsal_tells_what_would_close_and_changes_nothing(world: World) ->
     assert entered(world.people.bob)
 
 
-def test_a_rehearsal_is_refused_as_the_change_would_be(world: World) -> None:
+def test_a_plan_is_refused_as_the_change_would_be(world: World) -> None:
     def remove() -> None:
         member_remove(access=world.alice, username="alice")
 

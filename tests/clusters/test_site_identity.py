@@ -1,4 +1,4 @@
-"""A site stays the Kubernetes that its clusters are on, even if its address leads to another one."""
+"""A site with clusters keeps its Kubernetes, even if its address leads to another one."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def put(settings: dict[str, Any] = HERE) -> Site:
 
 
 def found(site: Site, identity: str) -> Site:
-    """Record the identity as a worker does that has just read the site."""
+    """Record the identity, as a worker does after a check of the site."""
     known = site_found(site=Site.objects.get(id=site.id), identity=identity)
     assert known is not None
     return known
@@ -44,17 +44,17 @@ def lived_in(world: World, identity: str = "home") -> Site:
     return Site.objects.get(id=site.id)
 
 
-def test_which_kubernetes_a_site_is_is_kept_from_the_first_time_on():
+def test_the_identity_of_a_site_is_kept_from_its_first_observation():
     assert found(put(), "home").identity == "home"
     assert Site.objects.get().identity == "home"
 
 
-def test_another_kubernetes_is_taken_where_no_clusters_are():
+def test_another_kubernetes_is_accepted_on_a_site_without_clusters():
     found(put(), "home")
     assert (found(put(), "new").identity, Site.objects.get().changed) == ("new", False)
 
 
-def test_another_kubernetes_is_not_taken_while_clusters_are_there(world: World):
+def test_another_kubernetes_is_refused_on_a_site_with_clusters(world: World):
     site = found(lived_in(world), "foreign")
     assert (site.identity, site.changed) == ("home", True)
     with pytest.raises(WrongSite, match="SITE_CHANGED"):
@@ -68,7 +68,7 @@ def test_a_site_that_is_the_old_one_again_is_used_again(world: World):
     assert provisioner_of(Site.objects.get(id=site.id))
 
 
-def test_what_was_found_of_a_site_that_was_changed_meanwhile_says_nothing():
+def test_an_observation_of_a_site_that_was_changed_meanwhile_is_ignored():
     read_before = put()
     put(settings=THERE)
     assert site_found(site=read_before, identity="home") is None
@@ -76,7 +76,7 @@ def test_what_was_found_of_a_site_that_was_changed_meanwhile_says_nothing():
 
 
 def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World):
-    """Make its nodes look gone, so that the worker observes it again."""
+    """The nodes look gone, so the worker observes the cluster again."""
     cluster = settle(world.launch())
     Site.objects.update(changed=True)
     Observation.objects.all().delete()
@@ -87,7 +87,7 @@ def test_a_cluster_on_a_site_that_changed_is_not_gone_and_says_why(world: World)
 
 
 def woken(cluster: Cluster) -> None:
-    """One pass of a worker over the cluster, which is postponed."""
+    """Run one pass over the cluster, which postpones it."""
     wake(Kind.CLUSTER, cluster.id, tenant_id=cluster.tenant_id)
     claimed = claim([Kind.CLUSTER])
     assert claimed is not None
@@ -95,7 +95,7 @@ def woken(cluster: Cluster) -> None:
         reconcile_cluster(claimed)
 
 
-def test_a_site_with_clusters_is_not_led_elsewhere(world: World):
+def test_a_site_with_clusters_keeps_its_kubernetes(world: World):
     lived_in(world)
     for identity in ("", "foreign"):
         with pytest.raises(Conflict, match="IN_USE"):
@@ -103,14 +103,14 @@ def test_a_site_with_clusters_is_not_led_elsewhere(world: World):
     assert Site.objects.get(name="k8s").settings == HERE
 
 
-def test_a_new_way_to_the_same_site_is_taken(world: World):
+def test_a_new_address_of_the_same_kubernetes_is_accepted(world: World):
     lived_in(world)
     assert site_moves(name="k8s", settings=THERE)
     site = site_put(name="k8s", kind="kubernetes", settings=THERE, identity="home")
     assert (site.settings, site.identity) == (THERE, "home")
 
 
-def test_what_clusters_get_may_be_changed_while_they_are_there(world: World):
+def test_settings_of_nodes_may_change_on_a_site_with_clusters(world: World):
     lived_in(world)
     assert not site_moves(name="k8s", settings={**HERE, "cpu_burst": 2})
     assert put(settings={**HERE, "cpu_burst": 2}).identity == "home"

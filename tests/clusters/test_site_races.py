@@ -16,7 +16,7 @@ THERE = {"accounts": {"provision": {"kubeconfig": "/there"}}}
 
 
 def meanwhile(first: Callable[[], object], second: Callable[[], object]) -> Refused | None:
-    """The refusal of `second`, which begins when `first` is done and not committed yet."""
+    """Run `second` after `first` but before its commit. Returns the refusal of `second`."""
     refusals: list[Refused] = []
 
     def ask() -> None:
@@ -28,13 +28,13 @@ def meanwhile(first: Callable[[], object], second: Callable[[], object]) -> Refu
     with transaction.atomic():
         first()
         other = on_own_connection(ask)
-        assert eventually(_somebody_waits_for_us)
+        assert eventually(_a_transaction_waits_for_us)
     other.join(20)
     assert not other.is_alive()
     return refusals[0] if refusals else None
 
 
-def _somebody_waits_for_us() -> bool:
+def _a_transaction_waits_for_us() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
@@ -42,32 +42,32 @@ def _somebody_waits_for_us() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_a_site_that_is_just_launched_on_is_not_removed(world: World):
+def test_a_site_is_not_removed_during_a_launch_on_it(world: World):
     refusal = meanwhile(world.launch, lambda: site_remove(name="fake"))
     assert isinstance(refusal, Conflict)
     assert Site.objects.filter(name="fake").exists()
 
 
-def test_nothing_is_launched_on_a_site_that_is_just_removed(world: World):
+def test_a_launch_is_refused_during_the_removal_of_its_site(world: World):
     refusal = meanwhile(lambda: site_remove(name="fake"), world.launch)
     assert isinstance(refusal, Invalid)
     assert not Cluster.objects.exists()
 
 
-def test_nothing_is_launched_on_a_site_that_is_just_given_to_others(world: World):
+def test_a_launch_is_refused_while_its_site_is_given_to_other_tenants(world: World):
     refusal = meanwhile(lambda: site_allow(name="fake", tenants=["globex"]), world.launch)
     assert isinstance(refusal, Invalid)
     assert not Cluster.objects.exists()
 
 
-def test_a_site_that_is_just_launched_on_does_not_become_another_one(world: World):
+def test_a_site_keeps_its_identity_during_a_launch_on_it(world: World):
     Site.objects.update(identity="home")
     read = Site.objects.get()
     assert meanwhile(world.launch, lambda: site_found(site=read, identity="foreign")) is None
     assert (Site.objects.get().identity, Site.objects.get().changed) == ("home", True)
 
 
-def test_a_site_that_is_just_launched_on_is_not_led_elsewhere(world: World):
+def test_a_site_keeps_its_settings_during_a_launch_on_it(world: World):
     Site.objects.update(identity="home")
     refusal = meanwhile(world.launch, lambda: site_put(name="fake", kind="fake", settings=THERE))
     assert isinstance(refusal, Conflict)

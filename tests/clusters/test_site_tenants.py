@@ -1,4 +1,4 @@
-"""Tenants are allowed on sites; to other tenants a site does not exist."""
+"""A site can be limited to some tenants; other tenants do not see it."""
 
 import pytest
 
@@ -27,11 +27,11 @@ def launched_on(site: str, world: World) -> Cluster:
     return cluster_create(access=world.bob, name="two", request=ClusterRequest("pair", {}, {}, site=site))
 
 
-def test_a_site_is_for_everyone_until_somebody_says_otherwise(world: World):
+def test_a_site_is_open_to_all_tenants_by_default(world: World):
     assert launched_on("fake", world).site.name == "fake"
 
 
-def test_a_site_that_is_for_others_is_unknown(world: World):
+def test_a_site_of_other_tenants_is_unknown(world: World):
     launchable.a_site("second")
     site_allow(name="second", tenants=["globex"])
     refusals = []
@@ -43,7 +43,7 @@ def test_a_site_that_is_for_others_is_unknown(world: World):
     assert "there is: fake." in str(refusals[0])
 
 
-def test_who_may_use_one_site_alone_is_launched_there(world: World):
+def test_a_tenant_with_one_allowed_site_launches_there(world: World):
     launchable.a_site("another")
     site_allow(name="another", tenants=["globex"])
     assert launched_on("", world).site.name == "fake"
@@ -53,13 +53,13 @@ def test_who_may_use_one_site_alone_is_launched_there(world: World):
     assert launched_on("", world).site.name == "another"
 
 
-def test_who_may_use_no_site_launches_nothing(world: World):
+def test_a_tenant_without_an_allowed_site_launches_nothing(world: World):
     site_allow(name="fake", tenants=["globex"])
     with pytest.raises(Invalid, match="no site yet"):
         world.launch()
 
 
-def test_what_runs_on_a_site_stays_when_its_tenant_may_launch_nothing_more_there(world: World):
+def test_clusters_stay_on_a_site_that_their_tenant_lost(world: World):
     cluster = settle(world.launch())
     site_allow(name="fake", tenants=["globex"])
     assert settle(cluster_stop(access=world.bob, cluster="one")).phase == Phase.STOPPED
@@ -68,7 +68,7 @@ def test_what_runs_on_a_site_stays_when_its_tenant_may_launch_nothing_more_there
     assert settle(cluster_delete(access=world.bob, cluster="one")).phase == Phase.DELETED
 
 
-def test_everyone_may_again(world: World):
+def test_a_site_can_be_opened_to_all_tenants_again(world: World):
     site_allow(name="fake", tenants=["globex"])
     site_allow(name="fake", tenants=None)
     assert world.launch()
@@ -76,7 +76,7 @@ def test_everyone_may_again(world: World):
     assert list(recorded) == [("site/fake", {"tenants": ["globex"]}), ("site/fake", {"everyone": True})]
 
 
-def test_only_tenants_that_there_are_are_allowed(world: World):
+def test_only_existing_tenants_can_be_allowed(world: World):
     for tenants in (["initech"], []):
         with pytest.raises(Invalid):
             site_allow(name="fake", tenants=tenants)
@@ -85,7 +85,7 @@ def test_only_tenants_that_there_are_are_allowed(world: World):
     assert Site.objects.get().everyone
 
 
-def test_nothing_is_started_anew_where_its_tenant_may_launch_nothing_more(world: World):
+def test_a_cluster_is_not_started_on_a_site_that_its_tenant_lost(world: World):
     settle(world.launch())
     settle(cluster_stop(access=world.bob, cluster="one"))
     site_allow(name="fake", tenants=["globex"])
@@ -95,7 +95,7 @@ def test_nothing_is_started_anew_where_its_tenant_may_launch_nothing_more(world:
     assert settle(cluster_start(access=world.bob, cluster="one")).phase == Phase.READY
 
 
-def test_nothing_grows_where_its_tenant_may_launch_nothing_more(world: World):
+def test_a_cluster_does_not_grow_on_a_site_that_its_tenant_lost(world: World):
     settle(world.launch())
     site_allow(name="fake", tenants=["globex"])
     with pytest.raises(Conflict, match="SITE_NOT_ALLOWED"):

@@ -1,4 +1,4 @@
-"""Sites are added, changed and removed, and keep what was found of them."""
+"""Sites are added, changed and removed; results of checks and proofs are stored."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def verbs() -> list[str]:
 
 
 def check(site: Site) -> Site:
-    """Check the site as a worker does."""
+    """Check the site, as a worker does."""
     claimed = claim([Kind.SITE])
     assert claimed is not None
     assert claimed.key == site.id
@@ -54,12 +54,12 @@ def test_the_same_again_changes_nothing():
     assert verbs() == ["site.add"]
 
 
-def test_without_settings_they_stay():
+def test_without_settings_the_old_ones_stay():
     put()
     assert put(settings=None).settings == HERE
 
 
-def test_a_changed_site_has_everything_to_prove_again():
+def test_a_changed_site_loses_all_its_proofs():
     site = put()
     site_proved(site=site, isolation="proved", proof="Holds: all.")
     put(settings=THERE)
@@ -74,7 +74,7 @@ def test_a_site_does_not_change_its_kind():
         put(kind="local")
 
 
-def test_a_name_that_is_none_is_refused():
+def test_an_invalid_name_is_refused():
     with pytest.raises(Invalid):
         put(name="My Site")
 
@@ -87,7 +87,7 @@ def test_a_proof_is_kept_with_its_time():
     assert site.proved_at is not None
 
 
-def test_the_proof_of_what_a_site_was_before_is_not_kept():
+def test_a_changed_site_does_not_keep_a_late_proof():
     read_before = put()
     put(settings=THERE)
     with pytest.raises(Conflict, match="CHANGED_MEANWHILE"):
@@ -95,7 +95,7 @@ def test_the_proof_of_what_a_site_was_before_is_not_kept():
     assert Site.objects.get().isolation == "unknown"
 
 
-def test_a_check_leaves_what_was_proved(tmp_path: Path):
+def test_a_check_keeps_the_proof(tmp_path: Path):
     (tmp_path / "token").write_text("none")
     away = {"server": "http://127.0.0.1:9", "token_file": str(tmp_path / "token")}
     site = put(settings={"accounts": {"provision": away}})
@@ -105,14 +105,14 @@ def test_a_check_leaves_what_was_proved(tmp_path: Path):
     assert found.message.startswith("SITE_UNREACHABLE: ")
 
 
-def test_a_site_that_never_shuts_anybody_off_says_so(world: World):
+def test_a_site_without_isolation_says_so(world: World):
     Site.objects.update(isolation="unknown")
     site = Site.objects.get()
     site_put(name=site.name, kind=site.kind)
     assert check(site).isolation == "none"
 
 
-def test_settings_that_nobody_understands_are_told():
+def test_unknown_settings_are_named():
     found = check(put(settings={"accounts": {}, "colour": "red"}))
     assert not found.ready
     assert "no setting colour" in found.message
@@ -125,7 +125,7 @@ def test_a_site_with_clusters_stays(world: World):
     assert Site.objects.filter(name="fake").exists()
 
 
-def test_a_removed_site_is_not_there_but_for_what_ran_on_it(world: World):
+def test_a_removed_site_is_shown_only_by_clusters_that_ran_on_it(world: World):
     cluster = world.launch()
     Cluster.objects.update(phase=Phase.DELETED)
     site_remove(name="fake")
@@ -135,14 +135,14 @@ def test_a_removed_site_is_not_there_but_for_what_ran_on_it(world: World):
     assert verbs()[-1] == "site.remove"
 
 
-def test_its_name_is_free_again():
+def test_the_name_of_a_removed_site_is_free_again():
     first = put()
     site_remove(name="k8s")
     assert put().id != first.id
     assert Site.objects.get().name == "k8s"
 
 
-def test_who_is_not_there_cannot_be_removed():
+def test_an_unknown_site_cannot_be_removed():
     with pytest.raises(NotFound):
         site_remove(name="nowhere")
 
@@ -166,7 +166,7 @@ def test_nothing_is_launched_on_a_removed_site(world: World):
         world.launch()
 
 
-def test_a_site_in_trouble_sends_nobody_to_one_that_shuts_nobody_off():
+def test_a_failing_site_does_not_fall_back_to_one_without_isolation():
     put(name="local", kind="local", settings=None)
     put()
     assert site_for("", ANYBODY).name == "local"

@@ -13,7 +13,7 @@ from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, one_pass, settle
 
 
-def test_a_suspended_tenants_clusters_stop_and_come_back_as_they_were(world: World) -> None:
+def test_clusters_of_a_suspended_tenant_stop_and_resume_unchanged(world: World) -> None:
     cluster = settle(world.launch())
     root = tenant_for(actor_for(world.people.root), "acme")
     tenant_suspend(access=root)
@@ -23,7 +23,7 @@ def test_a_suspended_tenants_clusters_stop_and_come_back_as_they_were(world: Wor
     assert settle(cluster).phase == "ready"
 
 
-def test_what_no_longer_fits_after_the_suspension_waits_and_says_so(world: World) -> None:
+def test_a_cluster_that_no_longer_fits_after_the_suspension_waits_and_says_so(world: World) -> None:
     cluster = settle(world.launch())
     tenant_suspend(access=tenant_for(actor_for(world.people.root), "acme"))
     settle(cluster)
@@ -43,7 +43,7 @@ def test_nothing_starts_in_a_suspended_tenant(world: World) -> None:
         a_cluster(bob)
 
 
-def test_a_deleted_tenant_takes_its_clusters_along_and_frees_its_name(world: World) -> None:
+def test_deleting_a_tenant_deletes_its_clusters_and_frees_its_name(world: World) -> None:
     cluster = settle(world.launch())
     tenant_delete(access=tenant_for(actor_for(world.people.root), "acme"))
     cluster = settle(cluster)

@@ -1,4 +1,4 @@
-"""Which verb is allowed when: every verb in every phase, and with every operation under way."""
+"""Which verbs are allowed in each phase, and during each operation."""
 
 from itertools import product
 from uuid import uuid4
@@ -21,7 +21,7 @@ from tests.cast import set_limits
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import settle
 
-# A configuration has services of its own: see test_configure.
+# CONFIGURE has its own service, see test_configure.
 VERBS = [verb for verb in Verb if verb not in {Verb.CREATE, Verb.CONFIGURE}]
 
 
@@ -39,7 +39,7 @@ def put(cluster: Cluster, phase: Phase, live: Verb | None = None) -> None:
 
 
 def ask(world: World, cluster: Cluster, verb: Verb) -> str:
-    """Returns accepted, same, or the reason of the refusal."""
+    """ "accepted", "same", or the reason of the refusal."""
     before = cluster.generation
     try:
         with transaction.atomic():
@@ -64,7 +64,7 @@ def test_a_verb_is_accepted_in_exactly_the_phases_that_fit_it(world: World) -> N
 SAME = {(Verb.START, Verb.CREATE), *((verb, verb) for verb in VERBS if verb is not Verb.RESIZE)}
 
 
-def test_a_verb_joins_supersedes_or_waits_for_what_is_under_way(world: World) -> None:
+def test_a_verb_joins_supersedes_or_waits_for_the_operation_in_progress(world: World) -> None:
     cluster = world.launch()
     for verb, live in product(VERBS, Verb):
         with transaction.atomic():
@@ -78,14 +78,14 @@ def test_a_verb_joins_supersedes_or_waits_for_what_is_under_way(world: World) ->
             transaction.set_rollback(True)
 
 
-def test_the_same_resize_again_is_the_one_under_way(world: World) -> None:
+def test_repeating_a_resize_returns_the_operation_in_progress(world: World) -> None:
     cluster = settle(world.launch())
     first = cluster_verb(access=world.bob, cluster="one", request=request(Verb.RESIZE))
     again = cluster_verb(access=world.bob, cluster="one", request=request(Verb.RESIZE))
     assert first.generation == again.generation == cluster.generation + 1
 
 
-def test_another_resize_meanwhile_waits_its_turn(world: World) -> None:
+def test_another_resize_waits_for_the_first(world: World) -> None:
     settle(world.launch())
     cluster_verb(access=world.bob, cluster="one", request=request(Verb.RESIZE))
     other = VerbRequest(Verb.RESIZE, groups={"hand": {"count": 5}})
@@ -151,7 +151,7 @@ def test_a_stopped_cluster_is_resized_without_holding_more(world: World) -> None
     assert Claim.objects.get(owner_id=cluster.id).cpu == 0
 
 
-def test_another_members_cluster_is_the_admins_to_stop_and_nobody_elses(world: World) -> None:
+def test_only_an_admin_stops_another_members_cluster(world: World) -> None:
     settle(world.launch())
     carol = access.tenant_for(actor_for(world.people.carol), "acme")
     with pytest.raises(NeedsRole):

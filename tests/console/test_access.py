@@ -72,14 +72,14 @@ def test_every_route_for_everybody(sign_in: SignIn, world: World, who: str) -> N
     print(f"{who}: {len(ROUTES)} routes")
 
 
-def test_whoever_is_not_signed_in_is_asked_to(world: World) -> None:
+def test_a_visitor_without_a_session_is_sent_to_sign_in(world: World) -> None:
     settle(world.launch())
     for route in ROUTES:
         assert send(Client(), route) == 302, route
 
 
 @pytest.mark.parametrize("route", sorted(name for name, (_, path, _) in ROUTES.items() if "one" in path))
-def test_foreign_deleted_and_made_up_clusters_look_the_same(
+def test_foreign_deleted_and_unknown_clusters_look_the_same(
     sign_in: SignIn, world: World, route: str
 ) -> None:
     foreign = settle(world.launch())
@@ -96,7 +96,7 @@ def test_foreign_deleted_and_made_up_clusters_look_the_same(
     assert answers.pop()[0] == 404
 
 
-def test_a_refusal_by_role_is_in_the_audit(sign_in: SignIn, world: World) -> None:
+def test_a_refusal_by_role_is_audited(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     sign_in("carol").post("/t/acme/clusters/one/stop")
     row = AuditEvent.objects.get(outcome="denied")
@@ -108,7 +108,7 @@ def test_a_refusal_by_role_is_in_the_audit(sign_in: SignIn, world: World) -> Non
     )
 
 
-def test_an_outsider_at_the_door_is_in_the_audit(sign_in: SignIn, world: World) -> None:
+def test_a_refused_outsider_is_audited(sign_in: SignIn, world: World) -> None:
     sign_in("charlie").get("/t/acme/")
     row = AuditEvent.objects.get(outcome="denied")
     assert (row.actor_name, row.target, row.tenant_name) == ("charlie", "/t/acme/", "")

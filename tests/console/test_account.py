@@ -38,7 +38,7 @@ def test_an_ordinary_user_makes_a_token_in_the_console(bob: Client) -> None:
     assert secret not in bob.get("/account/tokens").content.decode()
 
 
-def test_a_token_is_narrowed_to_a_tenant_and_scopes(bob: Client) -> None:
+def test_a_token_can_be_limited_to_a_tenant_and_scopes(bob: Client) -> None:
     make(bob, tenant="acme", reach="some", scopes=["clusters:read", "sites:read"])
     token = ApiToken.objects.get()
     assert (token.tenant.name, token.scopes) == ("acme", ["clusters:read", "sites:read"])
@@ -53,7 +53,7 @@ def test_a_token_is_narrowed_to_a_tenant_and_scopes(bob: Client) -> None:
         ({"tenant": "globex"}, 404, "nothing here"),
     ],
 )
-def test_a_token_that_cannot_be_made_says_why(
+def test_an_invalid_token_request_says_why(
     bob: Client, form: dict[str, str], status: int, words: str
 ) -> None:
     answer = bob.post("/account/tokens", {"name": "laptop", "days": "30", "password": PASSWORD} | form)
@@ -62,12 +62,12 @@ def test_a_token_that_cannot_be_made_says_why(
     assert not ApiToken.objects.exists()
 
 
-def test_the_password_is_not_guessed_in_the_form(bob: Client) -> None:
+def test_guessing_the_password_in_the_form_is_throttled(bob: Client) -> None:
     assert 429 in [make(bob, password="wrong")[0] for _ in range(10)]
     assert make(bob)[0] == 429
 
 
-def test_a_token_is_revoked_and_nobody_elses(bob: Client, world: World) -> None:
+def test_a_user_revokes_only_their_own_tokens(bob: Client, world: World) -> None:
     _, secret = make(bob)
     mine = ApiToken.objects.get()
     theirs, _ = services.token_create(actor=an_actor(world.people.alice), name="hers")
@@ -77,7 +77,7 @@ def test_a_token_is_revoked_and_nobody_elses(bob: Client, world: World) -> None:
 
 
 @pytest.mark.parametrize("page", ["/t/acme/", "/t/acme/clusters", "/account/tokens"])
-def test_where_a_page_says_to_use_a_token_it_leads_to_where_one_is_made(bob: Client, page: str) -> None:
+def test_a_page_that_mentions_tokens_links_to_the_page_that_makes_them(bob: Client, page: str) -> None:
     assert "/account/tokens" in read(bob.get(page)).links
 
 
@@ -113,7 +113,7 @@ def test_signing_out_everywhere_keeps_this_session(bob: Client, sign_in: SignIn)
     assert other.get("/account").status_code == 302
 
 
-def test_a_temporary_password_opens_the_page_where_it_is_changed_and_nothing_else(world: World) -> None:
+def test_a_temporary_password_opens_only_the_page_that_changes_it(world: World) -> None:
     _, temporary = services.password_reset(actor=an_actor(world.people.root), username="bob")
     client = Client()
     client.post("/login", {"username": "bob", "password": temporary})

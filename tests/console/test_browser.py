@@ -1,4 +1,4 @@
-"""The journeys of users in a real browser, with scripts and without."""
+"""The main tasks of users in a real browser, with and without scripts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def slow(world: World) -> FakeProvisioner:
-    """A site where one node becomes ready only when the test says so."""
+    """A site where one node becomes ready only when the test allows it."""
     fake = provisioner_of(Site.objects.get())
     assert isinstance(fake, FakeProvisioner)
     fake.unready = {"hand-1"}
@@ -45,14 +45,16 @@ def page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iterator[P
 
 @pytest.fixture
 def plain_page(live_server: LiveServer, sign_in: SignIn, tmp_path: Path) -> Iterator[Page]:
-    """No page may run a script."""
+    """A browser whose pages cannot run scripts."""
     with chromium(tmp_path / "profile", scripts=False) as driver:
         page = Page(driver, live_server.url)
         page.sign_in(sign_in("bob"))
         yield page
 
 
-def test_one_click_and_the_page_gets_ready_by_itself(page: Page, slow: FakeProvisioner, worker: None) -> None:
+def test_one_click_launches_and_the_page_refreshes_until_ready(
+    page: Page, slow: FakeProvisioner, worker: None
+) -> None:
     page.open("/")
     page.press("Launch pair")
     page.wait(lambda: "2 of 3 ready" in page.text, "two nodes ready")
@@ -67,7 +69,7 @@ def test_one_click_and_the_page_gets_ready_by_itself(page: Page, slow: FakeProvi
     assert page.complaints() == []
 
 
-def test_without_scripts_the_same(plain_page: Page, slow: FakeProvisioner, worker: None) -> None:
+def test_one_click_launches_without_scripts(plain_page: Page, slow: FakeProvisioner, worker: None) -> None:
     page = plain_page
     page.open("/")
     assert not page.runs_scripts
@@ -125,7 +127,7 @@ def test_when_slipway_does_not_answer_the_page_says_so(
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_nothing_is_wider_than_a_phone(
+def test_every_page_fits_a_phone(
     live_server: LiveServer, sign_in: SignIn, world: World, worker: None, tmp_path: Path, dark: bool
 ) -> None:
     world.launch("a-cluster-with-a-name-as-long-as-allowed")
@@ -140,7 +142,7 @@ def test_nothing_is_wider_than_a_phone(
             page.as_phone()
             page.open(path)
             page.wait(lambda: "3 of 3" in page.text or "3 / 3" in page.text, "all nodes ready")
-            # Not against innerWidth: a phone's viewport grows with a page that is too wide.
+            # Do not compare with innerWidth: a phone's viewport grows with a page that is too wide.
             assert driver.execute_script("return document.documentElement.scrollWidth") <= PHONE_WIDTH, path
 
 

@@ -48,20 +48,20 @@ def test_it_refreshes_itself_by_id_while_it_moves(sign_in: SignIn, starting: Clu
     assert "hx-get" not in text(client)
 
 
-def test_a_request_that_nobody_took_up_yet_refreshes_too(sign_in: SignIn, world: World) -> None:
+def test_the_page_of_a_pending_operation_refreshes_too(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     cluster_stop(access=world.bob, cluster="one")
     assert 'hx-trigger="every 2s"' in text(sign_in("bob"))
 
 
-def test_only_what_is_new_is_announced(sign_in: SignIn, starting: Cluster) -> None:
+def test_only_changes_are_announced(sign_in: SignIn, starting: Cluster) -> None:
     client = sign_in("bob")
     assert "hx-swap-oob" not in text(client, f"{URL}?said=starting.ready", **PART)
     assert "one is starting: Ready to work." in text(client, f"{URL}?said=pending.admitted", **PART)
     assert "hx-swap-oob" not in text(client)
 
 
-def test_the_part_is_the_part_alone(sign_in: SignIn, starting: Cluster) -> None:
+def test_an_htmx_request_gets_only_the_part(sign_in: SignIn, starting: Cluster) -> None:
     part = text(sign_in("bob"), **PART)
     assert "<html" not in part
     assert 'id="live"' in part
@@ -76,7 +76,7 @@ def test_a_ready_cluster_can_be_stopped_restarted_resized_deleted(sign_in: SignI
     assert {"resize", "delete"} <= {link.rpartition("/")[2] for link in read(page).links}
 
 
-def test_why_a_button_is_off_stands_beside_it(sign_in: SignIn, starting: Cluster) -> None:
+def test_the_reason_of_a_disabled_button_is_beside_it(sign_in: SignIn, starting: Cluster) -> None:
     page = sign_in("bob").get(URL)
     assert disabled(page, "Restart") == "Possible after the create that is in progress."
     assert (
@@ -85,7 +85,7 @@ def test_why_a_button_is_off_stands_beside_it(sign_in: SignIn, starting: Cluster
     )
 
 
-def test_a_viewer_sees_everything_and_can_press_nothing(sign_in: SignIn, world: World) -> None:
+def test_a_viewer_sees_everything_and_every_button_is_disabled(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     page = sign_in("carol").get(URL)
     buttons = [button for button in read(page).buttons if button.label != "Sign out"]
@@ -120,7 +120,7 @@ def test_a_share_opens_the_pages(sign_in: SignIn, world: World) -> None:
     assert "token=" in text(sign_in("alice"))
 
 
-def test_a_failure_says_why_and_offers_to_retry(sign_in: SignIn, world: World) -> None:
+def test_a_failure_shows_its_reason_and_a_retry(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch())
     Cluster.objects.filter(id=cluster.id).update(
         phase="failed", reason="START_FAILED", message="<b>Broken</b>"
@@ -131,7 +131,7 @@ def test_a_failure_says_why_and_offers_to_retry(sign_in: SignIn, world: World) -
     assert "&lt;b&gt;Broken&lt;/b&gt;" in page.content.decode()
 
 
-def test_a_stopped_cluster_still_leads_to_its_logs(sign_in: SignIn, world: World) -> None:
+def test_a_stopped_cluster_links_to_its_logs(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch())
     cluster_stop(access=world.bob, cluster="one")
     settle(cluster)
@@ -151,7 +151,7 @@ def test_the_drawer_has_the_call_for_this_cluster(sign_in: SignIn, world: World)
     assert "http://testserver/api/v1/tenants/acme/clusters/one:stop" in page
 
 
-def test_what_was_asked_for_and_what_holds_are_shown(sign_in: SignIn, starting: Cluster) -> None:
+def test_requested_and_effective_configuration_are_shown(sign_in: SignIn, starting: Cluster) -> None:
     Cluster.objects.update(
         requested={
             "groups": {"hand": {"count": 3}},

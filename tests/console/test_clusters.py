@@ -47,7 +47,7 @@ def test_the_list_can_be_narrowed_to_an_owner(sign_in: SignIn, world: World) -> 
     assert shown(sign_in("bob"), "?owner=alice") == ["alices"]
 
 
-def test_deleted_clusters_show_only_when_asked_for(sign_in: SignIn, world: World) -> None:
+def test_deleted_clusters_are_listed_only_on_request(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch("gone"))
     cluster_delete(access=world.bob, cluster="gone")
     settle(cluster)
@@ -57,7 +57,7 @@ def test_deleted_clusters_show_only_when_asked_for(sign_in: SignIn, world: World
     assert f"{LIST}/{cluster.id}" in page
 
 
-def test_none_is_not_the_same_as_no_match(sign_in: SignIn, world: World) -> None:
+def test_an_empty_list_and_no_match_differ(sign_in: SignIn, world: World) -> None:
     client = sign_in("bob")
     assert "There is no cluster in this tenant yet" in client.get(LIST).content.decode()
     world.launch()
@@ -76,14 +76,14 @@ def test_the_list_is_paged(sign_in: SignIn, world: World, monkeypatch: object) -
     assert pages == [["one-4", "one-3"], ["one-2", "one-1"], ["one-0"]]
 
 
-def test_nonsense_in_the_query_is_as_good_as_none(sign_in: SignIn, world: World) -> None:
+def test_an_invalid_query_is_ignored(sign_in: SignIn, world: World) -> None:
     world.launch("mine")
     client = sign_in("bob")
     for query in ("?phase=nonsense", "?before=nonsense", "?owner=%00", "?before=%FF&phase=%00", "?page=-1"):
         assert shown(client, query) == ["mine"]
 
 
-def test_what_is_typed_into_the_query_is_never_markup(sign_in: SignIn) -> None:
+def test_the_query_is_escaped(sign_in: SignIn) -> None:
     page = sign_in("bob").get(f"{LIST}?owner=%3Cscript%3E").content.decode()
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
@@ -121,7 +121,7 @@ def test_the_list_reads_what_clusters_consist_of_once_a_generation(
     assert not any("effective" in query["sql"] for query in second)
 
 
-def test_a_tombstone_is_reached_by_id_alone(sign_in: SignIn, world: World) -> None:
+def test_a_tombstone_is_found_only_by_id(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch("gone"))
     cluster_delete(access=world.bob, cluster="gone")
     settle(cluster)

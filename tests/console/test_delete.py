@@ -15,7 +15,7 @@ def delete(client: Client, name: str) -> tuple[int, str]:
     return answer.status_code, answer.content.decode() + answer.headers.get("Location", "")
 
 
-def test_the_name_deletes(sign_in: SignIn, world: World) -> None:
+def test_typing_the_name_deletes(sign_in: SignIn, world: World) -> None:
     cluster, client = settle(world.launch()), sign_in("bob")
     status, location = delete(client, "one")
     assert (status, location) == (303, f"/t/acme/clusters/{cluster.id}")
@@ -40,13 +40,13 @@ def test_the_page_says_what_is_lost(sign_in: SignIn, world: World) -> None:
     assert "There is no undo." in page
 
 
-def test_at_once_is_a_choice(sign_in: SignIn, world: World) -> None:
+def test_deleting_at_once_is_an_option(sign_in: SignIn, world: World) -> None:
     cluster, client = settle(world.launch()), sign_in("bob")
     client.post(f"{URL}/delete", {"name": "one", "force": "yes"})
     assert Cluster.objects.get(id=cluster.id).force
 
 
-def test_what_is_deleted_is_not_deleted_again(sign_in: SignIn, world: World) -> None:
+def test_a_deleted_cluster_is_not_deleted_again(sign_in: SignIn, world: World) -> None:
     cluster, client = settle(world.launch()), sign_in("bob")
     delete(client, "one")
     settle(cluster)
@@ -54,14 +54,14 @@ def test_what_is_deleted_is_not_deleted_again(sign_in: SignIn, world: World) -> 
     assert "The cluster is deleted already." in answer.content.decode()
 
 
-def test_whoever_may_not_delete_does_not_get_to_the_question(sign_in: SignIn, world: World) -> None:
+def test_a_user_without_the_right_to_delete_gets_no_form(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     assert sign_in("carol").get(f"{URL}/delete").status_code == 403
     assert delete(sign_in("carol"), "one")[0] == 403
     assert Cluster.objects.get().goal == "running"
 
 
-def test_the_button_leads_to_the_question(sign_in: SignIn, world: World) -> None:
+def test_the_button_opens_the_confirmation(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch())
     links = read(sign_in("bob").get(URL)).links
     assert f"/t/acme/clusters/{cluster.id}/delete" in links

@@ -26,7 +26,7 @@ from tenants.names import validate_name
         (90000, "1 d 1 h"),
     ],
 )
-def test_a_duration_has_the_figures_that_matter(seconds: float, text: str) -> None:
+def test_a_duration_shows_at_most_two_units(seconds: float, text: str) -> None:
     assert formats.duration(seconds) == text
 
 
@@ -36,7 +36,7 @@ def test_an_age_has_one_figure(seconds: int, text: str) -> None:
     assert formats.age(now - timedelta(seconds=seconds), now) == text
 
 
-def test_amounts_leave_out_what_is_nothing() -> None:
+def test_amounts_omit_zeros() -> None:
     found = formats.amounts({"cpu": "2500m", "memory": "5Gi", "gpu": 1, "storage": "0", "clusters": 1})
     assert found.replace("\N{NO-BREAK SPACE}", " ") == "2.5 CPU · 5Gi memory · 1 GPU"
     assert formats.amounts({"cpu": "0", "memory": "0", "gpu": 0, "storage": "0"}) == "nothing"

@@ -1,4 +1,4 @@
-"""The first page: where it leads each user, and launching with one click."""
+"""The first page: its redirects for each user, and launches with one click."""
 
 import re
 
@@ -16,19 +16,19 @@ from tests.launchable import a_site
 from tests.reconciler.settling import settle
 
 
-def test_the_start_leads_to_ones_tenant(sign_in: SignIn) -> None:
+def test_the_first_page_redirects_to_the_users_tenant(sign_in: SignIn) -> None:
     answer = sign_in("bob").get("/")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/t/acme/")
 
 
-def test_the_start_leads_to_where_one_was_last(sign_in: SignIn, world: World) -> None:
+def test_the_first_page_redirects_to_the_last_tenant(sign_in: SignIn, world: World) -> None:
     Membership.objects.create(tenant=world.people.globex, user=world.people.bob, role="member")
     client = sign_in("bob")
     client.get("/t/globex/")
     assert client.get("/").headers["Location"] == "/t/globex/"
 
 
-def test_without_a_tenant_one_is_told_whom_to_ask(sign_in: SignIn, world: World) -> None:
+def test_a_user_without_a_tenant_reads_whom_to_ask(sign_in: SignIn, world: World) -> None:
     Membership.objects.filter(user=world.people.bob).delete()
     page = sign_in("bob").get("/").content.decode()
     assert "You are in no tenant yet" in page
@@ -57,7 +57,7 @@ def test_a_click_sent_twice_launches_once(sign_in: SignIn) -> None:
     assert Cluster.objects.count() == 1
 
 
-def test_the_name_of_somebody_elses_cluster_is_refused(sign_in: SignIn, world: World) -> None:
+def test_the_name_of_another_members_cluster_is_refused(sign_in: SignIn, world: World) -> None:
     world.launch("taken")
     client = sign_in("alice")
     answer = client.post("/t/acme/launch", {"template": "pair", "name": "taken"}, follow=True)
@@ -65,14 +65,14 @@ def test_the_name_of_somebody_elses_cluster_is_refused(sign_in: SignIn, world: W
     assert "Choose another name" in answer.content.decode()
 
 
-def test_a_tile_says_what_one_gets_and_what_it_takes(sign_in: SignIn) -> None:
+def test_a_tile_shows_the_nodes_and_their_resources(sign_in: SignIn) -> None:
     tile = tile_of(sign_in("bob").get("/t/acme/"), "pair")
     assert "Head, 2 \N{MULTIPLICATION SIGN} Hand" in tile
     assert "2.5 CPU · 5Gi memory · 1Gi storage" in tile.replace("\N{NO-BREAK SPACE}", " ")
     assert "not launched in this tenant yet" in tile
 
 
-def test_a_tile_says_how_long_it_usually_takes(sign_in: SignIn, world: World) -> None:
+def test_a_tile_shows_the_usual_duration(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     assert "about " in tile_of(sign_in("bob").get("/t/acme/"), "pair")
 
@@ -95,7 +95,7 @@ def test_a_launch_over_quota_shows_the_levels_and_what_to_stop(sign_in: SignIn, 
     assert Cluster.objects.count() == 1
 
 
-def test_a_stopped_cluster_makes_room_again(sign_in: SignIn, world: World) -> None:
+def test_stopping_a_cluster_frees_its_quota(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch("mine"))
     set_limits(world.people.acme, cpu=4000)
     cluster_stop(access=world.bob, cluster="mine")
@@ -138,13 +138,13 @@ def test_a_template_that_is_not_there_is_not_found(sign_in: SignIn) -> None:
 
 
 @pytest.mark.parametrize("name", ["Etl", "a", "a" * 41, "-", "<script>", "0a1b", "a\0b", "é" * 3])
-def test_an_unusable_name_is_told_on_the_page(sign_in: SignIn, name: str) -> None:
+def test_an_invalid_name_is_reported_on_the_page(sign_in: SignIn, name: str) -> None:
     answer = sign_in("bob").post("/t/acme/launch", {"template": "pair", "name": name}, follow=True)
     assert "Use 2 to 40 characters" in answer.content.decode()
     assert not Cluster.objects.exists()
 
 
-def test_my_clusters_are_mine_and_those_shared_with_me(sign_in: SignIn, world: World) -> None:
+def test_my_clusters_are_owned_or_shared_ones(sign_in: SignIn, world: World) -> None:
     world.launch("bobs")
     world.launch("shared")
     cluster_share(access=world.bob, cluster="shared", username="alice")
@@ -161,7 +161,7 @@ def test_the_part_refreshes_itself_only_while_something_moves(sign_in: SignIn, w
     assert "hx-trigger" not in client.get("/t/acme/").content.decode()
 
 
-def test_the_part_is_the_part_alone(sign_in: SignIn, world: World) -> None:
+def test_an_htmx_request_gets_only_the_part(sign_in: SignIn, world: World) -> None:
     world.launch("mine")
     part = sign_in("bob").get("/t/acme/", headers={"HX-Request": "true"}).content.decode()
     assert part.strip().startswith('<div id="live"')
@@ -182,7 +182,7 @@ def machines_of(cpu: int) -> None:
 
 def test_a_tile_that_can_never_run_here_says_so(sign_in: SignIn) -> None:
     machines_of(2000)
-    assert "all machines together have 2" in str(disabled(sign_in("bob").get("/t/acme/"), "Launch pair"))
+    assert "all machines combined have 2" in str(disabled(sign_in("bob").get("/t/acme/"), "Launch pair"))
 
 
 def test_a_tile_that_would_wait_for_room_says_so_and_can_be_clicked(sign_in: SignIn, world: World) -> None:

@@ -29,7 +29,7 @@ def test_a_node_that_never_was_is_not_found(sign_in: SignIn, world: World) -> No
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 200), ("root", 200), ("carol", 403), ("charlie", 404)])
-def test_who_reads_the_logs_of_others(sign_in: SignIn, world: World, who: str, status: int) -> None:
+def test_only_admins_read_the_logs_of_others(sign_in: SignIn, world: World, who: str, status: int) -> None:
     settle(world.launch())
     assert sign_in(who).get(URL).status_code == status
 
@@ -50,7 +50,7 @@ def test_any_number_of_lines_gets_an_answer(sign_in: SignIn, world: World, lines
         ("naïve\ttab\n".encode(), "naïve\ttab\n"),
     ],
 )
-def test_what_terminals_understand_is_made_readable(raw: bytes, shown: str) -> None:
+def test_terminal_escapes_are_made_readable(raw: bytes, shown: str) -> None:
     assert readable(raw) == shown
 
 

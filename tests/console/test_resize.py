@@ -46,7 +46,7 @@ def test_fewer_workers(sign_in: SignIn, world: World) -> None:
         ("999999999", "Must be"),
     ],
 )
-def test_a_number_that_cannot_be_is_told_beside_its_field(
+def test_an_invalid_number_is_reported_beside_its_field(
     sign_in: SignIn, world: World, count: str, error: str
 ) -> None:
     settle(world.launch())
@@ -71,7 +71,7 @@ def test_a_preview_says_when_it_would_not_fit(sign_in: SignIn, world: World) -> 
     assert "does not fit the limits now" in send(sign_in("bob"), **{"count-hand": "4", "preview": "yes"})[1]
 
 
-def test_over_quota_the_form_stays_with_what_was_typed(sign_in: SignIn, world: World) -> None:
+def test_over_quota_the_form_keeps_its_values(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     set_limits(world.people.acme, cpu=3000)
     status, page = send(sign_in("bob"), **{"count-hand": "4"})
@@ -80,19 +80,19 @@ def test_over_quota_the_form_stays_with_what_was_typed(sign_in: SignIn, world: W
     assert 'value="4"' in page
 
 
-def test_while_something_is_under_way_the_page_of_the_cluster_says_so(sign_in: SignIn, world: World) -> None:
+def test_a_resize_during_an_operation_is_refused_on_the_clusters_page(sign_in: SignIn, world: World) -> None:
     world.launch()
     answer = sign_in("bob").get(URL, follow=True)
     assert answer.redirect_chain == [("/t/acme/clusters/one", 303)]
     assert "A create is under way." in answer.content.decode()
 
 
-def test_whoever_may_not_resize_gets_no_form(sign_in: SignIn, world: World) -> None:
+def test_a_user_without_the_right_to_resize_gets_no_form(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     assert sign_in("carol").get(URL).status_code == 403
 
 
-def test_a_number_that_is_fixed_is_not_asked_for(sign_in: SignIn, world: World) -> None:
+def test_a_fixed_number_has_no_field(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     fields = forms(sign_in("bob").get(URL), "")[0].fields
     assert "count-hand" in fields

@@ -31,7 +31,7 @@ PAGES = (
     "/account",
     "/account/tokens",
 )
-# Only a site admin gets these.
+# Pages for site admins only.
 SITE_PAGES = ("/users", "/users/new", "/users/u/bob", "/users/u/robot", "/users/u/bob/delete")
 
 
@@ -52,7 +52,7 @@ def pages(sign_in: SignIn, world: World) -> dict[str, object]:
     return found | {path: root.get(path) for path in SITE_PAGES}
 
 
-def test_every_page_forbids_what_is_not_ours(pages: dict[str, object]) -> None:
+def test_every_page_has_a_strict_content_security_policy(pages: dict[str, object]) -> None:
     for path, page in pages.items():
         policy = page.headers["Content-Security-Policy"]  # type: ignore[attr-defined]
         assert "default-src 'self'" in policy, path
@@ -62,7 +62,7 @@ def test_every_page_forbids_what_is_not_ours(pages: dict[str, object]) -> None:
         assert "no-store" in page.headers["Cache-Control"], path  # type: ignore[attr-defined]
 
 
-def test_no_page_has_anything_inline_or_from_elsewhere(pages: dict[str, object]) -> None:
+def test_no_page_has_inline_or_foreign_resources(pages: dict[str, object]) -> None:
     for path, page in pages.items():
         assert read(page).inline == [], path
         sources = re.findall(r'(?:src|href)="(https?:)?//', page.content.decode())  # type: ignore[attr-defined]
@@ -92,9 +92,7 @@ def test_every_form_that_posts_carries_its_token(pages: dict[str, object]) -> No
     assert all("csrfmiddlewaretoken" in form.fields for form in found)
 
 
-def test_every_link_to_another_page_says_nothing_about_where_it_came_from(
-    sign_in: SignIn, world: World
-) -> None:
+def test_every_link_that_opens_a_tab_sends_no_referrer(sign_in: SignIn, world: World) -> None:
     page = sign_in("bob").get("/t/acme/").content.decode()
     assert len(re.findall('target="_blank"', page)) == len(re.findall('rel="noopener noreferrer"', page))
 
@@ -132,7 +130,7 @@ EDGES = [("edge", "card", 3.0), ("edge", "page", 3.0), ("link", "page", 3.0), ("
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(scheme: str) -> None:
+def test_every_text_has_enough_contrast(scheme: str) -> None:
     palette = palettes()[scheme]
     poor = {
         (ink, paper): round(contrast(palette[ink], palette[paper]), 2)
@@ -142,7 +140,7 @@ def test_everything_can_be_read(scheme: str) -> None:
     assert poor == {}
 
 
-def test_a_fault_of_ours_shows_the_request_id_and_needs_no_database() -> None:
+def test_an_internal_error_shows_the_request_id_and_needs_no_database() -> None:
     request = RequestFactory().get("/t/acme/")
     request.request_id = "abc123"  # type: ignore[attr-defined]
     answer = errors.server_error(request)
@@ -152,13 +150,13 @@ def test_a_fault_of_ours_shows_the_request_id_and_needs_no_database() -> None:
 
 
 @override_settings(CSRF_FAILURE_VIEW="controlplane.console.errors.csrf_failure")
-def test_a_form_without_its_token_is_told_so_on_a_page_of_ours(world: World) -> None:
+def test_a_form_without_its_csrf_token_gets_our_error_page(world: World) -> None:
     answer = Client(enforce_csrf_checks=True).post("/login", {"username": "bob", "password": "x"})
     assert answer.status_code == 403
     assert "no longer valid" in answer.content.decode()
 
 
-def test_a_path_that_is_no_page_is_not_found(sign_in: SignIn) -> None:
+def test_an_unknown_path_is_not_found(sign_in: SignIn) -> None:
     answer = sign_in("bob").get("/nothing/here")
     assert answer.status_code == 404
     assert Reader(answer.content.decode()).inline == []

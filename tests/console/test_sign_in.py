@@ -23,11 +23,11 @@ def attempt(client: Client, password: str, name: str = "bob", to: str = "") -> t
     return answer.status_code, answer.headers.get("Location", "")
 
 
-def test_the_right_password_leads_to_where_one_wanted_to_go(bob: World) -> None:
+def test_signing_in_redirects_to_the_requested_page(bob: World) -> None:
     assert attempt(Client(), PASSWORD, to="/t/acme/clusters") == (302, "/t/acme/clusters")
 
 
-def test_nobody_is_led_to_another_site(bob: World) -> None:
+def test_signing_in_never_redirects_to_another_host(bob: World) -> None:
     assert attempt(Client(), PASSWORD, to="https://evil.example/") == (302, "/")
 
 
@@ -41,7 +41,7 @@ def from_address(number: int) -> Client:
     return Client(REMOTE_ADDR=f"192.0.2.{number}")
 
 
-def test_guessing_a_name_is_held_up_from_whatever_address(bob: World) -> None:
+def test_guesses_at_a_name_are_throttled_from_every_address(bob: World) -> None:
     tries = [attempt(from_address(number), "wrong")[0] for number in range(20)]
     assert set(tries) == {401, 429}
     assert tries.count(401) < 12
@@ -59,7 +59,7 @@ def test_a_delay_says_how_long_it_lasts_and_then_ends(bob: World) -> None:
     assert attempt(Client(), PASSWORD)[0] == 302
 
 
-def test_a_browser_that_signed_in_before_is_not_held_up_by_guesses_from_elsewhere(bob: World) -> None:
+def test_a_known_browser_is_not_throttled_by_guesses_from_elsewhere(bob: World) -> None:
     browser = Client()
     assert attempt(browser, PASSWORD)[0] == 302
     browser.post("/logout")
@@ -69,14 +69,14 @@ def test_a_browser_that_signed_in_before_is_not_held_up_by_guesses_from_elsewher
     assert attempt(browser, PASSWORD)[0] == 302
 
 
-def test_a_browser_that_signed_in_before_has_no_endless_guesses_itself(bob: World) -> None:
+def test_a_known_browser_is_throttled_for_its_own_guesses(bob: World) -> None:
     browser = Client()
     attempt(browser, PASSWORD)
     browser.post("/logout")
     assert 429 in [attempt(browser, "wrong")[0] for _ in range(20)]
 
 
-def test_wrong_names_from_one_address_hold_up_no_other_address(bob: World) -> None:
+def test_wrong_names_from_one_address_throttle_no_other_address(bob: World) -> None:
     assert attempt(from_address(1), "wrong", name="user1")[0] == 401
     SignInThrottle.objects.update(level=BY_ADDRESS.top)
     tries = [attempt(from_address(1), "wrong", name=f"user{number}")[0] for number in (2, 3)]
@@ -84,14 +84,14 @@ def test_wrong_names_from_one_address_hold_up_no_other_address(bob: World) -> No
     assert attempt(from_address(2), PASSWORD)[0] == 302
 
 
-def test_a_good_sign_in_starts_the_count_anew(bob: World) -> None:
+def test_a_successful_sign_in_resets_the_count(bob: World) -> None:
     for _ in range(BY_NAME.free):
         assert attempt(Client(), "wrong")[0] == 401
     assert attempt(Client(), PASSWORD)[0] == 302
     assert attempt(Client(), "wrong")[0] == 401
 
 
-def test_signing_in_and_out_is_in_the_audit(bob: World) -> None:
+def test_signing_in_and_out_is_audited(bob: World) -> None:
     client = from_address(7)
     attempt(client, "wrong")
     attempt(client, "wrong")
@@ -110,7 +110,7 @@ def test_signing_in_and_out_is_in_the_audit(bob: World) -> None:
 
 
 def aged(client: Client, **hours: float) -> None:
-    """Makes the session of the client older."""
+    """Move the times of the client's session into the past."""
     session = client.session
     for name, amount in hours.items():
         session[name] -= amount * 3600
@@ -129,14 +129,14 @@ def test_a_session_that_is_used_lasts_and_an_idle_one_ends(bob: World) -> None:
     assert client.get("/login").status_code == 200
 
 
-def test_no_session_outlives_a_week_however_much_it_is_used(bob: World) -> None:
+def test_a_session_ends_after_a_week_even_when_used(bob: World) -> None:
     client = Client()
     attempt(client, PASSWORD)
     aged(client, began=7 * 24 + 1)
     assert client.get("/t/acme/").headers["Location"].startswith("/login")
 
 
-def test_a_page_that_refreshes_itself_keeps_no_session(bob: World) -> None:
+def test_automatic_refreshes_do_not_prolong_the_session(bob: World) -> None:
     client = Client()
     attempt(client, PASSWORD)
     aged(client, last_page=11)
@@ -150,12 +150,12 @@ def test_a_locked_user_cannot_sign_in(bob: World) -> None:
     assert attempt(Client(), PASSWORD)[0] == 401
 
 
-def test_signing_in_needs_the_token_of_the_form(bob: World) -> None:
+def test_signing_in_needs_the_csrf_token(bob: World) -> None:
     strict = Client(enforce_csrf_checks=True)
     assert attempt(strict, PASSWORD)[0] == 403
 
 
-def test_a_page_asks_to_sign_in_and_comes_back(world: World) -> None:
+def test_a_page_asks_to_sign_in_and_redirects_back(world: World) -> None:
     answer = Client().get("/t/acme/clusters?phase=ready")
     assert answer.status_code == 302
     assert answer.headers["Location"] == "/login?next=%2Ft%2Facme%2Fclusters%3Fphase%3Dready"
@@ -174,5 +174,5 @@ def test_signing_out_ends_the_session(sign_in: SignIn) -> None:
     assert client.get("/t/acme/").status_code == 302
 
 
-def test_signing_out_is_no_link(sign_in: SignIn) -> None:
+def test_signing_out_by_get_is_refused(sign_in: SignIn) -> None:
     assert sign_in("bob").get("/logout").status_code == 405

@@ -18,7 +18,7 @@ def test_a_site_admin_sees_all_with_what_they_hold(sign_in: SignIn, world: World
     assert '2.5 <span class="muted">of 8</span>' in page
 
 
-def test_others_are_told_which_role_it_needs(sign_in: SignIn) -> None:
+def test_other_users_read_which_role_it_needs(sign_in: SignIn) -> None:
     answer = sign_in("alice").get("/tenants")
     assert answer.status_code == 403
     assert "needs the role site admin" in answer.content.decode()
@@ -40,7 +40,7 @@ def test_more_tenants_take_no_more_queries(sign_in: SignIn) -> None:
     assert queries(client, "/tenants") == few
 
 
-def test_nonsense_in_the_query_is_as_good_as_none(sign_in: SignIn) -> None:
+def test_an_invalid_query_is_ignored(sign_in: SignIn) -> None:
     assert "/t/acme/" in sign_in("root").get("/tenants?after=%00").content.decode()
 
 

@@ -55,7 +55,7 @@ def test_a_user_is_disabled_and_enabled(root: Client, sign_in: SignIn) -> None:
     assert User.objects.get(username="bob").is_active
 
 
-def test_a_site_admin_is_made_and_unmade_and_the_last_one_stays(root: Client) -> None:
+def test_site_admins_are_granted_and_revoked_but_the_last_one_stays(root: Client) -> None:
     post(root, "bob", "promote")
     assert User.objects.get(username="bob").is_superuser
     post(root, "bob", "demote")
@@ -76,7 +76,7 @@ def test_nothing_is_changed_without_the_password_of_the_admin(root: Client) -> N
     assert (bob.is_active, bob.is_superuser, bob.password_temporary_until) == (True, False, None)
 
 
-def test_what_a_user_leaves_behind_is_said_before_the_deletion(root: Client, world: World) -> None:
+def test_the_page_names_what_a_user_leaves_before_the_deletion(root: Client, world: World) -> None:
     cluster = world.launch("one")
     page = root.get("/users/u/bob/delete")
     assert f"/t/acme/clusters/{cluster.pk}" in read(page).links

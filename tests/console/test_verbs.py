@@ -60,14 +60,14 @@ def test_cancel_means_the_operation_that_was_on_the_screen(sign_in: SignIn, worl
 
 
 @pytest.mark.parametrize("operation", ["", "nonsense", str(UUID(int=7))])
-def test_cancel_of_nothing_says_so(sign_in: SignIn, world: World, operation: str) -> None:
+def test_cancel_without_an_operation_says_so(sign_in: SignIn, world: World, operation: str) -> None:
     world.launch()
     answer = sign_in("bob").post(f"{URL}/cancel", {"operation": operation}, follow=True)
     assert "No operation is in progress any more." in answer.content.decode()
     assert Operation.objects.get().state != "cancelled"
 
 
-def test_a_stop_that_waits_can_be_hurried(sign_in: SignIn, world: World) -> None:
+def test_a_waiting_stop_can_be_forced(sign_in: SignIn, world: World) -> None:
     cluster, client = settle(world.launch()), sign_in("bob")
     cluster_stop(access=world.bob, cluster="one")
     assert form_of(client, "stop").fields["force"] == "yes"
@@ -90,7 +90,7 @@ def test_a_verb_that_does_not_fit_says_so_on_the_page(sign_in: SignIn, world: Wo
     assert "The cluster is ready; start needs one of" in answer.content.decode()
 
 
-def test_a_button_of_an_old_page_never_meets_another_cluster(sign_in: SignIn, world: World) -> None:
+def test_a_button_of_an_old_page_never_applies_to_another_cluster(sign_in: SignIn, world: World) -> None:
     client = sign_in("bob")
     old = settle(world.launch())
     form = form_of(client, "stop")
@@ -108,7 +108,7 @@ def test_a_button_needs_the_token_of_its_form(world: World) -> None:
     assert Cluster.objects.get().goal == "running"
 
 
-def test_a_member_cannot_stop_what_is_not_theirs(sign_in: SignIn, world: World) -> None:
+def test_a_member_cannot_stop_another_members_cluster(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     answer = sign_in("carol").post(f"{URL}/stop")
     assert answer.status_code == 403
@@ -116,20 +116,20 @@ def test_a_member_cannot_stop_what_is_not_theirs(sign_in: SignIn, world: World) 
     assert Cluster.objects.get().goal == "running"
 
 
-def test_an_admin_can(sign_in: SignIn, world: World) -> None:
+def test_an_admin_stops_another_members_cluster(sign_in: SignIn, world: World) -> None:
     cluster = settle(world.launch())
     sign_in("alice").post(f"{URL}/stop")
     assert phase(cluster) == "stopped"
 
 
-def test_a_link_never_acts(sign_in: SignIn, world: World) -> None:
+def test_a_get_request_changes_nothing(sign_in: SignIn, world: World) -> None:
     settle(world.launch())
     answer = sign_in("bob").get(f"{URL}/stop")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
     assert Cluster.objects.get().goal == "running"
 
 
-def test_pressing_twice_is_pressing_once(sign_in: SignIn, world: World) -> None:
+def test_pressing_a_button_twice_has_one_effect(sign_in: SignIn, world: World) -> None:
     cluster, client = settle(world.launch()), sign_in("bob")
     client.post(f"{URL}/stop")
     client.post(f"{URL}/stop")

@@ -14,7 +14,7 @@ __all__ = ["images", "kubeconfig"]
 
 @pytest.fixture(scope="session")
 def slipway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
-    """One running installation for the journeys that do no harm to it."""
+    """One running installation for all journeys that leave it intact."""
     service = Slipway(_home(tmp_path_factory, "journeys")).up()
     yield service
     service.leave()
@@ -27,7 +27,7 @@ def pods(kubeconfig: Path, images: None) -> Pods:
 
 @pytest.fixture(scope="package")
 def on_pods(kubeconfig: Path, images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
-    """One running installation with the site k8s. It leaves the Kubernetes to others when the journeys are over."""
+    """One running installation with the site k8s. It removes all that it made on the Kubernetes at the end."""
     environment = {"KUBECONFIG": str(kubeconfig), "SLIPWAY_FETCH_RUNTIMES": "0"}
     service = Slipway(_home(tmp_path_factory, "pods"), environment).up()
     try:
@@ -39,7 +39,7 @@ def on_pods(kubeconfig: Path, images: None, tmp_path_factory: pytest.TempPathFac
 
 
 def _leave(service: Slipway) -> None:
-    """As its admin would."""
+    """Delete the clusters, the tenant and the site, as an admin would."""
     for cluster in service.get("/tenants/demo/clusters")["items"]:
         service.delete(cluster["name"])
     assert service.call("DELETE", "/tenants/demo").status_code == 202

@@ -1,6 +1,6 @@
-"""Registers the tests' tiny engine, whose nodes are real processes that start at once, with a running Slipway.
+"""Registers the tiny test engine with a running Slipway; its nodes are real processes that start at once.
 
-Run as a program in the environment of one of its processes.
+Run this file as a program in the environment of a process of that Slipway.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ ENGINE: dict[str, Any] = {
             "runtime": "plain",
             "critical": True,
             "command": COMMAND,
-            # What a shell became does not listen to SIGTERM where it is the first process.
+            # The command ignores SIGTERM when it is the first process of a container, so SIGKILL follows soon.
             "stop_seconds": 1,
             "minimum": {"cpu": "100m", "memory": "64Mi"},
             "default": {"cpu": "100m", "memory": "64Mi"},
@@ -40,7 +40,7 @@ ENGINE: dict[str, Any] = {
             "min_count": 1,
             "max_count": 64,
             "command": COMMAND,
-            # What a shell became does not listen to SIGTERM where it is the first process.
+            # The command ignores SIGTERM when it is the first process of a container, so SIGKILL follows soon.
             "stop_seconds": 1,
             "minimum": {"cpu": "100m", "memory": "64Mi"},
             "default": {"cpu": "100m", "memory": "64Mi"},

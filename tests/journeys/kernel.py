@@ -1,4 +1,4 @@
-"""A notebook's kernel, spoken to through Jupyter's own API, as a browser does."""
+"""A client of a notebook's kernel that uses Jupyter's own API, as a browser does."""
 
 import json
 import uuid
@@ -13,7 +13,7 @@ class Kernel:
     """A kernel started on the server behind a notebook service's URL."""
 
     def __init__(self, url: str, kernel_id: str = "") -> None:
-        """kernel_id: of one that runs already; "" starts another."""
+        """kernel_id: the id of a running kernel; "" starts a new one."""
         parts = urlsplit(url)
         self._token = parse_qs(parts.query)["token"][0]
         self._base = f"{parts.scheme}://{parts.netloc}"
@@ -26,16 +26,16 @@ class Kernel:
         return response
 
     def run(self, code: str, *, seconds: float = 120) -> str:
-        """What the code printed. Raises AssertionError with that and the traceback if it failed."""
+        """The output of the code. Raises AssertionError with the output and the traceback when it fails."""
         url = f"{self._base.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels?token={self._token}"
         socket = websocket.create_connection(url, timeout=seconds)
         try:
-            asked = _request(code)
-            socket.send(json.dumps(asked))
+            request = _request(code)
+            socket.send(json.dumps(request))
             printed = ""
             while True:
                 message = json.loads(socket.recv())
-                if message["parent_header"].get("msg_id") != asked["header"]["msg_id"]:
+                if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
                     continue
                 content, kind = message["content"], message["msg_type"]
                 if kind == "stream":
@@ -50,7 +50,7 @@ class Kernel:
         self.api("DELETE", f"/api/kernels/{self.id}")
 
     def save(self, path: str, source: str) -> None:
-        """A notebook with one cell."""
+        """Save a notebook with one cell."""
         cell: dict[str, Any] = {
             "cell_type": "code",
             "source": source,

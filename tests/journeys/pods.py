@@ -1,4 +1,4 @@
-"""What runs on a Kubernetes cluster, asked past Slipway: commands in nodes, and everything that exists."""
+"""Looks at a Kubernetes cluster without Slipway: runs commands in nodes, lists pods and all other objects."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from controlplane.provisioners.kubernetes.client.exec import run
 from controlplane.provisioners.kubernetes.objects import names, paths
 from controlplane.provisioners.kubernetes.settings import Reach
 
-# Come and go by themselves, whatever anybody does.
+# Kubernetes itself makes and deletes these at any time.
 RESTLESS = {"Event", "Lease", "Node", "EndpointSlice", "Endpoints"}
 
 
@@ -18,7 +18,7 @@ class Pods:
         self.client = Client(Reach(kubeconfig=str(kubeconfig)), purpose="tests")
 
     def run(self, cluster: dict[str, Any], node: str, command: Sequence[str], *, seconds: float = 120) -> str:
-        """What the command printed in the node. Fails with what it said when it does not end well."""
+        """The output of the command in the node. Fails with its output unless the exit code is 0."""
         pod = self.of(cluster)[node]["metadata"]
         ran = run(self.client, pod["namespace"], pod["name"], command, seconds=seconds)
         assert ran.exit_code == 0, f"{ran.stdout.decode()[-2000:]}\n{ran.stderr.decode()[-2000:]}"
@@ -30,12 +30,12 @@ class Pods:
         return {pod["metadata"]["labels"][names.NODE]: pod for pod in found}
 
     def namespace(self, cluster: dict[str, Any]) -> str:
-        """Of its tenant."""
+        """The namespace of the cluster's tenant."""
         [found] = {str(pod["metadata"]["namespace"]) for pod in self.of(cluster).values()}
         return found
 
     def containers(self, cluster: dict[str, Any]) -> dict[str, tuple[str, str, int]]:
-        """Node -> the uid of its pod, what runs in it and how often that was started again."""
+        """Node -> the uid of its pod, the id of its container and the number of restarts."""
         return {
             node: (pod["metadata"]["uid"], item.get("containerID", ""), item["restartCount"])
             for node, pod in self.of(cluster).items()

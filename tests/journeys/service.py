@@ -1,4 +1,4 @@
-"""Slipway as its users have it: started by its one command, spoken to over HTTP, killed without mercy."""
+"""Runs Slipway as its users do: started by `manage.py up`, used over HTTP, and killed with SIGKILL."""
 
 import os
 import signal
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 def wait_for(what: str, question: Callable[[], T], *, seconds: float = 60, every: float = 0.1) -> T:
-    """The first true answer, within a deadline."""
+    """Repeat the question until its answer is true, and return that. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     answer = question()
     while not answer:
-        assert time.monotonic() < deadline, f"no {what} within {seconds} s; last answer: {answer!r}"
+        assert time.monotonic() < deadline, f"no {what} after {seconds} s; last answer: {answer!r}"
         time.sleep(every)
         answer = question()
     return answer
@@ -86,14 +86,14 @@ class Slipway:
         return self._output.read_text()
 
     def down(self) -> None:
-        """As Ctrl-C does; clusters stay."""
+        """Stop it as Ctrl-C does; clusters keep running."""
         assert self._process
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         self._process.wait(60)
 
     def leave(self) -> None:
-        """Delete its clusters, and stop."""
+        """Delete all clusters of demo, then stop."""
         if self._process and self._process.poll() is None:
             if self.is_ready():
                 for cluster in self.get("/tenants/demo/clusters")["items"]:
@@ -101,7 +101,7 @@ class Slipway:
             self.down()
 
     def ended(self) -> None:
-        """After its supervisor was killed."""
+        """Wait for the end of `up`, whose supervisor was killed."""
         assert self._process
         self._process.wait(60)
 
@@ -111,8 +111,8 @@ class Slipway:
 
     @contextmanager
     def another_worker(self) -> Iterator[None]:
-        """Beside its own one, as on another machine."""
-        # The mark is what the supervisor knows its own children by.
+        """Run a second worker, as on another machine."""
+        # Without the mark, the supervisor does not take this process for its child.
         environment = {key: value for key, value in self.database_environment().items() if key != MARK}
         words = [self._python, "manage.py", "worker"]
         with self._output.open("ab") as output:
@@ -125,7 +125,7 @@ class Slipway:
 
     @contextmanager
     def paused(self, part: str) -> Iterator[None]:
-        """It does nothing, and is not dead either."""
+        """Suspend a process of Slipway with SIGSTOP."""
         pid = self.pid(part)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -137,13 +137,18 @@ class Slipway:
         return int((self.folder / "run" / f"{part}.pid").read_text())
 
     def processes(self) -> list[str]:
-        """What runs of this installation, nodes left out, by command line: all of it was told of its folder."""
+        """The command lines of the processes of this installation, nodes excluded."""
+        # Each of them has the data directory in its environment.
         mine = str(self.folder).encode()
-        told = ((entry, told_by(entry, "environ")) for entry in Path("/proc").glob("[0-9]*"))
+        environments = ((entry, read_proc(entry, "environ")) for entry in Path("/proc").glob("[0-9]*"))
         entries = [
-            entry for entry, known in told if mine in known and b"\0SLIPWAY_NODE=" not in b"\0" + known
+            entry
+            for entry, found in environments
+            if mine in found and b"\0SLIPWAY_NODE=" not in b"\0" + found
         ]
-        lines = [told_by(entry, "cmdline").replace(b"\0", b" ").decode(errors="replace") for entry in entries]
+        lines = [
+            read_proc(entry, "cmdline").replace(b"\0", b" ").decode(errors="replace") for entry in entries
+        ]
         return [line for line in lines if line]
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -176,7 +181,7 @@ class Slipway:
         return found
 
     def wait(self, name: str, phase: str, *, seconds: float = 120) -> dict[str, Any]:
-        """Until the cluster rests in this phase with nothing under way."""
+        """Wait until the cluster is in this phase and no operation is in progress."""
         try:
             wait_for(f"{phase} cluster", lambda: self._is(name, phase), seconds=seconds, every=0.2)
         except AssertionError as error:
@@ -192,7 +197,7 @@ class Slipway:
         )
 
     def tell(self, name: str) -> str:
-        """The ends of the logs, for a failure's message."""
+        """The ends of the logs, for the message of a failed assertion."""
         parts = [self.folder / "logs" / f"{part}.log" for part in ("worker", "web")]
         return "\n".join(part.read_text()[-1500:] for part in parts if part.exists())
 
@@ -203,13 +208,13 @@ class Slipway:
         wait_for("tombstone", lambda: self.get(path)["phase"] == "deleted", seconds=60)
 
     def manage(self, *command: str) -> str:
-        """What a management command prints, run beside the service."""
+        """The output of a management command, run while the service runs."""
         done = self.command(*command, "--data-dir", str(self.folder))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def command(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """A management command in the same checkout and environment, and what is added to it."""
+        """Run a management command in the same checkout. environment: added to that of the tests."""
         return subprocess.run(
             [self._python, "manage.py", *words],
             cwd=self.root,
@@ -222,7 +227,7 @@ class Slipway:
         )
 
     def run(self, *words: str) -> str:
-        """What any program prints in our environment."""
+        """The output of a program that runs in our environment."""
         done = subprocess.run(
             words, env=self.environment(), capture_output=True, text=True, check=False, timeout=600
         )
@@ -230,7 +235,7 @@ class Slipway:
         return done.stdout
 
     def database_environment(self) -> dict[str, str]:
-        """What one of its own processes has in its environment."""
+        """The environment of the worker, which has the address of the database."""
         pid = (self.folder / "run" / "worker.pid").read_text().strip()
         pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
@@ -254,8 +259,8 @@ class Slipway:
         return {"SLIPWAY_RUNTIME_CACHE": str(cache), **kept, **self._given}
 
 
-def told_by(process: Path, file: str) -> bytes:
-    """What the kernel says in this file of a process; nothing of one that is gone."""
+def read_proc(process: Path, file: str) -> bytes:
+    """The content of a file of a process in /proc; empty when the process has ended."""
     try:
         return (process / file).read_bytes()
     except OSError:
@@ -263,7 +268,7 @@ def told_by(process: Path, file: str) -> bytes:
 
 
 def processes_of(cluster_id: str) -> Counter[str]:
-    """How many processes each attempt of the cluster's nodes has, zombies left out."""
+    """The number of processes of each attempt at a node of the cluster, zombies excluded."""
     found: Counter[str] = Counter()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

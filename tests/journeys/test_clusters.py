@@ -1,4 +1,4 @@
-"""Real clusters on this machine, used as their people use them."""
+"""Real clusters on the local site, used as users use them."""
 
 import json
 import threading
@@ -59,12 +59,12 @@ def jobs_page(slipway: Slipway, path: str) -> tuple[Any, bool]:
 
 
 def scraped(slipway: Slipway, cluster: str) -> set[str]:
-    """The services of a cluster that Prometheus is sent to."""
+    """The services of a cluster that Prometheus scrapes."""
     labels = [target["labels"] for target in slipway.call("GET", "/tenants/demo/targets").json()]
     return {label["slipway_service"] for label in labels if label["slipway_cluster"] == cluster}
 
 
-def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:
+def test_a_job_survives_growing_and_shrinking_and_the_report_is_true(slipway: Slipway) -> None:
     kernel = Kernel(page(slipway.launch("elastic", "spark-notebook"), "notebook"))
     printed: list[str] = []
     job = threading.Thread(target=lambda: printed.append(kernel.run(LONG_JOB.format(parts=80), seconds=600)))
@@ -87,7 +87,7 @@ def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(slipway: Sl
     slipway.delete("elastic")
 
 
-def test_a_second_engine_is_data_alone(slipway: Slipway) -> None:
+def test_a_second_engine_needs_no_code(slipway: Slipway) -> None:
     kernel = Kernel(page(slipway.launch("flock", "dask"), "notebook"))
     code = "import dask.array; print(int(dask.array.arange(10**7, chunks=10**6).sum().compute()))"
     assert int(kernel.run(code)) == TOTAL
@@ -96,7 +96,7 @@ def test_a_second_engine_is_data_alone(slipway: Slipway) -> None:
     slipway.delete("flock")
 
 
-def test_what_a_notebook_installs_reaches_its_workers_and_no_other_cluster(
+def test_packages_installed_in_a_notebook_reach_only_its_own_workers(
     slipway: Slipway, tmp_path: Path
 ) -> None:
     package = wheel(tmp_path)
@@ -113,7 +113,7 @@ def test_what_a_notebook_installs_reaches_its_workers_and_no_other_cluster(
     slipway.delete("theirs")
 
 
-def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> None:
+def test_files_in_shared_are_visible_to_other_clusters_of_the_tenant(slipway: Slipway) -> None:
     one = Kernel(page(slipway.launch("giver", "notebook"), "notebook"))
     one.run("open('shared/model.json', 'w').write('[1, 2]')")
     other = Kernel(page(slipway.launch("taker", "notebook"), "notebook"))
@@ -122,7 +122,7 @@ def test_what_one_cluster_puts_into_shared_another_reads(slipway: Slipway) -> No
     slipway.delete("taker")
 
 
-def test_a_killed_process_is_seen_and_repaired(slipway: Slipway) -> None:
+def test_a_killed_process_is_noticed_and_replaced(slipway: Slipway) -> None:
     cluster = slipway.launch("phoenix", "notebook")
     [attempt] = processes_of(cluster["id"])
     _kill_all(attempt)
@@ -147,7 +147,7 @@ def _kill_all(attempt: str) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def test_the_log_of_a_node_is_there_while_it_runs_and_after(slipway: Slipway) -> None:
+def test_the_log_of_a_node_can_be_read_while_it_runs_and_after(slipway: Slipway) -> None:
     slipway.launch("talker", "notebook")
     path = "/tenants/demo/clusters/talker/nodes/notebook-0/logs?tail=50"
     assert "Jupyter Server" in slipway.call("GET", path).text
@@ -157,7 +157,7 @@ def test_the_log_of_a_node_is_there_while_it_runs_and_after(slipway: Slipway) ->
     slipway.delete("talker")
 
 
-def test_nothing_is_left_of_a_deleted_cluster(slipway: Slipway) -> None:
+def test_a_deleted_cluster_leaves_nothing(slipway: Slipway) -> None:
     cluster = slipway.launch("gone", "notebook")
     slipway.delete("gone")
     assert not processes_of(cluster["id"])

@@ -1,7 +1,7 @@
 """kill -9 of Slipway's own processes in the middle of every operation, one at a time and all at once.
 
-Afterwards, once `up` runs again where its supervisor was killed, the cluster ends where its goal says, every node
-has one attempt and one set of processes, and nothing is left of what was ended.
+When the supervisor was killed, the test runs `up` again. The cluster then reaches its goal, each node has one attempt,
+and no process of an ended node is left.
 """
 
 import subprocess
@@ -38,7 +38,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slipway]:
 
 
 def ask(service: Slipway, name: str, verb: str, body: Any = None) -> str:
-    """The id of the cluster, which may be gone by its name soon."""
+    """Request the verb; return the id of the cluster, which stays valid when the name does not."""
     return str(service.post(f"{CLUSTERS}/{name}:{verb}", body)["id"])
 
 
@@ -54,7 +54,7 @@ def delete(service: Slipway, name: str) -> str:
     return str(service.call("DELETE", f"{CLUSTERS}/{name}").json()["id"])
 
 
-# Operation -> the phase it begins in, how it is asked for, the phase and the number of nodes it ends with.
+# Operation -> (phase before it, the call that requests it, phase after it, number of nodes after it).
 OPERATIONS: dict[str, tuple[str, Callable[[Slipway, str], str], str, int]] = {
     "create": ("", launch, "ready", 3),
     "stop": ("ready", lambda service, name: ask(service, name, "stop"), "stopped", 0),
@@ -76,7 +76,7 @@ def prepare(service: Slipway, name: str, phase: str) -> None:
 
 
 def revive(service: Slipway, parts: tuple[str, ...]) -> None:
-    """Whoever has a supervisor is started again by it; a supervisor is started again by a person."""
+    """Wait for the supervisor to restart the killed processes; start a killed supervisor as a person would."""
     if "supervisor" in parts:
         service.ended()
         service.up()
@@ -85,15 +85,17 @@ def revive(service: Slipway, parts: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("who", VICTIMS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_killed_process_loses_nothing_that_was_answered(victim: Slipway, operation: str, who: str) -> None:
-    before, act, phase, nodes = OPERATIONS[operation]
+def test_every_accepted_operation_survives_a_killed_process(
+    victim: Slipway, operation: str, who: str
+) -> None:
+    before, request, phase, nodes = OPERATIONS[operation]
     name = f"{operation}-{who}"
     prepare(victim, name, before)
-    cluster_id = act(victim, name)
+    cluster_id = request(victim, name)
     victim.kill(*VICTIMS[who])
     revive(victim, VICTIMS[who])
     victim.wait(cluster_id, phase)
-    wait_for("processes as meant", lambda: len(processes_of(cluster_id)) == nodes, seconds=20)
+    wait_for("right number of processes", lambda: len(processes_of(cluster_id)) == nodes, seconds=20)
     names = [attempt.split("/")[1] for attempt in processes_of(cluster_id)]
     assert len(names) == len(set(names)), f"doubled: {names}"
     if phase != "deleted":

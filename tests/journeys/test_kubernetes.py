@@ -1,4 +1,4 @@
-"""Real clusters on real pods, used as their people use them."""
+"""Real clusters on a real Kubernetes, used as users use them."""
 
 import threading
 
@@ -26,7 +26,7 @@ print(sum(spark.sparkContext.parallelize(range(10**6), 60).mapPartitions(slow).c
 """
 
 
-def test_a_job_runs_on_pods_and_the_cluster_stops_starts_and_goes_without_a_trace(
+def test_a_job_runs_on_pods_and_the_cluster_stops_starts_and_leaves_nothing(
     on_pods: Slipway, pods: Pods
 ) -> None:
     before = pods.everything()
@@ -42,12 +42,12 @@ def test_a_job_runs_on_pods_and_the_cluster_stops_starts_and_goes_without_a_trac
     on_pods.wait("spark", "ready")
     assert pods.run(cluster, "notebook-0", ["cat", "/home/slipway/work.txt"]) == "kept\n"
     on_pods.delete("spark")
-    # What a tenant has on a site stays as long as the tenant does.
+    # The tenant's own objects on the site stay until the tenant is deleted.
     left = {item for item in pods.everything() - before if item[0] != "Namespace"}
     assert not {item for item in left if cluster["id"].replace("-", "") in item[2]}
 
 
-def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(on_pods: Slipway, pods: Pods) -> None:
+def test_a_job_survives_growing_and_shrinking_and_the_report_is_true(on_pods: Slipway, pods: Pods) -> None:
     groups = {"master": SMALL["master"], "worker": {"count": 1, **SMALL["worker"]}}
     cluster = on_pods.launch("elastic", "spark", site="k8s", groups=groups)
     script = f"cat > /tmp/job.py <<'END'\n{LONG_JOB}\nEND\nexec spark-submit /tmp/job.py"
@@ -68,7 +68,7 @@ def test_a_job_outlives_growing_and_shrinking_and_the_report_is_true(on_pods: Sl
     on_pods.delete("elastic")
 
 
-def test_a_second_engine_is_data_alone(on_pods: Slipway, pods: Pods) -> None:
+def test_a_second_engine_needs_no_code(on_pods: Slipway, pods: Pods) -> None:
     groups = {"scheduler": {"cpu": "250m"}, "worker": {"cpu": "500m"}, "notebook": {"cpu": "250m"}}
     cluster = on_pods.launch("flock", "dask", site="k8s", groups=groups)
     code = (
@@ -78,7 +78,7 @@ def test_a_second_engine_is_data_alone(on_pods: Slipway, pods: Pods) -> None:
     on_pods.delete("flock")
 
 
-def test_a_pod_that_somebody_deletes_is_replaced(on_pods: Slipway, pods: Pods) -> None:
+def test_a_deleted_pod_is_replaced(on_pods: Slipway, pods: Pods) -> None:
     cluster = on_pods.launch("phoenix", "notebook", site="k8s")
     old = pods.of(cluster)["notebook-0"]["metadata"]
     pods.client.delete(f"/api/v1/namespaces/{old['namespace']}/pods/{old['name']}", grace=0)
@@ -91,7 +91,7 @@ def test_a_pod_that_somebody_deletes_is_replaced(on_pods: Slipway, pods: Pods) -
     on_pods.delete("phoenix")
 
 
-def test_the_log_of_a_node_is_there_while_it_runs_and_after(on_pods: Slipway, pods: Pods) -> None:
+def test_the_log_of_a_node_can_be_read_while_it_runs_and_after(on_pods: Slipway, pods: Pods) -> None:
     on_pods.launch("talker", "notebook", site="k8s")
     path = f"{CLUSTERS}/talker/nodes/notebook-0/logs?tail=50"
     assert "Jupyter Server" in on_pods.call("GET", path).text

@@ -1,4 +1,4 @@
-"""Clusters on real pods while what looks after them is away: Slipway itself, or the machine's own agent."""
+"""Clusters on real pods while Slipway is off, its worker is suspended, or the kubelet of their machine is."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from controlplane.provisioners.kubernetes.client.client import PAGE
 from deploy.devkube.settings import Devkube
 from tests.journeys.pods import Pods
-from tests.journeys.service import Slipway, told_by, wait_for
+from tests.journeys.service import Slipway, read_proc, wait_for
 from tests.kube.audit import Audit, devkube_for
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(600)]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(600)]
 SMALL = {"master": {"cpu": "250m"}, "worker": {"cpu": "500m"}}
 CLUSTERS = "/tenants/demo/clusters"
 AWAY_SECONDS = 120.0
-# Longer than any pass of a worker that still has something to do.
+# Longer than any pause between two calls of a worker that has work.
 QUIET_SECONDS = 5.0
 
 
@@ -54,13 +54,17 @@ def test_clusters_run_on_while_slipway_is_off_and_nothing_is_written_when_it_is_
     assert audit.deletions(place)
 
 
-def test_a_machine_that_falls_silent_is_told_of_and_nothing_of_it_is_given_up(
+def test_a_silent_machine_is_reported_and_its_nodes_are_kept(
     on_pods: Slipway, pods: Pods, devkube: Devkube
 ) -> None:
     cluster = on_pods.launch("faithful", "notebook", site="k8s")
     before = pods.containers(cluster)
     with silent_machine(devkube):
-        wait_for("word of it", lambda: on_pods.cluster("faithful")["reason"] == "MACHINE_SILENT", seconds=90)
+        wait_for(
+            "reason MACHINE_SILENT",
+            lambda: on_pods.cluster("faithful")["reason"] == "MACHINE_SILENT",
+            seconds=90,
+        )
         found = on_pods.cluster("faithful")
         assert f"its machine {devkube.name} does not answer" in found["message"]
         assert found["phase"] in {"ready", "starting"}
@@ -70,7 +74,7 @@ def test_a_machine_that_falls_silent_is_told_of_and_nothing_of_it_is_given_up(
     on_pods.delete("faithful")
 
 
-def test_a_worker_that_sleeps_through_the_end_of_what_it_was_starting_leaves_nothing(
+def test_a_worker_suspended_during_a_start_leaves_nothing_of_the_stopped_cluster(
     on_pods: Slipway, pods: Pods, audit: Audit
 ) -> None:
     cluster = on_pods.post(CLUSTERS, {"name": "sleeper", "template": "notebook", "site": "k8s"})
@@ -89,7 +93,7 @@ def test_a_worker_that_sleeps_through_the_end_of_what_it_was_starting_leaves_not
 
 @contextmanager
 def switched_off(service: Slipway) -> Iterator[None]:
-    """Not one of its processes is there."""
+    """Stop Slipway, check that no process of it is left, and start it again at the end."""
     assert service.processes()
     service.down()
     try:
@@ -107,12 +111,12 @@ def unchanged_for(seconds: float, holds: Callable[[], bool]) -> None:
 
 
 def is_listing(call: str) -> bool:
-    """Whole, not the look at the collection's version that a watch begins with."""
+    """Whether the call lists all pods; a watch begins with a list of one, to learn the resource version."""
     return " list /api/v1/pods?" in call and f"limit={PAGE}" in call
 
 
 class Stillness:
-    """Since when Slipway has asked nothing."""
+    """Measures for how long Slipway has made no call."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit, self._calls, self._since = audit, -1, time.monotonic()
@@ -126,7 +130,7 @@ class Stillness:
 
 @contextmanager
 def silent_machine(kube: Devkube) -> Iterator[None]:
-    """Its kubelet neither hears nor says anything; what it had started runs on."""
+    """Suspend the kubelet of the machine; its pods keep running."""
     pid = _kubelet(kube)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -138,7 +142,7 @@ def silent_machine(kube: Devkube) -> Iterator[None]:
 def _kubelet(kube: Devkube) -> int:
     option = f"--config={kube.state}/config/kubelet.yaml".encode()
     lines = {
-        int(entry.name): told_by(entry, "cmdline").split(b"\0") for entry in Path("/proc").glob("[0-9]*")
+        int(entry.name): read_proc(entry, "cmdline").split(b"\0") for entry in Path("/proc").glob("[0-9]*")
     }
     [pid] = [pid for pid, words in lines.items() if words[0].endswith(b"kubelet") and option in words]
     return pid

@@ -1,4 +1,4 @@
-"""Rights that are lost while their holder is in the middle of using them."""
+"""A user loses a right while using it: the links that the user has open stop working."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -47,7 +47,7 @@ def a_member(service: Slipway, name: str) -> Person:
 
 
 class Visit:
-    """What somebody sees of a notebook by a link."""
+    """An open notebook: a link, a kernel, and a WebSocket to that kernel."""
 
     def __init__(self, link: str) -> None:
         self.link, self.kernel = link, Kernel(link)
@@ -56,12 +56,12 @@ class Visit:
         self.socket.settimeout(1)
 
     def is_shut(self) -> bool:
-        """Whether the link opens nothing, and what it had opened is closed."""
+        """Whether the link is refused and the open WebSocket is closed."""
         url = f"{self.link.split('/lab')[0]}/api/kernels?{urlsplit(self.link).query}"
         return httpx.get(url, timeout=5).status_code == 403 and self._is_cut_off()
 
     def _is_cut_off(self) -> bool:
-        """After what the kernel had said before."""
+        # Messages that were sent before the end are read first.
         with suppress(websocket.WebSocketConnectionClosedException, ConnectionError):
             try:
                 while self.socket.recv():
@@ -79,23 +79,23 @@ def visit(link: str) -> Iterator[Visit]:
 
 
 def closes(answer: httpx.Response) -> list[str]:
-    """The clusters of which a plan says that their links are replaced."""
+    """The clusters whose links the plan says it will replace."""
     assert answer.status_code == 200, answer.text
     return [one["cluster"] for one in answer.json()["plan"]["closes"]]
 
 
-def test_a_share_that_is_taken_back_opens_nothing(slipway: Slipway) -> None:
+def test_a_revoked_share_opens_nothing(slipway: Slipway) -> None:
     slipway.launch("shared", "notebook")
     guest, share = a_member(slipway, "gwen"), "/tenants/demo/clusters/shared/shares/gwen"
     assert slipway.call("PUT", share).status_code == 200
-    with visit(page(guest.cluster("shared"), "notebook")) as seen:
-        seen.kernel.run("kept = 42")
+    with visit(page(guest.cluster("shared"), "notebook")) as visited:
+        visited.kernel.run("kept = 42")
         assert closes(slipway.call("DELETE", f"{share}?validate_only=true")) == ["shared"]
-        assert not seen.is_shut()
+        assert not visited.is_shut()
         assert slipway.call("DELETE", share).status_code == 204
-        wait_for("shut door", seen.is_shut, seconds=SECONDS)
+        wait_for("shut door", visited.is_shut, seconds=SECONDS)
         assert page_of(guest, "shared") is None
-        again = Kernel(page(slipway.cluster("shared"), "notebook"), seen.kernel.id)
+        again = Kernel(page(slipway.cluster("shared"), "notebook"), visited.kernel.id)
         assert again.run("print(kept)") == "42\n"
     assert slipway.cluster("shared")["phase"] == "ready"
     slipway.delete("shared")
@@ -110,15 +110,15 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
+def test_a_user_who_may_not_use_clusters_any_more_keeps_no_notebook(slipway: Slipway, loss: str) -> None:
     person, name = a_member(slipway, f"mara-{loss}"), f"mine-{loss}"
     method, path, body = LOSSES[loss]
-    with visit(page(person.launch(name), "notebook")) as seen:
+    with visit(page(person.launch(name), "notebook")) as visited:
         plan = f"/tenants/demo/members/{person.name}?validate_only=true"
         assert closes(slipway.call("DELETE", plan)) == [name]
-        assert not seen.is_shut()
+        assert not visited.is_shut()
         assert slipway.call(method, path.format(person.name), body).status_code < 300
-        wait_for("shut door", seen.is_shut, seconds=SECONDS)
+        wait_for("shut door", visited.is_shut, seconds=SECONDS)
     found = slipway.cluster(name)
     assert (found["phase"], found["owner"]) == ("ready", person.name)
     assert "LINKS_REPLACED" in [

@@ -1,4 +1,4 @@
-"""A notebook on real pods of a Kubernetes whose admission webhook is slow: it comes late, and says why meanwhile."""
+"""A notebook on a Kubernetes with a slow admission webhook: it starts late, and names the webhook meanwhile."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.provisioners.kubernetes.webhooks import webhook
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(600)]
 
 CLUSTERS = "/tenants/demo/clusters"
-# (seconds of each answer, the API server's patience in seconds, what it does then)
+# (seconds until the webhook answers, timeout of the API server in seconds, failure policy)
 SLOW = [(1.5, 10, "Fail"), (60.0, 10, "Ignore")]
 
 
@@ -27,7 +27,7 @@ def test_a_notebook_becomes_ready_and_names_the_webhook_that_it_waits_for(
         pods.client, installation(pods), tmp_path, seconds=seconds, limit=limit, policy=policy
     ) as slow:
         on_pods.post(CLUSTERS, {"name": name, "template": "notebook", "site": "k8s"})
-        said = wait_for("word of the webhook", lambda: named(on_pods, name))
+        said = wait_for("message about the webhook", lambda: named(on_pods, name))
         on_pods.wait(name, "ready", seconds=240)
     assert said["phase"] in {"pending", "starting"}
     assert f"slow.webhook.example (up to {limit} s, then {policy})" in said["message"]
@@ -37,13 +37,13 @@ def test_a_notebook_becomes_ready_and_names_the_webhook_that_it_waits_for(
 
 
 def named(service: Slipway, name: str) -> dict[str, Any]:
-    """The cluster, when it says that admission is slow and by which webhook; {} before."""
+    """The cluster, once its message names the slow webhook; {} before."""
     found = service.cluster(name)
     return found if found["reason"] == "ADMISSION_SLOW" and "It asks" in found["message"] else {}
 
 
 def installation(pods: Pods) -> str:
-    """The one that has claimed the Kubernetes."""
+    """The id of the installation that has claimed the Kubernetes."""
     found = pods.client.get(paths.namespaces(identity.CLAIM))
     assert found
     return str(found["metadata"]["labels"][names.INSTALLATION])

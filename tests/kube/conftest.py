@@ -1,4 +1,4 @@
-"""Which Kubernetes the kube tests used, told at the end of every run that had some."""
+"""Fixtures of the kube tests. The summary of a run names the Kubernetes that they used."""
 
 import os
 
@@ -11,7 +11,7 @@ from tests.kube.registry import registry
 
 __all__ = ["images", "kubeconfig", "registry"]
 
-# A Kubernetes of one's own needs no devkube, and may be used on a machine that cannot run one.
+# With another Kubernetes no devkube is needed, and the machine may be unable to run one.
 collect_ignore = ["devkube"] if os.environ.get(KUBECONFIG) else []
 
 

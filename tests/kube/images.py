@@ -14,7 +14,7 @@ from deploy.tooling.providers import KUBECONFIG
 
 @pytest.fixture(scope="session")
 def images(kubeconfig: Path) -> None:
-    """On a devkube all images are there; on a Kubernetes of somebody else's they are expected to be."""
+    """Load all images into the devkube. Another Kubernetes is expected to have them."""
     if os.environ.get(KUBECONFIG):
         return
     kube = Devkube.from_environment()

@@ -1,4 +1,4 @@
-"""A private registry: an OCI distribution server, as small as containerd takes one, that asks for a login."""
+"""A private registry: the smallest OCI distribution server that containerd accepts. It requires a login."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True)
 class Served:
-    """id: the digest of its config, by which a node knows the image beside its name. blobs: digest -> content."""
+    """An image. id: the digest of its config, which identifies it on a node. blobs: digest -> content."""
 
     id: str
     manifest: bytes
@@ -35,7 +35,7 @@ class Served:
 
 
 class Registry(ThreadingHTTPServer):
-    """Serves one image under every name. given: the paths of what it gave to those with its login."""
+    """Serves one image under every name. given: the paths of the requests with the right login."""
 
     daemon_threads = True
 
@@ -49,7 +49,7 @@ class Registry(ThreadingHTTPServer):
         return f"{self.server_address[0]!s}:{self.server_address[1]}"
 
     def image(self) -> str:
-        """Another name each time: no machine has that image yet."""
+        """A new name with each call, so no machine has the image yet."""
         return f"{self.address}/private/{secrets.token_hex(4)}:1"
 
     def gave(self, image: str) -> bool:
@@ -57,7 +57,7 @@ class Registry(ThreadingHTTPServer):
         return any(path.startswith(f"/v2/{name}/manifests/") for path in self.given)
 
     def login(self, folder: Path, *, password: str = PASSWORD) -> str:
-        """A file as `docker login` writes it."""
+        """Write a file as `docker login` does and return its path."""
         file = folder / "config.json"
         file.write_text(json.dumps({"auths": {self.address: {"auth": _encoded(password)}}}))
         return str(file)
@@ -72,7 +72,7 @@ def registry(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @contextmanager
 def _registry(kube: Devkube, folder: Path) -> Iterator[Registry]:
-    """At this machine's end of the devkube's link. The image is busybox; the node forgets it at the end."""
+    """Run a registry on this machine's address of the devkube's link. Removes its images from the node at the end."""
     with Registry(f"{kube.link}.1", _served(kube, folder)) as registry:
         trust(kube, registry.address)
         thread = threading.Thread(target=registry.serve_forever, kwargs={"poll_interval": 0.05})
@@ -88,7 +88,7 @@ def _registry(kube: Devkube, folder: Path) -> Iterator[Registry]:
 
 
 def _served(kube: Devkube, folder: Path) -> Served:
-    """The devkube's own image and one small layer on it that no machine has."""
+    """The devkube's busybox image with one random layer on top, which no machine has."""
     archive = folder / "image.tar"
     ctr(kube, "images", "export", str(archive), IMAGE)
     with tarfile.open(archive) as files:

@@ -1,7 +1,7 @@
 """Level 1 of the Kubernetes multi-tenancy benchmark, on a real API server, in the namespace that every tenant gets.
 
-Members of a tenant have no account on Kubernetes. So what is checked is the identity that their nodes run under,
-and the walls behind it: by alice, whom the benchmark takes to be the admin of her tenant's namespace.
+Members of a tenant have no account on Kubernetes. The checks therefore use two identities: that of the nodes, and
+alice, who has the role `admin` in her tenant's namespace, as the benchmark assumes.
 """
 
 import copy
@@ -39,7 +39,9 @@ OF_EVERYBODY = {(right.group, right.resource, right.verb) for right in permissio
 
 @dataclass(frozen=True)
 class Tenant:
-    """node: as the pods of a cluster. alice: as the namespace's admin. other: a cluster of another tenant."""
+    """A tenant with a cluster. node, alice: clients as the pods of the cluster and as the namespace's admin.
+
+    other: a cluster of another tenant."""
 
     here: Pods
     admin: Client
@@ -61,7 +63,7 @@ class Tenant:
         return {"a node": self.node, "alice": self.alice}
 
     def pod(self) -> Body:
-        """A new one like those that run here."""
+        """A new pod with the spec of a running one."""
         found = self.admin.get(paths.pods(self.home, names.pod(self.wish.cluster.id, "worker-0")))
         assert found
         spec = {key: value for key, value in copy.deepcopy(found["spec"]).items() if key != "nodeName"}
@@ -108,31 +110,31 @@ def acting_as(admin: Client, kubeconfig: Path, folder: Path, home: str, account:
 
 
 def counted(tenant: Tenant) -> bool:
-    """Whether the API server has begun to hold the tenant to its quota."""
+    """Whether the API server enforces the quota of the tenant already."""
     found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     return bool((found.get("status") or {}).get("used"))
 
 
-# -- asking -------------------------------------------------------------------------------------------------------
+# -- rights -------------------------------------------------------------------------------------------------------
 
 
 def may(client: Client, verb: str, group: str, resource: str, namespace: str = "") -> bool:
     """resource: like "pods" or "pods/exec"."""
     name, _, subresource = resource.partition("/")
-    asked = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
-    body = {"spec": {"resourceAttributes": {**asked, "namespace": namespace}}}
+    review = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+    body = {"spec": {"resourceAttributes": {**review, "namespace": namespace}}}
     return bool(client.create(REVIEWS, body)["status"]["allowed"])
 
 
 def granted(client: Client, kinds: list[tuple[str, str]], namespace: str = "") -> set[tuple[str, str, str]]:
     """(group, resource, verb) of everything that is allowed there."""
-    asked = [(group, resource, verb) for group, resource in kinds for verb in VERBS]
-    calls = [partial(may, client, verb, group, resource, namespace) for group, resource, verb in asked]
-    return {right for right, allowed in zip(asked, in_parallel(calls), strict=True) if allowed}
+    rights = [(group, resource, verb) for group, resource in kinds for verb in VERBS]
+    calls = [partial(may, client, verb, group, resource, namespace) for group, resource, verb in rights]
+    return {right for right, allowed in zip(rights, in_parallel(calls), strict=True) if allowed}
 
 
 def kinds_of(admin: Client, *, namespaced: bool) -> list[tuple[str, str]]:
-    """(group, resource) of everything that the API has, "nodes/proxy" and its like too."""
+    """(group, resource) of everything in the API, with subresources such as "nodes/proxy"."""
     groups = [group["preferredVersion"]["groupVersion"] for group in (admin.get("/apis") or {})["groups"]]
     return [
         (group.rpartition("/")[0], kind["name"])
@@ -143,7 +145,7 @@ def kinds_of(admin: Client, *, namespaced: bool) -> list[tuple[str, str]]:
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The words by which the API server refuses; "" when it does not."""
+    """The message with which the API server refuses; "" when it accepts."""
     try:
         call()
     except (Permanent, Temporary) as error:
@@ -201,7 +203,7 @@ def quota_modification(tenant: Tenant) -> None:
 
 
 def resource_quotas(tenant: Tenant) -> None:
-    """The pod and the volume would be let in if they were smaller."""
+    """The quota refuses the pod and the volume only because of their size."""
     found = tenant.admin.get(paths.quotas(tenant.home, QUOTA)) or {}
     assert {"requests.cpu", "requests.memory", "limits.memory", "requests.storage"} <= set(
         found["spec"]["hard"]
@@ -234,7 +236,7 @@ def node_ports(tenant: Tenant) -> None:
 
 
 def image_pull(tenant: Tenant) -> None:
-    """The site admin decides it for all; members of a tenant cannot name an image."""
+    """The site admin sets the pull policy for all; members of a tenant cannot create pods."""
     for policy in ("Always", "Never"):
         pods = of_kind(objects(tenant.wish, replace(SETTINGS, image_pull_policy=policy)), "Pod")
         said = [each["imagePullPolicy"] for pod in pods for each in pod["spec"]["containers"]]
@@ -248,7 +250,9 @@ def existing_volumes(tenant: Tenant) -> None:
     assert "cannot create" in make(tenant.node, paths.volumes(tenant.home), body)
     tenant.alice.create(paths.volumes(tenant.home), body)
     events = paths.namespaced(paths.CORE, tenant.home, "events")
-    until(lambda: any("bound to a different claim" in told for told in messages(tenant.admin, events)), 30)
+    until(
+        lambda: any("bound to a different claim" in message for message in messages(tenant.admin, events)), 30
+    )
     found = tenant.admin.get(paths.volumes(tenant.home, "theirs")) or {}
     assert found["status"]["phase"] == "Pending"
 
@@ -268,7 +272,7 @@ def network_across(tenant: Tenant) -> None:
 
 
 def is_locked(change: Body, words: str, tenant: Tenant, *, of_pod: bool = False) -> None:
-    """A pod that is let in as it is, and not with this change; nor with a first container that has it."""
+    """The pod is accepted unchanged. It is refused with this change, also in an init container."""
     assert make(tenant.alice, paths.pods(tenant.home), tenant.pod()) == ""
     for kind in ("containers", "initContainers"):
         pod = tenant.pod()
@@ -282,7 +286,7 @@ def is_locked(change: Body, words: str, tenant: Tenant, *, of_pod: bool = False)
         assert "cannot create" in make(tenant.node, paths.pods(tenant.home), pod)
 
 
-# -- small things -------------------------------------------------------------------------------------------------
+# -- helpers ------------------------------------------------------------------------------------------------------
 
 
 def assert_said(said: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A LimitRange of the Kubernetes' own admin, in the namespace of a tenant, that lets no node in."""
+"""The admin of the Kubernetes sets a LimitRange in a tenant's namespace that refuses all nodes."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -48,14 +48,14 @@ def test_a_cluster_that_a_limit_range_forbids_fails_at_its_deadline_with_that_re
 
 
 def forbid(tenant: Working) -> None:
-    """Returns once the API server holds to it."""
+    """Create the LimitRange and wait until the API server enforces it."""
     body = {"metadata": {"name": "of-the-admin"}, "spec": {"limits": [LIMIT]}}
     tenant.client.create(paths.limit_ranges(tenant.place), body)
     tenant.until_true(lambda: WHY in refusal(tenant))
 
 
 def refusal(tenant: Working) -> str:
-    """The words in which the API server refuses a pod of 64 MiB, which is tried without making it."""
+    """The message with which the API server refuses a pod of 64 MiB, by a dry run."""
     container = {"name": names.CONTAINER, "image": IMAGE, "resources": {"limits": {"memory": "64Mi"}}}
     body: dict[str, Any] = {"metadata": {"name": "tried"}, "spec": {"containers": [container]}}
     try:

@@ -1,4 +1,4 @@
-"""The life of a cluster on real pods with the watch off: the listing of the site alone tells of them."""
+"""The life of a cluster on real pods without a watch: only the listing of the site reports changes."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def tenant(kubeconfig: Path, transactional_db: None) -> Iterator[Working]:
         yield made
 
 
-def test_a_cluster_is_made_mended_resized_stopped_started_and_removed(tenant: Working) -> None:
+def test_a_cluster_is_made_repaired_resized_stopped_started_and_removed(tenant: Working) -> None:
     cluster = tenant.launch("one", hand={"count": 1})
     born = tenant.pods(cluster)
     assert set(born) == {"head-0", "hand-0"}

@@ -1,4 +1,4 @@
-"""A cluster whose image is in a registry that asks for a login."""
+"""A cluster whose image is in a registry that requires a login."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
-"""Two tenants with two clusters each on real pods: from a shell in every pod, everything that listens is tried.
+"""Two tenants with two clusters each: every pod tries to connect to every listener.
 
-What must fail is tried on listeners that somebody else, who may, reaches at the same time.
+Each listener that must be closed to some pods is open to others, which connect at the same time. So a failure shows
+isolation, and not a listener that is down.
 """
 
 import ipaddress
@@ -38,7 +39,7 @@ PORTS = {"rpc": 7777, "page": 8080, "unnamed": 9999}
 LISTEN = f"for port in {' '.join(map(str, PORTS.values()))}; do httpd -p $port -h /tmp; done"
 EACH = Amounts(cpu=50, memory=2**27)
 METADATA = ipaddress.ip_address("169.254.169.254")
-# Those who run no cluster: a pod that calls itself a gateway, one that lives beside the gateway, the gateway itself.
+# Pods outside all clusters: one with the gateway's label in another namespace, one beside the gateway, the gateway.
 OUTSIDERS = ("impostor", "neighbour", "gateway")
 SETTLING_SECONDS = 30.0
 TRY_SECONDS = 20.0
@@ -46,7 +47,7 @@ TRY_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Shell:
-    """A pod that tries. of: its cluster, like "acme/etl-1", or itself if it is of none."""
+    """A pod that connects. of: its cluster, like "acme/etl-1", or its own name if it has none."""
 
     name: str
     of: str
@@ -57,7 +58,7 @@ class Shell:
 
 @dataclass(frozen=True)
 class Target:
-    """Something that listens. port: None to look its name up. open_to: those whose attempts get through."""
+    """A listener. port: None means a DNS lookup of `host`. open_to: the `Shell.of` that can connect."""
 
     name: str
     host: str
@@ -77,7 +78,7 @@ class World:
     targets: tuple[Target, ...]
 
     def pairs(self) -> dict[tuple[str, str], bool]:
-        """(shell, target) -> whether it may get through, for everything but a pod's own ports."""
+        """(shell, target) -> whether it may connect, without the ports of the pod itself."""
         return {
             (shell.name, target.name): shell.of in target.open_to
             for shell in self.shells
@@ -86,16 +87,16 @@ class World:
         }
 
     def opened(self) -> set[tuple[str, str]]:
-        """Those pairs that get through now."""
+        """The pairs of shell and target that connect now."""
         return set().union(*in_parallel([partial(self._opened_by, shell) for shell in self.shells]))
 
     def _opened_by(self, shell: Shell) -> set[tuple[str, str]]:
         tried = [target for target in self.targets if target.host != shell.address]
         command = ["sh", "-c", TRY, "try", *map(str, tried)]
         ran = run(self.admin, shell.namespace, shell.pod, command, seconds=TRY_SECONDS)
-        told = parse_output(ran.stdout.decode())
-        assert set(told) == {target.name for target in tried}, f"{shell.name} said {ran}"
-        return {(shell.name, name) for name, opened in told.items() if opened}
+        results = parse_output(ran.stdout.decode())
+        assert set(results) == {target.name for target in tried}, f"{shell.name} said {ran}"
+        return {(shell.name, name) for name, opened in results.items() if opened}
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +139,9 @@ def is_ready(here: Pods, wish: Desired) -> bool:
 
 @contextmanager
 def stand_in(kubeconfig: Path) -> Iterator[tuple[str, int]]:
-    """For a cloud's metadata service: what listens beyond the node, at this machine's end of the way to it.
+    """Run a listener in place of a cloud's metadata service: outside the node, on this machine. Yields its address.
 
-    Where the tests are lent a Kubernetes, its pods have to reach the machine that the tests run on.
+    On another Kubernetes than a devkube, pods have to be able to reach this machine.
     """
     api = urlsplit(cluster_of(kubeconfig)["server"])
     with socket.create_connection((api.hostname, api.port or 443), 5) as way:
@@ -154,7 +155,7 @@ def stand_in(kubeconfig: Path) -> Iterator[tuple[str, int]]:
 
 
 def strangers(outside: PodNamespace, beside: PodNamespace) -> list[Shell]:
-    """Pods that no policy governs, in two namespaces, the second of which is the gateway's."""
+    """Pods without a NetworkPolicy: one in `outside`, and two in `beside`, which is the gateway's namespace."""
     label = {"metadata": {"labels": {names.GATEWAY: "true"}}}
     beside.client.patch(paths.namespaces(beside.namespace), label)
     homes = dict(zip(OUTSIDERS, (outside, beside, beside), strict=True))
@@ -181,7 +182,7 @@ def shell_in(client: Client, home: str, pod: str, name: str, of: str) -> Shell:
 
 
 def ports(shells: Sequence[Shell]) -> Iterator[Target]:
-    """Those of all nodes: for their own cluster, and the pages for the gateway too."""
+    """The ports of all nodes. They are open to their own cluster, and pages to the gateway too."""
     for shell in shells:
         for name, port in PORTS.items():
             may = {shell.of, *(["gateway"] if name == "page" else [])}
@@ -189,7 +190,7 @@ def ports(shells: Sequence[Shell]) -> Iterator[Target]:
 
 
 def machinery(admin: Client, everybody: frozenset[str], metadata: tuple[str, int]) -> Iterator[Target]:
-    """What serves all tenants, and is closed to every one of them but for the names in DNS."""
+    """The listeners of the Kubernetes itself. Tenants may only use DNS."""
     outsiders = frozenset(OUTSIDERS)
     yield Target("metadata-stand-in", *metadata, outsiders)
     api = admin.get(paths.services("default", "kubernetes")) or {}
@@ -220,7 +221,7 @@ def itself(admin: Client, outsiders: frozenset[str]) -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def opened(world: World) -> set[tuple[str, str]]:
-    """What got through in one of two rounds: when all was as it should be at last, and once more after that."""
+    """The pairs that connected in one of two rounds: the first that is as expected, and one more after it."""
     allowed = {pair for pair, may in world.pairs().items() if may}
     deadline = time.monotonic() + SETTLING_SECONDS
     while (found := world.opened()) != allowed and time.monotonic() < deadline:
@@ -228,18 +229,20 @@ def opened(world: World) -> set[tuple[str, str]]:
     return found | world.opened()
 
 
-def test_nobody_gets_through_who_may_not(world: World, opened: set[tuple[str, str]]):
+def test_no_pod_gets_through_where_it_may_not(world: World, opened: set[tuple[str, str]]):
     wrong = [f"{shell} reaches {target}" for shell, target in opened if not world.pairs()[shell, target]]
     assert not wrong, "\n".join(sorted(wrong))
 
 
-def test_ones_own_cluster_and_dns_answer(world: World, opened: set[tuple[str, str]]):
+def test_the_own_cluster_and_dns_answer(world: World, opened: set[tuple[str, str]]):
     allowed = {pair for pair, may in world.pairs().items() if may}
     wrong = [f"{shell} does not reach {target}" for shell, target in allowed - opened]
     assert not wrong, "\n".join(sorted(wrong))
 
 
-def test_every_listener_that_is_closed_to_some_answers_somebody(world: World, opened: set[tuple[str, str]]):
+def test_every_listener_that_is_closed_to_some_pods_answers_another(
+    world: World, opened: set[tuple[str, str]]
+):
     closed = {target for (_, target), may in world.pairs().items() if not may}
     assert sorted(closed - {target for _, target in opened}) == []
 
@@ -250,7 +253,7 @@ def test_every_pod_tries_every_other(world: World, opened: set[tuple[str, str]])
     closed = sum(not may for may in pairs.values())
     print(f"{len(pairs)} pairs tried, {closed} closed and {len(pairs) - closed} open: {len(opened)} answered")
     print(f"of them {len(theirs)} by tenants' nodes, {sum(not may for may in theirs.values())} closed")
-    # 8 nodes with 3 ports each, tried by 7 others and 3 outsiders; and what serves all.
+    # 8 nodes with 3 ports each, tried by 7 others and 3 outsiders; and the listeners of the Kubernetes.
     assert len(pairs) == 8 * 3 * (7 + 3) + 11 * (len(world.targets) - 8 * 3)
     assert len(world.targets) >= 8 * 3 + 6
     assert sum(not may for may in theirs.values()) > 8 * 3 * 6
@@ -263,18 +266,18 @@ EVERYTHING = {"ipBlock": {"cidr": "0.0.0.0/0"}}
 
 
 def lets_out(policy: dict[str, Any], address: Any) -> bool:
-    """Whether a rule of a NetworkPolicy names it. A rule without peers names everything."""
+    """Whether an egress rule of a NetworkPolicy allows the address. A rule without peers allows all."""
     rules = policy["spec"].get("egress") or ()
     peers = [peer for rule in rules for peer in rule.get("to") or [EVERYTHING]]
     return any(is_in(peer["ipBlock"], address) for peer in peers if "ipBlock" in peer)
 
 
 def is_in(block: dict[str, Any], address: Any) -> bool:
-    inside, *holes = map(ipaddress.ip_network, (block["cidr"], *block.get("except", ())))
-    return address in inside and not any(address in hole for hole in holes)
+    whole, *holes = map(ipaddress.ip_network, (block["cidr"], *block.get("except", ())))
+    return address in whole and not any(address in hole for hole in holes)
 
 
-def test_no_policy_of_a_tenant_lets_out_to_a_metadata_service(world: World):
+def test_no_policy_of_a_tenant_allows_a_metadata_service(world: World):
     for home in {names.namespace(wish.cluster.tenant_id) for wish in world.wishes}:
         found = world.admin.list(paths.network_policies(home)).items
         assert len(found) == 4
@@ -282,7 +285,7 @@ def test_no_policy_of_a_tenant_lets_out_to_a_metadata_service(world: World):
 
 
 @pytest.mark.parametrize("egress", ["0.0.0.0/0", "128.0.0.0/1", "169.254.0.0/15"])
-def test_nor_does_one_of_a_site_that_lets_out_to_everything_else(world: World, egress: str):
+def test_no_policy_of_a_site_with_open_egress_allows_a_metadata_service(world: World, egress: str):
     settings = replace(world.here.site.settings, egress=(egress,))
     owner = {"metadata": {"name": "root", "uid": "1"}}
     policy = manifests.network_policy(settings, world.wishes[0], owner)
@@ -292,5 +295,5 @@ def test_nor_does_one_of_a_site_that_lets_out_to_everything_else(world: World, e
 
 
 @pytest.mark.parametrize("rule", [{}, {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}]}])
-def test_a_policy_that_did_would_be_found(rule: dict[str, Any]):
+def test_a_policy_that_allows_a_metadata_service_is_detected(rule: dict[str, Any]):
     assert lets_out({"spec": {"egress": [rule]}}, METADATA)

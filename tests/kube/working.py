@@ -1,4 +1,4 @@
-"""A worker without a watch and one tenant's clusters on real pods, in the process of the test."""
+"""Runs a worker without a watch in the test process, for one tenant's clusters on a real Kubernetes."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ Body = dict[str, Any]
 
 @dataclass
 class Working:
-    """The site is listed as long as something is waited for."""
+    """A tenant on a site. Its waits wake the site repeatedly, so that the worker lists it."""
 
     access: Access
     site: Site
@@ -56,12 +56,12 @@ class Working:
         return made
 
     def begin(self, name: str, **groups: Mapping[str, Any]) -> UUID:
-        """Ask for a cluster, and do not wait for it."""
+        """Request a cluster without waiting for it."""
         request = ClusterRequest("sleepers", groups, {}, site=self.site.name)
         return cluster_create(access=self.access, name=name, request=request).pk
 
     def ask(self, cluster: UUID, verb: Verb, phase: str, **fields: Any) -> None:
-        """And wait for what becomes of it."""
+        """Request a verb and wait until the cluster has settled in `phase`."""
         cluster_verb(access=self.access, cluster=str(cluster), request=VerbRequest(verb, **fields))
         self.until(cluster, phase)
 
@@ -90,7 +90,7 @@ class Working:
 
 @contextmanager
 def working(kubeconfig: Path, *, image: str = IMAGE, **settings: Any) -> Iterator[Working]:
-    """settings: of the site, beside how it is reached. Leaves nothing on the Kubernetes."""
+    """Run the worker. settings: of the site, besides its accounts. Removes all from the Kubernetes at the end."""
     access = tenant_for(actor_for(cast().alice), "acme")
     _offer_template(access, image)
     given = {"accounts": {"provision": {"kubeconfig": str(kubeconfig)}}, **settings}

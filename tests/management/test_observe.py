@@ -54,12 +54,14 @@ def threads(watches: Watches) -> dict[object, object]:
 
 
 def heard() -> int:
-    """How often the site was woken: by every watch that begins."""
+    """How often the site was woken. Each watch wakes it once when it begins."""
     row = Work.objects.filter(kind=Kind.SITE).first()
     return row.wake_seq if row else 0
 
 
-def test_several_watch_the_same_sites_until_they_are_told_to_end(observers: list[subprocess.Popen[bytes]]):
+def test_several_observers_watch_the_same_sites_until_they_are_stopped(
+    observers: list[subprocess.Popen[bytes]],
+):
     launchable.a_site()
     assert eventually(lambda: heard() >= 2)
     for process in observers:
@@ -67,7 +69,7 @@ def test_several_watch_the_same_sites_until_they_are_told_to_end(observers: list
     assert [process.wait(SECONDS) for process in observers] == [0, 0]
 
 
-def test_a_site_that_comes_is_watched(watches: Watches):
+def test_an_added_site_is_watched(watches: Watches):
     watches.refresh()
     assert threads(watches) == {}
     site = launchable.a_site()
@@ -76,7 +78,7 @@ def test_a_site_that_comes_is_watched(watches: Watches):
     assert eventually(lambda: heard() == 1)
 
 
-def test_a_site_that_stays_keeps_its_watch(watches: Watches):
+def test_an_unchanged_site_keeps_its_watch(watches: Watches):
     launchable.a_site()
     watches.refresh()
     before = threads(watches)
@@ -84,7 +86,7 @@ def test_a_site_that_stays_keeps_its_watch(watches: Watches):
     assert threads(watches) == before
 
 
-def test_a_site_that_was_changed_is_watched_anew(watches: Watches):
+def test_a_changed_site_gets_a_new_watch(watches: Watches):
     site = launchable.a_site()
     watches.refresh()
     before = threads(watches)
@@ -93,7 +95,7 @@ def test_a_site_that_was_changed_is_watched_anew(watches: Watches):
     assert threads(watches)[site.id] is not before[site.id]
 
 
-def test_a_site_that_goes_is_left_alone(watches: Watches):
+def test_a_removed_site_is_watched_no_more(watches: Watches):
     launchable.a_site()
     watches.refresh()
     [thread] = threads(watches).values()
@@ -103,14 +105,14 @@ def test_a_site_that_goes_is_left_alone(watches: Watches):
     assert eventually(lambda: not thread.is_alive())  # type: ignore[attr-defined]
 
 
-def test_a_site_that_cannot_be_watched_hides_no_other(watches: Watches):
+def test_a_site_that_cannot_be_watched_does_not_block_the_others(watches: Watches):
     Site.objects.create(name="broken", kind="kubernetes", settings={"colour": "red"})
     good = launchable.a_site()
     watches.refresh()
     assert list(threads(watches)) == [good.id]
 
 
-def test_a_site_that_became_another_one_is_watched_no_more(watches: Watches):
+def test_a_site_whose_identity_changed_is_watched_no_more(watches: Watches):
     site = launchable.a_site()
     watches.refresh()
     [thread] = threads(watches).values()

@@ -1,4 +1,4 @@
-"""`manage.py site`, as whoever runs a service uses it."""
+"""`manage.py site`, as the operators of a service use it."""
 
 import json
 import os
@@ -76,19 +76,19 @@ def refusal(*arguments: str) -> str:
     return str(caught.value)
 
 
-def test_a_kubeconfig_is_written_down_with_its_context(config: str, capsys: pytest.CaptureFixture[str]):
+def test_a_kubeconfig_is_stored_with_its_context(config: str, capsys: pytest.CaptureFixture[str]):
     assert added("--kubeconfig", config) == {
         "accounts": {"provision": {"kubeconfig": config, "context": "one"}}
     }
     assert check.SHARED in capsys.readouterr().out
 
 
-def test_the_path_of_a_token_is_written_down_and_never_the_token(token: str):
+def test_the_path_of_a_token_is_stored_and_never_the_token(token: str):
     reached = added("--server", "https://10.0.0.1:6443/", "--token-file", token)["accounts"]["provision"]
     assert reached == {"server": "https://10.0.0.1:6443", "token_file": token}
 
 
-def test_each_account_may_be_reached_in_its_own_way(config: str, capsys: pytest.CaptureFixture[str]):
+def test_each_account_may_have_its_own_credentials(config: str, capsys: pytest.CaptureFixture[str]):
     accounts = added("--kubeconfig", config, "--account", "exec=two", "--account", "logs=two")["accounts"]
     assert {name: reached["context"] for name, reached in accounts.items()} == {
         "provision": "one",
@@ -104,7 +104,7 @@ def test_an_account_beside_an_address_is_the_file_of_its_token(token: str, tmp_p
     assert accounts["exec"] == {**accounts["provision"], "token_file": str(tmp_path / "other")}
 
 
-def test_what_clusters_get_is_written_down(config: str):
+def test_the_settings_of_clusters_are_stored(config: str):
     found = added(
         *("--kubeconfig", config, "--storage-class", "fast", "--shared-storage-class", "nfs"),
         *("--node-selector", "pool=a", "--toleration", "gpu=yes:NoSchedule", "--toleration", "spot"),
@@ -127,7 +127,7 @@ def test_what_clusters_get_is_written_down(config: str):
     }
 
 
-def test_what_every_pod_gets_is_written_down(config: str, tmp_path: Path):
+def test_the_settings_of_every_pod_are_stored(config: str, tmp_path: Path):
     login = tmp_path / "config.json"
     login.write_text('{"auths": {"registry.example": {"auth": "eDp5"}}}')
     found = added(
@@ -145,14 +145,14 @@ def test_what_every_pod_gets_is_written_down(config: str, tmp_path: Path):
     }
 
 
-def test_what_no_pod_may_get_is_refused(config: str, token: str):
+def test_settings_that_pods_may_not_have_are_refused(config: str, token: str):
     there = ("--kubeconfig", config)
     assert "needs auths" in refusal(*there, "--registry-auth", token)
     assert "one of Slipway's own" in refusal(*there, "--pod-annotation", "slipway/attempt=2")
     assert "not a valid key of an annotation" in refusal(*there, "--pod-annotation", "a b=2")
 
 
-def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
+def test_settings_of_one_app_apply_only_to_its_nodes(config: str):
     found = added(
         *("--kubeconfig", config, "--node-selector", "pool=a", "--storage-class", "slow"),
         *("--app", "spark", "--node-selector", "pool=big", "--toleration", "big", "--storage-class", "fast"),
@@ -169,7 +169,7 @@ def test_what_is_said_behind_an_app_is_for_its_nodes_alone(config: str):
     }
 
 
-def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: str):
+def test_an_invalid_setting_is_refused_with_the_allowed_ones(config: str, token: str):
     there = ("--kubeconfig", config)
     assert "there is no such file" in refusal("--kubeconfig", "/nonexistent")
     assert "is no kubeconfig" in refusal("--kubeconfig", token)
@@ -191,7 +191,7 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(config: str, token: st
     )
 
 
-def test_a_name_that_is_none_is_refused(config: str):
+def test_an_invalid_name_is_refused(config: str):
     with pytest.raises(CommandError, match="My Site: Use 2 to 40 characters"):
         site("add", "My Site", "--kubeconfig", config)
 
@@ -229,13 +229,13 @@ def test_tenants_are_allowed_on_a_site_and_listed(world: World, capsys: pytest.C
     assert capsys.readouterr().out == "fake is for everyone.\n"
 
 
-def test_a_tenant_that_is_not_there_is_told(world: World):
+def test_an_unknown_tenant_is_named(world: World):
     with pytest.raises(CommandError, match="no tenant initech"):
         site("allow", "fake", "--tenant", "acme", "--tenant", "initech")
     assert Site.objects.get().everyone
 
 
-def test_a_site_with_clusters_may_be_reached_in_another_way_if_it_is_the_same(
+def test_a_site_with_clusters_may_get_another_address_of_the_same_kubernetes(
     world: World, tmp_path: Path, token: str
 ):
     with api_server() as home, api_server() as other:
@@ -260,18 +260,18 @@ def test_a_site_that_is_gone_for_good_is_replaced(world: World, token: str):
 
 
 def moved_in(cluster: Cluster, *, identity: str) -> None:
-    """As if it had been launched on k8s, which a worker has found."""
+    """Move the cluster to the site k8s, whose identity a worker has recorded."""
     Site.objects.filter(name="k8s").update(identity=identity)
     Cluster.objects.filter(id=cluster.id).update(site=Site.objects.get(name="k8s"))
 
 
-def test_the_local_site_has_nothing_to_be_proved():
+def test_the_local_site_needs_no_proof():
     site_put(name="local", kind="local")
     with pytest.raises(CommandError, match="does not isolate tenants"):
         site("check", "local")
 
 
-def test_a_site_that_cannot_be_asked_keeps_its_verdict(token: str):
+def test_a_site_that_cannot_be_reached_keeps_its_verdict(token: str):
     added("--server", "http://127.0.0.1:9", "--token-file", token)
     Site.objects.update(isolation="proved")
     with pytest.raises(CommandError, match="SITE_UNREACHABLE"):
@@ -289,7 +289,7 @@ def test_without_the_key_of_the_installation_no_site_is_claimed(monkeypatch: pyt
             site(action, "local")
 
 
-def test_who_is_not_there_is_told():
+def test_an_unknown_site_is_named():
     for action in ("check", "remove"):
         with pytest.raises(CommandError, match="There is no site k8s"):
             site(action, "k8s")
@@ -301,13 +301,13 @@ def test_a_site_with_clusters_is_not_removed(world: World):
         site("remove", "fake")
 
 
-def test_a_site_that_is_away_can_be_forgotten(token: str, capsys: pytest.CaptureFixture[str]):
+def test_an_unreachable_site_can_be_removed(token: str, capsys: pytest.CaptureFixture[str]):
     added("--server", "http://127.0.0.1:9", "--token-file", token)
     site("remove", "k8s")
     assert not Site.objects.exists()
-    told = capsys.readouterr()
-    assert f"slipway/installation={installation_id()}" in told.out
-    assert identity.CLAIM in told.err
+    printed = capsys.readouterr()
+    assert f"slipway/installation={installation_id()}" in printed.out
+    assert identity.CLAIM in printed.err
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -318,7 +318,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_help_explains_it(capsys: pytest.CaptureFixture[str]):
+def test_the_help_describes_the_options(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         Command().create_parser("manage.py", "site").parse_args(["check", "--help"])
     assert ended.value.code == 0
@@ -333,7 +333,7 @@ def test_without_an_installation_it_says_how_to_get_one(tmp_path: Path):
 
 @pytest.fixture
 def real(kubeconfig: Path) -> Iterator[Client]:
-    """The devkube is a site; what is claimed there is let go of again."""
+    """A client of the devkube, which is the site k8s. Its claim is released at the end."""
     site("add", "k8s", "--kubeconfig", str(kubeconfig))
     settings = Site.objects.get(name="k8s").settings
     yield Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
@@ -363,7 +363,7 @@ def test_a_proof_is_recorded_and_the_site_free_when_it_is_removed(
 
 
 @pytest.mark.kube
-def test_a_proof_that_fails_is_recorded_and_told_by_exit_code(real: Client):
+def test_a_failed_proof_is_recorded_and_sets_the_exit_code(real: Client):
     Site.objects.update(isolation="proved")
     with pytest.raises(SystemExit) as ended:
         site("check", "k8s", "--probe-image", "localhost/none:1")
@@ -372,7 +372,7 @@ def test_a_proof_that_fails_is_recorded_and_told_by_exit_code(real: Client):
 
 
 @pytest.mark.kube
-def test_a_site_is_known_by_what_a_worker_found(real: Client):
+def test_the_identity_of_a_site_is_the_one_that_a_worker_observed(real: Client):
     kube_system = real.get(paths.namespaces("kube-system"))
     assert kube_system is not None
     assert checked_by_a_worker().identity == kube_system["metadata"]["uid"]
@@ -403,7 +403,7 @@ def test_a_site_that_changed_is_not_proved(real: Client):
     assert Site.objects.get().isolation == "unknown"
 
 
-def test_what_brings_images_is_printed_to_be_applied(config: str, capsys: pytest.CaptureFixture[str]):
+def test_the_manifest_that_pulls_images_is_printed(config: str, capsys: pytest.CaptureFixture[str]):
     added("--kubeconfig", config, "--image-prefix", "registry.example/")
     capsys.readouterr()
     site("prepull", "k8s")
@@ -414,7 +414,7 @@ def test_what_brings_images_is_printed_to_be_applied(config: str, capsys: pytest
     assert "registry.example/slipway-spark:" in str(bodies[1])
 
 
-def test_the_login_to_registries_is_printed_with_what_brings_images(
+def test_the_login_to_registries_is_printed_with_that_manifest(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     login = tmp_path / "config.json"
@@ -437,7 +437,7 @@ def test_a_login_that_cannot_be_read_is_named(config: str, tmp_path: Path):
         site("prepull", "k8s")
 
 
-def test_no_images_are_brought_to_this_machine():
+def test_no_images_are_pulled_to_the_local_site():
     site_put(name="local", kind="local")
     with pytest.raises(CommandError, match="only Kubernetes sites pull images"):
         site("prepull", "local")

@@ -1,4 +1,4 @@
-"""Driving the loop by hand: passes run here, wakes are only stored."""
+"""Runs passes in the test itself; wakes are only stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def one_pass(*, news: FakeProvisioner | None = None) -> bool:
 
 
 def _hurry() -> None:
-    """Make due what waits for less than three seconds, such as for a burst of observations to end."""
+    """Make items due that would be due in 3 s, such as those that wait for the end of a burst."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET due_at = clock_timestamp()"
@@ -53,7 +53,7 @@ def settle(cluster: Cluster) -> Cluster:
 
 
 def later(seconds: float) -> None:
-    """Make what is due in these seconds due now, and move all that was done so far into the past."""
+    """Let time pass: items due in these seconds become due, and all recorded times move into the past."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET due_at = due_at - %(s)s * interval '1 second', lease_until = NULL",

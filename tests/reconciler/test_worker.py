@@ -1,4 +1,4 @@
-"""The worker's chores run beside the claims, are bounded, and do not keep one another from running."""
+"""The chores of the worker run beside claims, are bounded, and do not block one another."""
 
 import threading
 from datetime import timedelta
@@ -31,7 +31,7 @@ def test_events_are_kept_for_their_time(an_event: Event) -> None:
     assert not Event.objects.exists()
 
 
-def test_a_purge_takes_a_bounded_number_and_tells_of_more(
+def test_a_purge_is_bounded_and_reports_whether_more_is_left(
     an_event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "EVENTS_PURGED_AT_ONCE", 1)
@@ -75,7 +75,7 @@ def test_work_is_claimed_while_a_chore_takes_long() -> None:
 
     def hang() -> None:
         started.set()
-        # Longer than the test waits for the claim: work that waits for chores is claimed too late.
+        # Longer than the test waits: if claims waited for chores, the test would fail.
         release.wait(60)
 
     worker = Worker(threads=1, observe=False, chores=[Chore("hang", 3600.0, hang)])

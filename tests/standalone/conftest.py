@@ -15,7 +15,7 @@ from controlplane.standalone.supervise.command import ProcessSpec
 from controlplane.standalone.supervise.supervisor import Supervisor
 
 SECONDS = 20.0
-# A child that prints "there" and then waits for ever.
+# Prints "there" and then waits for ever.
 WAITS = "import signal, sys; print('there', flush=True); signal.pause()"
 
 
@@ -39,7 +39,7 @@ def data(folder: Path) -> DataDir:
 
 @pytest.fixture
 def said() -> list[str]:
-    """The lines that the supervisor printed."""
+    """The lines that the supervisor prints."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Management commands work on an installation: on its database, with its keys."""
+"""Management commands use the database and the keys of an installation."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def installed(data: DataDir) -> DataDir:
-    """An installation that was up once."""
+    """An installation that was started once."""
     key_files(data)
     owner = database_owner()
     prepare_postgres(data.database_home(owner), owner=owner, durable=False)
@@ -48,13 +48,13 @@ def test_a_stopped_one_is_started_for_the_command(
         environment_of_installation(installed.root)
 
 
-def test_a_folder_without_an_installation_is_left_alone(folder: Path) -> None:
+def test_a_folder_without_an_installation_is_not_changed(folder: Path) -> None:
     with pytest.raises(ExpectedError, match="no installation"):
         environment_of_installation(folder / "none")
     assert not (folder / "none").exists()
 
 
-def test_what_asks_no_database_needs_no_installation(folder: Path) -> None:
+def test_a_command_without_a_database_needs_no_installation(folder: Path) -> None:
     os.environ["SLIPWAY_DATA_DIR"] = str(folder / "none")
     with attached(["manage.py", "runtimes", "list"]) as arguments:
         assert arguments == ["manage.py", "runtimes", "list"]
@@ -74,14 +74,14 @@ def test_the_keys_of_an_up_with_a_named_database_are_used_beside_it(data: DataDi
         assert MARK not in os.environ
 
 
-def test_a_child_of_the_supervisor_is_left_as_it_is(folder: Path) -> None:
+def test_a_child_of_the_supervisor_keeps_its_environment(folder: Path) -> None:
     os.environ[MARK] = "an-id"
     with attached(["manage.py", "worker"]) as arguments:
         assert arguments == ["manage.py", "worker"]
         assert "DATABASE_URL" not in os.environ
 
 
-def test_several_that_run_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_running_installations_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attach, "running_installations", lambda: {folder / "one", folder / "two"})
     with pytest.raises(ExpectedError, match=f"Several installations run: {folder}/one, {folder}/two"):
         attach.chosen_installation()

@@ -1,4 +1,4 @@
-"""`up` as its user sees it: the real command, the real processes."""
+"""`up` with its real command and real processes."""
 
 import contextlib
 import http.client
@@ -32,7 +32,7 @@ NAMES = ("supervisor", "postgres", "web", "worker")
 
 @dataclass
 class Run:
-    """One `up`, from outside."""
+    """One running `up`, observed from another process."""
 
     process: "subprocess.Popen[str]"
     data: Path
@@ -136,19 +136,19 @@ def installation() -> Iterator[Installation]:
 
 @pytest.fixture
 def run(installation: Installation) -> Run:
-    """The service, started again where the test before has stopped it."""
+    """The running service; started again when an earlier test has stopped it."""
     if installation.current.process.poll() is not None:
         installation.current = _start(installation.data, installation.port)
     return installation.current
 
 
-def test_the_first_start_says_where_all_is_that_one_needs_to_begin(
+def test_the_first_start_prints_the_address_and_the_files_with_secrets(
     installation: Installation, run: Run
 ) -> None:
     assert f"http://127.0.0.1:{run.port}" in installation.first_said
     for file in (run.data / "admin-password", run.data / "admin-token"):
         assert str(file) in installation.first_said
-        # It goes to a file here, not to a terminal.
+        # Secrets are printed only to a terminal, and the output here is a file.
         assert file.read_text().strip() not in installation.first_said
     assert json.loads(run.get("/api/v1/me")[1])["site_admin"] is True
 
@@ -178,13 +178,13 @@ def test_a_terminal_is_shown_the_password_and_the_token(installation: Installati
     assert (data / "admin-token").read_bytes().strip() in shown
 
 
-def test_a_second_one_on_the_same_directory_is_told_who_holds_it(run: Run) -> None:
+def test_a_second_up_on_the_same_directory_names_the_first(run: Run) -> None:
     refused = _up("--data-dir", str(run.data))
     assert refused.returncode == 1
     assert re.search(rf"already runs on .*: process {run.process.pid} since 20.*:{run.port}", refused.stderr)
 
 
-def test_a_second_one_on_the_same_port_is_told_so(run: Run) -> None:
+def test_a_second_up_on_the_same_port_is_refused(run: Run) -> None:
     refused = _up("--data-dir", str(run.data.parent / "other"), "--port", str(run.port))
     assert refused.returncode == 1
     assert refused.stderr == f"Port {run.port} is taken by another program: choose another with --port.\n"
@@ -219,7 +219,7 @@ def test_probes_answer_while_every_connection_is_taken(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "postgres"])
-def test_whatever_is_killed_comes_back(run: Run, name: str) -> None:
+def test_every_killed_process_is_restarted(run: Run, name: str) -> None:
     killed = run.pid(name)
     os.kill(killed, signal.SIGKILL)
     record = run.data / "run" / f"{name}.pid"
@@ -230,7 +230,9 @@ def test_whatever_is_killed_comes_back(run: Run, name: str) -> None:
     assert eventually(lambda: run.answers("/readyz"), SECONDS)
 
 
-def test_all_killed_at_once_leaves_nothing_to_the_next_start(installation: Installation, run: Run) -> None:
+def test_killing_all_at_once_leaves_no_leftover_for_the_next_start(
+    installation: Installation, run: Run
+) -> None:
     token, before = run.token, _living(run)
     for process in before:
         os.kill(process.pid, signal.SIGKILL)
@@ -252,7 +254,7 @@ def test_stopping_leaves_no_process_and_no_pid_file(run: Run) -> None:
     assert "Traceback" not in run.said
 
 
-def test_killing_the_supervisor_alone_ends_the_rest(run: Run) -> None:
+def test_killing_the_supervisor_ends_all_other_processes(run: Run) -> None:
     before = _living(run)
     os.kill(run.pid("supervisor"), signal.SIGKILL)
     run.process.wait()

@@ -97,7 +97,7 @@ def test_by_name_and_by_id(people: Cast):
         assert (access.tenant, access.role) == (people.acme, Role.MEMBER)
 
 
-def test_foreign_missing_deleted_and_absurd_get_equal_answers(people: Cast):
+def test_foreign_missing_deleted_and_malformed_names_get_equal_answers(people: Cast):
     bob = an_actor(people.bob)
     gone = cast_off(people)
     for key in ("globex", people.globex.pk, gone, "nothing", new_id(), "", "a\x00b", "é", "x" * 10_000):
@@ -138,7 +138,7 @@ def test_roles_include_those_below(people: Cast):
         bob.require("admin")
 
 
-def test_a_bound_token_knows_no_other_tenant(people: Cast):
+def test_a_bound_token_finds_no_other_tenant(people: Cast):
     Membership.objects.create(tenant=people.globex, user=people.bob, role=Role.ADMIN)
     bound = an_actor(people.bob, bound_to=people.acme)
     assert tenant_for(bound, "acme").role == Role.MEMBER
@@ -168,7 +168,7 @@ def test_every_permission_needs_its_scope(people: Cast):
         assert refusal.value.extra["scope"] == scope
 
 
-def test_what_a_token_may_is_what_it_is_allowed(people: Cast):
+def test_the_permissions_of_a_token_are_those_of_its_scopes(people: Cast):
     tried = 0
     for user, scope, permission in product((people.carol, people.bob, people.alice), SCOPES, PERMISSIONS):
         access = an_access(user, people.acme, scopes={scope})
@@ -194,7 +194,7 @@ def test_writing_includes_reading_and_not_the_other_way(people: Cast):
         require_scope(an_actor(people.bob, scopes={"clusters:read"}), "clusters:write")
 
 
-def test_what_belongs_to_no_tenant_needs_a_site_admin(people: Cast):
+def test_objects_without_a_tenant_need_a_site_admin(people: Cast):
     require_site_admin(an_actor(people.root))
     with pytest.raises(NeedsRole) as refusal:
         require_site_admin(an_actor(people.alice))
@@ -206,7 +206,7 @@ def test_what_belongs_to_no_tenant_needs_a_site_admin(people: Cast):
 @pytest.mark.parametrize(
     ("state", "reason"), [("suspended", "TENANT_SUSPENDED"), ("deleting", "WRONG_PHASE")]
 )
-def test_nothing_new_in_a_tenant_that_is_not_active(people: Cast, state: str, reason: str):
+def test_an_inactive_tenant_admits_nothing_new(people: Cast, state: str, reason: str):
     access = an_access(people.bob, people.acme)
     access.require_active()
     access.tenant.state = state

@@ -1,4 +1,4 @@
-"""Amounts: the quantities that are accepted, how they are written, and arithmetic. No database."""
+"""Amounts: accepted quantities, their text form, and arithmetic. No database."""
 
 import json
 
@@ -121,13 +121,13 @@ def test_written_in_the_shortest_exact_form(resource: str, value: int, expected:
 
 
 @given(st.sampled_from(RESOURCES), st.data())
-def test_what_is_written_reads_back_the_same(resource: str, data: st.DataObject):
+def test_a_written_amount_is_read_back_the_same(resource: str, data: st.DataObject):
     value = data.draw(st.integers(0, CEILINGS[resource]))
     assert parse(resource, json.loads(json.dumps(quantity(resource, value)))) == value
 
 
 @given(st.sampled_from(RESOURCES), st.text() | st.floats() | st.integers())
-def test_whatever_comes_is_a_bounded_number_or_refused(resource: str, value: object):
+def test_every_input_is_a_bounded_number_or_refused(resource: str, value: object):
     try:
         assert 0 <= parse(resource, value) <= CEILINGS[resource]
     except Invalid as refusal:
@@ -138,14 +138,14 @@ amounts = st.builds(Amounts, *[st.integers(0, 2**60)] * 5)
 
 
 @given(amounts, amounts)
-def test_what_is_added_can_be_taken_away_again(one: Amounts, other: Amounts):
+def test_addition_and_subtraction_are_inverse(one: Amounts, other: Amounts):
     assert one + other - other == one
     assert one.fits_within(one.max(other))
     assert other.fits_within(one.max(other))
     assert one.compute() + one.at_rest() == one
 
 
-def test_times_and_truth():
+def test_multiplication_and_truth_value():
     assert Amounts(cpu=500, gpu=1) * 3 == 3 * Amounts(cpu=500, gpu=1) == Amounts(cpu=1500, gpu=3)
     assert not ZERO
     assert Amounts(clusters=1)
@@ -177,6 +177,6 @@ def test_all_faults_in_limits_are_reported_with_their_place():
 
 
 @pytest.mark.parametrize("value", [[], "cpu", None])
-def test_limits_that_are_no_object_are_refused(value: object):
+def test_limits_must_be_a_json_object(value: object):
     with pytest.raises(Invalid):
         parse_limits(value)

@@ -36,13 +36,13 @@ def test_a_row_copies_all_names(people: Cast):
     assert (event.outcome, event.detail, event.count) == (Outcome.ALLOWED, {"nodes": 3}, 1)
 
 
-def test_what_slipway_does_by_itself_is_nobodys(people: Cast):
+def test_actions_of_slipway_itself_have_no_user(people: Cast):
     audit.record(actor=system_actor(), verb="cluster.expire", target="cluster/etl-1")
     event = AuditEvent.objects.get()
     assert (event.actor_id, event.actor_name, event.via) == (NO_ID, "system", "system")
 
 
-def test_the_row_goes_with_the_change_when_that_is_undone(people: Cast):
+def test_a_rolled_back_change_has_no_row(people: Cast):
     with transaction.atomic():
         audit.record(actor=an_actor(people.bob), verb="cluster.create", target="cluster/etl-1")
         transaction.set_rollback(True)
@@ -68,7 +68,7 @@ def test_refusals_that_differ_have_rows_of_their_own(people: Cast):
         reason="NEEDS_ROLE",
         tenant=people.acme,
     )
-    # An actor that tries one target after another adds to one row, and does not flood the audit.
+    # Refusals of one actor for many targets share a row, so that the audit is not flooded.
     assert AuditEvent.objects.count() == 3
 
 
@@ -97,7 +97,7 @@ def test_a_sealed_refusal_is_counted_no_further(people: Cast):
     assert audit.verify().ok
 
 
-def test_what_a_refused_request_named_may_be_anything(people: Cast):
+def test_a_refused_request_may_name_any_target(people: Cast):
     refuse(people, target="cluster/\x00\n" + "x" * 1000)
     target = AuditEvent.objects.get().target
     assert target.startswith("cluster/??xx")

@@ -19,7 +19,7 @@ def test_every_refusal_has_a_status_a_title_a_reason_and_a_sentence():
         assert kind.default_reason == kind.default_reason.upper()
 
 
-def test_not_found_tells_nothing_of_what_was_asked_for():
+def test_not_found_does_not_repeat_the_request():
     assert NotFound().detail == NotFound(by_access=True).detail
     assert NotFound(by_access=True).extra == {}
 
@@ -30,7 +30,7 @@ def test_a_role_refusal_names_the_role_and_who_grants_it():
     assert "admin" in refusal.detail
 
 
-def test_pointers_are_prefixed_from_further_out():
+def test_callers_prefix_pointers():
     inner = Invalid.at("/count", "Must be at least 1.")
     assert inner.prefixed("/groups/0").errors == [
         {"pointer": "/groups/0/count", "detail": "Must be at least 1."}

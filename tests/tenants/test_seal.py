@@ -46,7 +46,7 @@ def sql(statement: str, *values: int) -> None:
         cursor.execute(statement, values)
 
 
-def test_a_whole_chain_is_whole(people: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_an_intact_chain_is_accepted(people: Cast, monkeypatch: pytest.MonkeyPatch):
     sealed(people, monkeypatch)
     write(people, 2)
     report = audit.verify()
@@ -56,13 +56,13 @@ def test_a_whole_chain_is_whole(people: Cast, monkeypatch: pytest.MonkeyPatch):
     assert AuditSeal.objects.count() == 6
 
 
-def test_an_empty_chain_is_whole(people: Cast):
+def test_an_empty_chain_is_accepted(people: Cast):
     report = audit.verify()
     assert report.ok
     assert report.newest_seal_at is None
 
 
-def test_unsealed_says_whether_there_is_work(people: Cast, django_assert_num_queries):
+def test_unsealed_says_whether_rows_need_a_seal(people: Cast, django_assert_num_queries):
     with django_assert_num_queries(1):
         assert not audit.unsealed()
     write(people, 1)
@@ -127,7 +127,7 @@ def swap(dice: random.Random) -> None:
 
 
 def slip_in(dice: random.Random) -> None:
-    """Inserts a copy of a row at a free position after or before the others, or in the middle by moving later rows."""
+    """Insert a copy of a row at the end, at the start, or in the middle after moving later rows."""
     at = dice.choice([ROWS + 1, ROWS + 5, 0, -3, dice.randint(1, ROWS)])
     if 1 <= at <= ROWS:
         sql("UPDATE tenants_auditevent SET position = -position WHERE position >= %s", at)
@@ -149,7 +149,7 @@ def touch_a_seal(dice: random.Random) -> None:
         "seq = seq + 100",
     ]
     change = dice.choice(changes)
-    # The previous digest of the first seal is all zeros, which reversed are the same.
+    # The first seal's previous digest is all zeros; reversing it changes nothing.
     sql(f"UPDATE tenants_auditseal SET {change} WHERE seq = %s", dice.randint(2, 6))  # noqa: S608
 
 
@@ -204,7 +204,7 @@ def test_an_end_cut_off_with_its_seal_is_found_by_the_head_in_the_log(
 
 
 @pytest.mark.parametrize("head", ["", "x", "1", "1:", "9" * 30 + ":00", "٣:00"])
-def test_a_head_that_is_none_is_not_in_the_chain(people: Cast, head: str):
+def test_an_invalid_head_is_not_in_the_chain(people: Cast, head: str):
     assert not audit.verify(expected_head=head).ok
 
 
@@ -226,7 +226,7 @@ def test_another_key_does_not_fit(people: Cast, settings):
 @pytest.mark.parametrize(
     ("table", "column"), [("tenants_auditevent", "count"), ("tenants_auditseal", "last")]
 )
-def test_the_database_refuses_to_touch_what_is_sealed(people: Cast, statement: str, table: str, column: str):
+def test_the_database_refuses_to_change_sealed_rows(people: Cast, statement: str, table: str, column: str):
     write(people, 1)
     audit.seal()
     with pytest.raises(Error, match=r"only added to|never change"), transaction.atomic():

@@ -30,7 +30,7 @@ def claim(people: Cast, label: str, cores: int) -> None:
         )
 
 
-def test_everybody_sees_their_own_tenants_and_site_admins_all(people: Cast):
+def test_members_see_their_own_tenants_and_site_admins_all(people: Cast):
     a_member(people.globex, people.bob, Role.VIEWER)
     names = {
         user.username: [(t.name, t.asker_role) for t in selectors.tenants_of(an_actor(user))]
@@ -43,7 +43,7 @@ def test_everybody_sees_their_own_tenants_and_site_admins_all(people: Cast):
     }
 
 
-def test_a_bound_token_sees_its_tenant_alone(people: Cast):
+def test_a_bound_token_sees_only_its_tenant(people: Cast):
     a_member(people.globex, people.bob, Role.VIEWER)
     bound = an_actor(people.bob, bound_to=people.globex)
     assert [tenant.name for tenant in selectors.tenants_of(bound)] == ["globex"]
@@ -77,7 +77,9 @@ def test_usage_says_limit_held_and_free_per_scope(people: Cast):
     }
 
 
-def test_usage_costs_the_same_however_many_hold(people: Cast, django_assert_num_queries):
+def test_usage_takes_the_same_number_of_queries_for_any_number_of_claims(
+    people: Cast, django_assert_num_queries
+):
     for number in range(3):
         claim(people, f"etl-{number}", 1)
     with django_assert_num_queries(2):

@@ -66,7 +66,7 @@ def losses() -> Iterator[list[tuple[UUID, UUID | None]]]:
     rights_lost.disconnect(hear)
 
 
-def test_a_lower_role_and_a_removal_are_told_as_lost_rights(people: Cast, losses: list[Any]):
+def test_a_lower_role_and_a_removal_send_rights_lost(people: Cast, losses: list[Any]):
     put(people, "bob", "viewer")
     remove(people, "bob")
     assert losses == [(people.bob.pk, people.acme.pk)] * 2
@@ -95,7 +95,7 @@ def test_an_unknown_role_is_refused(people: Cast, role: str):
     assert refusal.value.errors[0]["pointer"] == "/role"
 
 
-@pytest.mark.parametrize("username", ["nobody", "", "Bob", "b\x00b", "b" * 5000])
+@pytest.mark.parametrize("username", ["unknown", "", "Bob", "b\x00b", "b" * 5000])
 def test_an_unknown_user_is_not_found(people: Cast, username: str):
     with pytest.raises(NotFound):
         put(people, username, "member")
@@ -105,7 +105,7 @@ def test_an_unknown_user_is_not_found(people: Cast, username: str):
         selectors.member(people.acme, username)
 
 
-def test_somebody_locked_out_cannot_become_member(people: Cast):
+def test_a_locked_user_cannot_become_member(people: Cast):
     User.objects.filter(username="charlie").update(is_active=False)
     with pytest.raises(NotFound):
         put(people, "charlie", "member")
@@ -119,7 +119,7 @@ def test_members_and_viewers_change_no_members(people: Cast):
             remove(people, "carol", by=by)
 
 
-def test_who_leaves_loses_their_tokens_for_the_tenant_and_no_others(people: Cast):
+def test_a_removed_member_loses_only_their_tokens_for_the_tenant(people: Cast):
     actor = an_actor(people.bob)
     services.token_create(actor=actor, name="here", tenant="acme", expires_in_days=1)
     services.token_create(actor=actor, name="anywhere", expires_in_days=1)
@@ -127,7 +127,7 @@ def test_who_leaves_loses_their_tokens_for_the_tenant_and_no_others(people: Cast
     assert [token.name for token in ApiToken.objects.all()] == ["anywhere"]
 
 
-def test_what_a_former_member_holds_stays_counted(people: Cast):
+def test_claims_of_a_former_member_stay_counted(people: Cast):
     owner = new_id()
     claim = {"owner_id": owner, "tenant_id": people.acme.pk, "user_id": people.bob.pk}
     quota.claim_set(**claim, label="etl", site="local", amounts=Amounts(cpu=1))
@@ -154,15 +154,15 @@ def test_a_tenant_admin_sets_members_limits_and_not_the_tenants(people: Cast):
         services.limits_put(access=access, limits={"cpu": 1})
 
 
-def test_limits_of_somebody_who_is_no_member_are_not_found(people: Cast):
-    for username in ("charlie", "nobody", "\x00"):
+def test_limits_of_a_user_who_is_no_member_are_not_found(people: Cast):
+    for username in ("charlie", "unknown", "\x00"):
         with pytest.raises(NotFound):
             services.limits_put(
                 access=an_access(people.root, people.acme), username=username, limits={"cpu": 1}
             )
 
 
-def test_no_limits_at_all_are_refused(people: Cast):
+def test_an_empty_set_of_limits_is_refused(people: Cast):
     with pytest.raises(Invalid):
         services.limits_put(access=an_access(people.root, people.acme), limits={})
 
@@ -212,7 +212,7 @@ def test_a_user_can_sign_in_and_the_password_is_nowhere(people: Cast):
         ({"email": "nowhere"}, "/email"),
     ],
 )
-def test_what_cannot_be_a_user_is_refused(people: Cast, fields: dict[str, Any], pointer: str):
+def test_an_invalid_user_is_refused(people: Cast, fields: dict[str, Any], pointer: str):
     with pytest.raises(Invalid) as refusal:
         services.user_create(
             **dict[str, Any](actor=an_actor(people.root), username="davedave", password="correct horse")

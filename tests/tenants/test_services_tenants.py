@@ -1,4 +1,4 @@
-"""Tenants: create, suspend, resume and delete; the rights that this needs, its audit and its signals."""
+"""Tenants are created, suspended, resumed and deleted, with rights, audit and signals."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -59,7 +59,7 @@ def test_a_tenant_starts_with_its_limits_and_without_members(people: Cast, heard
     )
 
 
-def test_a_name_in_use_is_refused_and_nothing_stays(people: Cast):
+def test_a_name_in_use_is_refused_and_nothing_is_stored(people: Cast):
     with pytest.raises(Conflict) as refusal:
         services.tenant_create(actor=an_actor(people.root), name="acme", display_name="")
     assert refusal.value.reason == "NAME_TAKEN"
@@ -77,7 +77,7 @@ def test_a_name_in_use_is_refused_and_nothing_stays(people: Cast):
         ("ok", "", {"disk": 1}),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_nothing_stays(
+def test_an_invalid_tenant_is_refused_and_nothing_is_stored(
     people: Cast, name: str, display_name: str, limits: dict[str, int]
 ):
     with pytest.raises(Invalid), transaction.atomic():
@@ -123,7 +123,7 @@ def delete_whole(people: Cast) -> None:
     services.tenant_deleted(tenant_id=people.acme.pk)
 
 
-def test_a_deleted_tenant_frees_its_name_and_is_known_to_nobody(people: Cast):
+def test_a_deleted_tenant_frees_its_name_and_is_not_found(people: Cast):
     services.token_create(actor=an_actor(people.bob), name="ci", tenant="acme", expires_in_days=1)
     delete_whole(people)
     for user in (people.alice, people.root):
@@ -135,7 +135,7 @@ def test_a_deleted_tenant_frees_its_name_and_is_known_to_nobody(people: Cast):
     assert Tenant.objects.get(pk=people.acme.pk).deleted_at is not None
 
 
-def test_ending_a_deletion_twice_is_fine(people: Cast):
+def test_ending_a_deletion_twice_has_one_effect(people: Cast):
     delete_whole(people)
     services.tenant_deleted(tenant_id=people.acme.pk)
     assert verbs() == ["tenant.delete", "tenant.deleted"]
@@ -216,7 +216,7 @@ def test_slipway_itself_may_set_up_a_tenant(people: Cast):
     assert an_access(people.bob, access.tenant).can("admin")
 
 
-def test_a_listener_that_refuses_undoes_the_change(people: Cast):
+def test_a_failing_signal_receiver_undoes_the_change(people: Cast):
     def refuse(**_: object) -> None:
         raise Refused("no")
 

@@ -1,4 +1,4 @@
-"""Users: create, disable and delete them, and the effect on their rights."""
+"""Users are created, disabled and deleted, with effects on their rights."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -52,7 +52,7 @@ def test_a_user_who_is_locked_out_has_no_session_and_no_token(people: Cast, end:
 
 
 @pytest.mark.parametrize("end", [services.user_disable, services.user_delete])
-def test_lost_rights_are_told_to_the_layers_above(people: Cast, end: Callable[..., Any]):
+def test_lost_rights_are_sent_as_a_signal(people: Cast, end: Callable[..., Any]):
     heard: list[tuple[UUID, UUID | None]] = []
 
     def hear(sender: object, *, user_id: UUID, tenant_id: UUID | None, **_: Any) -> None:
@@ -129,7 +129,7 @@ def test_a_reset_password_is_temporary_and_ends_tokens(people: Cast):
     assert "expired" in expired.value.detail
 
 
-def test_nobody_resets_the_own_password_or_that_of_a_program(people: Cast):
+def test_users_cannot_reset_their_own_password_or_that_of_a_service_account(people: Cast):
     by_root(people, services.service_create, "robot")
     for name, reason in (("root", "OWN_PASSWORD"), ("robot", "SERVICE_ACCOUNT")):
         with pytest.raises(Conflict) as refusal:

@@ -1,4 +1,4 @@
-"""Wrong attempts: a delay that grows, ends, and is forgotten with time."""
+"""Wrong sign-in attempts cause a delay that grows, ends, and is forgotten with time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -65,7 +65,7 @@ def test_a_right_attempt_clears_a_name_and_gives_an_address_one_back() -> None:
 
 
 @pytest.mark.django_db
-def test_time_forgives() -> None:
+def test_the_delay_is_forgotten_with_time() -> None:
     hourly = Counter(Rate("test", free=3, longest_delay=900, forgiven_after=3600), "bob")
     for _ in range(4):
         count_attempt(hourly)
@@ -75,7 +75,7 @@ def test_time_forgives() -> None:
 
 
 @pytest.mark.django_db
-def test_what_one_counter_refuses_is_counted_in_none() -> None:
+def test_a_refused_attempt_is_counted_nowhere() -> None:
     office = Counter(BY_ADDRESS, "192.0.2.1")
     for _ in range(4):
         count_attempt(BOB)
@@ -107,7 +107,7 @@ def test_a_network_of_ipv6_is_one_address(one: str, other: str, same: bool) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_at_once_gain_nothing() -> None:
+def test_concurrent_attempts_gain_nothing() -> None:
     def attempt(_: int) -> bool:
         try:
             count_attempt(BOB)

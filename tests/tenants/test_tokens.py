@@ -1,4 +1,4 @@
-"""API tokens: stored as hashes, limited by scopes and tenant, with an expiry, shown once."""
+"""API tokens are stored as hashes, limited by scopes, tenant and time, and shown once."""
 
 from datetime import timedelta
 from typing import Any
@@ -42,7 +42,7 @@ def test_the_secret_authenticates_and_is_stored_nowhere(people: Cast):
     assert token.digest not in str(AuditEvent.objects.values().get())
 
 
-def test_the_token_acts_for_its_owner_within_its_scopes_and_tenant(people: Cast):
+def test_the_token_has_its_owners_rights_limited_to_its_scopes_and_tenant(people: Cast):
     token, _ = services.token_create(
         actor=an_actor(people.bob), name="ci", tenant="acme", scopes=["clusters:write"], expires_in_days=90
     )
@@ -101,7 +101,7 @@ def test_a_token_for_a_foreign_tenant_is_not_found(people: Cast):
         ({"scopes": "clusters:read"}, "/scopes/0"),
     ],
 )
-def test_what_cannot_be_a_token_is_refused(people: Cast, fields: dict[str, Any], pointer: str):
+def test_an_invalid_token_request_is_refused(people: Cast, fields: dict[str, Any], pointer: str):
     with pytest.raises(Invalid) as refusal:
         services.token_create(
             **dict[str, Any](actor=an_actor(people.bob), name="ci", expires_in_days=1) | fields
@@ -109,7 +109,7 @@ def test_what_cannot_be_a_token_is_refused(people: Cast, fields: dict[str, Any],
     assert refusal.value.errors[0]["pointer"] == pointer
 
 
-def test_a_token_makes_none_with_more_rights_than_it_has(people: Cast):
+def test_a_token_makes_no_token_with_more_rights(people: Cast):
     narrow = an_actor(people.bob, scopes={"tokens:write", "clusters:write"})
     services.token_create(actor=narrow, name="ci", scopes=["clusters:read"], expires_in_days=1)
     for scopes in (None, ["templates:read"]):
@@ -124,7 +124,7 @@ def test_a_token_makes_none_with_more_rights_than_it_has(people: Cast):
         )
 
 
-def test_a_bound_token_makes_none_that_is_not(people: Cast):
+def test_a_bound_token_makes_no_unbound_token(people: Cast):
     bound = an_actor(people.bob, bound_to=people.acme)
     services.token_create(actor=bound, name="ci", tenant="acme", expires_in_days=1)
     with pytest.raises(NeedsRole):
@@ -149,7 +149,7 @@ def test_use_is_noted_at_most_once_a_minute(people: Cast, django_assert_num_quer
     assert used_at[0] == used_at[1]
 
 
-def test_ones_own_tokens_are_listed_oldest_first(people: Cast):
+def test_the_own_tokens_are_listed_oldest_first(people: Cast):
     actor = an_actor(people.bob)
     for name, tenant in (("one", None), ("two", "acme"), ("three", None)):
         services.token_create(actor=actor, name=name, tenant=tenant, expires_in_days=1)

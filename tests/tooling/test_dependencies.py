@@ -1,4 +1,4 @@
-"""The check of declared dependencies, on a project of its own."""
+"""The check of declared dependencies, applied to a small project."""
 
 from pathlib import Path
 
@@ -25,11 +25,11 @@ def _declare(project: Path, run: list[str], dev: list[str]) -> None:
     (project / "pyproject.toml").write_text(text)
 
 
-def test_our_own_are_in_order() -> None:
+def test_the_dependencies_of_this_project_are_declared() -> None:
     assert dependencies.problems() == []
 
 
-def test_what_is_imported_or_named_in_the_settings_is_in_order(project: Path) -> None:
+def test_imported_packages_and_those_named_in_settings_are_accepted(project: Path) -> None:
     assert dependencies.problems(project) == []
 
 
@@ -41,13 +41,15 @@ def test_what_is_imported_or_named_in_the_settings_is_in_order(project: Path) ->
         (["pyyaml", "rich", "whitenoise"], [], "httpx is imported by tests, and no dependency"),
     ],
 )
-def test_what_is_not_is_named(project: Path, run: list[str], dev: list[str], expected: str) -> None:
+def test_an_unused_or_undeclared_package_is_named(
+    project: Path, run: list[str], dev: list[str], expected: str
+) -> None:
     _declare(project, run, dev)
     [problem] = dependencies.problems(project)
     assert problem.startswith(expected)
 
 
-def test_what_only_types_need_is_no_import(project: Path) -> None:
+def test_imports_for_types_do_not_count(project: Path) -> None:
     code = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import selenium\n"
     (project / "templates" / "typed.py").write_text(code)
     assert dependencies.problems(project) == []

@@ -1,4 +1,4 @@
-"""The promises of the test command itself, kept by a run of pytest in a folder of its own."""
+"""The behaviour of the test command, checked by runs of pytest in a separate folder."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A clean clone of this checkout, and the Python that a user has: nothing of ours is installed in either."""
+"""Makes a clean clone of this checkout, and names the system's Python, without any of our packages."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 
 
 def clone_into(folder: Path) -> Path:
-    """Clone HEAD, with what is not committed yet: changed files and new ones."""
+    """Clone HEAD and copy changed and new files that are not committed."""
     _git(ROOT, "clone", "--quiet", str(ROOT), str(folder))
     if changes := _git(ROOT, "diff", "--binary", "HEAD"):
         _git(folder, "apply", "-", given=changes)

@@ -1,4 +1,4 @@
-"""The management commands, and how one that goes on is run."""
+"""Lists the management commands and runs those that do not end by themselves."""
 
 import signal
 import subprocess
@@ -7,22 +7,22 @@ from pathlib import Path
 from tests.journeys.service import Slipway, wait_for
 from tests.up.clone import PYTHON
 
-# Command -> its arguments, and what it prints.
-ASKED = {
+# Command -> (its arguments, a part of its output).
+ONE_SHOT = {
     "audit": (["verify"], "The chain is whole"),
     "doctor": ([], "PostgreSQL"),
     "images": (["list"], "jupyterlab"),
     "runtimes": (["list"], "spark"),
     "site": (["list"], "local"),
-    # Django's own.
+    # Commands of Django.
     "migrate": (["--check"], ""),
     "shell": (["-c", "from tenants.models import Tenant; print(Tenant.objects.get().name)"], "demo"),
 }
-# Commands that go on until they are stopped.
+# Commands that run until they are stopped.
 SERVICES = ("worker", "observe")
-# Run by these tests themselves, or by tests of their own.
+# These tests use them, or they have their own tests.
 ELSEWHERE = {"devkube", "lint", "test", "up"}
-NEEDS_DATABASE = sorted(ASKED.keys() - {"doctor", "images", "runtimes"})
+NEEDS_DATABASE = sorted(ONE_SHOT.keys() - {"doctor", "images", "runtimes"})
 
 
 def serving(up: Slipway, command: str, output: Path) -> "subprocess.Popen[bytes]":

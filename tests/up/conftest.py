@@ -25,7 +25,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def up(place: Path) -> Iterator[Slipway]:
-    """The running installation of the tier."""
+    """The running installation that the tests of this tier share."""
     service = Slipway(place / "data", root=clone_into(place / "slipway"), python=PYTHON)
     try:
         yield service.up(seconds=FIRST_START_SECONDS)
@@ -42,7 +42,7 @@ def notebook(up: Slipway) -> str:
 
 @pytest.fixture(scope="session")
 def browser(up: Slipway, place: Path) -> Iterator[Page]:
-    """Signed in as the first admin, by the form."""
+    """A browser client that signed in as the first admin with the form."""
     if programs() is None:
         pytest.skip("no Chromium with its driver: apt-get install chromium chromium-driver")
     with chromium(place / "profile") as driver:

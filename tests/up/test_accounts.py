@@ -1,4 +1,4 @@
-"""Accounts and tokens, by the real web server."""
+"""Accounts and tokens on the real web server."""
 
 import re
 from base64 import b64encode
@@ -40,7 +40,7 @@ def test_a_command_line_gets_its_first_token_by_password(up: Slipway, password: 
     assert made.status_code == 201, made.text
 
 
-def test_metrics_open_with_the_installations_own_token_alone(up: Slipway) -> None:
+def test_metrics_open_only_with_the_installations_own_token(up: Slipway) -> None:
     assert httpx.get(f"{up.url}/metrics", timeout=60).status_code == 401
     token = (up.folder / "keys" / "metrics").read_text().strip()
     found = httpx.get(f"{up.url}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=60)

@@ -1,4 +1,4 @@
-"""What is streamed, by the real web server."""
+"""Streamed answers and static files of the real web server."""
 
 import httpx
 import pytest

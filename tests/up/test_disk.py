@@ -1,4 +1,4 @@
-"""A full disk is called a full disk."""
+"""A full disk is reported as such."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def _disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_named_and_freed_space_is_enough(up: Slipway, place: Path) -> None:
+def test_a_full_disk_is_reported_and_slipway_recovers_when_space_is_freed(up: Slipway, place: Path) -> None:
     with _disk(place / "disk", "400m") as disk:
         environment = {"SLIPWAY_FETCH_RUNTIMES": "0"}
         service = Slipway(
@@ -40,7 +40,7 @@ def test_a_full_disk_is_named_and_freed_space_is_enough(up: Slipway, place: Path
             _fill(disk / "ballast")
             ready = httpx.get(f"{service.url}/readyz")
             assert (ready.status_code, ready.json()["database"]) == (503, "disk full")
-            # Until the pages and the log that it has are used up, PostgreSQL goes on writing.
+            # PostgreSQL keeps writing until its preallocated pages and log are used up.
             wait_for("refusal", lambda: _refusal(service) == "DISK_FULL")
             (disk / "ballast").unlink()
             wait_for("readiness", service.is_ready)

@@ -1,4 +1,4 @@
-"""The same `up` where nearly everything is set that could mislead it."""
+"""`up` in an environment with misleading variables, folders and modules."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.up.clone import PYTHON, clone_into
 from tests.up.conftest import FIRST_START_SECONDS
 
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
-# Where nothing listens: what used a proxy or another database would fail.
+# Nothing listens there, so any use of a proxy or another database would fail.
 NOWHERE = f"http://127.0.0.1:{free_port()}"
 DATA = "data with a space"
 
@@ -23,9 +23,9 @@ def odd(place: Path) -> Iterator[Slipway]:
     for name in ("django", "yaml"):
         (misleading / f"{name}.py").write_text("raise SystemExit('a module of another project')\n")
     environment = {
-        # So that a probe which cannot succeed is heard of while the job runs.
+        # A failing probe is then reported while the job runs.
         "SLIPWAY_PROBE_PATIENCE": "30",
-        # The packages come from pip's cache or an index: by a proxy that is no proxy they would not.
+        # Packages come from pip's cache or its index; through these proxies they could not.
         **dict.fromkeys(("http_proxy", "HTTP_PROXY", "ftp_proxy"), NOWHERE),
         "PIP_USER": "1",
         "PIP_TARGET": str(place / "target"),
@@ -73,7 +73,7 @@ def test_a_spark_job_runs_on_it(odd: Slipway) -> None:
     assert "has not answered" not in odd.said
 
 
-def test_a_colon_in_the_data_directory_is_refused_in_a_sentence(odd: Slipway, place: Path) -> None:
+def test_a_colon_in_the_data_directory_is_refused_with_a_clear_error(odd: Slipway, place: Path) -> None:
     refused = odd.command("up", "--data-dir", str(place / "a:b"), "--no-browser")
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"{place}/a:b cannot be a data directory")

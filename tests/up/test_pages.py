@@ -1,4 +1,4 @@
-"""The pages as a browser gets them from the real web server."""
+"""Pages and their resources from the real web server."""
 
 import re
 
@@ -9,14 +9,14 @@ from controlplane.console.urls import urlpatterns
 from tests.console.browser import Page
 
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
-# Forms post to these; none is a page.
+# Routes that only accept POST.
 POSTED = {"logout", "launch", "verb", "sign_out_everywhere", "token_end", "user_token_end"}
 NAMES = {"tenant": "demo", "cluster": "pages", "node": "notebook-0", "name": "admin"}
 PAGES = sorted(
     str(found.pattern) for found in urlpatterns if isinstance(found, URLPattern) and found.name not in POSTED
 )
 STATUS = "return performance.getEntriesByType('navigation')[0].responseStatus"
-# Chromium gives these to a page without any style.
+# Chromium's defaults for a page without styles.
 UNSTYLED = {"display": "block", "margin": "8px"}
 
 

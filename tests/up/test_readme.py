@@ -1,4 +1,4 @@
-"""The README's lines as they stand; only the data directory and the port are those of the test."""
+"""The commands of the README work. Only the data directory and the port are replaced."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ UNDER_WAY = {"pending", "running"}
 
 
 def _shell(up: Slipway, *blocks: str) -> str:
-    """Run the blocks in one shell, after those that set it up."""
+    """Run the blocks in one shell, after the blocks that prepare it."""
     here = [f"export DATA={up.folder}", f"export API={up.url}/api/v1"]
     begin = block("export DATA=").splitlines()
     defined = [line for line in begin[2:] if line.startswith(("export TOKEN", "slipway()", "field()"))]
@@ -38,7 +38,7 @@ def _shell(up: Slipway, *blocks: str) -> str:
 
 @pytest.fixture(scope="module")
 def etl(up: Slipway) -> str:
-    """Launched by the README's lines, and ready."""
+    """The cluster that the README launches, once it is ready."""
     lines = block("export DATA=").splitlines()
     launch = next(index for index, line in enumerate(lines) if line.startswith("OPERATION="))
     said = _shell(up, *lines[launch:])

@@ -1,4 +1,4 @@
-"""What lives and does not answer is started again, and the console says so."""
+"""A process that lives but does not answer is restarted, and a message says so."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def impatient(up: Slipway, place: Path) -> Iterator[Slipway]:
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "postgres"])
-def test_what_was_stopped_is_started_again(impatient: Slipway, name: str) -> None:
+def test_a_suspended_process_is_restarted(impatient: Slipway, name: str) -> None:
     first = impatient.pid(name)
     before = impatient.said.count(f"{name} has not answered for")
     os.kill(_serving(first), signal.SIGSTOP)
@@ -39,7 +39,7 @@ def test_what_was_stopped_is_started_again(impatient: Slipway, name: str) -> Non
     wait_for("readiness", impatient.is_ready, seconds=SECONDS)
 
 
-def test_a_database_that_stays_in_recovery_is_started_again(impatient: Slipway) -> None:
+def test_a_database_that_stays_in_recovery_is_restarted(impatient: Slipway) -> None:
     postmaster = impatient.pid("postgres")
     os.kill(_child(postmaster, "background writer"), signal.SIGKILL)
     deadline = time.monotonic() + 10
@@ -52,7 +52,7 @@ def test_a_database_that_stays_in_recovery_is_started_again(impatient: Slipway) 
 
 
 def _serving(pid: int) -> int:
-    """The process that serves: granian's child for the web, else the process itself."""
+    """The pid of the serving process: a child of granian for web, else the process itself."""
     with suppress(OSError):
         if b"granian" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[-1])

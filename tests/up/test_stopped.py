@@ -1,4 +1,4 @@
-"""Every management command on the installation while it is stopped."""
+"""Every management command works while the installation is stopped."""
 
 import signal
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.service import Slipway, wait_for
-from tests.up.commands import ASKED, NEEDS_DATABASE, SERVICES, serve_and_end, serving
+from tests.up.commands import NEEDS_DATABASE, ONE_SHOT, SERVICES, serve_and_end, serving
 
 pytestmark = [pytest.mark.up, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def stopped(up: Slipway) -> Iterator[Slipway]:
-    """After its worker has sealed the audit once, for only then is there a chain to verify."""
-    arguments, expected = ASKED["audit"]
+    """A stopped installation whose worker has sealed the audit once, so there is a chain to verify."""
+    arguments, expected = ONE_SHOT["audit"]
     wait_for(
         "seal",
         lambda: expected in up.command("audit", *arguments, "--data-dir", str(up.folder)).stdout,
@@ -26,9 +26,9 @@ def stopped(up: Slipway) -> Iterator[Slipway]:
     up.up()
 
 
-@pytest.mark.parametrize("command", sorted(ASKED))
+@pytest.mark.parametrize("command", sorted(ONE_SHOT))
 def test_a_command_works_on_a_stopped_one(stopped: Slipway, command: str) -> None:
-    arguments, expected = ASKED[command]
+    arguments, expected = ONE_SHOT[command]
     done = stopped.command(command, *arguments, "--data-dir", str(stopped.folder))
     assert done.returncode == 0, done.stdout + done.stderr
     assert expected in done.stdout

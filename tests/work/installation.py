@@ -1,4 +1,4 @@
-"""The environment of processes that work on the tests' database."""
+"""The environment of subprocesses that use the tests' database."""
 
 import json
 import os

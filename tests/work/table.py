@@ -1,4 +1,4 @@
-"""The work table for tests: committed rows, a clock that can be moved, threads with their own connections."""
+"""Helpers for tests of the work table: rows, leases that expire, threads with their own connections."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ def row(key: UUID) -> Row:
 
 
 def due_in(key: UUID) -> float | None:
-    """Seconds until the row is due; None: at rest."""
+    """Seconds until the row is due; None when it is settled."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT extract(epoch FROM due_at - clock_timestamp()) FROM work_work WHERE key = %s", [key]
@@ -65,7 +65,7 @@ def claimed_keys() -> list[UUID]:
 
 
 def expire_leases() -> None:
-    """Make all leases run out."""
+    """Expire all leases."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE work_work SET lease_until = clock_timestamp() - interval '1 second'"
@@ -88,7 +88,7 @@ def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> boo
 
 
 def on_own_connection(work: Callable[[], object]) -> threading.Thread:
-    """Run in a thread that closes its connection at its end."""
+    """Run the call in a thread that closes its connection at the end."""
 
     def run() -> None:
         try:

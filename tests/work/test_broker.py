@@ -1,4 +1,4 @@
-"""With a broker the hint comes by Celery; without it, or when it breaks, work is done all the same."""
+"""Celery carries the hints where a broker is configured. Without or with a broken broker, sweeps find the work."""
 
 import shutil
 import signal
@@ -24,15 +24,15 @@ from tests.work.table import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START_SECONDS = 60.0
-# Sooner than any sweep: only a hint can be the cause.
+# Shorter than a sweep: only a hint can be the cause.
 BY_HINT_SECONDS = 3.0
-# A sweep, and the time that a busy machine takes.
+# One sweep and the delays of a busy machine.
 BY_SWEEP_SECONDS = 15.0
 
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """The environment of a broker that is files in a folder. This process uses it, and so does `worker`."""
+    """The folder of a file-based broker, which this process and `worker` use."""
     folder = tmp_path / "broker"
     folder.mkdir()
     queue, control = str(folder / "queue"), str(folder / "control")
@@ -59,7 +59,7 @@ def bob(settings: Settings) -> Access:
 
 @pytest.fixture
 def worker(folder: Path, bob: Access, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker on the tests' database, once it hears the broker."""
+    """A real worker on the tests' database that is connected to the broker."""
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             python("manage.py", "worker", "--threads", "2"),
@@ -78,23 +78,23 @@ def worker(folder: Path, bob: Access, tmp_path: Path) -> Iterator[subprocess.Pop
         process.wait()
 
 
-def ready_within(bob: Access, name: str, seconds: float) -> bool:
+def becomes_ready(bob: Access, name: str, seconds: float) -> bool:
     cluster = launchable.a_cluster(bob, name)
     return eventually(lambda: Cluster.objects.get(id=cluster.id).phase == "ready", seconds)
 
 
 def test_a_hint_through_the_broker_reaches_a_worker(worker: subprocess.Popen[bytes], bob: Access) -> None:
-    assert ready_within(bob, "one", BY_HINT_SECONDS)
+    assert becomes_ready(bob, "one", BY_HINT_SECONDS)
 
 
-def test_the_brokers_folder_deleted_costs_seconds(
+def test_work_continues_in_seconds_after_the_brokers_folder_is_deleted(
     worker: subprocess.Popen[bytes], folder: Path, bob: Access
 ) -> None:
-    assert ready_within(bob, "one", BY_HINT_SECONDS)
+    assert becomes_ready(bob, "one", BY_HINT_SECONDS)
     shutil.rmtree(folder)
-    assert ready_within(bob, "two", BY_SWEEP_SECONDS)
+    assert becomes_ready(bob, "two", BY_SWEEP_SECONDS)
     assert eventually((folder / "queue").exists)
-    assert ready_within(bob, "three", BY_HINT_SECONDS)
+    assert becomes_ready(bob, "three", BY_HINT_SECONDS)
     assert worker.poll() is None
 
 
@@ -115,11 +115,11 @@ def test_a_rolled_back_request_sends_no_hint(folder: Path, bob: Access) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_broker_that_does_not_answer_holds_nobody_up(settings: Settings) -> None:
+def test_a_broker_that_does_not_answer_blocks_no_request(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         announce.broker.cache_clear()
-        # Each that waited would wait two seconds, all of them for longer than the test may take.
+        # A call that blocks takes 2 s, so 50 of them would exceed the timeout of the test.
         for _ in range(50):
             announce.announce()
         silent.accept()[0].close()

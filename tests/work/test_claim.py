@@ -1,4 +1,4 @@
-"""Leases: one worker at a time for each row, fair, fenced, free again when the worker has died."""
+"""Leases: one worker for each row, fair between tenants, fenced, and free again after a worker's death."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def a_claim() -> Claimed:
     return found
 
 
-def test_many_claimants_get_each_row_once() -> None:
+def test_concurrent_claims_return_each_row_once() -> None:
     keys = {woken() for _ in range(ROWS)}
 
     def take(number: int) -> list[UUID]:
@@ -50,7 +50,7 @@ def test_many_claimants_get_each_row_once() -> None:
     assert taken == Counter(keys)
 
 
-def test_a_row_that_another_transaction_holds_is_passed_over() -> None:
+def test_a_row_locked_by_another_transaction_is_skipped() -> None:
     first, second = woken(), woken()
     with transaction.atomic():
         wake(Kind.CLUSTER, first)
@@ -59,7 +59,7 @@ def test_a_row_that_another_transaction_holds_is_passed_over() -> None:
     assert taken == [second]
 
 
-def test_a_lease_on_one_long_call_is_kept_for_as_long_as_that_takes() -> None:
+def test_a_lease_is_prolonged_for_one_long_call() -> None:
     key = woken()
     prolong(a_claim(), 10 * LEASE_SECONDS)
     with connection.cursor() as cursor:
@@ -69,7 +69,7 @@ def test_a_lease_on_one_long_call_is_kept_for_as_long_as_that_takes() -> None:
         assert cursor.fetchone()[0] > 9 * LEASE_SECONDS
 
 
-def test_a_lease_that_is_lost_is_not_kept() -> None:
+def test_a_lost_lease_is_not_prolonged() -> None:
     woken()
     found = a_claim()
     expire_leases()
@@ -77,13 +77,13 @@ def test_a_lease_that_is_lost_is_not_kept() -> None:
         prolong(found, 60)
 
 
-def test_what_is_leased_or_not_due_is_not_claimed() -> None:
+def test_leased_rows_and_rows_not_due_are_not_claimed() -> None:
     woken()
     wake(Kind.CLUSTER, new_id(), after=60)
     assert len(claimed_keys()) == 1
 
 
-def test_only_the_kinds_asked_for_are_claimed() -> None:
+def test_only_the_requested_kinds_are_claimed() -> None:
     wake(Kind.SITE, new_id())
     assert claim(KINDS) is None
     assert claim([Kind.SITE]) is not None
@@ -96,7 +96,7 @@ def test_the_tenant_with_least_in_flight_comes_first() -> None:
     assert claimed_keys() == [of_busy[0], of_idle[0], of_busy[1], of_idle[1], *of_busy[2:]]
 
 
-def test_one_tenants_pile_does_not_hold_up_another() -> None:
+def test_the_backlog_of_one_tenant_does_not_delay_another() -> None:
     pile, other = new_id(), new_id()
     for _ in range(50):
         woken(pile)
@@ -105,7 +105,7 @@ def test_one_tenants_pile_does_not_hold_up_another() -> None:
     assert a_claim().key == key
 
 
-def test_a_lease_that_ran_out_is_claimed_again_under_a_new_fence() -> None:
+def test_an_expired_lease_is_claimed_again_with_a_new_fence() -> None:
     woken()
     first = a_claim()
     assert claim(KINDS) is None
@@ -123,21 +123,21 @@ def test_every_claim_counts_as_an_attempt_until_one_succeeds() -> None:
     assert row(key).attempts == 0
 
 
-def test_a_wake_forgives_earlier_failures() -> None:
+def test_a_wake_resets_the_failed_attempts() -> None:
     key = woken()
     release(a_claim(), next_in=60, failed=True)
     wake(Kind.CLUSTER, key)
     assert a_claim().attempts == 1
 
 
-def test_the_holder_may_record() -> None:
+def test_the_lease_owner_may_record() -> None:
     woken()
     found = a_claim()
     with transaction.atomic():
         require(found)
 
 
-def test_who_lost_the_lease_to_another_may_not_record() -> None:
+def test_a_worker_that_lost_its_lease_may_not_record() -> None:
     woken()
     paused = a_claim()
     expire_leases()
@@ -146,7 +146,7 @@ def test_who_lost_the_lease_to_another_may_not_record() -> None:
         require(paused)
 
 
-def test_who_has_too_little_left_of_the_lease_may_not_record() -> None:
+def test_a_worker_whose_lease_nearly_expires_may_not_record() -> None:
     woken()
     late = a_claim()
     with connection.cursor() as cursor:
@@ -158,7 +158,7 @@ def test_who_has_too_little_left_of_the_lease_may_not_record() -> None:
         require(late)
 
 
-def test_nobody_claims_while_a_holder_records_however_long_it_takes() -> None:
+def test_no_worker_claims_a_row_while_its_lease_owner_records() -> None:
     woken()
     found = a_claim()
     with transaction.atomic():
@@ -170,7 +170,7 @@ def test_nobody_claims_while_a_holder_records_however_long_it_takes() -> None:
     assert claim(KINDS) is not None
 
 
-def test_a_late_release_changes_nothing_of_another_lease() -> None:
+def test_a_late_release_does_not_change_another_lease() -> None:
     key = woken()
     paused = a_claim()
     expire_leases()
@@ -189,7 +189,7 @@ def test_a_released_row_is_due_when_its_pass_says() -> None:
     assert due_in(key) is None
 
 
-def test_what_was_forgotten_is_not_brought_back_by_its_release() -> None:
+def test_a_release_does_not_restore_a_deleted_row() -> None:
     key = woken()
     found = a_claim()
     forget(Kind.CLUSTER, key)
@@ -197,7 +197,7 @@ def test_what_was_forgotten_is_not_brought_back_by_its_release() -> None:
     assert claim(KINDS) is None
 
 
-def test_late_says_for_how_long_it_had_been_due() -> None:
+def test_late_is_the_time_since_the_row_was_due() -> None:
     key = woken()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE work_work SET due_at = due_at - interval '90 seconds' WHERE key = %s", [key])
@@ -205,14 +205,14 @@ def test_late_says_for_how_long_it_had_been_due() -> None:
 
 
 @pytest.mark.parametrize(("after", "expected"), [(2, 2), (600, 5)])
-def test_the_next_look_is_when_something_is_due_but_never_later_than_the_sweep(
+def test_the_next_claim_is_when_a_row_is_due_and_at_the_latest_at_the_sweep(
     after: float, expected: float
 ) -> None:
     wake(Kind.CLUSTER, new_id(), after=after)
     assert claim_or_wait(KINDS, at_most=5) == pytest.approx(expected, abs=0.5)
 
 
-def test_a_lease_is_looked_at_again_when_it_runs_out() -> None:
+def test_the_next_claim_is_due_when_a_lease_expires() -> None:
     woken()
     a_claim()
     assert claim_or_wait(KINDS, at_most=600) == pytest.approx(LEASE_SECONDS, abs=2)

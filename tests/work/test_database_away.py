@@ -1,4 +1,4 @@
-"""PostgreSQL may die at any moment: the loop goes on as soon as it is back, and nothing that was due is lost."""
+"""PostgreSQL dies and restarts: the loop continues at once, and no due item is lost."""
 
 import signal
 import threading
@@ -15,7 +15,7 @@ from controlplane.work.models import Work
 from tests.database import TestServer
 from tests.work.table import due_in, eventually, row, running, woken
 
-# A lease lasts longer: what happens in this time was not waiting for one to run out.
+# Shorter than a lease, so nothing here waited for a lease to expire.
 SOON = 15.0
 
 
@@ -28,7 +28,7 @@ def server(django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch) 
     with django_db_blocker.unblock():
         connection.close()
         with connection.cursor() as cursor:
-            # The servers of tests may lose what was just committed; this one is killed.
+            # Test servers commit asynchronously, but this one is killed and must not lose commits.
             cursor.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = on")
         connection.close()
         with connection.schema_editor() as editor:
@@ -45,7 +45,7 @@ def kill(server: TestServer) -> None:
 
 
 def start_again(server: TestServer) -> None:
-    """Its orphans may hold the shared memory for a moment longer; then it tells so by ending."""
+    """Start the server, again while it exits because orphans of the old one hold the shared memory."""
 
     def ready() -> bool:
         if server.process.poll() is not None:
@@ -64,7 +64,7 @@ def _answers() -> bool:
     return True
 
 
-def test_a_sleeping_loop_outlives_a_kill_of_the_database(server: TestServer) -> None:
+def test_a_sleeping_loop_survives_a_kill_of_the_database(server: TestServer) -> None:
     handled: list[UUID] = []
     with running(lambda claimed: handled.append(claimed.key)):
         first = woken()
@@ -75,7 +75,7 @@ def test_a_sleeping_loop_outlives_a_kill_of_the_database(server: TestServer) -> 
         assert eventually(lambda: handled == [first, second], SOON)
 
 
-def test_a_pass_during_which_it_died_is_done_again_before_its_lease_is_over(server: TestServer) -> None:
+def test_a_pass_interrupted_by_the_database_is_repeated_before_its_lease_expires(server: TestServer) -> None:
     handled: list[int] = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -96,7 +96,7 @@ def test_a_pass_during_which_it_died_is_done_again_before_its_lease_is_over(serv
     assert handled == sorted(set(handled))
 
 
-def test_cut_connections_are_made_again(server: TestServer) -> None:
+def test_closed_connections_are_reopened(server: TestServer) -> None:
     handled: list[UUID] = []
     with running(lambda claimed: handled.append(claimed.key)):
         for number in range(1, 4):

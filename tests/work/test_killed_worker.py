@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a pass: another worker takes over, after the lease at the latest."""
+"""A worker is killed during a pass: another one takes over, at the latest when the lease expires."""
 
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.work.installation import environment_of
 from tests.work.table import KINDS, eventually, expire_leases, row, woken
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
-# A worker whose only pass never ends.
+# Runs a worker whose only pass never ends.
 STUCK = """
 import django, signal
 django.setup()
@@ -31,7 +31,7 @@ def stuck_worker(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_its_row_is_claimed_again_once_the_lease_is_over(stuck_worker: subprocess.Popen[bytes]) -> None:
+def test_its_row_is_claimed_again_once_the_lease_expires(stuck_worker: subprocess.Popen[bytes]) -> None:
     key = woken()
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()
@@ -45,25 +45,27 @@ def test_its_row_is_claimed_again_once_the_lease_is_over(stuck_worker: subproces
     assert not row(key).due
 
 
-def test_its_machine_gives_the_lease_back_at_once(stuck_worker: subprocess.Popen[bytes]) -> None:
+def test_another_worker_on_its_machine_releases_the_lease_at_once(
+    stuck_worker: subprocess.Popen[bytes],
+) -> None:
     key = woken()
     assert eventually(lambda: row(key).leased, 60)
     stuck_worker.kill()
-    # It is a zombie until this process waits for it, and a zombie does no work.
+    # The worker is a zombie until this process waits for it; zombies count as dead.
     assert eventually(lambda: release_dead_leases() == 1)
     found = claim(KINDS)
     assert found is not None
     assert (found.key, found.fence) == (key, 2)
 
 
-def test_the_lease_of_a_living_process_is_left_alone() -> None:
+def test_the_lease_of_a_living_process_is_kept() -> None:
     key = woken()
     assert claim(KINDS) is not None
     assert release_dead_leases() == 0
     assert row(key).leased
 
 
-def test_the_lease_of_another_machine_is_left_alone() -> None:
+def test_the_lease_of_another_machine_is_kept() -> None:
     key = woken()
     assert claim(KINDS) is not None
     Work.objects.filter(key=key).update(lease_owner="another-boot/pid:[1]/1/1")

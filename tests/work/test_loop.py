@@ -1,4 +1,4 @@
-"""The loop: what is due is handled at once, what fails comes back later, and idling costs next to nothing."""
+"""The loop handles due items at once, retries failed ones later, and idles cheaply."""
 
 import threading
 import time
@@ -20,12 +20,12 @@ from tenants.ids import new_id
 from tests.work.table import due_in, eventually, row, running, woken
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["controlplane.work"])
-# Far less than the sweep: what happens in this time was not found by the sweep.
+# Much shorter than the sweep: the sweep cannot be the cause.
 AT_ONCE = 1.0
 
 
 class Recorder:
-    """A handler that notes what it was given, and returns an answer or raises an error."""
+    """A handler that records its claims, and returns `answer` or raises `error`."""
 
     def __init__(self, answer: float | None = None, error: Exception | None = None) -> None:
         self.handled: list[Claimed] = []
@@ -43,7 +43,7 @@ class Recorder:
 
 
 def is_idle() -> bool:
-    """Whether the loop has claimed all and sleeps, as the database shows its connections."""
+    """Whether the loop has claimed everything and sleeps, judged by its connections in the database."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"
@@ -53,7 +53,7 @@ def is_idle() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_what_is_due_is_handled_and_rests() -> None:
+def test_a_due_row_is_handled_and_settles() -> None:
     key, handler = woken(), Recorder()
     with running(handler):
         assert eventually(lambda: handler.handled and not row(key).leased)
@@ -70,7 +70,7 @@ def test_a_wake_from_elsewhere_reaches_a_sleeping_loop_at_once() -> None:
         assert time.monotonic() - began < AT_ONCE < SWEEP_SECONDS
 
 
-def test_a_wake_from_another_process_reaches_it_too() -> None:
+def test_a_wake_from_another_process_reaches_a_sleeping_loop() -> None:
     key, handler = new_id(), Recorder()
     database = settings.DATABASES["default"]
     other = psycopg2.connect(
@@ -106,7 +106,7 @@ def test_a_wake_without_any_signal_is_found_by_the_sweep(monkeypatch: pytest.Mon
         assert eventually(lambda: handler.handled)
 
 
-def test_what_becomes_due_later_is_handled_then_and_not_at_the_next_sweep() -> None:
+def test_a_row_due_later_is_handled_when_due_and_not_at_the_next_sweep() -> None:
     handler = Recorder()
     with running(handler):
         began = time.monotonic()
@@ -115,7 +115,7 @@ def test_what_becomes_due_later_is_handled_then_and_not_at_the_next_sweep() -> N
         assert 0.3 <= time.monotonic() - began < 0.3 + AT_ONCE
 
 
-def test_a_wake_during_a_pass_gives_another_pass_at_once() -> None:
+def test_a_wake_during_a_pass_causes_another_pass_at_once() -> None:
     key = woken()
     handled: list[int] = []
 
@@ -129,7 +129,7 @@ def test_a_wake_during_a_pass_gives_another_pass_at_once() -> None:
         assert eventually(lambda: due_in(key) is None)
 
 
-def test_a_pass_that_fails_is_tried_again_later_and_later() -> None:
+def test_a_failing_pass_is_retried_with_growing_pauses() -> None:
     key, handler = woken(), Recorder(error=RuntimeError("broken"))
     with running(handler):
         assert eventually(lambda: handler.handled and not row(key).leased)
@@ -141,14 +141,14 @@ def test_the_pause_doubles_up_to_a_minute() -> None:
     assert [backoff(attempts) for attempts in (1, 2, 3, 6, 7, 50)] == [1, 2, 4, 32, 60, 60]
 
 
-def test_later_comes_back_when_it_says() -> None:
+def test_a_postponed_row_is_due_at_its_time() -> None:
     key, handler = woken(), Recorder(error=RetryLater(40))
     with running(handler):
         assert eventually(lambda: handler.handled and not row(key).leased)
     assert due_in(key) == pytest.approx(40, abs=2)
 
 
-def test_a_failing_thing_does_not_hold_up_the_others() -> None:
+def test_a_failing_row_does_not_delay_the_others() -> None:
     def handler(claimed: Claimed) -> None:
         if claimed.key == bad:
             raise RuntimeError("broken")
@@ -199,7 +199,7 @@ def test_stopping_waits_for_the_passes_under_way() -> None:
     assert not row(key).leased
 
 
-def test_an_idle_loop_asks_once_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_loop_makes_one_query_per_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "SWEEP_SECONDS", 0.1)
     queries: list[str] = []
     sweeps: list[int] = []
@@ -219,7 +219,7 @@ def test_an_idle_loop_asks_once_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None
     assert set(steady) == {1}
 
 
-def test_work_that_is_locked_does_not_make_it_spin() -> None:
+def test_locked_work_does_not_make_the_loop_spin() -> None:
     turns: list[float] = []
     key, handler = woken(), Recorder()
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""The first property: a wake that lands during a pass is never erased by that pass's release."""
+"""A wake during a pass is never erased by the release of that pass."""
 
 import random
 import threading
@@ -30,7 +30,7 @@ FAR = 3600.0
 
 
 class OneRow(RuleBasedStateMachine):
-    """Every order of wakes, claims, releases, crashes and workers that wake up late, compared with a small model."""
+    """Compares random orders of wakes, claims, releases, crashes and stale workers with a small model."""
 
     passes = Bundle("passes")
 
@@ -39,8 +39,8 @@ class OneRow(RuleBasedStateMachine):
         table.clear()
         self.key = new_id()
         self.exists = False
-        # News that no pass has begun after; and any wake since the last claim, also of what is far from due, and also
-        # when that claim's lease has run out.
+        # unseen: a wake after which no pass has begun. woken: any wake since the last claim, even one for a later
+        # time or after the lease has expired.
         self.unseen = self.woken = False
         self.due = False
         self.fence = 0
@@ -80,7 +80,7 @@ class OneRow(RuleBasedStateMachine):
 
     @rule(found=consumes(passes))
     def crash(self, found: Claimed) -> None:
-        """The worker dies."""
+        """The worker dies without a release."""
 
     @rule(found=passes)
     def record(self, found: Claimed) -> None:
@@ -94,18 +94,18 @@ class OneRow(RuleBasedStateMachine):
             assert allowed
 
     @invariant()
-    def the_row_is_as_the_model_says(self) -> None:
+    def the_row_matches_the_model(self) -> None:
         if self.exists:
             found = row(self.key)
             assert (found.due, found.leased, found.fence) == (self.due, self.leased, self.fence)
 
     @invariant()
-    def news_is_never_at_rest(self) -> None:
+    def unseen_wakes_keep_the_row_due(self) -> None:
         if self.unseen:
             assert row(self.key).due
 
 
-def test_no_order_of_events_erases_a_wake() -> None:
+def test_no_order_of_events_loses_a_wake() -> None:
     run_state_machine_as_test(
         OneRow,
         settings=settings(
@@ -125,7 +125,7 @@ def test_a_release_waits_for_a_wake_that_is_about_to_commit() -> None:
     with transaction.atomic():
         wake(Kind.CLUSTER, key)
         thread = on_own_connection(lambda: release(found, next_in=None))
-        assert eventually(_somebody_waits_for_us)
+        assert eventually(_a_transaction_waits_for_us)
     thread.join(10)
     assert row(key).due
 
@@ -137,12 +137,12 @@ def test_a_wake_waits_for_a_release_that_is_about_to_commit() -> None:
     with transaction.atomic():
         release(found, next_in=None)
         thread = on_own_connection(lambda: wake(Kind.CLUSTER, key))
-        assert eventually(_somebody_waits_for_us)
+        assert eventually(_a_transaction_waits_for_us)
     thread.join(10)
     assert row(key).due
 
 
-def test_a_wake_that_is_rolled_back_wakes_nobody() -> None:
+def test_a_rolled_back_wake_wakes_no_worker() -> None:
     key = new_id()
     with transaction.atomic():
         wake(Kind.CLUSTER, key)
@@ -150,14 +150,14 @@ def test_a_wake_that_is_rolled_back_wakes_nobody() -> None:
     assert claim(KINDS) is None
 
 
-def test_a_later_wake_does_not_put_off_an_earlier_one() -> None:
+def test_a_later_wake_does_not_delay_an_earlier_one() -> None:
     key = woken()
     wake(Kind.CLUSTER, key, after=FAR)
     assert row(key).due
 
 
-def test_in_a_storm_the_last_news_is_always_seen() -> None:
-    """Threads that publish numbers and wake, against threads that read the number in a pass and then rest."""
+def test_under_load_the_last_number_is_always_read() -> None:
+    """Some threads publish numbers and wake; others read the number in a pass and release."""
     keys = [new_id() for _ in range(3)]
     published: dict[UUID, int] = dict.fromkeys(keys, 0)
     handled: dict[UUID, int] = dict.fromkeys(keys, 0)
@@ -190,7 +190,7 @@ def test_in_a_storm_the_last_news_is_always_seen() -> None:
     assert handled == published
 
 
-def _somebody_waits_for_us() -> bool:
+def _a_transaction_waits_for_us() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"

@@ -35,9 +35,9 @@ NEEDS_ACTIVE = frozenset({Verb.START, Verb.RESTART, Verb.RESIZE, Verb.CONFIGURE}
 
 @dataclass(frozen=True, slots=True)
 class VerbRequest:
-    """if_match: the generation that the user has seen; None is any. groups, drain_seconds: of a resize.
+    """if_match: the generation that the user has read; None accepts any. groups, drain_seconds: for resize.
 
-    force: of stop and delete. nodes: of a restart, by name; empty is all.
+    force: for stop and delete. nodes: for restart, by name; empty means all.
     """
 
     verb: Verb

@@ -1,4 +1,4 @@
-"""How the tests ask: Kubernetes for an object, a pod for the output of a command, both until something is so."""
+"""Calls of the tests: apply and read objects, run commands in pods, and wait for conditions."""
 
 import json
 import time
@@ -24,7 +24,7 @@ def create(kube: Devkube, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    """What the condition gives once that is true; a refusal by Kubernetes counts as not yet."""
+    """The first true result of the condition. An error of kubectl counts as false."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:
@@ -37,7 +37,7 @@ def until(condition: Callable[[], Any]) -> Any:
         time.sleep(0.1)
 
 
-def inside(kube: Devkube, where: str, *command: str, given: str | None = None) -> str:
+def exec_in_pod(kube: Devkube, where: str, *command: str, given: str | None = None) -> str:
     """The output of a command in a pod, named like "two/cli"."""
     namespace, _, name = where.partition("/")
     options = ("-i",) if given is not None else ()
@@ -45,7 +45,7 @@ def inside(kube: Devkube, where: str, *command: str, given: str | None = None) -
 
 
 def page(kube: Devkube, where: str, url: str, *, seconds: int = 2) -> str:
-    return inside(kube, where, "timeout", str(seconds), "wget", "-qO-", url)
+    return exec_in_pod(kube, where, "timeout", str(seconds), "wget", "-qO-", url)
 
 
 def refused(call: Callable[[], Any]) -> str:

@@ -1,4 +1,4 @@
-"""A fresh devkube beside the usual one, with a world in it that all tests here share."""
+"""A fresh devkube beside the usual one, with objects that all tests here share."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.kube.devkube.traces import traces
 
 
 def own() -> Devkube:
-    """One for this process alone: its name and networks come from the usual one's number and the worker's."""
+    """The devkube of this test process. Its name and networks have the numbers of the usual one and of the worker."""
     usual = Devkube.from_environment()
     number = int(re.sub(r"\D", "", usual.name))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
@@ -30,7 +30,7 @@ def own() -> Devkube:
 
 @pytest.fixture(scope="package")
 def before() -> set[str]:
-    """What of a devkube was on the machine before there was one."""
+    """The traces of devkubes on the machine before this one was made."""
     skip_without_devkube()
     lifecycle.down(own(), wipe=True)
     return traces(own())
@@ -41,7 +41,7 @@ def kube(before: set[str]) -> Iterator[Devkube]:
     kube = own()
     lifecycle.up(kube, print)
     try:
-        # A pod asks for its namespace's account, which is made a moment after the namespace.
+        # `apply` repeats: a pod needs the default ServiceAccount, which appears shortly after the namespace.
         apply(kube, *world())
         for namespace in ("one", "two", "four"):
             kube.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")

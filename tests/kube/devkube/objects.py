@@ -1,9 +1,9 @@
-"""The world of the tests: `one` is restricted and serves, `two` is not and asks, `four` is there to be walled in."""
+"""The objects of the tests: namespace `one` is restricted and has servers, `two` has clients, `four` has policies."""
 
 from typing import Any
 
 IMAGE = {"image": "localhost/busybox:1", "imagePullPolicy": "Never"}
-# What `restricted` asks for.
+# What the Pod Security level `restricted` requires.
 NOBODY = {
     "runAsNonRoot": True,
     "runAsUser": 1000,
@@ -65,7 +65,7 @@ def world() -> list[dict[str, Any]]:
         _claim("theirs"),
         _with_volume("cli", "kept"),
         _with_volume("member", "theirs", securityContext=NOBODY),
-        pod("inside", "two", ENDURE, hostNetwork=True, container={"securityContext": {"privileged": True}}),
+        pod("on-node", "two", ENDURE, hostNetwork=True, container={"securityContext": {"privileged": True}}),
         _service("server", "four", {"app": "server"}),
         server(),
         *(pod(name, "four", ENDURE) for name in ("good", "evil", "mute")),
@@ -77,7 +77,7 @@ def server() -> dict[str, Any]:
 
 
 def policy(name: str, pods: dict[str, Any], **rules: Any) -> dict[str, Any]:
-    """A NetworkPolicy of `four` for what it says by `ingress` or `egress`; no rule means none gets through."""
+    """A NetworkPolicy of `four`. rules: `ingress` and `egress`; an empty list lets no traffic through."""
     spec = {"podSelector": pods, "policyTypes": [kind.capitalize() for kind in rules]}
     allowed = {kind: rule for kind, rule in rules.items() if rule}
     return thing("NetworkPolicy", name, "four", api="networking.k8s.io/v1", spec={**spec, **allowed})

@@ -1,4 +1,4 @@
-"""What the API server vouches for, refuses and writes down."""
+"""Tokens, admission and the audit log of the API server."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from deploy.devkube.settings import Devkube
-from tests.kube.devkube.calls import apply, create, inside, of, refused
+from tests.kube.devkube.calls import apply, create, exec_in_pod, of, refused
 from tests.kube.devkube.objects import ENDURE, pod, thing
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
@@ -23,8 +23,8 @@ def token_review(kube: Devkube, token: str, **spec: Any) -> dict[str, Any]:
     return status
 
 
-def test_a_projected_token_is_good_for_its_audience_alone(kube: Devkube) -> None:
-    token = inside(kube, "one/web-0", "cat", "/token/token")
+def test_a_projected_token_is_valid_only_for_its_audience(kube: Devkube) -> None:
+    token = exec_in_pod(kube, "one/web-0", "cat", "/token/token")
     assert token_review(kube, token, audiences=["vault"])["authenticated"] is True
     assert "authenticated" not in token_review(kube, token)
 
@@ -39,7 +39,7 @@ def test_restricted_refuses_a_root_pod(kube: Devkube) -> None:
     assert 'violates PodSecurity "restricted' in said
 
 
-def test_a_limit_range_gives_and_a_quota_takes(kube: Devkube) -> None:
+def test_a_limit_range_sets_defaults_and_a_quota_refuses(kube: Devkube) -> None:
     given = {"type": "Container", "default": {"memory": "32Mi"}, "max": {"memory": "64Mi"}}
     apply(
         kube,

@@ -1,4 +1,4 @@
-"""Pods come and go as something else wants them, on the node and on fake ones."""
+"""Controllers make and delete pods, on the node and on fake nodes."""
 
 from functools import partial
 

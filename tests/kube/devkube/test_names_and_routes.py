@@ -1,9 +1,9 @@
-"""Who answers under which name and address."""
+"""Names and addresses of services and pods, and the routes between them."""
 
 import pytest
 
 from deploy.devkube.settings import Devkube
-from tests.kube.devkube.calls import fetch, inside, of, page, until
+from tests.kube.devkube.calls import exec_in_pod, fetch, of, page, until
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 
@@ -18,7 +18,7 @@ def test_a_headless_service_names_each_pod(kube: Devkube) -> None:
 
 
 def test_a_headless_service_gives_all_addresses(kube: Devkube) -> None:
-    said = inside(kube, "two/cli", "nslookup", "-type=a", "each.one.svc.cluster.local")
+    said = exec_in_pod(kube, "two/cli", "nslookup", "-type=a", "each.one.svc.cluster.local")
     assert said.count(f"Address: {kube.pods.rpartition('.')[0]}.") == 2
 
 
@@ -27,7 +27,7 @@ def test_a_pod_reaches_itself_through_its_service(kube: Devkube) -> None:
 
 
 def test_a_pod_reaches_the_api_server(kube: Devkube) -> None:
-    assert inside(kube, "two/cli", "nc", "-w", "3", "kubernetes.default", "443", "-e", "true") == ""
+    assert exec_in_pod(kube, "two/cli", "nc", "-w", "3", "kubernetes.default", "443", "-e", "true") == ""
 
 
 def test_the_machine_reaches_pods_services_and_node_ports(kube: Devkube) -> None:
@@ -42,10 +42,10 @@ def test_the_machine_reaches_pods_services_and_node_ports(kube: Devkube) -> None
 
 def test_the_node_reaches_services(kube: Devkube) -> None:
     address = of(kube, "one/service/web", ".spec.clusterIP")
-    assert page(kube, "two/inside", f"http://{address}/").startswith("web-")
+    assert page(kube, "two/on-node", f"http://{address}/").startswith("web-")
 
 
-def test_there_is_no_way_out(kube: Devkube) -> None:
-    routes = inside(kube, "two/inside", "ip", "route")
+def test_pods_have_no_route_to_the_internet(kube: Devkube) -> None:
+    routes = exec_in_pod(kube, "two/on-node", "ip", "route")
     assert kube.services in routes
     assert "default" not in routes

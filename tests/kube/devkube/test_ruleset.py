@@ -1,4 +1,4 @@
-"""What NetworkPolicies become for nft."""
+"""The nft rules that a set of NetworkPolicies becomes."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ THEIRS = running("b", "10.0.0.3", "two")
 
 
 def returns(*policies: dict[str, Any]) -> list[str]:
-    """The matches that let a packet of these pods pass."""
+    """The nft matches that let a packet pass, for pods a, b and b of namespace two."""
     lines = netpol.ruleset([A, B, THEIRS], [FOUR, TWO], list(policies)).splitlines()
     return [line.removesuffix(" return").strip() for line in lines if line.endswith(" return")]
 
@@ -32,23 +32,23 @@ def test_a_block_with_exceptions_and_a_range_of_ports() -> None:
     ]
 
 
-def test_a_namespace_and_a_pod_have_to_fit_both() -> None:
+def test_a_namespace_selector_and_a_pod_selector_must_both_match() -> None:
     peer = {**space("two"), "podSelector": {"matchLabels": {"app": "b"}}}
     assert returns(policy("p", app("a"), ingress=[{"from": [peer]}])) == ["ip saddr 10.0.0.3"]
 
 
-def test_a_pod_alone_is_one_of_the_same_namespace() -> None:
+def test_a_pod_selector_alone_selects_in_the_same_namespace() -> None:
     assert returns(policy("p", app("a"), ingress=[{"from": [{"podSelector": app("b")}]}])) == [
         "ip saddr 10.0.0.2"
     ]
 
 
-def test_a_name_of_a_port_is_looked_up_where_it_leads() -> None:
+def test_a_named_port_is_looked_up_in_the_target_pod() -> None:
     egress = {"to": [{"podSelector": app("b")}], "ports": [{"port": "http"}]}
     assert returns(policy("p", app("a"), egress=[egress])) == ["ip daddr 10.0.0.2 tcp dport 8080"]
 
 
-def test_expressions_choose_whom_a_policy_governs() -> None:
+def test_expressions_select_the_pods_of_a_policy() -> None:
     expression = {"key": "app", "operator": "NotIn", "values": ["a", "b"]}
     walls = policy("p", {"matchExpressions": [expression]}, ingress=[])
     assert "drop" not in netpol.ruleset([A], [FOUR], [walls])

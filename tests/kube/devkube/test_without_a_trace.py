@@ -1,4 +1,4 @@
-"""How it ends. By its name this file is the last one, for its last test takes the devkube down."""
+"""Kills and the end of a devkube. The last test takes the devkube down, so this file's name must sort last."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from deploy.devkube import lifecycle, pki
 from deploy.devkube.settings import Devkube
-from tests.kube.devkube.calls import inside, page, refused, until
+from tests.kube.devkube.calls import exec_in_pod, page, refused, until
 from tests.kube.devkube.traces import command, processes, traces
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
@@ -22,21 +22,21 @@ def test_a_program_that_ends_starts_again(kube: Devkube) -> None:
 
 
 def scheduler(kube: Devkube) -> int:
-    """Its process; OSError while there is none."""
+    """The pid of the scheduler. Raises ProcessLookupError while none runs."""
     for folder in Path("/proc").glob("[0-9]*"):
         if command(folder).startswith(f"kube-scheduler\0--kubeconfig={kube.state}/"):
             return int(folder.name)
     raise ProcessLookupError("no scheduler runs")
 
 
-def test_a_killed_node_comes_back_with_its_state(kube: Devkube) -> None:
-    inside(kube, "two/cli", "sh", "-c", "echo before > /d/kept")
+def test_a_killed_node_restarts_with_its_state(kube: Devkube) -> None:
+    exec_in_pod(kube, "two/cli", "sh", "-c", "echo before > /d/kept")
     pid = lifecycle.node_pid(kube)
     assert pid
     os.kill(pid, signal.SIGKILL)
     until(lambda: lifecycle.node_pid(kube) is None)
     lifecycle.up(kube, print)
-    assert until(lambda: inside(kube, "two/cli", "cat", "/d/kept")) == "before\n"
+    assert until(lambda: exec_in_pod(kube, "two/cli", "cat", "/d/kept")) == "before\n"
     until(lambda: page(kube, "two/cli", "http://web.one/").startswith("web-"))
 
 

@@ -1,4 +1,4 @@
-"""What a devkube could leave behind on this machine."""
+"""Finds what a devkube could leave behind on this machine."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,10 @@ FOLDERS = ("/run", "/tmp", "/var/lib", "/var/log")
 
 
 def traces(kube: Devkube) -> set[str]:
-    """Other programs come and go meanwhile: only what names this devkube, or what only a node makes."""
+    """Links, routes, rules, mounts, files and settings that name this devkube or that only a node makes.
+
+    Other programs start and end meanwhile, so everything else is ignored.
+    """
     found = {line for command in SHOWN_BY for line in _output(*command).splitlines()}
     found |= {str(path) for path in lifecycle.CGROUPS.glob("*/*")}
     found |= {str(path) for top in FOLDERS for path in Path(top).iterdir()}
@@ -27,7 +30,7 @@ def traces(kube: Devkube) -> set[str]:
 
 
 def processes(kube: Devkube) -> list[str]:
-    """The command lines of what runs from this devkube's folder."""
+    """The command lines of the processes that run from this devkube's folder."""
     return [line for folder in Path("/proc").glob("[0-9]*") if str(kube.state) in (line := command(folder))]
 
 

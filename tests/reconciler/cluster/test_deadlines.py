@@ -1,4 +1,4 @@
-"""The clock of a deadline runs while a site refuses, and stops while nothing is known of the site."""
+"""The clock of a deadline runs while a site refuses, and stops while the site is unknown."""
 
 from collections.abc import Callable
 
@@ -74,7 +74,7 @@ def test_a_site_that_cannot_be_read_stops_the_clock(world: World, error: Excepti
     assert after > before
 
 
-def test_what_is_in_the_way_stays_said_while_it_is_tried_again(world: World) -> None:
+def test_the_reason_of_a_refusal_stays_visible_between_attempts(world: World) -> None:
     cluster = world.launch()
     fake, said = site(cluster), []
 
@@ -101,6 +101,6 @@ def test_a_refused_resize_ends_at_its_deadline_and_leaves_the_cluster_ready(worl
     assert cluster.operations.order_by("-id")[0].reason == "DEADLINE_EXCEEDED"
 
 
-def test_an_outcome_that_does_not_say_which_it_is_cannot_be_raised() -> None:
+def test_an_outcome_without_a_kind_cannot_be_raised() -> None:
     with pytest.raises(TypeError, match="SiteUnknown or NotYet"):
         Temporary("AWAY", "not now")

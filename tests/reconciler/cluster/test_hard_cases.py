@@ -25,7 +25,7 @@ def resume(world: World) -> None:
     tenant_resume(access=tenant_for(actor_for(world.people.root), "acme"))
 
 
-def test_no_last_word_of_a_node_keeps_its_cluster_from_going(world: World) -> None:
+def test_no_output_of_a_node_blocks_the_deletion_of_its_cluster(world: World) -> None:
     cluster = settle(world.launch())
     site(cluster).end_node(cluster.id, "hand-1", message="bang\0 \ud800")
     settle(cluster)
@@ -33,7 +33,7 @@ def test_no_last_word_of_a_node_keeps_its_cluster_from_going(world: World) -> No
     assert settle(cluster).phase == "deleted"
 
 
-def test_a_listing_goes_on_behind_a_cluster_that_cannot_be_compared(world: World) -> None:
+def test_a_listing_continues_after_a_cluster_that_cannot_be_compared(world: World) -> None:
     broken, other = settle(world.launch("one")), settle(world.launch("two"))
     fake = site(other)
     for cluster, changes in ((broken, {"run": 10**12}), (other, {"state": NodeState.UNREADY})):
@@ -45,7 +45,7 @@ def test_a_listing_goes_on_behind_a_cluster_that_cannot_be_compared(world: World
         )
     compare(other.site, fake)
     assert other.events.filter(kind="NODE_UNREADY", node="hand-0").exists()
-    # What is left of it is unknown, so it does not rest.
+    # Its remains at the site are unknown, so it does not settle.
     assert Cluster.objects.get(id=broken.id).observed_at is None
 
 
@@ -73,7 +73,7 @@ def test_a_cancelled_resize_rests_ready_and_degraded(world: World) -> None:
     assert (cluster.phase, cluster.observed_generation) == ("ready", cluster.generation)
 
 
-def test_a_create_that_a_suspension_overtook_did_not_succeed(world: World) -> None:
+def test_a_create_interrupted_by_a_suspension_did_not_succeed(world: World) -> None:
     cluster = world.launch()
     suspend(world)
     cluster = settle(cluster)
@@ -81,7 +81,7 @@ def test_a_create_that_a_suspension_overtook_did_not_succeed(world: World) -> No
     assert (last(cluster).state, last(cluster).reason) == ("cancelled", "TENANT_SUSPENDED")
 
 
-def test_what_runs_again_after_a_suspension_has_an_operation_with_an_end(world: World) -> None:
+def test_a_cluster_resumed_after_a_suspension_has_an_operation_with_an_end(world: World) -> None:
     cluster = settle(world.launch())
     suspend(world)
     settle(cluster)
@@ -93,7 +93,7 @@ def test_what_runs_again_after_a_suspension_has_an_operation_with_an_end(world: 
     assert settle(cluster).phase == "failed"
 
 
-def test_what_a_tenant_has_on_a_site_is_made_again_when_it_was_taken_away(world: World) -> None:
+def test_objects_of_a_tenant_that_were_deleted_on_a_site_are_made_again(world: World) -> None:
     cluster = world.launch()
     fake, taken = site(cluster), [True]
 

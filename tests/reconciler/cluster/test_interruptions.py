@@ -1,6 +1,6 @@
-"""Every verb, interrupted in every way at every external call: the end state and the nodes made are the same.
+"""Every verb is interrupted in every way at every call to the site; the result is always the same.
 
-The calls are counted in an undisturbed run first; a call without a case would fail the count at the end.
+An undisturbed run counts the calls first. The last test fails when a kind of call has no case.
 """
 
 from collections import Counter
@@ -31,11 +31,11 @@ CALLS = ("ensure_tenant", "apply", "begin_drain", "end_run", "remove", "look", "
 
 
 class Killed(BaseException):
-    """The worker dies between two of its lines: nothing of Slipway runs after this."""
+    """Simulates kill -9 of the worker: it is no Exception, so no handler of Slipway runs."""
 
 
-def nothing(world: World) -> Cluster:
-    """Requested, and no pass has run yet."""
+def requested(world: World) -> Cluster:
+    """A launched cluster before its first pass."""
     return world.launch()
 
 
@@ -60,7 +60,7 @@ def resize(count: int) -> Callable[[World], object]:
 
 
 SCENARIOS: dict[str, tuple[Callable[[World], Cluster], Callable[[World], object]]] = {
-    "create": (nothing, lambda world: None),
+    "create": (requested, lambda world: None),
     "start": (stopped, lambda world: cluster_start(access=world.bob, cluster="one")),
     "stop": (ready, lambda world: cluster_stop(access=world.bob, cluster="one")),
     "restart": (ready, lambda world: cluster_restart(access=world.bob, cluster="one")),
@@ -73,7 +73,7 @@ SCENARIOS: dict[str, tuple[Callable[[World], Cluster], Callable[[World], object]
 
 @dataclass(frozen=True)
 class End:
-    """The state at the end of a scenario, and how many nodes were made and ended on the way."""
+    """The state at the end of a scenario. made, ended: how often the site did so, by node."""
 
     phase: str
     run: int
@@ -103,7 +103,7 @@ def end_of(cluster: Cluster) -> End:
 
 
 @contextmanager
-def undone() -> Iterator[None]:
+def rolled_back() -> Iterator[None]:
     with transaction.atomic(), fresh_fake():
         yield
         transaction.set_rollback(True)
@@ -112,7 +112,7 @@ def undone() -> Iterator[None]:
 def play(
     world: World, scenario: str, disturb: Callable[[FakeProvisioner], None]
 ) -> tuple[End, FakeProvisioner]:
-    """Run the scenario from its beginning to rest, disturbed once. Time is moved on as far as needed."""
+    """Run the scenario with one disturbance until the cluster has settled, moving time forward."""
     begin, change = SCENARIOS[scenario]
     cluster = begin(world)
     change(world)
@@ -130,7 +130,7 @@ def play(
 
 
 def at_call(number: int, error: BaseException) -> Callable[[str], None]:
-    """Raises at the call of this number, once."""
+    """A hook that raises once, at the call with this number."""
     left = iter(range(number, -1, -1))
 
     def hook(name: str) -> None:
@@ -159,21 +159,21 @@ WAYS: dict[str, Callable[[int], Callable[[FakeProvisioner], None]]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_broken_off_at_any_call_it_ends_the_same(world: World, scenario: str, way: str) -> None:
-    with undone():
+def test_an_interruption_at_any_call_leads_to_the_same_end(world: World, scenario: str, way: str) -> None:
+    with rolled_back():
         calm, fake = play(world, scenario, lambda fake: None)
         calls = sum(fake.calls.values())
     assert calls
     assert calm.settled
     for number in range(calls):
-        with undone():
+        with rolled_back():
             end, _ = play(world, scenario, WAYS[way](number))
             assert end == calm, f"{way} call {number} of {calls}"
     print(f"{scenario}, {way}: {calls} cases")
 
 
 def stutter(fake: FakeProvisioner) -> None:
-    """Every call is made twice, as by two workers one behind the other."""
+    """Make every call twice, as two workers in succession would."""
 
     def twice(call: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **kwargs: (call(*args, **kwargs), call(*args, **kwargs))[1]
@@ -183,10 +183,10 @@ def stutter(fake: FakeProvisioner) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_with_every_call_made_twice_it_ends_the_same(world: World, scenario: str) -> None:
-    with undone():
+def test_repeating_every_call_leads_to_the_same_end(world: World, scenario: str) -> None:
+    with rolled_back():
         calm, _ = play(world, scenario, lambda fake: None)
-    with undone():
+    with rolled_back():
         end, _ = play(world, scenario, stutter)
     assert end == calm
 
@@ -204,13 +204,13 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("scenario", "mind"), CHANGES)
-def test_a_changed_mind_wins_at_any_call(world: World, scenario: str, mind: str) -> None:
+def test_a_new_goal_at_any_call_wins(world: World, scenario: str, mind: str) -> None:
     change, phase = MINDS[mind]
-    with undone():
+    with rolled_back():
         _, fake = play(world, scenario, lambda fake: None)
         calls = sum(fake.calls.values())
     for number in range(calls):
-        with undone():
+        with rolled_back():
             left = iter(range(number, -1, -1))
 
             def hook(name: str, left: Iterator[int] = left) -> None:
@@ -230,7 +230,7 @@ def test_a_changed_mind_wins_at_any_call(world: World, scenario: str, mind: str)
 def test_every_kind_of_call_is_among_the_cases(world: World) -> None:
     calls: Counter[str] = Counter()
     for scenario in SCENARIOS:
-        with undone():
+        with rolled_back():
             _, fake = play(world, scenario, lambda fake: None)
             calls += fake.calls
     assert set(CALLS) <= set(calls), f"no case for {set(CALLS) - set(calls)}"

@@ -66,7 +66,7 @@ def test_restart_replaces_every_node_and_no_other(world: World) -> None:
     assert site(cluster).made == {"head-0": 2, "hand-0": 2, "hand-1": 2}
 
 
-def test_a_site_is_told_of_restarts_of_the_whole_cluster_alone(
+def test_a_site_gets_restart_requests_only_for_the_whole_cluster(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = settle(world.launch())
@@ -106,7 +106,7 @@ def test_a_node_that_is_replaced_is_replaced_once(world: World) -> None:
         cluster_restart(access=world.bob, cluster="one", nodes=["hand-0"])
 
 
-def test_a_node_that_is_not_there_cannot_be_replaced(world: World) -> None:
+def test_an_unknown_node_cannot_be_replaced(world: World) -> None:
     settle(world.launch())
     with pytest.raises(Invalid, match="hand-0, hand-1, head-0"):
         cluster_restart(access=world.bob, cluster="one", nodes=["hand-7"])
@@ -125,7 +125,7 @@ def test_resize_up_adds_and_down_drains(world: World) -> None:
     assert Claim.objects.get(owner_id=cluster.id).amounts.cpu == 1500
 
 
-def test_a_name_that_comes_back_is_another_attempt(world: World) -> None:
+def test_a_reused_name_is_a_new_attempt(world: World) -> None:
     cluster = settle(world.launch())
     for count in (4, 1, 4):
         cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": count}})
@@ -135,7 +135,7 @@ def test_a_name_that_comes_back_is_another_attempt(world: World) -> None:
     assert sorted(cluster.nodes.filter(group="hand").values_list("attempt", flat=True))[-1] == 2
 
 
-def test_delete_leaves_nothing_but_the_tombstone(world: World) -> None:
+def test_delete_leaves_only_the_tombstone(world: World) -> None:
     cluster = settle(world.launch())
     cluster_delete(access=world.bob, cluster="one")
     cluster = settle(cluster)

@@ -1,4 +1,4 @@
-"""The plan over every goal, phase and flag: only allowed moves, never an action that the goal does not want."""
+"""Every combination of goal, phase and flags: the plan makes allowed moves and needed actions only."""
 
 import copy
 from collections import Counter
@@ -75,7 +75,7 @@ NODES: dict[str, tuple[PlannedNode, ...]] = {
 }  # fmt: skip
 
 
-# A stop and a delete depend only on whether something is left.
+# A stop and a delete depend only on whether anything is left at the site.
 ENOUGH = {"none", "all ready", "hand ended", "one draining"}
 
 
@@ -121,7 +121,7 @@ def action(decision: Decision) -> Action:
     return decision.action
 
 
-# The actions that a goal has no use for. END_RUN clears an earlier run before a new one begins.
+# The actions that a goal never needs. END_RUN removes an earlier run before a new one begins.
 UNWANTED = {
     Goal.RUNNING: {ActionKind.REMOVE},
     Goal.STOPPED: {ActionKind.REMOVE, ActionKind.APPLY, ActionKind.DRAIN, ActionKind.ENSURE, ActionKind.LOAD},
@@ -172,7 +172,7 @@ def base(**changes: object) -> Snapshot:
     return replace(made, **(given | changes))  # type: ignore[arg-type]
 
 
-def test_gone_is_believed_only_after_a_fresh_look() -> None:
+def test_a_lost_cluster_is_recorded_only_after_a_fresh_observation() -> None:
     decision = plan(base(nodes=NODES["hand gone"]))
     assert (kind(decision), decision.phase) == (ActionKind.LOOK, Phase.READY)
     assert {item.attempt for item in decision.nodes} == {1}
@@ -198,7 +198,7 @@ def test_a_new_attempt_waits_until_the_old_one_is_gone() -> None:
     assert next(item for item in decision.nodes if item.name == "hand-1").attempt == 1
 
 
-def test_the_idle_leave_before_the_busy() -> None:
+def test_idle_nodes_are_removed_before_busy_ones() -> None:
     loads = {
         "hand-0": Load(busy=False, tasks=0),
         "hand-1": Load(busy=True, tasks=3),
@@ -208,17 +208,17 @@ def test_the_idle_leave_before_the_busy() -> None:
     assert [item.name for item in decision.nodes if item.leaving] == ["hand-0"]
 
 
-def test_choosing_who_leaves_asks_first_what_they_work_on() -> None:
+def test_choosing_nodes_to_remove_first_asks_for_their_load() -> None:
     assert kind(plan(base(generation=2, nodes=NODES["one too many"]))) is ActionKind.LOAD
 
 
-def test_a_deadline_is_not_believed_without_a_fresh_look() -> None:
+def test_a_deadline_fails_a_cluster_only_after_a_fresh_observation() -> None:
     snapshot = base(phase=Phase.STARTING, generation=2, nodes=NODES["hand starting"], deadline=NOW)
     assert kind(plan(snapshot)) is ActionKind.LOOK
     assert plan(replace(snapshot, fresh=True)).phase is Phase.FAILED
 
 
-def test_a_resize_that_cannot_be_done_leaves_a_degraded_cluster() -> None:
+def test_a_failed_resize_leaves_a_degraded_cluster() -> None:
     snapshot = base(
         phase=Phase.RESIZING, generation=2, nodes=NODES["hand starting"], deadline=NOW, fresh=True
     )
@@ -227,7 +227,7 @@ def test_a_resize_that_cannot_be_done_leaves_a_degraded_cluster() -> None:
     assert decision.failed
 
 
-def test_a_name_that_is_free_since_this_very_pass_gets_the_next_attempt() -> None:
+def test_a_name_freed_in_this_pass_gets_the_next_attempt() -> None:
     gone = node("hand-2", None, leaving=True, ending=True)
     groups = (GROUPS[0], replace(GROUPS[1], count=3))
     decision = plan(base(generation=2, fresh=True, groups=groups, nodes=(HEAD, *HANDS, gone)))
@@ -265,7 +265,7 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-def test_looks_become_rarer_while_a_cluster_waits() -> None:
+def test_observations_become_rarer_while_a_cluster_waits() -> None:
     looks, seconds = [], 0.0
     snapshot = base(phase=Phase.STARTING, generation=2, nodes=NODES["hand starting"], last_write_at=NOW)
     while seconds < 1800:
@@ -279,10 +279,10 @@ def test_looks_become_rarer_while_a_cluster_waits() -> None:
     assert looks == [10, 20, 40, 80, 160, *range(320, 1800, 240)]
 
 
-def test_a_drain_that_hangs_is_ended_once_its_time_and_slack_are_over() -> None:
+def test_a_hanging_drain_is_ended_after_its_time_and_slack() -> None:
     groups = (GROUPS[0], replace(GROUPS[1], count=2))
     draining = node("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=1))
-    # It has been looked at for a long time, so the next look would come much later.
+    # It has waited for a long time, so the next periodic observation would come much later.
     snapshot = base(
         generation=2, groups=groups, nodes=(HEAD, *HANDS, draining), last_write_at=ago(600), observed_at=NOW
     )
@@ -292,13 +292,13 @@ def test_a_drain_that_hangs_is_ended_once_its_time_and_slack_are_over() -> None:
     assert [item.name for item in late.nodes if item.ending] == ["hand-2"]
 
 
-def test_a_drain_whose_report_was_not_read_is_asked_for_again_soon() -> None:
+def test_an_unread_drain_report_is_read_again_soon() -> None:
     draining = node("hand-2", NodeState.DRAINING, leaving=True, drain_until=NOW + timedelta(seconds=900))
     snapshot = base(generation=2, nodes=(HEAD, *HANDS, draining), last_write_at=ago(600), observed_at=NOW)
     assert plan(snapshot).next_in == 10
 
 
-def test_an_orphan_of_a_deleted_cluster_is_looked_at() -> None:
+def test_an_orphan_of_a_deleted_cluster_is_observed() -> None:
     gone = base(
         goal=Goal.DELETED, phase=Phase.DELETED, nodes=(), last_write_at=ago(900), observed_at=ago(800)
     )
@@ -306,7 +306,7 @@ def test_an_orphan_of_a_deleted_cluster_is_looked_at() -> None:
     assert kind(plan(replace(gone, orphan_attempts=(NodeRef("hand-0", 1),)))) is ActionKind.LOOK
 
 
-def test_a_node_that_failed_in_this_very_pass_gets_its_next_chance_in_time() -> None:
+def test_a_node_that_failed_in_this_pass_gets_its_next_attempt_in_time() -> None:
     failed = node("hand-1", None, failures=2)
     snapshot = base(nodes=(HEAD, HANDS[0], failed), fresh=True, last_write_at=ago(600), observed_at=NOW)
     assert plan(snapshot).next_in == 4
@@ -320,13 +320,13 @@ def test_a_cluster_observed_after_any_late_write_rests() -> None:
     assert kind(plan(base(last_write_at=ago(1000), observed_at=ago(990)))) is ActionKind.LOOK
 
 
-def test_a_doubted_cluster_is_looked_at_at_once_and_does_not_rest_too_soon() -> None:
+def test_a_doubted_cluster_is_observed_at_once_and_does_not_settle_too_soon() -> None:
     doubted = base(last_write_at=ago(1), observed_at=None)
     assert kind(plan(doubted)) is ActionKind.LOOK
     assert plan(replace(doubted, fresh=True, observed_at=NOW)).next_in == 334
 
 
-def test_new_links_are_given_to_the_nodes_in_every_phase_that_has_some():
+def test_new_links_are_sent_to_nodes_in_every_phase_with_nodes():
     for phase in (Phase.STARTING, Phase.READY, Phase.RESIZING, Phase.FAILED):
         snapshot = Snapshot(
             NOW, Goal.RUNNING, phase, 1, 1, 1, GROUPS, NODES["all ready"], isolated=True, link_version=1
@@ -338,7 +338,7 @@ def test_new_links_are_given_to_the_nodes_in_every_phase_that_has_some():
         assert kind(given) is not ActionKind.APPLY, phase
 
 
-def test_actions_have_the_same_token_only_if_they_depend_on_the_same() -> None:
+def test_actions_have_equal_tokens_only_if_their_inputs_are_equal() -> None:
     one = Action(ActionKind.APPLY, run=1, nodes=(NodeRef("hand-0", 1), NodeRef("hand-1", 1)))
     assert one.token == replace(one, nodes=one.nodes[::-1]).token
     others = [

@@ -1,4 +1,4 @@
-"""A node that does not end: the cluster says so, and a site admin may release it."""
+"""A node does not end: the cluster names the cause, and a site admin may release it."""
 
 import pytest
 
@@ -22,14 +22,14 @@ def held(world: World) -> Cluster:
 
 
 def waited(cluster: Cluster) -> Cluster:
-    """After the site was called twice."""
+    """The cluster after two passes, with 11 s between them."""
     settle(cluster)
     later(11)
     return settle(cluster)
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_stop_that_is_held_up_says_by_what(world: World, force: bool) -> None:
+def test_a_blocked_stop_names_its_cause(world: World, force: bool) -> None:
     cluster = held(world)
     cluster_stop(access=world.bob, cluster="one", force=force)
     cluster = waited(cluster)
@@ -37,7 +37,7 @@ def test_a_stop_that_is_held_up_says_by_what(world: World, force: bool) -> None:
     assert WHY in cluster.message
 
 
-def test_a_start_during_such_a_stop_is_told_what_it_waits_for(world: World) -> None:
+def test_a_start_during_a_blocked_stop_names_what_it_waits_for(world: World) -> None:
     cluster = held(world)
     cluster_stop(access=world.bob, cluster="one")
     waited(cluster)
@@ -46,7 +46,7 @@ def test_a_start_during_such_a_stop_is_told_what_it_waits_for(world: World) -> N
     assert WHY in refusal.value.detail
 
 
-def test_what_is_not_held_any_more_is_not_said_any_more(world: World) -> None:
+def test_the_message_disappears_when_the_node_ends(world: World) -> None:
     cluster = held(world)
     cluster_stop(access=world.bob, cluster="one")
     waited(cluster)
@@ -70,7 +70,7 @@ def test_a_released_cluster_frees_its_name_and_its_claim(world: World) -> None:
     assert world.launch("one").id != cluster.id
 
 
-def test_what_a_release_left_behind_is_removed_once_it_can_be(world: World) -> None:
+def test_nodes_left_by_a_release_are_removed_once_possible(world: World) -> None:
     cluster = held(world)
     cluster_delete(access=world.bob, cluster="one")
     waited(cluster)

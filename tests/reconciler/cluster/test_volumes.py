@@ -1,4 +1,4 @@
-"""Volumes are removed with nodes that leave for good, and a lost volume is noticed."""
+"""Volumes are deleted with nodes that a resize removes, and a lost volume is noticed."""
 
 from controlplane.clusters.models import Cluster
 from controlplane.clusters.services import cluster_create, cluster_resize, cluster_start, cluster_stop
@@ -14,11 +14,11 @@ def volumes(cluster: Cluster) -> set[str]:
 
 
 def held(cluster: Cluster) -> int:
-    """Returns GiB of storage."""
+    """The storage that the cluster claims, in GiB."""
     return Claim.objects.get(owner_id=cluster.id).amounts.storage // 2**30
 
 
-def test_a_shrink_takes_the_volumes_of_those_who_leave(world: World) -> None:
+def test_a_shrink_deletes_the_volumes_of_removed_nodes(world: World) -> None:
     cluster = settle(world.launch(hand=3))
     assert volumes(cluster) == {"head-0", "hand-0", "hand-1", "hand-2"}
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
@@ -26,7 +26,7 @@ def test_a_shrink_takes_the_volumes_of_those_who_leave(world: World) -> None:
     assert volumes(cluster) == {"head-0", "hand-0"}
 
 
-def test_the_volume_of_one_who_went_by_himself_goes_too(world: World) -> None:
+def test_the_volume_of_a_removed_node_that_had_ended_is_deleted_too(world: World) -> None:
     cluster = settle(world.launch())
     fake, first = site(cluster), [True]
 
@@ -45,7 +45,7 @@ def test_the_volume_of_one_who_went_by_himself_goes_too(world: World) -> None:
     assert volumes(cluster) == {"head-0", "hand-0"}
 
 
-def test_a_stop_in_the_middle_of_a_shrink_holds_no_volume_that_went(world: World) -> None:
+def test_a_stop_during_a_shrink_holds_no_deleted_volume(world: World) -> None:
     request = ClusterRequest("pair", {"hand": {"count": 3, "storage": "1Gi"}}, {})
     cluster = settle(cluster_create(access=world.bob, name="one", request=request))
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
@@ -55,7 +55,7 @@ def test_a_stop_in_the_middle_of_a_shrink_holds_no_volume_that_went(world: World
     assert held(settle(cluster)) == 2
 
 
-def test_a_node_that_waits_for_its_next_chance_keeps_its_volume(world: World) -> None:
+def test_a_node_that_waits_for_its_next_attempt_keeps_its_volume(world: World) -> None:
     cluster = settle(world.launch())
     for _ in range(2):
         site(cluster).end_node(cluster.id, "hand-1")
@@ -65,7 +65,7 @@ def test_a_node_that_waits_for_its_next_chance_keeps_its_volume(world: World) ->
     assert volumes(cluster) == {"head-0", "hand-0", "hand-1"}
 
 
-def test_a_stopped_cluster_keeps_all_and_a_smaller_start_does_not(world: World) -> None:
+def test_a_stopped_cluster_keeps_all_volumes_until_a_smaller_start(world: World) -> None:
     cluster = settle(world.launch())
     cluster_stop(access=world.bob, cluster="one")
     settle(cluster)
@@ -75,7 +75,7 @@ def test_a_stopped_cluster_keeps_all_and_a_smaller_start_does_not(world: World) 
     assert volumes(settle(cluster)) == {"head-0", "hand-0"}
 
 
-def test_storage_is_held_for_as_long_as_its_volumes_are_there(world: World) -> None:
+def test_storage_is_claimed_while_its_volumes_exist(world: World) -> None:
     request = ClusterRequest("pair", {"hand": {"storage": "1Gi"}}, {})
     cluster = settle(cluster_create(access=world.bob, name="one", request=request))
     cluster_stop(access=world.bob, cluster="one")
@@ -98,7 +98,7 @@ def restarted(world: World, cluster: Cluster) -> Cluster:
     return settle(cluster)
 
 
-def test_what_one_node_kept_is_missed_though_the_cluster_was_never_ready(world: World) -> None:
+def test_a_lost_volume_is_noticed_even_if_the_cluster_was_never_ready(world: World) -> None:
     cluster = world.launch()
     site(cluster).unready = {"hand-1"}
     assert settle(cluster).ready_at is None
@@ -106,7 +106,7 @@ def test_what_one_node_kept_is_missed_though_the_cluster_was_never_ready(world: 
     assert (cluster.phase, cluster.reason) == ("failed", "STORAGE_LOST")
 
 
-def test_where_no_node_was_ever_ready_nothing_can_be_lost(world: World) -> None:
+def test_without_a_node_that_was_ready_no_volume_counts_as_lost(world: World) -> None:
     cluster = world.launch()
     site(cluster).unready = {"head-0", "hand-0", "hand-1"}
     assert settle(cluster).ready_at is None
@@ -114,8 +114,8 @@ def test_where_no_node_was_ever_ready_nothing_can_be_lost(world: World) -> None:
     assert restarted(world, cluster).phase == "ready"
 
 
-def test_who_survived_a_shrink_is_who_is_started_again(world: World) -> None:
-    """The node that was kept, whatever its index is: its volume is the one that holds data."""
+def test_the_node_that_a_shrink_kept_is_started_again(world: World) -> None:
+    """It need not have the lowest index: its volume is the one with data."""
     cluster = settle(world.launch(hand=3))
     site(cluster).loads = {"hand-2": Load(busy=True), "hand-0": Load(busy=False), "hand-1": Load(busy=False)}
     cluster_resize(access=world.bob, cluster="one", groups={"hand": {"count": 1}})
@@ -128,7 +128,7 @@ def test_who_survived_a_shrink_is_who_is_started_again(world: World) -> None:
     assert {node.name for node in cluster.nodes.all()} == volumes(cluster) == {"head-0", "hand-2"}
 
 
-def test_a_stop_in_the_middle_of_a_shrink_keeps_those_who_were_to_stay(world: World) -> None:
+def test_a_stop_during_a_shrink_keeps_the_volumes_of_staying_nodes(world: World) -> None:
     cluster = settle(world.launch(hand=3))
     fake = site(cluster)
     fake.loads = {"hand-0": Load(busy=False), "hand-1": Load(busy=False), "hand-2": Load(busy=True)}

@@ -1,4 +1,4 @@
-"""Objects that were changed or deleted by hand on a site are repaired and audited, and isolation is not proved."""
+"""Objects that were changed or deleted on a site are repaired and audited; the proof is revoked."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ QUOTA = Drift("ResourceQuota", "slipway", DriftKind.CHANGED)
 
 
 def listed(cluster: Cluster) -> None:
-    # Later than the action that made it.
+    # Later than the action that created the objects.
     later(60)
     compare(reload(cluster.id).site, site(cluster))
 
@@ -32,7 +32,7 @@ def proved(cluster: Cluster) -> Site:
     return Site.objects.get(id=cluster.site_id)
 
 
-def test_what_a_cluster_needs_is_written_again_while_its_nodes_live(world: World) -> None:
+def test_objects_of_a_cluster_are_restored_while_its_nodes_live(world: World) -> None:
     cluster = settle(world.launch())
     attempts = dict(cluster.nodes.values_list("name", "attempt"))
     site(cluster).drift[cluster.id] = (POLICY,)
@@ -44,7 +44,7 @@ def test_what_a_cluster_needs_is_written_again_while_its_nodes_live(world: World
     assert {"DRIFT_FOUND", "DRIFT_REPAIRED"} <= kinds
 
 
-def test_a_cluster_says_what_is_amiss_until_it_is_repaired(world: World) -> None:
+def test_a_cluster_names_its_drift_until_it_is_repaired(world: World) -> None:
     cluster = settle(world.launch())
     fake = site(cluster)
     fake.drift[cluster.id] = (POLICY,)
@@ -61,7 +61,7 @@ def test_a_cluster_says_what_is_amiss_until_it_is_repaired(world: World) -> None
     assert "NetworkPolicy c-1-r1 was deleted outside Slipway" in degraded["message"]
 
 
-def test_drift_is_audited_and_takes_the_proof_of_isolation_back(world: World) -> None:
+def test_drift_is_audited_and_revokes_the_proof_of_isolation(world: World) -> None:
     cluster = settle(world.launch())
     proved(cluster)
     site(cluster).drift[cluster.id] = (POLICY,)
@@ -81,7 +81,7 @@ def test_a_quota_says_nothing_about_isolation(world: World) -> None:
     assert Site.objects.get(id=cluster.site_id).isolation == "proved"
 
 
-def test_a_fence_that_cannot_be_repaired_is_no_proof_and_is_told(world: World) -> None:
+def test_drift_that_cannot_be_repaired_revokes_the_proof_and_is_reported(world: World) -> None:
     cluster = settle(world.launch())
     proved(cluster)
     fake = site(cluster)
@@ -97,14 +97,14 @@ def test_a_fence_that_cannot_be_repaired_is_no_proof_and_is_told(world: World) -
     assert Site.objects.get(id=cluster.site_id).isolation == "unknown"
 
 
-def test_what_a_launch_repaired_is_audited_too(world: World) -> None:
+def test_repairs_by_a_launch_are_audited_too(world: World) -> None:
     cluster = world.launch()
     site(cluster).fence_differs[cluster.tenant_id] = (POLICY,)
     settle(cluster)
     assert [target for target, _ in audited()] == ["tenant/acme"]
 
 
-def test_a_listing_from_before_a_stop_mends_nothing(world: World) -> None:
+def test_a_listing_from_before_a_stop_repairs_nothing(world: World) -> None:
     cluster = settle(world.launch())
     site(cluster).drift[cluster.id] = (POLICY,)
     cluster_stop(access=world.bob, cluster="one")

@@ -1,4 +1,4 @@
-"""The listing of a site makes up for lost events, and lets clusters rest without a call of their own."""
+"""The listing of a site replaces lost events, and lets clusters settle without calls of their own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ from controlplane.work.wake import wake
 from tests.reconciler.conftest import World
 from tests.reconciler.settling import later, reload, settle, site
 
-# Seconds. QUIET: later than any late write, sooner than a look of the cluster's own. OVERDUE: later than that look.
+# Seconds. QUIET: no late write is possible any more. OVERDUE: a cluster that was not listed observes itself.
 QUIET, OVERDUE = 100, 400
 
 
@@ -62,12 +62,12 @@ class BreaksOff(FakeProvisioner):
         raise NotYet("SITE_FORBIDS", "one namespace could not be read")
 
 
-def test_a_cluster_that_was_listed_rests_without_a_look_of_its_own(world: World) -> None:
+def test_a_listed_cluster_settles_without_an_observation_of_its_own(world: World) -> None:
     cluster = rested(world)
     assert (looks(cluster), is_at_rest(cluster)) == (0, True)
 
 
-def test_a_cluster_that_nobody_lists_looks_for_itself(world: World) -> None:
+def test_a_cluster_without_a_listing_is_observed_by_its_own_pass(world: World) -> None:
     cluster = settle(world.launch())
     later(QUIET)
     assert (looks(settle(cluster)), is_at_rest(cluster)) == (0, False)
@@ -75,14 +75,14 @@ def test_a_cluster_that_nobody_lists_looks_for_itself(world: World) -> None:
     assert (looks(settle(cluster)), is_at_rest(cluster)) == (1, True)
 
 
-def test_a_listing_that_a_late_write_may_follow_lets_nobody_rest(world: World) -> None:
+def test_a_listing_before_a_possible_late_write_settles_no_cluster(world: World) -> None:
     cluster = settle(world.launch())
     listed(cluster)
     later(OVERDUE)
     assert looks(settle(cluster)) == 1
 
 
-def test_a_listing_that_breaks_off_lets_nobody_rest_and_is_news_all_the_same(world: World) -> None:
+def test_an_incomplete_listing_settles_no_cluster_but_its_observations_are_stored(world: World) -> None:
     cluster = settle(world.launch())
     later(QUIET)
     key, observation = next(iter(site(cluster)._clusters[cluster.id].nodes.items()))
@@ -95,7 +95,7 @@ def test_a_listing_that_breaks_off_lets_nobody_rest_and_is_news_all_the_same(wor
     assert reload(cluster.id).observed_at == before.observed_at
 
 
-def test_a_node_that_went_unnoticed_is_missed(world: World) -> None:
+def test_a_node_that_ended_without_an_event_is_noticed(world: World) -> None:
     cluster = rested(world)
     nodes = site(cluster)._clusters[cluster.id].nodes
     del nodes[next(key for key in nodes if key[1] == "hand-1")]
@@ -103,7 +103,7 @@ def test_a_node_that_went_unnoticed_is_missed(world: World) -> None:
     assert settle(cluster).nodes.get(name="hand-1").attempt == 2
 
 
-def test_a_cluster_that_went_as_a_whole_is_missed(world: World) -> None:
+def test_a_cluster_that_vanished_as_a_whole_is_noticed(world: World) -> None:
     cluster = rested(world)
     del site(cluster)._clusters[cluster.id]
     assert listed(cluster) == 1
@@ -111,7 +111,7 @@ def test_a_cluster_that_went_as_a_whole_is_missed(world: World) -> None:
     assert {node.attempt for node in cluster.nodes.all()} == {2}
 
 
-def test_a_folder_of_somebody_else_is_no_volume_of_ours(world: World) -> None:
+def test_a_foreign_folder_is_no_volume(world: World) -> None:
     cluster = rested(world)
     site(cluster)._clusters[cluster.id].volumes.add("my-data-1")
     before = looks(cluster)
@@ -120,7 +120,7 @@ def test_a_folder_of_somebody_else_is_no_volume_of_ours(world: World) -> None:
     assert looks(cluster) == before
 
 
-def test_a_listing_that_began_before_a_look_is_not_believed(
+def test_a_listing_that_began_before_an_observation_is_ignored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = rested(world)
@@ -129,7 +129,7 @@ def test_a_listing_that_began_before_a_look_is_not_believed(
     assert listed(cluster) == 0
 
 
-def test_a_look_from_before_a_doubt_does_not_settle_it(world: World) -> None:
+def test_an_observation_from_before_a_doubt_does_not_settle_it(world: World) -> None:
     cluster, first = rested(world), [True]
 
     def doubt(name: str) -> None:
@@ -143,7 +143,7 @@ def test_a_look_from_before_a_doubt_does_not_settle_it(world: World) -> None:
     assert looks(settle(cluster)) == 2
 
 
-def test_who_waits_for_long_need_not_look_if_he_is_listed(world: World) -> None:
+def test_a_listed_cluster_that_waits_long_needs_no_observation(world: World) -> None:
     cluster = world.launch()
     site(cluster).unready = {"hand-1"}
     settle(cluster)
@@ -158,7 +158,7 @@ def test_who_waits_for_long_need_not_look_if_he_is_listed(world: World) -> None:
     assert (reload(cluster.id).phase, looks(cluster)) == ("starting", before)
 
 
-def test_a_tombstone_on_a_site_that_was_removed_asks_nothing_of_it(world: World) -> None:
+def test_a_tombstone_on_a_removed_site_causes_no_call(world: World) -> None:
     cluster = settle(world.launch())
     cluster_delete(access=world.bob, cluster="one")
     settle(cluster)
@@ -169,7 +169,7 @@ def test_a_tombstone_on_a_site_that_was_removed_asks_nothing_of_it(world: World)
     assert (looks(cluster), is_at_rest(cluster)) == (before, True)
 
 
-def test_a_volume_that_nobody_meant_is_removed(world: World) -> None:
+def test_an_orphaned_volume_is_removed(world: World) -> None:
     cluster = rested(world)
     volumes = site(cluster)._clusters[cluster.id].volumes
     volumes.add("hand-7")
@@ -178,7 +178,7 @@ def test_a_volume_that_nobody_meant_is_removed(world: World) -> None:
     assert site(cluster)._clusters[cluster.id].volumes == {"head-0", "hand-0", "hand-1"}
 
 
-def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
+def test_an_object_that_appears_for_a_deleted_cluster_is_removed(world: World) -> None:
     cluster = settle(world.launch())
     found = site(cluster)._clusters[cluster.id]
     nodes = dict(found.nodes)
@@ -195,17 +195,20 @@ def test_what_appears_of_a_deleted_cluster_is_removed(world: World) -> None:
     assert cluster.id not in site(cluster)._clusters
 
 
-def test_where_nothing_is_new_nothing_is_written(world: World, django_assert_num_queries: object) -> None:
+def test_a_listing_without_changes_writes_nothing(world: World, django_assert_num_queries: object) -> None:
     cluster, _ = (rested(world, name) for name in ("one", "two"))
-    before, place = list(Observation.objects.order_by("id").values_list("id", "observed_at")), cluster.site
-    # The time; the known clusters and their nodes; a savepoint with its end, stored and dropped observations; the
-    # missing clusters and the resting ones.
+    before, listed_site = (
+        list(Observation.objects.order_by("id").values_list("id", "observed_at")),
+        cluster.site,
+    )
+    # The queries: the time; clusters and their nodes; a savepoint and its end; stored and deleted observations;
+    # missing and settled clusters.
     with django_assert_num_queries(9):  # type: ignore[operator]
-        assert compare(place, site(cluster)) == 0
+        assert compare(listed_site, site(cluster)) == 0
     assert list(Observation.objects.order_by("id").values_list("id", "observed_at")) == before
 
 
-def test_news_that_came_while_it_was_listed_stays(world: World) -> None:
+def test_an_observation_that_arrived_during_the_listing_stays(world: World) -> None:
     cluster = rested(world)
     before = timezone.now() - timedelta(seconds=1)
     Observation.objects.filter(cluster_id=cluster.id, name="hand-1").update(observed_at=timezone.now())

@@ -1,4 +1,4 @@
-"""Observations as rows: a burst of them costs one statement, loses no event and wakes once."""
+"""A burst of observations is stored with a fixed number of statements, loses no event and wakes once."""
 
 import threading
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def names(cluster: Cluster) -> list[str]:
 
 
 def due_in(cluster: Cluster) -> float:
-    """Seconds."""
+    """Seconds until the work item is due."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT extract(epoch FROM due_at - clock_timestamp())::float8 FROM work_work WHERE key = %s",
@@ -51,7 +51,7 @@ def due_in(cluster: Cluster) -> float:
         return float(cursor.fetchone()[0])
 
 
-def test_of_a_burst_the_last_is_kept_and_every_event_told(cluster: Cluster) -> None:
+def test_a_burst_keeps_the_last_observation_and_every_event(cluster: Cluster) -> None:
     node = names(cluster)[0]
     before = event_kinds(cluster, node)
     states = (NodeState.UNREADY, NodeState.READY, NodeState.STARTING, NodeState.UNREADY)
@@ -62,19 +62,19 @@ def test_of_a_burst_the_last_is_kept_and_every_event_told(cluster: Cluster) -> N
 
 def test_a_burst_is_a_fixed_number_of_statements(cluster: Cluster, django_assert_num_queries: object) -> None:
     burst = [observation(cluster, name, at, NodeState.STARTING) for at in range(9) for name in names(cluster)]
-    # A savepoint with its end, the rows, the wake, the hint.
+    # The queries: a savepoint and its end, the rows, the wake, the notification.
     with django_assert_num_queries(5):  # type: ignore[operator]
         add_observations(*burst)
 
 
-def test_what_is_old_or_of_no_cluster_is_no_news(cluster: Cluster) -> None:
+def test_an_old_observation_or_one_of_an_unknown_cluster_is_ignored(cluster: Cluster) -> None:
     node = names(cluster)[0]
     assert add_observations(observation(cluster, node, 2), observation(cluster, node, 1)) == 1
     assert add_observations(observation(cluster, node, 2)) == 0
     assert add_observations(replace(observation(cluster, node, 3), cluster_id=new_id())) == 0
 
 
-def test_the_last_node_to_be_ready_is_not_waited_for(cluster: Cluster) -> None:
+def test_the_readiness_of_the_last_node_is_stored_at_once(cluster: Cluster) -> None:
     first, *others = names(cluster)
     add_observations(*(observation(cluster, name, 1, NodeState.STARTING) for name in names(cluster)))
     Work.objects.filter(key=cluster.id).update(due_at=None)
@@ -84,20 +84,20 @@ def test_the_last_node_to_be_ready_is_not_waited_for(cluster: Cluster) -> None:
     assert due_in(cluster) <= 0
 
 
-def test_nodes_that_only_start_wait_for_the_next_news(cluster: Cluster) -> None:
+def test_observations_of_starting_nodes_wait_for_the_next_batch(cluster: Cluster) -> None:
     Work.objects.filter(key=cluster.id).update(due_at=None)
     add_observations(observation(cluster, names(cluster)[0], 1, NodeState.STARTING))
     assert COALESCE_SECONDS < due_in(cluster) <= STARTING_SECONDS
 
 
-def test_a_node_that_starts_and_says_why_it_is_late_is_looked_at_soon(cluster: Cluster) -> None:
+def test_a_starting_node_that_reports_a_problem_is_handled_soon(cluster: Cluster) -> None:
     Work.objects.filter(key=cluster.id).update(due_at=None)
     late = replace(observation(cluster, names(cluster)[0], 1, NodeState.WAITING), reason="UNSCHEDULABLE")
     add_observations(late)
     assert due_in(cluster) <= COALESCE_SECONDS
 
 
-def test_what_only_starts_is_written_with_what_comes_next(
+def test_observations_of_starting_nodes_are_written_with_the_next_ones(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
@@ -111,9 +111,9 @@ def test_what_only_starts_is_written_with_what_comes_next(
     assert written == [3]
 
 
-def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    class TellsTwice(FakeProvisioner):
-        """Events without end, which are counted."""
+def test_a_watch_that_cannot_write_starts_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    class CountsListeners(FakeProvisioner):
+        """Yields events without end and counts its listeners."""
 
         listeners = 0
 
@@ -126,7 +126,7 @@ def test_a_watch_that_cannot_write_begins_anew(cluster: Cluster, monkeypatch: py
     def away(*_: object, **__: object) -> None:
         raise ConnectionError("the database is away")
 
-    again, provisioner = threading.Event(), TellsTwice()
+    again, provisioner = threading.Event(), CountsListeners()
     monkeypatch.setattr(watches, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(watches, "add_observations", away)
     monkeypatch.setattr(watches, "wake", lambda *_: None)
@@ -142,7 +142,7 @@ def test_a_site_whose_watch_broke_off_is_checked_at_once(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class BreaksOff(FakeProvisioner):
-        """Its stream of events works once, and breaks off for ever after."""
+        """Its first stream of events yields once and fails; all later ones fail at once."""
 
         def events(self) -> Iterator[NodeObservation | None]:
             if not woken:
@@ -163,5 +163,5 @@ def test_a_site_whose_watch_broke_off_is_checked_at_once(
     assert tried_again.wait(10)
     watch.stop()
     watch.thread.join(10)
-    # Once because it listened, once because that broke off; not again for each time that it could not listen.
+    # One wake for the connection and one for its loss; failed attempts to reconnect wake nothing.
     assert woken == [(Kind.SITE, cluster.site_id)] * 2

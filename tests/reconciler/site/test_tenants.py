@@ -1,4 +1,4 @@
-"""A tenant is deleted only once every site says that nothing of the tenant is left."""
+"""A tenant is deleted only when every site has confirmed the removal."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.reconciler.settling import later, settle, site
 
 
 def deleted_with(world: World, error: Exception) -> tuple[Cluster, Tenant]:
-    """The tenant is being deleted, and its only site answers the removal with `error`."""
+    """Delete the tenant while its only site answers the removal with `error`."""
     cluster = settle(world.launch())
     fake = site(cluster)
 
@@ -39,7 +39,7 @@ def deleted_with(world: World, error: Exception) -> tuple[Cluster, Tenant]:
     ],
     ids=lambda error: error.reason,
 )
-def test_a_tenant_is_not_deleted_while_a_site_refuses_to_let_go(world: World, error: Exception) -> None:
+def test_a_tenant_is_not_deleted_while_a_site_refuses_to_remove_it(world: World, error: Exception) -> None:
     cluster, tenant = deleted_with(world, error)
     assert tenant.state == "deleting"
     site(cluster).before_call = lambda name: None

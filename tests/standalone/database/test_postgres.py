@@ -53,7 +53,7 @@ def _run(server: Postgres, *statements: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def test_it_serves_our_role_on_a_private_socket_alone(supervisor: Supervisor, server: Postgres) -> None:
+def test_it_serves_only_our_role_on_a_private_socket(supervisor: Supervisor, server: Postgres) -> None:
     child = _started(supervisor, server)
     rows = _run(
         server, "SELECT current_user, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
@@ -64,7 +64,7 @@ def test_it_serves_our_role_on_a_private_socket_alone(supervisor: Supervisor, se
     assert Path(f"/proc/{child.pid}").stat().st_uid != 0
 
 
-def test_it_outlives_a_kill(supervisor: Supervisor, server: Postgres) -> None:
+def test_it_restarts_after_a_kill(supervisor: Supervisor, server: Postgres) -> None:
     child = _started(supervisor, server)
     _run(server, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1) RETURNING n")
     first = child.pid
@@ -99,14 +99,14 @@ def _refused_to(user: int, url: str) -> int:
     return 1
 
 
-def test_making_it_again_keeps_the_data(server: Postgres) -> None:
+def test_preparing_it_again_keeps_the_data(server: Postgres) -> None:
     version = server.data / "PG_VERSION"
     made = version.stat().st_mtime_ns
     prepare_postgres(server.home, owner=server.owner, durable=False)
     assert version.stat().st_mtime_ns == made
 
 
-def test_an_interrupted_beginning_is_cleared_away(data: DataDir) -> None:
+def test_an_interrupted_initialisation_is_cleared_away(data: DataDir) -> None:
     unfinished = data.root / "postgres" / "unfinished-x"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -117,7 +117,7 @@ def test_an_interrupted_beginning_is_cleared_away(data: DataDir) -> None:
     assert (server.data / "PG_VERSION").exists()
 
 
-def test_a_database_of_an_unknown_release_is_a_sentence(server: Postgres) -> None:
+def test_a_database_of_an_unknown_release_is_a_clear_error(server: Postgres) -> None:
     (server.data / "PG_VERSION").write_text("12\n")
     with pytest.raises(ExpectedError, match="made by PostgreSQL 12"):
         prepare_postgres(server.home, owner=server.owner)
@@ -168,7 +168,7 @@ def test_it_serves_from_any_path(supervisor: Supervisor, data: DataDir, name: st
             server.sockets.rmdir()
 
 
-def test_one_that_was_stopped_does_not_answer(supervisor: Supervisor, server: Postgres) -> None:
+def test_a_suspended_server_does_not_answer(supervisor: Supervisor, server: Postgres) -> None:
     child = _started(supervisor, server)
     assert server.answers()
     os.kill(child.pid, signal.SIGSTOP)
@@ -189,11 +189,11 @@ def test_a_stopped_backend_of_a_killed_server_does_not_block_the_next(
         )
 
 
-def test_a_copy_of_the_programs_serves_where_the_originals_are_closed(
+def test_a_copy_of_the_programs_is_used_where_the_user_cannot_enter_the_originals(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binaries, "SHARED_BINARIES", folder / "shared")
-    stranger = Owner("nobody", 65534, 65534)
+    stranger = Owner("stranger", 65534, 65534)
     private = folder / "private"
     private.mkdir(mode=0o700)
     package = private / binaries.PACKAGE
@@ -207,7 +207,7 @@ def test_a_copy_of_the_programs_serves_where_the_originals_are_closed(
     assert binaries.program_folder(binaries.MAJOR, stranger) == programs
 
 
-def test_a_closed_folder_on_the_way_is_a_sentence(folder: Path) -> None:
+def test_a_closed_parent_folder_is_a_clear_error(folder: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(ExpectedError, match="cannot reach"):

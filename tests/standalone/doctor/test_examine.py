@@ -48,7 +48,7 @@ def test_it_names_every_part(data: DataDir, port: int) -> None:
     assert names == [*of_the_machine, *of_the_installation, "Kubernetes", "Vault"]
 
 
-def test_it_tells_what_is_amiss_with_a_runtime(
+def test_it_names_the_problem_of_a_runtime(
     data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SLIPWAY_RUNTIME_CACHE", str(tmp_path))
@@ -60,7 +60,7 @@ def test_it_tells_what_is_amiss_with_a_runtime(
     assert (part.detail, part.hinders) == ("tiny-1-abc: no archive", False)
 
 
-def test_what_is_not_ok_says_what_to_do(data: DataDir, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_problem_says_what_to_do(data: DataDir, port: int, capsys: pytest.CaptureFixture[str]) -> None:
     parts = examine(data.root, port)
     assert all(part.advice for part in parts if part.status != "ok")
     show(parts)
@@ -74,7 +74,7 @@ def test_the_json_verdict_is_that_of_the_parts(data: DataDir, port: int) -> None
     assert json.loads(as_json(broken))["ok"] is False
 
 
-def test_a_missing_part_that_is_not_needed_hinders_nobody(data: DataDir, port: int) -> None:
+def test_a_missing_optional_part_is_no_failure(data: DataDir, port: int) -> None:
     vault = _part("Vault", data, port)
     assert (vault.status, vault.hinders) == ("missing", False)
 
@@ -132,7 +132,7 @@ def test_an_exposed_kubeconfig_is_unsafe(
     assert away.detail.startswith("context here: ")
 
 
-def test_what_is_no_kubeconfig_is_missing(
+def test_an_invalid_kubeconfig_has_to_be_corrected(
     data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     for content in ("", "[", "contexts: 3", "{}"):
@@ -143,7 +143,7 @@ def test_what_is_no_kubeconfig_is_missing(
 
 
 @pytest.mark.kube
-def test_a_kubernetes_that_answers_is_told_with_its_version(
+def test_a_reachable_kubernetes_is_shown_with_its_version(
     data: DataDir, port: int, monkeypatch: pytest.MonkeyPatch, kubeconfig: Path, folder: Path
 ) -> None:
     copy = folder / "kubeconfig"

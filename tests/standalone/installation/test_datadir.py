@@ -15,7 +15,7 @@ from controlplane.standalone.installation.owner import Owner
 from controlplane.standalone.supervise.lock import held
 from controlplane.standalone.supervise.logs import LogFile
 
-NOBODY_ELSE = Owner("somebody", 54321, 54321)
+OTHER_USER = Owner("somebody", 54321, 54321)
 
 
 def _mode(path: Path) -> int:
@@ -41,7 +41,7 @@ def test_opening_it_again_keeps_its_id(data: DataDir) -> None:
     assert open_data_dir(data.root).id == data.id
 
 
-def test_a_folder_with_other_contents_is_not_taken_over(folder: Path) -> None:
+def test_a_folder_with_other_contents_is_refused(folder: Path) -> None:
     (folder / "thesis.txt").write_text("all of it")
     before = _mode(folder)
     with pytest.raises(ExpectedError, match="is not empty"):
@@ -49,13 +49,13 @@ def test_a_folder_with_other_contents_is_not_taken_over(folder: Path) -> None:
     assert _mode(folder) == before
 
 
-def test_an_interrupted_beginning_is_taken_up(folder: Path) -> None:
+def test_an_interrupted_creation_is_continued(folder: Path) -> None:
     (folder / ".slipway.new").write_text('{"lay')
     assert open_data_dir(folder).id
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"layout": 1, "id": "x"}', "[]"])
-def test_a_damaged_marker_is_a_sentence(data: DataDir, content: str) -> None:
+def test_a_damaged_marker_is_a_clear_error(data: DataDir, content: str) -> None:
     (data.root / ".slipway").write_text(content)
     with pytest.raises(ExpectedError, match="is damaged"):
         open_data_dir(data.root)
@@ -67,7 +67,7 @@ def test_a_newer_layout_is_refused(data: DataDir) -> None:
         open_data_dir(data.root)
 
 
-def test_a_file_in_its_place_is_a_sentence(folder: Path) -> None:
+def test_a_file_in_its_place_is_a_clear_error(folder: Path) -> None:
     (folder / "file").write_text("")
     with pytest.raises(ExpectedError, match="is not a folder"):
         open_data_dir(folder / "file")
@@ -77,7 +77,7 @@ def test_a_database_below_closed_folders_lives_elsewhere(folder: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     data = open_data_dir(closed / "data")
-    assert data.root not in data.database_home(NOBODY_ELSE).parents
+    assert data.root not in data.database_home(OTHER_USER).parents
     assert data.database_home(None) == data.root / "postgres"
 
 
@@ -86,7 +86,7 @@ def test_a_database_stays_where_it_is(folder: Path) -> None:
     closed.mkdir(mode=0o700)
     data = open_data_dir(closed / "data")
     (data.root / "postgres" / "data").mkdir(parents=True)
-    assert data.database_home(NOBODY_ELSE) == data.root / "postgres"
+    assert data.database_home(OTHER_USER) == data.root / "postgres"
 
 
 def test_keys_are_made_once_and_private(data: DataDir) -> None:
@@ -110,7 +110,7 @@ def test_an_empty_key_is_not_used(data: DataDir) -> None:
         key_files(data)
 
 
-def test_the_second_is_told_who_holds_it(data: DataDir) -> None:
+def test_a_second_process_gets_the_pid_of_the_first(data: DataDir) -> None:
     with (
         held(data, url="http://127.0.0.1:8000"),
         pytest.raises(ExpectedError) as refused,
@@ -121,7 +121,7 @@ def test_the_second_is_told_who_holds_it(data: DataDir) -> None:
     assert "http://127.0.0.1:8000" in str(refused.value)
 
 
-def test_it_is_free_again_when_its_holder_was_killed(data: DataDir) -> None:
+def test_the_lock_is_free_again_when_its_process_was_killed(data: DataDir) -> None:
     code = "import fcntl, os, sys; f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); "
     code += "fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
     command = [sys.executable, "-c", code, str(data.run / "lock")]
@@ -135,7 +135,7 @@ def test_it_is_free_again_when_its_holder_was_killed(data: DataDir) -> None:
         assert json.loads((data.run / "lock").read_text())["pid"] == os.getpid()
 
 
-def test_a_full_disk_is_a_sentence() -> None:
+def test_a_full_disk_is_a_clear_error() -> None:
     with (
         pytest.raises(ExpectedError, match=r"The disk that holds /srv/x is full"),
         plain_file_errors(Path("/srv/x")),

@@ -1,4 +1,4 @@
-"""What the supervisor's children get to see of the environment of its user."""
+"""Which variables of its environment the supervisor passes on to its children."""
 
 import os
 import subprocess
@@ -26,15 +26,15 @@ KEPT = {
         *("JAVA_TOOL_OPTIONS", "SPARK_HOME", "SPARK_CONF_DIR", "LD_PRELOAD", "LANG"),
     ],
 )
-def test_what_would_mislead_a_child_is_not_passed_on(name: str) -> None:
+def test_variables_that_would_mislead_a_child_are_not_passed_on(name: str) -> None:
     assert name not in inherited({name: "odd"})
 
 
-def test_what_it_needs_is_passed_on() -> None:
+def test_variables_that_a_child_needs_are_passed_on() -> None:
     assert inherited(KEPT).items() >= KEPT.items()
 
 
-def test_what_the_user_names_is_passed_on() -> None:
+def test_variables_that_the_user_names_are_passed_on() -> None:
     assert inherited({"SLIPWAY_PASS_ENV": "MY_TOKEN, OTHER", "MY_TOKEN": "x"})["MY_TOKEN"] == "x"
 
 
@@ -51,7 +51,9 @@ def test_no_proxy_is_used_for_this_machine(caller: dict[str, str], expected: str
     assert (found["NO_PROXY"], found["no_proxy"]) == (expected, expected)
 
 
-def test_the_embedded_database_is_not_led_elsewhere(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_do_not_redirect_the_embedded_database(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGHOST", "elsewhere.example")
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "project.settings")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
@@ -63,7 +65,7 @@ def test_the_embedded_database_is_not_led_elsewhere(data: DataDir, monkeypatch: 
     assert service_environment(data, keys=keys, database_url="")["PGHOST"] == "elsewhere.example"
 
 
-def test_libpq_asks_the_embedded_database_and_no_other() -> None:
+def test_libpq_connects_only_to_the_embedded_database() -> None:
     code = (
         "import psycopg2\n"
         "from controlplane.standalone.installation.environment import drop_libpq\n"

@@ -39,12 +39,12 @@ def test_a_new_installation_has_an_admin_who_can_sign_in(tmp_path: Path) -> None
     assert owner == admin
 
 
-def test_what_is_secret_is_private(tmp_path: Path) -> None:
+def test_files_with_secrets_are_private(tmp_path: Path) -> None:
     bootstrap(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-def test_there_is_a_tenant_to_try(tmp_path: Path) -> None:
+def test_a_demo_tenant_exists(tmp_path: Path) -> None:
     bootstrap(tmp_path)
     limit = Limit.objects.get(tenant__name="demo", user=None)
     assert (limit.limit_cpu, limit.limit_memory) == (8000, 16 * 2**30)
@@ -69,7 +69,7 @@ def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
     ) == before
 
 
-def test_an_installation_with_a_site_admin_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_installation_with_a_site_admin_is_not_changed(tmp_path: Path) -> None:
     user_create(actor=system_actor(), username="root", password="correct horse battery", site_admin=True)
     bootstrap(tmp_path)
     assert not User.objects.filter(username="admin").exists()
@@ -119,7 +119,7 @@ def test_a_site_stays_where_it_is_when_the_environment_changes(
     assert Site.objects.get(name="k8s").settings["accounts"]["provision"]["context"] == "one"
 
 
-def test_a_kubeconfig_that_cannot_be_used_keeps_nobody_from_starting(
+def test_an_unusable_kubeconfig_does_not_prevent_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
@@ -137,7 +137,7 @@ def test_up_says_which_kubernetes_it_uses_and_that_one_account_does_all(
     assert "one account does all" in kubernetes.greeting()
 
 
-def test_without_a_local_site_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_local_site_is_made_when_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_LOCAL_SITE", "0")
     monkeypatch.setenv("SLIPWAY_PRODUCTION_CHECK", "1")
     bootstrap(tmp_path)

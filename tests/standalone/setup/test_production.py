@@ -44,7 +44,7 @@ def test_a_short_key_in_a_file_can_be_guessed_too(
     assert not any(name in sentence for sentence in insecure_settings())
 
 
-def test_a_key_file_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_a_missing_key_file_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("SLIPWAY_SECRET_KEY_FILE", str(folder / "none"))
     with pytest.raises(ExpectedError, match="cannot be read"):
         insecure_settings()

@@ -1,4 +1,4 @@
-"""What `up` refuses before it changes a database, and what it puts on record."""
+"""`up` refuses a database with another key or of a newer release, and records its own."""
 
 from pathlib import Path
 
@@ -44,13 +44,13 @@ def test_the_same_key_passes_again(tmp_path: Path) -> None:
     assert InstallationKey.objects.count() == 1
 
 
-def test_a_newer_database_is_refused_in_a_sentence() -> None:
+def test_a_newer_database_is_refused_with_a_clear_error() -> None:
     refuse_newer(connection)
     MigrationRecorder(connection).record_applied("clusters", "9999_from_the_future")
     with pytest.raises(ExpectedError, match=r"newer release .*clusters\.9999_from_the_future"):
         refuse_newer(connection)
 
 
-def test_a_migration_of_a_library_is_its_own_affair() -> None:
+def test_a_newer_migration_of_a_library_is_accepted() -> None:
     MigrationRecorder(connection).record_applied("guardian", "9999_from_the_future")
     refuse_newer(connection)

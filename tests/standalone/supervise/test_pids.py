@@ -35,7 +35,7 @@ def test_a_leftover_is_ended(data: DataDir, process: "subprocess.Popen[str]") ->
     assert not (data.run / "web.pid").exists()
 
 
-def test_a_stranger_with_an_old_id_of_ours_is_left_alone(
+def test_a_foreign_process_with_an_old_pid_of_ours_is_not_ended(
     data: DataDir, process: "subprocess.Popen[str]"
 ) -> None:
     pids.record(data, "web", process.pid)
@@ -47,7 +47,7 @@ def test_a_stranger_with_an_old_id_of_ours_is_left_alone(
     assert process.poll() is None
 
 
-def test_an_id_of_another_boot_is_no_leftover(data: DataDir, process: "subprocess.Popen[str]") -> None:
+def test_a_pid_of_another_boot_is_no_leftover(data: DataDir, process: "subprocess.Popen[str]") -> None:
     ours = identify(process.pid)
     assert ours
     (data.run / "web.born").write_text(f"{ours.pid} another-boot {ours.start_ticks}")
@@ -75,13 +75,13 @@ def test_members_of_a_dead_leaders_session_are_ended(data: DataDir) -> None:
     assert eventually(lambda: not member.is_alive)
 
 
-def test_a_zombie_does_not_live(data: DataDir) -> None:
+def test_a_zombie_counts_as_ended(data: DataDir) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert identify(process.pid) is None
     process.wait()
 
 
-def test_garbled_records_are_no_leftover(data: DataDir) -> None:
+def test_malformed_records_are_ignored(data: DataDir) -> None:
     (data.run / "web.born").write_text("12")
     assert not pids.end_leftover(data, "web", stop=STOP, seconds=1)

@@ -10,7 +10,7 @@ from controlplane.standalone.supervise.supervisor import StoppedError, Superviso
 from controlplane.system.processes import identify
 from tests.standalone.conftest import SECONDS, WAITS, eventually, has_said, program
 
-# A supervisor of one child that has a child of its own; prints both ids.
+# Runs a supervisor with one child, which has a child itself. Prints the ids of both.
 SUPERVISING = """
 import sys
 from pathlib import Path
@@ -59,14 +59,14 @@ def test_a_child_that_does_not_answer_is_started_again(data: DataDir, said: list
     ]
 
 
-def test_each_time_in_a_row_it_is_waited_for_twice_as_long(data: DataDir) -> None:
+def test_the_restart_delay_doubles_with_each_failure_in_a_row(data: DataDir) -> None:
     child = Child(program(data, WAITS, probe=lambda: False, patience=60.0), data)
     child.kill()
     child.kill()
     assert child.patience == 240.0
 
 
-def test_a_child_takes_what_is_left_of_its_session_along(supervisor: Supervisor, data: DataDir) -> None:
+def test_the_end_of_a_child_ends_its_whole_session(supervisor: Supervisor, data: DataDir) -> None:
     grandchild = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'input()'], "
     grandchild += "stdin=subprocess.PIPE); print(p.pid, flush=True); import signal; signal.pause()"
     child = supervisor.start(program(data, grandchild, restarts=False))
@@ -87,7 +87,7 @@ def test_failures_in_a_row_make_the_pause_longer_and_are_explained(
     assert [child.plan_restart() for _ in range(20)][-1] == LONGEST_PAUSE_SECONDS
 
 
-def test_one_failed_run_of_what_runs_once_is_said_and_not_repeated(
+def test_a_failed_one_time_service_is_reported_and_not_repeated(
     supervisor: Supervisor, data: DataDir, said: list[str]
 ) -> None:
     child = supervisor.start(program(data, "raise SystemExit(3)", restarts=False, failure="it failed"))
@@ -96,7 +96,7 @@ def test_one_failed_run_of_what_runs_once_is_said_and_not_repeated(
     assert child.next_start is None
 
 
-def test_whoever_ignores_the_request_to_stop_is_killed(
+def test_a_child_that_ignores_the_stop_signal_is_killed(
     supervisor: Supervisor, data: DataDir, said: list[str]
 ) -> None:
     deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"

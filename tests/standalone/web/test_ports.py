@@ -6,7 +6,7 @@ from controlplane.standalone.installation.errors import ExpectedError
 from controlplane.standalone.web.ports import HOST, port_check
 
 
-def test_a_taken_port_is_a_sentence_that_names_it() -> None:
+def test_a_taken_port_is_named_in_a_clear_error() -> None:
     with socket.socket() as other:
         other.bind((HOST, 0))
         other.listen()

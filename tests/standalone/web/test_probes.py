@@ -41,7 +41,7 @@ def status(server: ProbeServer, path: str, host: str = "elsewhere") -> int:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_are_answered_whatever_the_machine_is_called(server: ProbeServer, path: str) -> None:
+def test_probes_are_answered_for_every_host_name(server: ProbeServer, path: str) -> None:
     assert status(server, path) == 200
 
 
@@ -50,12 +50,12 @@ def test_metrics_are_answered_as_on_the_web_server(server: ProbeServer) -> None:
 
 
 @pytest.mark.parametrize("path", ["/login", "/api/v1/me"])
-def test_nothing_else_is_there(server: ProbeServer, path: str) -> None:
+def test_other_paths_are_not_found(server: ProbeServer, path: str) -> None:
     assert status(server, path) == 404
 
 
-def test_connections_that_say_nothing_give_their_threads_back(server: ProbeServer) -> None:
-    # The first answer loads what the later ones need.
+def test_idle_connections_release_their_threads(server: ProbeServer) -> None:
+    # The first request imports modules, which takes longer.
     assert status(server, "/healthz") == 200
     server.seconds = 1
     idle = [socket.create_connection((HOST, server.server_port)) for _ in range(MOST_THREADS + 4)]
@@ -66,7 +66,7 @@ def test_connections_that_say_nothing_give_their_threads_back(server: ProbeServe
             connection.close()
 
 
-def test_its_address_is_written_down(tmp_path: Path) -> None:
+def test_its_address_is_written_to_a_file(tmp_path: Path) -> None:
     offer_probes(get_wsgi_application(), port=0, address_file=tmp_path / "health")
     with urlopen((tmp_path / "health").read_text().strip() + "/healthz", timeout=20) as answer:  # noqa: S310
         assert answer.status == 200

@@ -59,7 +59,7 @@ def test_several_are_named_when_one_is_not_enough(people: Cast):
     assert sorted(labels(refusal(people.acme, people.bob, Amounts(cpu=5000)))) == ["four", "one"]
 
 
-def test_nothing_is_named_when_all_of_ones_own_would_not_do(people: Cast):
+def test_nothing_is_named_when_stopping_all_own_clusters_is_not_enough(people: Cast):
     assert labels(refusal(people.acme, people.bob, Amounts(cpu=8000))) == []
 
 
@@ -72,11 +72,11 @@ def test_stopping_does_not_help_against_storage_or_the_cluster_count(people: Cas
     assert labels(refusal(people.acme, people.bob, Amounts(cpu=1000, storage=1))) == []
 
 
-def test_an_admin_who_acts_for_a_member_is_told_of_the_admins_own(people: Cast):
+def test_an_admin_who_launches_for_a_member_gets_advice_on_the_admins_own_clusters(people: Cast):
     assert labels(refusal(people.acme, people.bob, Amounts(cpu=1000), asker=people.alice)) == ["hers"]
 
 
-def test_an_admins_own_does_not_help_against_the_members_limit(people: Cast):
+def test_an_admins_own_clusters_do_not_free_a_members_limit(people: Cast):
     set_limits(people.acme, cpu=None)
     set_limits(people.acme, people.bob, cpu=7000)
     assert labels(refusal(people.acme, people.bob, Amounts(cpu=1000), asker=people.alice)) == []

@@ -1,4 +1,4 @@
-"""Claims and limits, one promise per test."""
+"""Claims and limits."""
 
 from uuid import UUID
 
@@ -55,7 +55,7 @@ def test_a_claim_counts_for_tenant_and_member(people: Cast):
     assert held(people.acme, people.alice) == held(people.globex) == ZERO
 
 
-def test_what_exactly_fits_is_admitted(people: Cast):
+def test_a_claim_that_fits_exactly_is_admitted(people: Cast):
     set_limits(people.acme, cpu=1000, memory=GI, gpu=0, storage=GI, clusters=1)
     claim(people.acme, people.bob, SMALL)
     assert held(people.acme) == SMALL
@@ -75,7 +75,7 @@ def test_one_too_much_of_any_resource_in_any_scope_is_refused_whole(people: Cast
     assert not Holding.objects.exists()
 
 
-def test_a_refusal_inside_a_transaction_that_goes_on_wrote_nothing(people: Cast):
+def test_a_refusal_in_a_transaction_that_continues_writes_nothing(people: Cast):
     set_limits(people.acme, people.bob, cpu=500)
     with transaction.atomic(), pytest.raises(QuotaExceeded):
         claim(people.acme, people.bob, SMALL)
@@ -138,7 +138,7 @@ def test_setting_the_same_amounts_again_changes_nothing(people: Cast):
     assert Holding.objects.count() == 1
 
 
-def test_releasing_frees_all_and_ends_the_holding(people: Cast):
+def test_releasing_a_claim_frees_all_and_ends_its_holding(people: Cast):
     owner = claim(people.acme, people.bob, SMALL)
     with transaction.atomic():
         quota.claim_release(owner_id=owner)
@@ -147,7 +147,7 @@ def test_releasing_frees_all_and_ends_the_holding(people: Cast):
     assert Holding.objects.get().ended_at is not None
 
 
-def test_releasing_twice_or_what_was_never_held_is_fine(people: Cast):
+def test_releasing_twice_or_without_a_claim_does_nothing(people: Cast):
     owner = claim(people.acme, people.bob, SMALL)
     for _ in range(2):
         quota.claim_release(owner_id=owner)
@@ -181,7 +181,7 @@ def test_a_claim_of_another_tenant_is_not_taken_over(people: Cast):
     assert quota.ledger_differences() == []
 
 
-def test_in_a_tenant_that_is_gone_nothing_can_be_claimed(people: Cast):
+def test_a_deleted_tenant_can_claim_nothing(people: Cast):
     Limit.objects.filter(tenant=people.globex).delete()
     with pytest.raises(NotFound):
         claim(people.globex, people.charlie, SMALL)
@@ -214,7 +214,7 @@ def test_admission_is_one_statement(people: Cast, django_assert_num_queries):
         )
 
 
-def test_lowering_a_limit_below_what_is_held_says_what_is_over(people: Cast):
+def test_lowering_a_limit_below_usage_names_the_excess(people: Cast):
     claim(people.acme, people.bob, Amounts(cpu=5000))
     answer = quota.limits_put(tenant_id=people.acme.pk, user_id=None, limits={"cpu": 2000, "memory": None})
     assert answer.over == [{"scope": "tenant", "resource": "cpu", "limit": "2", "held": "5", "over_by": "3"}]
@@ -234,7 +234,7 @@ def test_impossible_limits_are_refused(people: Cast, limits: dict[str, int]):
         quota.limits_put(tenant_id=people.acme.pk, user_id=None, limits=limits)
 
 
-def test_preview_foresees_what_claim_set_would_find(people: Cast):
+def test_preview_agrees_with_claim_set(people: Cast):
     set_limits(people.acme, cpu=8000)
     owner = claim(people.acme, people.bob, Amounts(cpu=3000))
     found = quota.preview(
@@ -262,7 +262,7 @@ def test_recompute_adds_up_per_user_and_in_all(people: Cast):
     }
 
 
-def test_a_ledger_that_is_off_is_reported_with_both_numbers(people: Cast):
+def test_a_wrong_ledger_is_reported_with_both_numbers(people: Cast):
     claim(people.acme, people.bob, SMALL)
     assert quota.ledger_differences() == []
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Quota under threads that all change the same rows of a real PostgreSQL."""
+"""Claims in many threads that change the same rows of a real PostgreSQL."""
 
 import random
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def assert_true_ledger() -> None:
 
 @pytest.mark.parametrize("limited", ["tenant", "member"])
 @pytest.mark.parametrize("room", [1, 7, 15])
-def test_as_many_are_admitted_as_fit(people: Cast, room: int, limited: str):
+def test_concurrent_claims_are_admitted_up_to_the_limit(people: Cast, room: int, limited: str):
     set_limits(people.acme, people.bob if limited == "member" else None, clusters=room)
     for _ in range(5):
         owners = [new_id() for _ in range(THREADS)]
@@ -91,7 +91,7 @@ def test_as_many_are_admitted_as_fit(people: Cast, room: int, limited: str):
     assert_true_ledger()
 
 
-def test_rooms_of_several_members_are_kept_apart(people: Cast):
+def test_limits_of_several_members_are_independent(people: Cast):
     a_member(people.acme, people.charlie, Role.MEMBER, clusters=2)
     set_limits(people.acme, clusters=9)
     set_limits(people.acme, people.bob, clusters=3)
@@ -104,7 +104,7 @@ def test_rooms_of_several_members_are_kept_apart(people: Cast):
     assert_true_ledger()
 
 
-def test_one_owner_claimed_by_many_ends_as_one_of_them_wanted(people: Cast):
+def test_concurrent_claims_of_one_owner_end_as_one_of_them(people: Cast):
     for _ in range(10):
         owner = new_id()
         won = in_parallel(partial(claim_some, people, owner))
@@ -128,7 +128,7 @@ def test_claiming_and_releasing_the_same_owner_at_once_keeps_the_ledger_true(peo
 
 
 def test_random_work_never_holds_too_much_and_refuses_nothing_that_fits(people: Cast):
-    """Each thread holds at most its share. The shares fill the limit exactly, so all must be admitted."""
+    """Each thread claims at most its share. All shares add up to the limit, so all claims must be admitted."""
     set_limits(people.acme, cpu=THREADS * 3000, memory=THREADS * 3 * 1024, clusters=THREADS * 3)
 
     def change(index: int) -> int:

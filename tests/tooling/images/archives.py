@@ -1,4 +1,4 @@
-"""A built archive, opened: its configuration, its files, and commands run in it as a node would run them."""
+"""Opens a built archive: its configuration, its files, and commands that run in it as in a node."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-# Read-only but for what a node may write to, as uid 1000, with nothing of this process' environment.
+# Read-only except for writable folders of a node, as uid 1000, without this process' environment.
 ENTER = """set -e
 mount --bind "$ROOT" "$ROOT"
 mount -t proc proc "$ROOT/proc"
@@ -25,7 +25,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE
 
 
 class Archive:
-    """One image, unpacked into `folder` when that is first needed."""
+    """One image, unpacked into `folder` on first use."""
 
     def __init__(self, path: Path, folder: Path, app: Path) -> None:
         self.path, self.folder, self.app = path, folder, app
@@ -63,13 +63,13 @@ class Archive:
                 with (self.folder / "layer.tar").open("wb") as out:
                     while chunk := content.read(1 << 20):
                         out.write(chunk)
-                self._lay(root, self.folder / "layer.tar")
-        # As whatever runs containers provides it.
+                self._extract(root, self.folder / "layer.tar")
+        # Container runtimes provide these.
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
         return root
 
-    def _lay(self, root: Path, layer: Path) -> None:
-        """Over what is there; a file named .wh.NAME takes NAME away."""
+    def _extract(self, root: Path, layer: Path) -> None:
+        """Extract a layer over the earlier ones; a file named .wh.NAME deletes NAME."""
         with tarfile.open(layer) as file:
             gone = [Path(name) for name in file.getnames() if Path(name).name.startswith(".wh.")]
         targets = [root / path.parent / path.name.removeprefix(".wh.") for path in gone]
@@ -78,7 +78,7 @@ class Archive:
         subprocess.run(unpack, check=True)
 
     def run(self, *command: str, **variables: str) -> str:
-        """What a command says on both outputs, in namespaces of its own, without a network but loopback."""
+        """The stdout and stderr of a command in its own namespaces, with only a loopback network."""
         environment = {**self.environment, **variables}
         words = [f"{name}={value}" for name, value in environment.items()]
         done = subprocess.run(

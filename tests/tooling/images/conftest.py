@@ -15,7 +15,7 @@ Open = Callable[[Image], Archive]
 
 
 def provided(name: str) -> Image:
-    """The image of this app, built when it is not there yet."""
+    """The image of this app; it is built if it does not exist."""
     image = Image(APPS[name], APPS[name].runtimes[0], base.ours())
     if os.geteuid() != 0:
         pytest.skip("opening images needs root: sudo python3 manage.py test tests/tooling/images")

@@ -1,4 +1,4 @@
-"""An archive that is named anew holds the same image."""
+"""A renamed archive contains the same image."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A build ends with a whole archive or with none, however it ends. Buildah's part is played by a script."""
+"""A build leaves a complete archive or none. A script stands in for Buildah."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ from tests.tooling.images.test_archive import write
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = "localhost/other:1"
-# Records its arguments, and fails or hangs if a file says so.
+# The script records its arguments, and fails or hangs when a file says so.
 BUILDAH = """#!/bin/sh
 here=$(dirname "$0")
 echo "$5" >>"$here/calls"
@@ -77,14 +77,14 @@ def test_it_leaves_an_archive_with_both_names_and_facts(image: Image):
     assert "STEP 1/1: RUN install" in said
 
 
-def test_what_is_there_is_not_built_again(image: Image, tools: Path):
+def test_an_existing_image_is_not_built_again(image: Image, tools: Path):
     build(image, print)
     calls = (tools / "calls").read_text()
     build(image, print)
     assert (tools / "calls").read_text() == calls
 
 
-def test_a_failure_is_told_in_the_words_of_what_failed(image: Image, tools: Path):
+def test_a_failure_shows_the_output_of_the_failed_tool(image: Image, tools: Path):
     (tools / "fail").touch()
     with pytest.raises(ExpectedError, match=r"no room\nThe build failed; its whole output is in .*\.log"):
         build(image, print)
@@ -124,7 +124,7 @@ def test_a_missing_tool_is_named_with_what_to_do(tmp_path: Path, monkeypatch: py
         provide_tools({"no-such-program": "a-package"}, print)
 
 
-def test_a_step_is_told_without_its_mounts_and_not_at_length():
+def test_a_step_is_shown_shortened_and_without_its_mounts():
     assert (
         step("STEP 2/4: RUN --mount=type=bind,source=build,target=/mnt     /mnt/x\n")
         == "STEP 2/4: RUN /mnt/x"

@@ -1,4 +1,4 @@
-"""A build gets the settings by which this machine reaches packages, and no other settings."""
+"""A build gets the settings of this machine for package indexes and proxies, and no others."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def test_pip_hears_where_packages_are_and_no_folder_of_this_machine():
+def test_pip_gets_the_package_index_and_no_folder_of_this_machine():
     settings = build_secrets.pip_settings()
     assert "index-url = http://127.0.0.1:3141/simple\n" in settings
     assert "trusted-host = \n    127.0.0.1\n    127.0.0.2\n" in settings
@@ -34,7 +34,7 @@ def test_a_variable_wins_over_a_file(monkeypatch: pytest.MonkeyPatch):
     assert "index-url = http://127.0.0.1:9/simple\n" in build_secrets.pip_settings()
 
 
-def test_maven_and_authorities_come_as_they_are(tmp_path: Path):
+def test_maven_settings_and_authorities_are_passed_unchanged(tmp_path: Path):
     (tmp_path / ".m2").mkdir()
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     (tmp_path / "secrets").mkdir()
@@ -43,7 +43,7 @@ def test_maven_and_authorities_come_as_they_are(tmp_path: Path):
     assert found["ca"] == tmp_path / "bundle.pem"
 
 
-def test_what_this_machine_does_not_need_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unset_settings_make_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     for name in ("PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT", "PIP_RETRIES"):

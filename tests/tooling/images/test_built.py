@@ -1,4 +1,4 @@
-"""The images themselves: what every node starts from."""
+"""The built images, which every node starts from."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def test_it_has_both_names(image: Image, archive: Archive):
     assert archive.manifest["RepoTags"] == list(image.tags)
 
 
-def test_its_labels_say_where_it_comes_from(image: Image, archive: Archive):
+def test_its_labels_name_its_source(image: Image, archive: Archive):
     labels = archive.config["Labels"]
     assert labels["slipway.app"] == image.app.name
     assert labels["slipway.runtime"] == image.runtime.name
@@ -78,7 +78,7 @@ def test_the_apps_own_files_are_not_in_it(archive: Archive):
     assert list((archive.root / "app").iterdir()) == []
 
 
-# -- how this machine reaches packages ----------------------------------------------------------------------------
+# -- settings of this machine -------------------------------------------------------------------------------------
 
 
 def test_no_setting_of_this_machine_is_in_it(archive: Archive):
@@ -123,6 +123,6 @@ def test_no_authority_of_this_machine_is_anywhere(archive: Archive, tmp_path: Pa
     public = public_authorities(archive.root)
     assert "./etc/ssl/certs/ca-certificates.crt" in found_in(archive.root, set(list(public)[:3]))
     bundle = build_secrets.secrets(tmp_path).get("ca")
-    # Machines have older or newer sets of public ones.
+    # Machines differ in the public authorities that they know.
     own = certificates(bundle.read_text()) - public - public_authorities(Path("/")) if bundle else set()
     assert not own or found_in(archive.root, own) == set()

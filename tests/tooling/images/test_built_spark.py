@@ -1,4 +1,4 @@
-"""What the image of Spark has beside its packages: Java, S3A, and an archive that makes its JVMs start fast."""
+"""The additions of the Spark image: Java, S3A, and a class archive that makes JVMs start fast."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ HOME = "/opt/runtime/spark"
 CLASSES = f"{HOME}/conf/:{HOME}/jars/spark-classpath.jar"
 JAVA = ["/opt/java/bin/java", "-cp", CLASSES, f"@{HOME}/java.opts"]
 SHARED = [f"-XX:SharedArchiveFile={HOME}/spark.jsa", "-Xshare:on", "-Xlog:class+load"]
-# As nodes have it.
+# The environment of nodes.
 HERE = {
     "JAVA_HOME": "/opt/java",
     "SLIPWAY_DIR_APP": "/app",
@@ -61,7 +61,7 @@ def test_s3_is_on_the_class_path(spark: Archive):
 def test_the_archive_fits_the_files_that_ship(spark: Archive):
     said = spark.run(*JAVA, *SHARED, "org.apache.spark.deploy.master.Master", "--help", **HERE)
     sources = re.findall(r"org\.apache\.spark\S+ source: (.*)", said)
-    # The rest are lambdas, which are made anew in every JVM.
+    # The other classes are lambdas, which every JVM generates itself.
     archived, read = sources.count("shared objects file"), sum(each.startswith("file:") for each in sources)
     assert archived > 100
     assert read < 0.1 * archived

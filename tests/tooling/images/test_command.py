@@ -1,4 +1,4 @@
-"""`manage.py images`: what there is, where it is, and a folder for other builders."""
+"""`manage.py images` lists images and their paths, and writes a folder for other builders."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(*words: str) -> str:
     return said.getvalue()
 
 
-def test_it_lists_what_is_not_built():
+def test_it_lists_images_that_are_not_built():
     lines = run("list").splitlines()
     assert [line.split()[0].split(":")[0] for line in lines] == [
         "slipway-dask",
@@ -35,7 +35,7 @@ def test_it_knows_only_apps_of_the_catalogue():
         run("list", "nowhere")
 
 
-def test_there_is_no_path_to_what_is_not_built():
+def test_an_image_that_is_not_built_has_no_path():
     with pytest.raises(CommandError, match=r"not built: manage\.py images build spark"):
         run("path", "spark")
 
@@ -49,7 +49,7 @@ def test_a_folder_for_other_builders_comes_with_their_command(tmp_path: Path):
     assert Path(named).exists()
 
 
-def test_a_folder_in_use_is_left_alone(tmp_path: Path):
+def test_a_folder_in_use_is_not_overwritten(tmp_path: Path):
     (tmp_path / "mine").touch()
     with pytest.raises(CommandError, match="is not empty"):
         run("context", "spark", str(tmp_path))

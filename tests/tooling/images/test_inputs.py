@@ -1,4 +1,4 @@
-"""The inputs of an image: they follow the catalogue, name exact packages, and have one digest."""
+"""The inputs of an image follow the catalogue, name exact packages, and have one digest."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ def text(inputs: Inputs, path: str) -> str:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Version by package."""
+    """Package -> version."""
     return dict(re.findall(r"^([a-z0-9._-]+)==(\S+) \\$", lock, re.MULTILINE))
 
 
@@ -42,7 +42,7 @@ def test_it_asks_for_what_the_catalogue_names(app: App):
     assert set(app.runtimes[0].python) < set(text(inputs, "locks/own/wanted.txt").splitlines())
 
 
-def test_what_is_chosen_is_what_the_catalogue_allows(app: App):
+def test_chosen_versions_are_allowed_by_the_catalogue(app: App):
     inputs = gather(app, app.runtimes[0], BASE)
     chosen = pins(text(inputs, "locks/common/locked.txt")) | pins(text(inputs, "locks/own/locked.txt"))
     for line in wanted(app.runtimes[0]):
@@ -50,7 +50,7 @@ def test_what_is_chosen_is_what_the_catalogue_allows(app: App):
         assert requirement.specifier.contains(chosen[requirement.name]), line
 
 
-def test_nothing_is_chosen_twice(app: App):
+def test_each_package_is_chosen_once(app: App):
     inputs = gather(app, app.runtimes[0], BASE)
     assert not pins(text(inputs, "locks/common/locked.txt")).keys() & pins(
         text(inputs, "locks/own/locked.txt")
@@ -66,7 +66,7 @@ def test_every_choice_has_a_hash(app: App):
         )
 
 
-def test_an_app_of_ones_own_gets_what_it_asks_for():
+def test_a_custom_app_gets_its_packages():
     inputs = gather(
         tiny(Runtime("plain", python=("httpx>=0.28",))), Runtime("plain", python=("httpx>=0.28",)), BASE
     )
@@ -128,7 +128,7 @@ def test_an_asset_changes_it_where_the_build_may_use_it():
     assert digest(Runtime("plain"), one) == digest(Runtime("plain"), other)
 
 
-def test_only_what_was_made_of_it_is_made_again():
+def test_only_layers_with_changed_inputs_are_built_again():
     spark = APPS["spark"]
     changed = replace(spark, assets=(*spark.assets, Asset("hooks/new", "")))
     before, after = (gather(each, each.runtimes[0], BASE).layer_digests for each in (spark, changed))

@@ -1,4 +1,4 @@
-"""What images are called, and where they are kept."""
+"""Names and tags of images, and the paths of their archives."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_an_image_is_named_after_its_app():
     assert image_of(app(PLAIN), PLAIN) == "slipway-tiny:1.2"
 
 
-def test_where_there_are_several_runtimes_each_has_its_image():
+def test_each_of_several_runtimes_has_its_own_image():
     other = Runtime("other")
     assert image_of(app(PLAIN, other), other) == "slipway-tiny-other:1.2"
 

@@ -16,13 +16,13 @@ def named(client: Client, slow: AdmissionSlow) -> AdmissionSlow:
         bodies = [body for path in paths.webhooks() for body in client.list(path).items]
     except (Temporary, Permanent):
         return slow
-    found = [hook for body in bodies for hook in body.get("webhooks") or () if _is_asked(hook, slow)]
+    found = [hook for body in bodies for hook in body.get("webhooks") or () if _matches(hook, slow)]
     # The slowest first.
     found.sort(key=lambda hook: -int(hook.get("timeoutSeconds") or SECONDS))
     return AdmissionSlow(slow.what, slow.resource, slow.seconds, ", ".join(map(_described, found[:MOST])))
 
 
-def _is_asked(hook: Body, slow: AdmissionSlow) -> bool:
+def _matches(hook: Body, slow: AdmissionSlow) -> bool:
     """Whether the rules of the webhook match. Its namespace and object selectors are not compared."""
     group, resource = slow.resource
     return any(

@@ -1,4 +1,4 @@
-"""Runs the busy hooks of nodes, in parallel and within a few seconds, to learn what the nodes work on."""
+"""Runs the busy hooks of nodes, in parallel and with a limit of a few seconds, to learn what the nodes work on."""
 
 import os
 import signal

@@ -50,7 +50,7 @@ class _Watch:
         self.poll.register(listener, select.POLLIN)
 
     def changed(self, seconds: float) -> list[NodeFolder]:
-        """The nodes that have changed, each once; none when nothing changes within `seconds`."""
+        """The nodes that have changed, each once; empty when nothing changes for `seconds`."""
         found: dict[NodeFolder, None] = {}
         for handle, _ in self.poll.poll(seconds * 1000):
             if handle in self.handles:
