@@ -163,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._do(body)
         except OSError:
-            # Who asked has gone.
+            # The client has closed the connection.
             self.close_connection = True
 
     do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
@@ -276,8 +276,8 @@ class Handler(BaseHTTPRequestHandler):
         details: dict[str, Any],
         headers: dict[str, str] | None = None,
     ) -> None:
-        told = {"status": "Failure", "reason": reason, "message": message, "details": details, "code": status}
-        self.say(status, {"kind": "Status", **told}, headers)
+        body = {"kind": "Status", "status": "Failure", "reason": reason, "message": message}
+        self.say(status, {**body, "details": details, "code": status}, headers)
 
     def reply(self, status: int, data: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         if self.mute:

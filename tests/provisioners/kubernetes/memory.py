@@ -103,8 +103,8 @@ class MemoryClient(Client):
                 raise AlreadyExists(f"{at} already exists")
             made = copy.deepcopy(body)
             number = str(next(self.api.versions))
-            told = {"uid": f"uid-{number}", "resourceVersion": number, "creationTimestamp": NOW}
-            made["metadata"] |= {**told, **_place(path)}
+            generated = {"uid": f"uid-{number}", "resourceVersion": number, "creationTimestamp": NOW}
+            made["metadata"] |= {**generated, **_place(path)}
             if body["kind"] == "Pod":
                 made["status"] = _running(at)
             self.api.objects[at] = made
@@ -157,8 +157,8 @@ class MemoryClient(Client):
     def gather(
         self, path: str, *, labels: Mapping[str, str], keep: Callable[[Body], T | None], bare: bool = False
     ) -> Sequence[T]:
-        told = (_bare(body) if bare else body for body in self.list(path, labels=labels).items)
-        return [kept for kept in map(keep, told) if kept is not None]
+        bodies = (_bare(body) if bare else body for body in self.list(path, labels=labels).items)
+        return [kept for kept in map(keep, bodies) if kept is not None]
 
     def _select(self, path: str, labels: Mapping[str, str]) -> Sequence[tuple[str, Body]]:
         everywhere = "/namespaces/" not in path and not path.endswith("/namespaces")

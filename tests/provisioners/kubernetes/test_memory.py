@@ -145,8 +145,8 @@ def a_volume_in_use_goes_after_its_pod(client: Client) -> None:
 
 
 def is_scheduled(pod: Body) -> bool:
-    told = (pod.get("status") or {}).get("conditions") or []
-    return any(item["type"] == "PodScheduled" and item["status"] == "True" for item in told)
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(item["type"] == "PodScheduled" and item["status"] == "True" for item in conditions)
 
 
 def collected(client: Client, path: str) -> bool:

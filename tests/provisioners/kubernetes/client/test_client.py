@@ -147,15 +147,15 @@ class TestOnARealOne(ClientContract):
         # A new quota is heard of a moment later.
         assert until(lambda: refused_secret(bench)) == "SITE_QUOTA"
 
-    def test_a_token_that_nobody_gave_is_refused(self, admin: Client, tmp_path: Path):
-        (tmp_path / "token").write_text("nobody")
+    def test_an_unknown_token_is_refused(self, admin: Client, tmp_path: Path):
+        (tmp_path / "token").write_text("unknown")
         (tmp_path / "ca").write_bytes(authority(admin))
         server = f"https://{admin.access().host}:{admin.access().port}"
         reach = Reach(server=server, token_file=str(tmp_path / "token"), ca_file=str(tmp_path / "ca"))
         stranger = Client(reach, purpose="test")
         assert reason_of(lambda: stranger.get(paths.namespaces("default"))) == "SITE_REFUSES_US"
 
-    def test_an_authority_that_nobody_knows_is_not_spoken_to(self, admin: Client, tmp_path: Path):
+    def test_a_server_with_an_unknown_authority_gets_no_request(self, admin: Client, tmp_path: Path):
         (tmp_path / "token").write_text("secret")
         server = f"https://{admin.access().host}:{admin.access().port}"
         stranger = Client(Reach(server=server, token_file=str(tmp_path / "token")), purpose="test")
@@ -189,7 +189,7 @@ FAILURES: list[tuple[Failure, str]] = [
     (fails.overloaded, "SITE_UNREACHABLE"),
     (fails.busy, "SITE_BUSY"),
 ]
-# What is still asked for while the API server answers others.
+# After these failures the client repeats the call as long as the API server answers other calls.
 PATIENT = {fails.slow, fails.dribbling}
 VERBS: dict[str, Callable[[Client], object]] = {
     "get": lambda client: client.get(PATH),
@@ -237,7 +237,7 @@ def test_a_server_that_answers_nothing_is_not_called_slow(api: ApiServer, client
     assert VERBS["create"](client)
 
 
-def test_nobody_listens_there(token_file: Path):
+def test_an_address_without_a_listener_is_unreachable(token_file: Path):
     with api_server() as gone:
         url = gone.url
     client = Client(Reach(server=url, token_file=str(token_file)), purpose="test")

@@ -1,4 +1,4 @@
-"""What each refusal of an API server means to us."""
+"""How refusals of an API server become errors of the client."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_a_webhook_that_failed_is_named_and_is_no_unreachable_site(status: int):
     ("status", "message"),
     [(401, "Unauthorized"), (403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')],
 )
-def test_credentials_that_are_not_known_are_told(status: int, message: str):
+def test_unknown_credentials_are_named(status: int, message: str):
     error = refusal(status, "Forbidden", message).error()
     assert isinstance(error, Unauthenticated)
     assert (error.reason, error.delay) == ("SITE_REFUSES_US", 5.0)
@@ -72,11 +72,11 @@ def test_a_refusal_has_one_meaning(status: int, reason: str, message: str, ours:
     assert (isinstance(error, Permanent), getattr(error, "delay", None)) == (delay is None, delay)
 
 
-def test_what_is_there_already_is_told_apart():
+def test_an_object_that_exists_already_has_its_own_error():
     assert isinstance(refusal(409, "AlreadyExists").error(), AlreadyExists)
 
 
-def test_a_forgotten_version_is_told_apart():
+def test_a_forgotten_version_has_its_own_error():
     assert isinstance(refusal(410, "Expired").error(), Expired)
 
 
@@ -109,9 +109,11 @@ def test_another_object_that_is_missing_is_not_this_one():
     assert (gone.is_missing("acme"), gone.is_missing("node-0")) == (True, False)
 
 
-@pytest.mark.parametrize(("told", "delay"), [("7", 7.0), ("0", 0.5), ("86400", 60.0), ("Fri, 1 Jan", 1.0)])
-def test_the_pause_it_asks_for_is_kept_within_reason(told: str, delay: float):
-    error = Refusal.read(429, {"Retry-After": told}, b"").error()
+@pytest.mark.parametrize(
+    ("retry_after", "delay"), [("7", 7.0), ("0", 0.5), ("86400", 60.0), ("Fri, 1 Jan", 1.0)]
+)
+def test_the_pause_it_asks_for_is_kept_within_reason(retry_after: str, delay: float):
+    error = Refusal.read(429, {"Retry-After": retry_after}, b"").error()
     assert isinstance(error, Temporary)
     assert error.delay == delay
 

@@ -45,8 +45,8 @@ def speaks(*messages: bytes, protocol: str = NEWER, silent: bool = False, cut: b
     return failure
 
 
-def status(**told: object) -> bytes:
-    return b"\x03" + json.dumps({"status": "Failure", **told}).encode()
+def status(**fields: object) -> bytes:
+    return b"\x03" + json.dumps({"status": "Failure", **fields}).encode()
 
 
 def exited(code: str) -> bytes:

@@ -46,7 +46,7 @@ def plugin_of(found: ServerConfig, attribute: str) -> Any:
 
 PAIR = {"client-certificate": "cert", "client-key": "key"}
 DATA = {"client-certificate-data": base64_of("cert"), "client-key-data": base64_of("key")}
-ACTED = {"token": "t", "as": "nobody"}
+ACTED = {"token": "t", "as": "bob"}
 # (kind, field) -> what is said, and what comes of it.
 CASES: dict[tuple[str, str], tuple[Fields, Callable[[ServerConfig], Any], Any]] = {
     ("cluster", "server"): ({"server": "https://h:2/p/"}, lambda found: found.server, "https://h:2/p"),
@@ -87,7 +87,7 @@ CASES: dict[tuple[str, str], tuple[Fields, Callable[[ServerConfig], Any], Any]] 
         lambda found: base64.b64decode(found.basic),
         b"a:b",
     ),
-    ("user", "as"): (ACTED, lambda found: found.headers, (("Impersonate-User", "nobody"),)),
+    ("user", "as"): (ACTED, lambda found: found.headers, (("Impersonate-User", "bob"),)),
     ("user", "as-uid"): (
         {**ACTED, "as-uid": "7"},
         lambda found: found.headers[1:],
@@ -145,10 +145,10 @@ def test_a_field_is_honoured(tmp_path: Path, kind: str, field: str):
     assert found(from_context(written(tmp_path, **{kind: said}))) == expected
 
 
-def test_a_plugin_is_told_what_the_cluster_says_to_plugins(tmp_path: Path):
+def test_a_plugin_receives_the_configuration_of_the_cluster_for_plugins(tmp_path: Path):
     said: dict[str, Fields] = {"cluster": {"extensions": [EXTENSION]}, "exec": {"provideClusterInfo": True}}
-    told = json.loads(plugin_of(from_context(written(tmp_path, **said)), "cluster"))
-    assert told == {"server": "https://127.0.0.1:1", "config": {"audience": "x"}}
+    passed = json.loads(plugin_of(from_context(written(tmp_path, **said)), "cluster"))
+    assert passed == {"server": "https://127.0.0.1:1", "config": {"audience": "x"}}
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,8 @@ def test_a_tenant_that_was_removed_is_made_anew():
 
 
 def leaving(message: str) -> dict[str, Any]:
-    told = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": message}
-    return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [told]}}
+    condition = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": message}
+    return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [condition]}}
 
 
 def test_a_namespace_that_is_still_going_is_not_said_to_be_gone():

@@ -1,4 +1,4 @@
-"""What pods say, as a real Kubernetes told it: each file in `pods` is one moment of one pod."""
+"""How pods become observations. Each file in `pods` is a pod as a real Kubernetes returned it at one moment."""
 
 import json
 from copy import deepcopy
@@ -126,7 +126,7 @@ def test_stages_are_stamped_in_order_without_a_gap(name: str):
 
 
 @pytest.mark.parametrize("name", SAYS)
-def test_nothing_that_the_node_wrote_is_told_to_everybody(name: str):
+def test_messages_contain_nothing_that_the_node_wrote(name: str):
     found = observed(pod(name))
     assert not {"no such file\n", "records in"} & {found.message, found.reason}
     assert "no such file\n" not in found.message
@@ -156,7 +156,7 @@ def test_its_incarnation_is_its_container_once_there_is_one():
     assert observed(pod("crashed_once")).incarnation != observed(pod("restarted")).incarnation
 
 
-def test_all_stages_of_a_ready_node_are_told():
+def test_a_ready_node_has_all_stages():
     stages = observed(pod("ready")).stages
     assert stages["applied"] == datetime(2026, 11, 21, 3, 0, 0, 123456, tzinfo=UTC)
     assert tuple(stages) == STAGES
@@ -179,7 +179,7 @@ def test_a_report_makes_it_drained_and_is_news():
     assert after.version > before.version
 
 
-def test_a_later_sight_is_newer_than_a_report():
+def test_a_later_observation_is_newer_than_a_report():
     body = pod("drained")
     body["metadata"]["resourceVersion"] = str(int(body["metadata"]["resourceVersion"]) + 1)
     assert observed(body).version > observed(pod("drained"), REPORT).version
@@ -232,7 +232,7 @@ def test_what_its_machine_will_not_run_has_ended():
         ("Preempting", "PREEMPTED"),
     ],
 )
-def test_a_shutdown_and_a_preemption_are_told_apart_from_a_refusal(said: str, reason: str):
+def test_a_shutdown_and_a_preemption_are_not_refusals(said: str, reason: str):
     body = pod("machine_gone")
     body["status"].update(phase="Failed", reason=said, message="as its kubelet says", conditions=[])
     found = observed(body)
@@ -285,7 +285,7 @@ def test_what_the_scheduler_says_is_put_in_words(said: str, words: str):
     assert observed(body).message == f"no machine has room for cpu 900, memory 900Gi: {words}"
 
 
-def test_what_the_scheduler_never_said_before_is_told_as_it_is():
+def test_an_unknown_message_of_the_scheduler_is_passed_on_unchanged():
     body = pod("unschedulable")
     placed = next(item for item in body["status"]["conditions"] if item["type"] == "PodScheduled")
     placed["message"] = "out of luck"
@@ -344,13 +344,13 @@ BESIDE: dict[str, tuple[Body, str, str]] = {
 
 
 def with_proxy(name: str, state: Body, *, init: bool = False) -> Body:
-    """The pod with a container that a webhook put first."""
+    """Returns the pod with a container that a webhook added before the others."""
     body = pod(name)
     kinds = ("initContainers", "initContainerStatuses") if init else ("containers", "containerStatuses")
     spec: Body = {"name": PROXY, "image": "proxy:1", "resources": SMALL}
     body["spec"][kinds[0]] = [spec, *body["spec"].get(kinds[0], [])]
-    told = body["status"].get(kinds[1]) or []
-    body["status"][kinds[1]] = [{"name": PROXY, "ready": False, "state": state}, *told]
+    statuses = body["status"].get(kinds[1]) or []
+    body["status"][kinds[1]] = [{"name": PROXY, "ready": False, "state": state}, *statuses]
     return body
 
 
@@ -381,7 +381,7 @@ def test_figures_are_of_the_node_and_not_of_the_container_that_comes_first(name:
     assert observed(with_proxy(name, {"running": {}})).message == observed(pod(name)).message
 
 
-def test_room_is_told_for_the_node_and_for_what_was_added():
+def test_missing_room_is_named_for_the_node_and_for_added_containers():
     message = observed(with_proxy("unschedulable", {})).message
     assert message.startswith(
         "no machine has room for cpu 900, memory 900Gi and cpu 10m, memory 8Mi of the container proxy: "
@@ -398,12 +398,12 @@ def test_a_readiness_gate_is_named_as_the_reason():
     )
 
 
-def test_the_last_warning_is_told_where_the_pod_says_nothing_itself():
+def test_the_last_warning_is_the_reason_when_the_pod_has_none():
     warning = Reason("FAILED_MOUNT", "no such volume")
-    told, before = node_observation(pod("scheduled"), warning=warning), observed(pod("scheduled"))
-    assert told
-    assert (told.state, told.reason, told.message) == (before.state, "FAILED_MOUNT", "no such volume")
-    assert told.version > before.version
+    warned, before = node_observation(pod("scheduled"), warning=warning), observed(pod("scheduled"))
+    assert warned
+    assert (warned.state, warned.reason, warned.message) == (before.state, "FAILED_MOUNT", "no such volume")
+    assert warned.version > before.version
     assert node_observation(pod("image_missing"), warning=warning) == observed(pod("image_missing"))
 
 

@@ -1,4 +1,4 @@
-"""What is read of a drain: true numbers, or none."""
+"""How the report of a drain is read from a pod."""
 
 import json
 import threading
@@ -55,11 +55,11 @@ class Saying(MemoryAccounts):
 
 def pod(uid: str = "1", /, **conditions: str) -> Body:
     about = {"uid": uid, "name": "p", "namespace": "n", "annotations": {names.DRAINING: "10"}}
-    told = [
+    listed = [
         {"type": kind, "status": status, "lastTransitionTime": NOW} for kind, status in conditions.items()
     ]
     container = {"name": "node", "state": {"running": {}}}
-    return {"metadata": about, "status": {"conditions": told, "containerStatuses": [container]}}
+    return {"metadata": about, "status": {"conditions": listed, "containerStatuses": [container]}}
 
 
 def test_a_report_is_read_once():
@@ -73,7 +73,7 @@ def test_a_report_is_read_once():
 
 
 class Slow(MemoryAccounts):
-    """Answers once that many ask at the same time."""
+    """Answers once `at_once` calls wait at the same time."""
 
     def __init__(self, at_once: int) -> None:
         super().__init__(MemoryApi())
@@ -84,11 +84,11 @@ class Slow(MemoryAccounts):
         return ExecResult(0, b"drained 5\n", b"")
 
 
-def test_several_are_asked_at_once_and_only_those_who_may_answer():
+def test_reports_of_drained_pods_are_read_in_parallel():
     drained = [pod(str(number), Ready="False") for number in range(4)]
     reports = Reports(Slow(4)).of_all([pod("busy", Ready="True"), *drained])
     assert reports == [None, *[DrainReport(DrainOutcome.DRAINED, 0.05)] * 4]
 
 
-def test_a_pod_that_still_says_ready_is_not_asked():
+def test_no_report_is_read_from_a_pod_that_is_ready():
     assert Reports(Saying()).of(pod(Ready="True")) is None

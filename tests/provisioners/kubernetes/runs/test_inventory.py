@@ -1,4 +1,4 @@
-"""What is found of ours on a site, and what is cleared away on the way."""
+"""The listing of all clusters on a site, and the leftovers that it deletes."""
 
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ def site(api: MemoryApi) -> KubernetesProvisioner:
 
 
 def found(site: KubernetesProvisioner) -> dict[str, int]:
-    """Cluster -> how many nodes it has."""
+    """Returns the number of nodes by cluster id."""
     return {str(item.cluster_id): len(item.observed.nodes) for item in listed(site)}
 
 
@@ -46,12 +46,12 @@ def test_running_and_stopped_clusters_are_found(site: KubernetesProvisioner):
     assert found(site) == {str(running.id): 2, str(stopped.id): 0}
 
 
-def test_the_volumes_of_a_cluster_are_told_as_a_look_tells_them(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_listing_observes_the_volumes_that_a_look_observes(site: KubernetesProvisioner, api: MemoryApi):
     of, _ = launched(site), launched(site)
     api.of_kind("persistentvolumeclaims")[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    [told] = [item.observed for item in listed(site) if item.cluster_id == of.id]
-    assert told == site.look(of, ())
-    assert len(told.volumes) == 1
+    [observed] = [item.observed for item in listed(site) if item.cluster_id == of.id]
+    assert observed == site.look(of, ())
+    assert len(observed.volumes) == 1
 
 
 def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, api: MemoryApi):
@@ -115,7 +115,7 @@ def test_what_is_left_of_an_ended_run_is_cleared_away(site: KubernetesProvisione
     assert root not in api.objects
 
 
-def test_a_pod_in_a_strange_namespace_is_nobodys_node(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_pod_in_an_unknown_namespace_is_ignored(site: KubernetesProvisioner, api: MemoryApi):
     launched(site)
     for body in api.of_kind("pods"):
         body["metadata"]["namespace"] = "elsewhere"

@@ -129,10 +129,8 @@ def test_one_that_leaves_only_now_is_noticed_too(site: KubernetesProvisioner, ap
     assert pods(api) == set()
 
 
-def test_a_volume_of_a_root_that_is_gone_is_nobodys(
-    site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
-):
-    """It is about to be collected: a pod that took it would lose it."""
+def test_a_volume_whose_root_is_gone_is_not_used(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
+    """The garbage collector is about to delete it, so a pod that mounts it would lose its data."""
     site.end_run(of, 1)
     del api.objects[paths.config_maps(names.namespace(of.tenant_id), names.cluster_root(of.id))]
     with pytest.raises(Temporary, match="VOLUME_GOING"):

@@ -1,4 +1,4 @@
-"""What a site says of itself when it is asked, and when it is tried: on a real API server, with real pods."""
+"""The check of a site and the proof of its isolation, on a real API server with real pods."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_the_shipped_accounts_are_all_that_a_site_needs(site: Shipped):
     assert check.SHARED not in verdict.message
 
 
-def test_one_account_for_all_is_told(site: Shipped, admin: SiteSettings):
+def test_one_account_for_all_work_is_reported(site: Shipped, admin: SiteSettings):
     verdict = check.check(admin)
     assert verdict.ready
     assert check.SHARED in verdict.message
@@ -137,7 +137,7 @@ def test_an_account_that_may_do_more_is_named_with_what(site: Shipped, admin: Si
     assert Right("*", "*", "*") in found["observe"]
 
 
-def test_an_account_that_nothing_holds_in_is_told(site: Shipped):
+def test_an_account_without_restrictions_is_reported(site: Shipped):
     binding = f"{COLLECTIONS['ValidatingAdmissionPolicyBinding']}/slipway-namespaces"
     assert namespaces_are_restricted(site.settings).outcome is ProbeOutcome.HOLDS
     site.admin.delete(binding)

@@ -175,9 +175,12 @@ ESCAPES: dict[str, tuple[Attempt, str]] = {
     ),
     "commands bound where the accounts are": (binds(bindings.HOME), "namespaces that it made"),
     "itself made an admin of ours": (binds(role="cluster-admin", to="namespaces"), "not currently held"),
-    "itself made to run commands": (binds(to="namespaces"), "nobody else"),
-    "a stranger made to run commands": (binds(to="exec", of="default"), "nobody else"),
-    "commands for the provisioner": (binds(to="provision"), "nobody else"),
+    "itself made to run commands": (binds(to="namespaces"), "for the shipped account of its name"),
+    "a stranger made to run commands": (
+        binds(to="exec", of="default"),
+        "for the shipped account of its name",
+    ),
+    "commands for the provisioner": (binds(to="provision"), "for the shipped account of its name"),
     "everything bound everywhere": (
         lambda at: at.client("namespaces").create(
             f"{paths.RBAC}/clusterrolebindings{DRY}", at.binding("cluster-admin", "namespaces")

@@ -1,4 +1,4 @@
-"""A site that leads to another Kubernetes than before is asked nothing but who it is."""
+"""When a site's address leads to another Kubernetes than before, only its identity is read."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -72,7 +72,7 @@ def test_a_kubernetes_is_known_by_what_cannot_be_deleted(settings: SiteSettings)
     assert identity_of(settings) == "home"
 
 
-def test_who_answers_nothing_that_is_known_is_nobody(settings: SiteSettings, home: ApiServer):
+def test_a_kubernetes_without_its_known_objects_cannot_be_identified(settings: SiteSettings, home: ApiServer):
     home.objects.clear()
     with pytest.raises(Temporary, match="SITE_UNREACHABLE"):
         identity_of(settings)

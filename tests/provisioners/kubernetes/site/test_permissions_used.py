@@ -110,7 +110,7 @@ class Accounts:
         return self.clients[account]
 
     def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
-        # Which of the two is asked for depends on the API server's version.
+        # Which of the two is needed depends on the API server's version.
         self.used["exec"] |= {Right("", "pods/exec", "get"), Right("", "pods/exec", "create")}
         return run(self.client("exec"), namespace, pod, command, seconds=seconds)
 

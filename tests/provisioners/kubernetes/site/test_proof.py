@@ -24,7 +24,7 @@ def test_what_is_stopped_by_the_walls_alone_is_proved():
     assert (found.isolation, found.holds) == ("proved", True)
 
 
-def test_walls_that_nobody_enforces_are_told():
+def test_policies_that_are_not_enforced_are_reported():
     found = proof(OPEN, OPEN)
     assert (found.isolation, found.holds) == ("not enforced", False)
     assert "no way out to another namespace (it gets through)" in found.message
@@ -47,10 +47,10 @@ def test_walls_that_stop_everything_prove_nothing():
     assert (found.isolation, found.holds) == ("unknown", False)
 
 
-def test_an_attempt_that_told_nothing_proves_nothing():
+def test_a_probe_without_a_result_proves_nothing():
     for attempt in PROBES:
-        told = {name: result for name, result in WALLED.items() if name != attempt.name}
-        assert proof(OPEN, told).isolation == "unknown", attempt.name
+        results = {name: result for name, result in WALLED.items() if name != attempt.name}
+        assert proof(OPEN, results).isolation == "unknown", attempt.name
 
 
 def test_nothing_tried_is_nothing_proved():
