@@ -14,7 +14,7 @@ from tests.provisioners.kubernetes.memory import NOW, MemoryAccounts, MemoryApi
 from tests.provisioners.kubernetes.rendered import Body
 
 
-def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
+def test_a_report_has_the_outcome_the_seconds_and_the_numbers_of_the_hook():
     answer = {"tasks_start": 4, "tasks_end": 0, "executors_start": 2, "executors_end": 0, "blocks_moved": 17}
     text = b"deadline 1234\n" + json.dumps(answer).encode() + b"\n"
     assert parsed(text) == DrainReport(DrainOutcome.DEADLINE, 12.34, 4, 0, 2, 0, 17)
@@ -31,7 +31,7 @@ def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
         b'{"tasks_start": 1' + b"0" * 400 + b"}\n",
     ],
 )
-def test_what_was_not_read_is_no_number(answer: bytes):
+def test_a_number_that_cannot_be_read_is_none(answer: bytes):
     assert parsed(b"drained 5\n" + answer) == DrainReport(DrainOutcome.DRAINED, 0.05)
 
 
@@ -39,7 +39,7 @@ def test_what_was_not_read_is_no_number(answer: bytes):
     "text",
     [b"", b"drained\n", b"vanished 5\n", b"drained five\n", b"\xff\xff 5\n", b"drained " + b"9" * 5000],
 )
-def test_half_a_report_is_none(text: bytes):
+def test_an_incomplete_report_is_none(text: bytes):
     assert parsed(text) is None
 
 
