@@ -41,7 +41,7 @@ def functions_of(path: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def submit(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """spark-submit's functions."""
+    """The functions in the spark-submit script."""
     return functions_of("bin/spark-submit", monkeypatch)
 
 
