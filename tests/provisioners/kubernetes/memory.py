@@ -76,7 +76,7 @@ class MemoryApi:
     def drop(self, path: str) -> None:
         """Deletes an object and all below its path without recording it, as a person would with kubectl."""
         with self.lock:
-            self.objects = {at: body for at, body in self.objects.items() if not _within(at, path)}
+            self.objects = {at: body for at, body in self.objects.items() if not _is_at_or_below(at, path)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "MemoryApi":
         """Copies the objects, and neither calls nor hooks."""
@@ -212,7 +212,7 @@ def _has(body: Body, key: str, value: str) -> bool:
     return key in labels and (not value or labels[key] == value)
 
 
-def _within(at: str, path: str) -> bool:
+def _is_at_or_below(at: str, path: str) -> bool:
     return at == path or at.startswith(f"{path}/") or f"/namespaces/{path.rpartition('/')[2]}/" in at
 
 

@@ -160,7 +160,7 @@ def locks_entry(name: str) -> str:
 
 @pytest.mark.local
 class TestPackagesOfUsers:
-    """pip in one of two clusters that share a runtime, called as a notebook calls it."""
+    """Two clusters share a runtime. One calls pip as a notebook does."""
 
     def start(self, here: Machine, tmp_path: Path) -> Desired:
         body = replace(

@@ -111,7 +111,7 @@ def test_the_quota_has_headroom_for_one_more_node():
     assert hard["limits.memory"] == hard["requests.memory"] == str(2**30 + tenant.HEADROOM.memory)
 
 
-def test_what_is_unlimited_is_not_in_the_quota():
+def test_an_unlimited_resource_is_not_in_the_quota():
     hard = tenant.quota(SETTINGS, OF.tenant_id, {"cpu": None})["spec"]["hard"]
     assert not [resource for resource in hard if "requests" in resource]
 

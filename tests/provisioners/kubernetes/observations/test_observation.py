@@ -25,7 +25,7 @@ TENANT = UUID("018f0000-0000-7000-8000-000000007e2a")
 REPORT = DrainReport(DrainOutcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
 NO_IMAGE = "cannot pull image localhost/slipway-nothing:1: "
-SAYS = {
+CASES = {
     "new": ("waiting", "", ""),
     "scheduled": ("waiting", "", ""),
     "starting": ("starting", "", ""),
@@ -100,32 +100,32 @@ def observed(body: Body, drain: DrainReport | None = None) -> NodeObservation:
 
 
 def test_every_recorded_pod_has_a_case():
-    assert {file.stem for file in PODS.iterdir()} == set(SAYS)
-    print(f"{len(SAYS)} moments of pods")
+    assert {file.stem for file in PODS.iterdir()} == set(CASES)
+    print(f"{len(CASES)} recorded pods")
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", CASES)
 def test_each_pod_becomes_a_state_with_its_reason(name: str):
-    state, reason, message = SAYS[name]
+    state, reason, message = CASES[name]
     found = observed(pod(name))
     assert (found.state, found.reason) == (state, reason)
     assert found.message.startswith(message)
     assert bool(found.message) == bool(message)
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", CASES)
 def test_only_an_ended_node_has_an_exit_code(name: str):
     assert observed(pod(name)).exit_code == EXIT_CODES.get(name)
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", CASES)
 def test_stages_are_in_order_without_a_gap(name: str):
     stages = observed(pod(name)).stages
     assert tuple(stages) == STAGES[: len(stages)]
     assert list(stages.values()) == sorted(stages.values())
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", CASES)
 def test_messages_contain_nothing_that_the_node_wrote(name: str):
     found = observed(pod(name))
     assert not {"no such file\n", "records in"} & {found.message, found.reason}
@@ -190,7 +190,7 @@ def test_only_a_draining_node_has_a_report(name: str):
     assert observed(pod(name), REPORT).drain is None
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_report_is_read_only_at_the_end_of_a_drain(name: str):
     assert may_be_drained(pod(name)) == (name == "drained")
 

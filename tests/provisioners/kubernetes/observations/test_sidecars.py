@@ -53,7 +53,7 @@ def here(kubeconfig: Path) -> Iterator[PodNamespace]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_webhook_added_is_named(here: PodNamespace, case: str):
+def test_a_failing_part_that_a_webhook_added_is_named(here: PodNamespace, case: str):
     spec, message = CASES[case]
     name = here.make(f"worker-{list(CASES).index(case)}", FOREVER, **spec)
     until(lambda: here.says(name).startswith(message))

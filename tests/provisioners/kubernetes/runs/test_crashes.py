@@ -229,7 +229,7 @@ def test_a_late_apply_of_an_earlier_generation_changes_nothing():
     assert outcome(site) == before
 
 
-def test_volumes_of_nodes_that_may_be_made_again_stay():
+def test_volumes_of_nodes_that_are_kept_stay():
     site = prepared("end_run")
     site.end_run(OF, 1)
     some = replace(wish(3, run=2, has_data=True), nodes=wish(1).nodes)
@@ -255,7 +255,7 @@ def test_a_lost_record_of_volumes_counts_as_lost_volumes():
 @pytest.mark.parametrize(
     "action", [ensure, lambda site: site.apply(wish(3)), lambda site: site.end_run(OF, 1)]
 )
-def test_what_another_installation_made_is_refused(action: Action):
+def test_objects_of_another_installation_are_refused(action: Action):
     site = prepared("end_run")
     before = outcome(site)
     with pytest.raises(Permanent, match="SITE_BELONGS_TO_ANOTHER"):
@@ -263,7 +263,7 @@ def test_what_another_installation_made_is_refused(action: Action):
     assert outcome(site) == before
 
 
-def test_removing_leaves_what_another_installation_made():
+def test_removing_leaves_objects_of_another_installation():
     site = prepared("end_run")
     before = outcome(site)
     stranger(site).remove(OF)

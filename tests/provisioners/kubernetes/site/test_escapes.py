@@ -253,7 +253,7 @@ def test_an_escape_is_refused(stolen: Stolen, escape: str):
 
 
 @pytest.mark.parametrize("work", ALLOWED)
-def test_what_an_account_is_for_is_allowed(stolen: Stolen, work: str):
+def test_the_work_of_each_account_is_allowed(stolen: Stolen, work: str):
     assert refusal(lambda: ALLOWED[work](stolen)) == ""
 
 
