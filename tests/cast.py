@@ -1,4 +1,4 @@
-"""The people and tenants of the tests, made directly: no audit rows, no password hashing.
+"""The people and tenants of the tests, stored directly, without audit rows and password hashes.
 
 acme: alice (admin), bob (member), carol (viewer). globex: charlie (admin). root is site admin and in no tenant.
 """
@@ -10,7 +10,7 @@ from tenants.access import Access, tenant_for
 from tenants.actors import Actor, actor_for
 from tenants.models import Limit, Membership, Role, Tenant, User
 
-# A real one takes a third of a second.
+# The hasher of the product takes a third of a second.
 QUICK_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -26,7 +26,7 @@ class Cast:
 
 
 def cast() -> Cast:
-    """Everybody, with unlimited limits."""
+    """Creates all people and tenants, with unlimited limits."""
     acme, globex = a_tenant("acme"), a_tenant("globex")
     people = {name: a_user(name) for name in ("alice", "bob", "carol", "charlie")}
     a_member(acme, people["alice"], Role.ADMIN)
@@ -41,7 +41,7 @@ def a_user(username: str, *, site_admin: bool = False) -> User:
 
 
 def a_tenant(name: str, **limits: int | None) -> Tenant:
-    """limits: cpu in millicores, memory and storage in bytes, gpu, clusters; what is not named is unlimited."""
+    """limits: cpu in millicores, memory and storage in bytes, gpu, clusters; others are unlimited."""
     tenant = Tenant.objects.create(name=name, display_name=name.capitalize())
     Limit.objects.create(tenant=tenant, **{f"limit_{resource}": value for resource, value in limits.items()})
     return tenant
@@ -64,7 +64,7 @@ def set_limits(tenant: Tenant, user: User | None = None, **limits: int | None) -
 def an_actor(
     user: User, *, scopes: set[str] | None = None, bound_to: Tenant | UUID | None = None, request_id: str = ""
 ) -> Actor:
-    """The actor of a session, or of a token when scopes or a tenant are given."""
+    """Returns the actor of a session, or of a token when scopes or a tenant are given."""
     actor = actor_for(user, request_id=request_id)
     if scopes is None and bound_to is None:
         return actor

@@ -1,4 +1,4 @@
-"""One PostgreSQL for the run, and a promise kept by exit code: what was required was not skipped."""
+"""One PostgreSQL for the run. With SLIPWAY_REQUIRE=all, skipped tests make the run fail."""
 
 import os
 from collections import Counter
@@ -38,7 +38,7 @@ def _use(url: str | None, suffix: str) -> None:
     database = settings.DATABASES["default"]
     if url:
         database.update(dj_database_url.parse(url))
-    # A test is one long transaction, in which other things than the database are waited for.
+    # The options make PostgreSQL end transactions that are idle for 10 s; that of a test can be idle for longer.
     database.get("OPTIONS", {}).pop("options", None)
     if suffix:
         database.setdefault("TEST", {})["NAME"] = f"test_{database['NAME']}_{suffix}"
@@ -65,7 +65,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Which tiers ran, and every reason for a skip, once and loudly."""
+    """Prints the number of tests per tier, and each reason for skipped tests once."""
     reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
     ran = Counter(dict(report.user_properties).get("tier") for report in reports if report.when == "call")
     if ran:

@@ -1,4 +1,4 @@
-"""The PostgreSQL of a test run: an embedded one for the run alone, unless DATABASE_URL names another."""
+"""The PostgreSQL server of a test run, started for that run unless DATABASE_URL names another server."""
 
 import shutil
 import signal

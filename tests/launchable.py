@@ -1,4 +1,4 @@
-"""Something to launch in tests: a tiny engine as data, a template of it, and the site where nothing really runs."""
+"""A tiny app, a template of it, and a fake site, for tests that launch clusters."""
 
 from typing import Any
 
@@ -67,13 +67,13 @@ def a_site(name: str = "fake", kind: str = "fake") -> Site:
 
 
 def a_template(admin: Access, name: str = "pair") -> Template:
-    """Registered, created and published in the admin's tenant."""
+    """Registers the app, and publishes a template of it in the admin's tenant."""
     services.app_register(actor=system_actor(), app=an_app())
     services.template_create(access=admin, name=name, body=TEMPLATE)
     return services.template_publish(access=admin, template=name)
 
 
 def a_cluster(member: Access, name: str = "one", **groups: int) -> Cluster:
-    """groups: counts that differ from the template's."""
+    """Creates a cluster. groups: counts that differ from the template's, by group name."""
     counts = {group: {"count": count} for group, count in groups.items()}
     return cluster_create(access=member, name=name, request=ClusterRequest("pair", counts, {}))

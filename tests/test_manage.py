@@ -1,4 +1,4 @@
-"""manage.py before its dependencies are installed: a copy in an empty folder, with its own lock."""
+"""manage.py before its dependencies are installed: a copy of it in an empty folder, with its own lock file."""
 
 import base64
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# The parts of the real lock that manage.py reads.
+# The packages of the real lock file that manage.py looks for.
 PACKAGES = ("django", "psycopg2", "granian")
 # The modules of the project that manage.py imports.
 PIP = Path("controlplane/provisioners/local/runtimes/pip_settings.py")
@@ -32,7 +32,7 @@ DJANGO = "def execute_from_command_line(argv):\n    print('reached', *argv[1:])\
 
 
 def _wheel(folder: Path, name: str, version: str = "1.0", *, needs: str = "") -> str:
-    """Make an installable package and return its line of a lock."""
+    """Makes an installable package and returns its entry for a lock file."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     files = {
@@ -81,7 +81,7 @@ def _installed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installed(_installed_once: Path, tmp_path: Path) -> Path:
-    """A project whose environment exists already."""
+    """A project whose environment is installed."""
     return Path(shutil.copytree(_installed_once, tmp_path / "project", symlinks=True))
 
 
@@ -102,7 +102,7 @@ def _manage(
 
 
 @pytest.mark.parametrize("words", [["images", "list"], ["help", "devkube"]])
-def test_a_command_of_developers_needs_the_folder_of_their_tools(installed: Path, words: list[str]) -> None:
+def test_a_developer_command_needs_the_tooling_folder(installed: Path, words: list[str]) -> None:
     refused = _manage(installed, *words)
     assert refused.returncode == 1
     assert "is for developers: it needs the folder deploy/tooling of a checkout." in refused.stderr
@@ -115,28 +115,28 @@ def test_help_needs_no_dependencies(project: Path) -> None:
     assert not (project / ".venv").exists()
 
 
-def test_the_first_command_installs_the_lock_and_goes_on(project: Path) -> None:
+def test_the_first_command_installs_the_lock_and_runs(project: Path) -> None:
     done = _manage(project, "migrate", "--plan")
     assert done.stdout == "reached migrate --plan\n"
     assert "dependencies installed" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"])
-def test_pip_installs_here_whatever_its_user_has_set(project: Path, name: str) -> None:
+def test_settings_of_pip_do_not_change_the_target(project: Path, name: str) -> None:
     elsewhere = project / "1"
     done = _manage(project, "migrate", environment={name: str(elsewhere)})
     assert done.stdout == "reached migrate\n", done.stderr
     assert not elsewhere.exists()
 
 
-def test_modules_of_another_project_are_not_taken(installed: Path, tmp_path: Path) -> None:
+def test_modules_of_another_project_are_ignored(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "django").mkdir()
     (tmp_path / "django" / "__init__.py").write_text("raise SystemExit('another django')")
     misled = {"PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "another.settings"}
     assert _manage(installed, "migrate", environment=misled).stdout == "reached migrate\n"
 
 
-def test_a_colon_in_the_path_is_a_sentence(tmp_path: Path) -> None:
+def test_a_colon_in_the_path_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a:b").mkdir()
     refused = _manage(_make_project(tmp_path / "a:b"), "migrate")
     assert refused.returncode == 1
@@ -157,7 +157,7 @@ def test_a_changed_lock_is_installed(installed: Path) -> None:
     assert list((installed / ".venv").glob("lib/*/site-packages/added"))
 
 
-def test_what_is_newer_than_the_lock_is_not_looked_at(installed: Path) -> None:
+def test_versions_newer_than_the_lock_are_ignored(installed: Path) -> None:
     wheels, lock = installed / "wheels", installed / "deploy" / "requirements.lock"
     added = _wheel(wheels, "added", needs="Requires-Dist: base[more]>=1.0\n")
     lock.write_text(lock.read_text() + added + _wheel(wheels, "base"))
@@ -166,7 +166,7 @@ def test_what_is_newer_than_the_lock_is_not_looked_at(installed: Path) -> None:
     assert list((installed / ".venv").glob("lib/*/site-packages/base-1.0.dist-info"))
 
 
-def test_an_interrupted_installation_is_not_taken_for_finished(installed: Path) -> None:
+def test_an_interrupted_installation_is_repeated(installed: Path) -> None:
     (installed / ".venv" / ".slipway-lock").unlink()
     assert "dependencies installed" in _manage(installed, "migrate").stderr
 
@@ -177,14 +177,14 @@ def test_a_link_to_a_python_that_is_gone_is_replaced(project: Path) -> None:
     assert _manage(project, "migrate").stdout == "reached migrate\n"
 
 
-def test_a_half_made_environment_is_made_again(installed: Path) -> None:
+def test_an_incomplete_environment_is_created_again(installed: Path) -> None:
     (installed / ".venv" / ".slipway-lock").unlink()
     (installed / ".venv" / ".slipway-unfinished").touch()
     shutil.rmtree(next((installed / ".venv").glob("lib/*/site-packages/pip")))
     assert _manage(installed, "migrate").stdout == "reached migrate\n"
 
 
-def test_no_way_to_the_packages_is_a_sentence(installed: Path) -> None:
+def test_an_unreachable_index_is_reported_in_a_sentence(installed: Path) -> None:
     lock = installed / "deploy" / "requirements.lock"
     lock.write_text(lock.read_text() + f"nowhere==1.0 --hash=sha256:{'0' * 64}\n")
     done = _manage(installed, "up")
@@ -205,7 +205,7 @@ def test_a_package_with_other_contents_is_refused(installed: Path) -> None:
     assert not (installed / ".venv" / ".slipway-lock").exists()
 
 
-def test_two_at_once_take_turns(installed: Path) -> None:
+def test_a_second_installation_waits_for_the_first(installed: Path) -> None:
     (installed / ".venv" / ".slipway-lock").unlink()
     folder = os.open(installed, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
@@ -221,7 +221,7 @@ def test_two_at_once_take_turns(installed: Path) -> None:
         assert second.communicate()[0] == "reached migrate\n"
 
 
-def test_an_old_python_is_turned_away_in_a_sentence(project: Path) -> None:
+def test_an_old_python_is_refused_in_a_sentence(project: Path) -> None:
     code = "import manage\nmanage.OLDEST_PYTHON = (99, 0)\ntry:\n    manage.main()\n"
     code += "except manage.SentenceError as error:\n    print(error)"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Programs that run without our packages import only the standard library. import-linter cannot see all of them."""
+"""Programs that run without installed packages import only the standard library; import-linter checks only some."""
 
 import ast
 import sys

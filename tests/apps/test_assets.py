@@ -1,4 +1,4 @@
-"""The catalogue without running it: its files parse and fit each other, and size Spark correctly."""
+"""The files of the catalogue, without running them: they are consistent, and Spark gets the right sizes."""
 
 import ast
 import importlib.util
@@ -41,19 +41,19 @@ def functions_of(path: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def submit(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """spark-submit's functions."""
+    """The functions in the spark-submit script."""
     return functions_of("bin/spark-submit", monkeypatch)
 
 
 @pytest.fixture
 def prepare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The functions of the last step of an installation, for a runtime at `tmp_path`."""
+    """The functions in the last installation step of a runtime, with the runtime at `tmp_path`."""
     monkeypatch.setenv("RUNTIME_HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     return functions_of("prepare", monkeypatch)
 
 
-def test_a_notice_says_why_the_archive_could_not_be_made(prepare: ModuleType, tmp_path: Path):
+def test_a_notice_names_the_reason_why_the_archive_failed(prepare: ModuleType, tmp_path: Path):
     def fail() -> None:
         raise RuntimeError("train.py ended with 1: Connection refused")
 
@@ -73,7 +73,7 @@ def test_every_python_script_can_be_read_by_the_oldest_python(app: str, script: 
 
 
 @pytest.mark.parametrize(("app", "script"), SCRIPTS, ids=lambda value: getattr(value, "path", value))
-def test_no_script_lets_a_proxy_between_nodes(app: str, script: Asset):
+def test_no_script_uses_a_proxy_between_nodes(app: str, script: Asset):
     openers = script.content.count("build_opener(")
     assert "urlopen(" not in script.content
     assert openers == script.content.count("build_opener(urllib.request.ProxyHandler({}))")
@@ -81,7 +81,7 @@ def test_no_script_lets_a_proxy_between_nodes(app: str, script: Asset):
 
 
 @pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
-def test_every_role_says_when_it_is_ready(app: App):
+def test_every_role_has_a_ready_hook(app: App):
     assert all(role.hooks.ready for role in app.roles)
 
 
@@ -92,7 +92,7 @@ def test_no_secret_is_in_a_command_or_the_environment(app: App):
 
 
 @pytest.mark.parametrize("path", ["python/jupyter_server_config.py", "jupyter/labconfig/page_config.json"])
-def test_notebooks_are_set_up_alike_in_every_app(path: str):
+def test_notebooks_have_the_same_setup_in_every_app(path: str):
     assert len({asset(app.name, path).content for app in APPS}) == 1
 
 
@@ -111,7 +111,7 @@ def test_executors_fill_every_worker(submit: ModuleType, cores: list[int], size:
 @pytest.mark.parametrize(
     ("text", "mib"), [("512m", 512), ("2g", 2048), ("1G", 1024), ("2048", 2048), ("1gb", 1024)]
 )
-def test_memory_is_read_as_spark_writes_it(submit: ModuleType, text: str, mib: int):
+def test_amounts_of_memory_are_parsed_as_in_spark(submit: ModuleType, text: str, mib: int):
     assert submit.mebibytes(text) == mib
 
 
@@ -134,7 +134,7 @@ def test_the_heap_is_as_requested(submit: ModuleType, words: list[str]):
     assert submit.heap_mib([*words, "job.py"]) == 700
 
 
-def test_the_heap_may_come_from_a_properties_file(submit: ModuleType, tmp_path: Path):
+def test_the_heap_can_come_from_a_properties_file(submit: ModuleType, tmp_path: Path):
     (tmp_path / "job.conf").write_text(
         "# spark.driver.memory 1g\nspark.driver.memory = 700m\nspark.ui.port: 1\n"
     )
@@ -151,7 +151,7 @@ def test_an_executor_needs_one_worker_with_its_memory_and_its_cores(submit: Modu
         submit.refuse_what_no_worker_holds(4096, 2, workers)
 
 
-def test_the_master_is_asked_past_a_proxy(submit: ModuleType, monkeypatch: pytest.MonkeyPatch):
+def test_requests_to_the_master_use_no_proxy(submit: ModuleType, monkeypatch: pytest.MonkeyPatch):
     class Master(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_gr
 TOTAL = 49999995000000
 SUM = "import dask.array as da\nprint(int(da.arange(10**7, chunks=10**6).sum().compute()))"
 CONNECT = "import os, time\nfrom distributed import Client, wait\nclient = Client(os.environ['SLIPWAY_SCHEDULER'])\n"
-# Leaves results on both workers, then works long enough to be met at it.
+# Leaves results on both workers, then runs tasks for some seconds so that a drain meets them.
 WORK = """
 held = client.map(lambda number: bytes(1000) + bytes([number]), range(8))
 wait(held)
@@ -45,7 +45,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield cluster
 
 
-def test_the_first_cell_computes_on_the_cluster_without_a_word_about_it(dask: Running):
+def test_the_first_cell_computes_on_the_cluster_without_setup(dask: Running):
     kernel = Kernel(dask.page("notebook-0", 8888))
     assert int(kernel.run(SUM)) == TOTAL
     done = "print(sum(client.run(lambda dask_worker: dask_worker.state.transition_counter > 0).values()))"
@@ -57,12 +57,12 @@ def test_no_secret_is_in_a_log_or_a_command_line(dask: Running):
     assert dask.leaks() == []
 
 
-def test_everything_listens_at_the_address_of_its_node_alone(dask: Running):
+def test_processes_listen_only_at_the_address_of_their_node(dask: Running):
     for name in ("scheduler-0", "worker-0", "worker-1"):
         assert dask.listening(name) == {dask.address(name)}
 
 
-def test_a_client_with_keys_of_its_own_is_refused(dask: Running):
+def test_a_client_with_other_keys_is_refused(dask: Running):
     scheduler = f"tls://{dask.address('scheduler-0')}:8786"
     assert (
         dask.enter("notebook-0", "python3", "-c", STRANGER.format(scheduler=scheduler)).strip() == "refused"
@@ -74,14 +74,14 @@ def test_no_secret_is_in_a_command_line(dask: Running):
     assert not [name for name, key in dask.keys.items() if key in shown]
 
 
-def test_keys_are_readable_by_their_owner_alone(dask: Running):
+def test_only_the_owner_can_read_the_keys(dask: Running):
     keys = dask.here.folder(dask.wish.cluster, "worker-0").work / "keys"
     assert {path.stat().st_mode & 0o777 for path in keys.iterdir()} == {0o600}
 
 
 @contextmanager
 def working(dask: Running) -> Iterator["subprocess.Popen[str]"]:
-    """A job with results on both workers, and a task at work on each for a while."""
+    """Runs a job with results on both workers, and yields once worker-1 executes a task."""
     entrance = dask.entrance("notebook-0")
     command = [entrance, "python3", "-c", CONNECT + WORK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as job:
@@ -96,7 +96,7 @@ def test_a_worker_that_leaves_finishes_its_task_and_moves_its_results(dask: Runn
     with working(dask) as job:
         report = dask.drain("worker-1")
         assert job.stdout
-        # While the worker is still there, drained: what waited at it must have gone to the other.
+        # The drained worker still exists here, so tasks that waited at it must have moved to the other one.
         assert job.stdout.read().split() == [str(sum(range(16))), "8"]
     assert (report.outcome, report.tasks_end) == (DrainOutcome.DRAINED, 0)
     assert report.tasks_start
@@ -104,7 +104,7 @@ def test_a_worker_that_leaves_finishes_its_task_and_moves_its_results(dask: Runn
     assert (report.executors_start, report.executors_end) == (None, None)
 
 
-def test_the_last_worker_does_not_pretend_to_have_moved_anything(dask: Running):
+def test_the_drain_of_the_last_worker_moves_nothing(dask: Running):
     keep = CONNECT + "held = client.submit(lambda: 42)\nwait(held)\nprint('held', flush=True)\ntime.sleep(60)"
     entrance = dask.entrance("notebook-0")
     with subprocess.Popen([entrance, "python3", "-c", keep], stdout=subprocess.PIPE, text=True) as job:

@@ -37,16 +37,16 @@ def test_it_opens_with_its_token_and_with_nothing_else(lab: Running):
     assert ask(lab, "/api/kernels", Authorization="token " + "0" * 64) == 403
 
 
-def test_it_answers_to_no_foreign_name(lab: Running):
+def test_it_refuses_another_host_name(lab: Running):
     token = f"token {lab.keys['notebook']}"
     assert ask(lab, "/api/kernels", Authorization=token, Host="evil.example") == 403
 
 
-def test_it_listens_at_its_own_address_alone(lab: Running):
+def test_it_listens_only_at_the_address_of_its_node(lab: Running):
     assert lab.listening("notebook-0") - {"127.0.0.1"} == {lab.address("notebook-0")}
 
 
-def test_files_lie_in_the_home_that_outlives_a_stop(lab: Running, kernel: Kernel):
+def test_files_are_saved_in_the_home(lab: Running, kernel: Kernel):
     kernel.save("mine.ipynb", "1 + 1")
     home = lab.here.folder(lab.wish.cluster, "notebook-0").home
     assert (home / "mine.ipynb").is_file()
@@ -57,13 +57,13 @@ def test_terminals_can_be_opened(kernel: Kernel):
     assert kernel.api("POST", "/api/terminals").json()["name"]
 
 
-def test_it_is_busy_while_a_cell_runs_and_says_so(lab: Running, kernel: Kernel):
+def test_an_idle_notebook_is_not_busy(lab: Running, kernel: Kernel):
     code, answer = lab.hook("notebook-0", "busy")
     assert (code, answer["tasks"]) == (1, 0)
     assert lab.hook("notebook-0", "info")[1]["version"]
 
 
-def test_asking_whether_it_is_busy_is_no_activity(lab: Running, kernel: Kernel):
+def test_the_busy_hook_does_not_count_as_activity(lab: Running, kernel: Kernel):
     before = kernel.api("GET", "/api/status?no_track_activity=1").json()["last_activity"]
     lab.hook("notebook-0", "busy")
     assert kernel.api("GET", "/api/status?no_track_activity=1").json()["last_activity"] == before

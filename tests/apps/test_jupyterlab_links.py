@@ -1,4 +1,4 @@
-"""Who opens a notebook: the holders of its present token, and what its log tells of any."""
+"""Links to a notebook: only its current token opens it, and no token appears in its log."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -32,7 +32,7 @@ def status(lab: Running, token: str) -> int:
 
 @contextmanager
 def opened(lab: Running, *paths: str) -> Iterator[list[websocket.WebSocket]]:
-    """WebSockets by the present token."""
+    """Opens WebSockets with the current token."""
     with ExitStack() as stack:
         base_url, query = base(lab).replace("http", "ws", 1), f"?token={lab.keys['notebook']}"
         sockets = [
@@ -45,7 +45,7 @@ def opened(lab: Running, *paths: str) -> Iterator[list[websocket.WebSocket]]:
 
 
 def is_closed(socket: websocket.WebSocket) -> bool:
-    """After what was said before."""
+    """Reads the remaining messages and returns whether the server has closed the connection."""
     with suppress(websocket.WebSocketConnectionClosedException, ConnectionError):
         try:
             while socket.recv():
@@ -55,7 +55,7 @@ def is_closed(socket: websocket.WebSocket) -> bool:
     return True
 
 
-def test_its_log_shows_no_token(lab: Running):
+def test_the_log_contains_no_token(lab: Running):
     token, other = lab.keys["notebook"], "5ec2e7" * 10
     link = f"{base(lab)}/lab?token="
     for path, headers in (
@@ -77,7 +77,7 @@ def test_its_log_shows_no_token(lab: Running):
     assert [line for line in log.splitlines() if token[1:] in line or other in line] == []
 
 
-def test_a_replaced_token_opens_nothing_and_closes_what_it_opened(lab: Running):
+def test_a_replaced_token_is_refused_and_its_connections_are_closed(lab: Running):
     before = lab.keys["notebook"]
     kernel = Kernel(lab.page("notebook-0", 8888))
     kernel.run("kept = 42")
@@ -95,7 +95,7 @@ def test_a_replaced_token_opens_nothing_and_closes_what_it_opened(lab: Running):
     assert lab.hook("notebook-0", "ready")[0] == 0
 
 
-def test_links_of_before_do_not_come_back_with_a_worker_that_slept(lab: Running):
+def test_a_stale_worker_does_not_restore_old_links(lab: Running):
     old = lab.wish
     lab.rotate("notebook")
     until(lambda: status(lab, lab.keys["notebook"]) == 200, SECONDS)

@@ -1,4 +1,4 @@
-"""Apps run in a data directory with an odd name as in any other: jobs, tables, recorded events, remote sessions."""
+"""Jobs, tables, event logs and remote sessions of Spark work in a data directory with an odd name."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ ODD = 'it\'s "a" 100%41 #1 $x ü'
 
 @pytest.fixture
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory that has the runtimes, too."""
+    """A data directory with an odd name, which also contains the runtimes."""
     folder = tmp_path / ODD
     folder.mkdir()
     (folder / "runtimes").symlink_to(CACHE)

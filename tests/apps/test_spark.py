@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_gr
 
 TOTAL = 49999995000000
 SUM = 'print(spark.range(10**7).selectExpr("sum(id)").first()[0])'
-# Leaves cached and shuffled blocks on both workers, then works long enough to be met at it.
+# Leaves cached and shuffled blocks on both workers.
 HELD = """
 import time
 sc = spark.sparkContext
@@ -68,12 +68,12 @@ def test_no_secret_is_in_a_log_or_a_command_line(spark: Running, kernel: Kernel)
     assert spark.leaks() == []
 
 
-def test_a_stopped_session_is_made_anew(kernel: Kernel):
+def test_a_stopped_session_starts_again(kernel: Kernel):
     kernel.run("spark.stop()")
     assert int(kernel.run(SUM).split()[-1]) == TOTAL
 
 
-def test_a_person_may_have_a_session_of_their_own(kernel: Kernel):
+def test_a_user_can_create_another_session(kernel: Kernel):
     kernel.run("spark.stop()")
     kernel.run("from pyspark.sql import SparkSession")
     kernel.run("spark = SparkSession.builder.appName('mine').getOrCreate()")
@@ -89,15 +89,15 @@ def test_a_job_is_submitted_and_says_which_workers_ran_it(spark: Running):
     assert all(line.startswith("worker worker-") for line in printed[1:])
 
 
-def test_everything_listens_at_the_address_of_its_node_alone(spark: Running, kernel: Kernel):
+def test_processes_listen_only_at_the_address_of_their_node(spark: Running, kernel: Kernel):
     kernel.run(SUM)
     for name in ("master-0", "worker-0", "worker-1"):
         assert spark.listening(name) == {spark.address(name)}
-    # A kernel talks to its own server at 127.0.0.1, by messages that are signed.
+    # A kernel and its server use 127.0.0.1; their messages are signed.
     assert spark.listening("notebook-0") - {"127.0.0.1"} == {spark.address("notebook-0")}
 
 
-def test_a_stranger_without_the_secret_gets_nowhere(spark: Running):
+def test_a_client_without_the_secret_is_refused(spark: Running):
     code = "from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(3).count())"
     wrong = f"--name stranger --conf spark.authenticate.secret={'0' * 64} pyspark-shell"
     with pytest.raises(AssertionError):
@@ -130,27 +130,25 @@ def test_no_secret_is_in_a_command_line(spark: Running):
         ("notebook-0", 4040, "/metrics/executors/prometheus/", "metrics_executor_"),
     ],
 )
-def test_metrics_are_there_to_scrape(
-    spark: Running, kernel: Kernel, name: str, port: int, path: str, sign: str
-):
+def test_metrics_can_be_scraped(spark: Running, kernel: Kernel, name: str, port: int, path: str, sign: str):
     kernel.run("spark.range(3).count()")
     with urlopen(f"http://{spark.address(name)}:{port}{path}", timeout=20) as answer:
         assert sign in answer.read().decode()
 
 
-def test_idle_executors_are_given_back(tmp_path: Path):
+def test_idle_executors_are_released(tmp_path: Path):
     with running(
         tmp_path, "spark", {"master": 1, "worker": 1, "notebook": 1}, executor_idle_seconds=5
     ) as small:
         one, other = Kernel(small.page("notebook-0", 8888)), Kernel(small.page("notebook-0", 8888))
         assert int(one.run(SUM).split()[-1]) == TOTAL
-        # The only core there is has to come from the first, which still has its session.
+        # The only core becomes free because the idle executor of the first session is removed.
         assert int(other.run(SUM).split()[-1]) == TOTAL
 
 
 @contextmanager
 def working(spark: Running) -> Iterator["subprocess.Popen[str]"]:
-    """A job with blocks on both workers, and a task at work on each for a while."""
+    """Runs a job with blocks on both workers, and yields once worker-1 executes a task."""
     entrance = spark.entrance("notebook-0")
     code = f"from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n{HELD}{SLOW}"
     command = [entrance, "python3", "-c", code]
@@ -163,7 +161,7 @@ def working(spark: Running) -> Iterator["subprocess.Popen[str]"]:
 
 
 def cached_blocks(spark: Running, worker: str) -> int:
-    """How many cached blocks the running job has on a worker, as its driver says."""
+    """Returns the number of cached blocks on a worker, from the API of the running driver."""
     for port in range(4040, 4050):
         with suppress(OSError):
             base = f"http://{spark.address('notebook-0')}:{port}/api/v1/applications"
@@ -174,7 +172,7 @@ def cached_blocks(spark: Running, worker: str) -> int:
     return 0
 
 
-def test_the_load_is_what_runs(spark: Running):
+def test_the_load_has_the_running_tasks(spark: Running):
     with working(spark):
         assert spark.hook("worker-1", "busy") == (0, {"tasks": 1, "executors": 1})
     until(lambda: spark.hook("worker-1", "busy") == (1, {"tasks": 0, "executors": 0}), 60)
@@ -188,7 +186,7 @@ def test_a_worker_that_leaves_finishes_its_tasks_and_moves_its_blocks(spark: Run
         assert job.stdout.read().split()[-1] == str(sum(range(24)))
     assert (report.outcome, report.executors_start, report.executors_end) == (DrainOutcome.DRAINED, 1, 0)
     assert (report.tasks_start, report.tasks_end) == (1, 0)
-    # Each of its cached blocks, and the shuffled ones beside them.
+    # All cached blocks and some shuffled blocks moved.
     assert report.blocks_moved
     assert report.blocks_moved > cached
     spark.grow("worker", "worker-1")
@@ -203,14 +201,14 @@ def test_a_killed_master_comes_back_with_its_workers_and_sessions(spark: Running
     assert int(kernel.run(SUM).split()[-1]) == TOTAL
 
 
-def test_a_restart_of_all_nodes_waits_for_nothing_that_it_has_ended(tmp_path: Path):
+def test_a_restart_of_all_nodes_does_not_wait_for_old_workers(tmp_path: Path):
     with running(tmp_path, "spark", {"master": 1, "worker": 1}, notebook=False) as small:
         small.restart_all()
         assert "New state: ALIVE" in small.here.output(small._folder("master-0"))
         assert alive_workers(small) == 1
 
 
-def test_the_next_start_waits_for_nothing_of_the_last(tmp_path: Path):
+def test_the_next_run_does_not_wait_for_old_workers(tmp_path: Path):
     with running(tmp_path, "spark", {"master": 1, "worker": 1}, notebook=False) as small:
         small.restart()
         assert small.hook("master-0", "info")[1]["workers"] == 1
@@ -239,7 +237,7 @@ def test_connect_and_history_can_be_switched_on(tmp_path: Path):
 
 
 def recorded(cluster: Running) -> set[str]:
-    """The applications that the history server shows."""
+    """Returns the names of the applications that the history server shows."""
     url = f"http://{cluster.address('history-0')}:18080/api/v1/applications"
     return {app["name"] for app in httpx.get(url, timeout=20).json()}
 

@@ -12,7 +12,7 @@ from tests.provisioners.launching import until
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("spark")]
 
-# Keeps the only core until a file is there.
+# Occupies the only core until a file exists.
 HOLD = """
 def hold(number):
     import os, time
@@ -23,7 +23,7 @@ def hold(number):
 print(spark.sparkContext.parallelize([1], 1).map(hold).sum())
 """
 
-# As much work as one executor can do: Spark has no reason to ask for another one.
+# One task needs one executor, so Spark requests no second one.
 ONE = "print(spark.sparkContext.parallelize([41], 1).map(lambda number: number + 1).sum())"
 
 

@@ -13,9 +13,9 @@ from tests.journeys.kernel import Kernel
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800), pytest.mark.xdist_group("spark")]
 
-ASKED = {"spark.driver.memory": "800m", "spark.flavour": "mine"}
+REQUESTED = {"spark.driver.memory": "800m", "spark.flavour": "mine"}
 BUILDER = "from pyspark.sql import SparkSession\n"
-# What the driver's JVM was started with, and a setting of the session that `spark` names.
+# Prints the heap option of the driver's JVM and one setting of the session.
 SHOW = """
 from pyspark import SparkContext
 beans = SparkContext._jvm.java.lang.management.ManagementFactory
@@ -26,10 +26,10 @@ SPELLINGS = {
     "tutorial": BUILDER
     + "spark = SparkSession.builder.appName('t').config('spark.driver.memory', '800m')"
     + ".config('spark.flavour', 'mine').getOrCreate()",
-    "another-name": f"print('spark')\n{BUILDER}s = SparkSession.builder.config(map={ASKED}).getOrCreate()",
-    "from-the-name": f"spark.builder.config(map={ASKED}).getOrCreate()",
+    "another-name": f"print('spark')\n{BUILDER}s = SparkSession.builder.config(map={REQUESTED}).getOrCreate()",
+    "from-the-name": f"spark.builder.config(map={REQUESTED}).getOrCreate()",
     "context": "from pyspark import SparkConf, SparkContext\n"
-    f"sc = SparkContext(conf=SparkConf().setAll({list(ASKED.items())}))",
+    f"sc = SparkContext(conf=SparkConf().setAll({list(REQUESTED.items())}))",
     "submit-arguments": "import os\nfrom pyspark import SparkContext\nos.environ['PYSPARK_SUBMIT_ARGS'] = "
     "'--driver-memory 800m --conf spark.flavour=mine pyspark-shell'\nSparkContext.getOrCreate()",
 }
@@ -66,7 +66,7 @@ def test_the_first_cell_gets_the_session_it_asks_for(kernel: Kernel, cell: str):
     assert kernel.run(SHOW) == "-Xmx800m mine\n"
 
 
-def test_packages_of_the_first_cell_are_there(kernel: Kernel, tmp_path: Path):
+def test_packages_requested_in_the_first_cell_are_loaded(kernel: Kernel, tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "greeting-1.0.jar", "w") as jar:
         jar.writestr("greeting.txt", "hello")
     (tmp_path / "greeting-1.0.pom").write_text(POM)
@@ -89,13 +89,13 @@ def test_a_session_starts_at_its_first_use_and_not_before(cluster: Running, kern
     assert kernel.run(f"print({same})") == "True True True\n"
 
 
-def test_a_stopped_session_leaves_no_settings_in_the_way(kernel: Kernel):
+def test_a_stopped_session_leaves_no_settings(kernel: Kernel):
     kernel.run("spark.version")
-    kernel.run(f"{BUILDER}spark.stop()\nspark = SparkSession.builder.config(map={ASKED}).getOrCreate()")
+    kernel.run(f"{BUILDER}spark.stop()\nspark = SparkSession.builder.config(map={REQUESTED}).getOrCreate()")
     assert kernel.run(SHOW) == "-Xmx800m mine\n"
 
 
-def test_a_running_session_names_the_settings_that_it_does_not_take(kernel: Kernel):
+def test_a_running_session_names_the_settings_that_it_ignores(kernel: Kernel):
     kernel.run("spark.version")
     settings = {"spark.driver.memory": "800m", "spark.sql.shuffle.partitions": "7"}
     said = kernel.run(f"{BUILDER}SparkSession.builder.config(map={settings}).getOrCreate()")
@@ -110,7 +110,7 @@ def test_a_running_session_names_the_settings_that_it_does_not_take(kernel: Kern
         ("spark.executor.memory", "no worker can hold an executor of 65536 MiB and 1 cores"),
     ],
 )
-def test_more_memory_than_there_is_is_refused_in_words(kernel: Kernel, name: str, message: str):
+def test_too_much_memory_is_refused_with_the_limit(kernel: Kernel, name: str, message: str):
     with pytest.raises(AssertionError, match=message):
         kernel.run(f"{BUILDER}SparkSession.builder.config('{name}', '64g').getOrCreate()")
     assert kernel.run("print(spark.range(3).count())").split()[-1] == "3"

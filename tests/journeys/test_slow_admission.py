@@ -32,7 +32,7 @@ def test_a_notebook_becomes_ready_and_names_the_webhook_that_it_waits_for(
     assert said["phase"] in {"pending", "starting"}
     assert f"slow.webhook.example (up to {limit} s, then {policy})" in said["message"]
     # Each write was made once, however many passes it took.
-    assert slow.asked.count("Pod") == 1
+    assert slow.reviewed_kinds.count("Pod") == 1
     on_pods.delete(name)
 
 

@@ -1,4 +1,4 @@
-"""Every request to hold more is counted by how it was answered, once it stands."""
+"""Requests that need quota are counted as admitted or refused, once their transaction has ended."""
 
 import pytest
 from django.db import transaction
@@ -28,20 +28,20 @@ def added(before: dict[str, float]) -> dict[str, float]:
     return {outcome: count - before[outcome] for outcome, count in counted().items()}
 
 
-def test_a_create_that_fits(world: World, before, django_capture_on_commit_callbacks) -> None:
+def test_an_admitted_create_is_counted(world: World, before, django_capture_on_commit_callbacks) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         world.launch()
     assert added(before) == {"admitted": 1, "refused": 0}
 
 
-def test_a_create_that_does_not_fit(world: World, before) -> None:
+def test_a_refused_create_is_counted(world: World, before) -> None:
     set_limits(world.people.acme, cpu=1000)
     with pytest.raises(QuotaExceeded):
         world.launch()
     assert added(before) == {"admitted": 0, "refused": 1}
 
 
-def test_a_resize_that_does_not_fit(world: World) -> None:
+def test_a_refused_resize_is_counted(world: World) -> None:
     settle(world.launch())
     set_limits(world.people.acme, cpu=2500)
     before = counted()
@@ -50,7 +50,7 @@ def test_a_resize_that_does_not_fit(world: World) -> None:
     assert added(before) == {"admitted": 0, "refused": 1}
 
 
-def test_what_is_rolled_back_was_not_admitted(
+def test_a_rolled_back_create_is_not_counted(
     world: World, before, django_capture_on_commit_callbacks
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():

@@ -1,4 +1,4 @@
-"""A scrape, parsed: samples by name and labels."""
+"""Requests the metrics page and parses it into samples by name and labels."""
 
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
@@ -13,7 +13,7 @@ TOKEN = "scraped-with-this"
 
 
 def ask(**headers: str) -> HttpResponse:
-    """The page. headers: with _ for -."""
+    """Requests the metrics page. headers: names with _ in place of -."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     with override_settings(METRICS_TOKEN=TOKEN):
         return metrics(RequestFactory().get("/metrics", headers=sent))

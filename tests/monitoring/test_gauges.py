@@ -54,7 +54,7 @@ def test_live_operations_are_counted_by_kind(world: World) -> None:
     assert value(found, "slipway_operations_live", kind="delete") == 0
 
 
-def test_what_is_due_and_for_how_long(world: World) -> None:
+def test_due_work_items_are_counted_with_their_lag(world: World) -> None:
     key = new_id()
     wake(Kind.TENANT, key)
     with connection.cursor() as cursor:
@@ -64,7 +64,7 @@ def test_what_is_due_and_for_how_long(world: World) -> None:
     assert value(found, "slipway_sweep_lag_seconds_current") == pytest.approx(60, abs=5)
 
 
-def test_sites_show_their_last_verdict(world: World) -> None:
+def test_sites_have_the_result_of_their_last_check(world: World) -> None:
     launchable.a_site("other")
     assert value(scrape(), "slipway_site_ready", site="fake", kind="fake") == 1
 
@@ -83,7 +83,7 @@ def test_the_number_of_queries_does_not_grow(world: World) -> None:
         a_tenant(f"tenant-{number}")
         world.launch(f"c-{number}")
     assert queries() == before
-    # One for each reader, one to count tenants, and the transaction's frame.
+    # One query per reader, one to count tenants, and three for the transaction and its timeout.
     assert before <= len(collector.READERS) + 4
 
 
@@ -100,7 +100,7 @@ def test_no_series_names_a_user_or_a_cluster(world: World) -> None:
     assert not shown & {"secret-plan", "alice", "bob", "charlie"}
 
 
-def test_all_that_is_promised_is_there(world: World) -> None:
+def test_all_documented_metrics_exist(world: World) -> None:
     settle(world.launch())
     promised = {
         "slipway_held", "slipway_clusters", "slipway_operations_live", "slipway_sweep_lag_seconds_current",

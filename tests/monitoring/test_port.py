@@ -1,4 +1,4 @@
-"""A worker's own port, for where it shares no data directory with web."""
+"""A worker serves its metrics on its own port when it shares no data directory with the web process."""
 
 import socket
 import urllib.request
@@ -23,7 +23,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_it_serves_what_the_process_counts() -> None:
+def test_the_port_serves_the_metrics_of_the_process() -> None:
     port = free_port()
     _offer_metrics(HOST, port)
     with urllib.request.urlopen(f"http://{HOST}:{port}/metrics") as page:

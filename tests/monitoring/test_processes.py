@@ -1,4 +1,4 @@
-"""The counts of a worker are on web's page, under its own label, and so is its end."""
+"""The metrics page of the web process has the metrics of workers, and shows which workers are down."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ from controlplane.monitoring.collector import Processes
 from controlplane.standalone.installation.environment import ROOT, python
 from tests.monitoring.scrape import Samples, samples, value
 
-# Offers its numbers, having counted three passes, until its input ends.
+# Counts three passes and offers its metrics until its input ends.
 OTHER = """
 import sys
 from pathlib import Path
@@ -48,7 +48,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With a name that is too long for a socket's address."""
+    """A folder whose path is too long for the address of a Unix socket."""
     deep = tmp_path / ("d" * 120) / "run"
     deep.mkdir(parents=True)
     return deep
@@ -61,7 +61,7 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
     end(process)
 
 
-def test_what_a_worker_counted_is_shown_as_its_own(folder: Path, worker: subprocess.Popen[str]) -> None:
+def test_metrics_of_a_worker_have_its_label(folder: Path, worker: subprocess.Popen[str]) -> None:
     found = shown(folder)
     labels = {"kind": "cluster", "outcome": "done"}
     assert value(found, "slipway_passes_total", process="worker", **labels) == 3
@@ -70,7 +70,7 @@ def test_what_a_worker_counted_is_shown_as_its_own(folder: Path, worker: subproc
     assert value(found, "process_resident_memory_bytes", process="web")
 
 
-def test_a_killed_worker_is_down_and_the_rest_is_still_shown(
+def test_a_killed_worker_is_down_and_the_others_are_shown(
     folder: Path, worker: subprocess.Popen[str]
 ) -> None:
     end(worker)
@@ -80,7 +80,7 @@ def test_a_killed_worker_is_down_and_the_rest_is_still_shown(
     assert value(found, "process_resident_memory_bytes", process="web")
 
 
-def test_its_successor_takes_over_the_name(folder: Path, worker: subprocess.Popen[str]) -> None:
+def test_a_restarted_worker_has_the_same_name(folder: Path, worker: subprocess.Popen[str]) -> None:
     end(worker)
     successor, name = start(folder)
     try:
@@ -90,7 +90,7 @@ def test_its_successor_takes_over_the_name(folder: Path, worker: subprocess.Pope
         end(successor)
 
 
-def test_a_second_worker_has_a_name_of_its_own(folder: Path, worker: subprocess.Popen[str]) -> None:
+def test_a_second_worker_has_another_name(folder: Path, worker: subprocess.Popen[str]) -> None:
     second, name = start(folder)
     try:
         assert name == "worker-2"
@@ -99,7 +99,7 @@ def test_a_second_worker_has_a_name_of_its_own(folder: Path, worker: subprocess.
         end(second)
 
 
-def test_a_worker_that_hangs_holds_the_scrape_up_for_a_second_at_most(
+def test_a_worker_that_hangs_delays_the_scrape_by_its_timeout(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peers, "TIMEOUT_SECONDS", 0.1)
@@ -109,7 +109,7 @@ def test_a_worker_that_hangs_holds_the_scrape_up_for_a_second_at_most(
         assert value(shown(folder), "slipway_process_up", process="worker") == 0
 
 
-def test_an_answer_cut_short_is_no_answer(folder: Path) -> None:
+def test_an_incomplete_answer_is_ignored(folder: Path) -> None:
     class Cut(peers._Reply):
         def handle(self) -> None:
             self.request.sendall(b"# TYPE slipway_passes_total counter\nslipway_passes_total 1")
@@ -123,5 +123,5 @@ def test_an_answer_cut_short_is_no_answer(folder: Path) -> None:
     server.server_close()
 
 
-def test_without_a_folder_there_is_web_alone(tmp_path: Path) -> None:
+def test_without_a_folder_only_web_is_shown(tmp_path: Path) -> None:
     assert value(shown(tmp_path / "none"), "slipway_process_up", process="web") == 1

@@ -1,4 +1,4 @@
-"""The page itself: its format, who may read it, and what is left of it without a database."""
+"""The metrics page: its format, who may read it, and what it shows without the database."""
 
 from collections.abc import Iterator
 
@@ -17,13 +17,13 @@ from tests.monitoring.scrape import TOKEN, ask, names, scrape, text, value
 
 @pytest.fixture
 def no_database(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every query fails as if the server had gone away."""
+    """Makes every query fail as if the database server had gone away."""
 
     def gone(execute, sql, params, many, context):
         raise OperationalError("server closed the connection unexpectedly")
 
     with connection.execute_wrapper(gone):
-        # The test's transaction must outlive the view's clean-up.
+        # The view closes its connection, which would end the transaction of the test.
         monkeypatch.setattr(type(connections["default"]), "close", lambda self: None)
         yield
 
@@ -35,7 +35,7 @@ def test_every_family_is_declared_once() -> None:
 
 
 @pytest.mark.django_db
-def test_openmetrics_when_asked_for() -> None:
+def test_openmetrics_on_request() -> None:
     answer = ask(Authorization=f"Bearer {TOKEN}", Accept="application/openmetrics-text; version=1.0.0")
     assert answer["Content-Type"].startswith("application/openmetrics-text")
     families = parse_openmetrics(answer.content.decode())  # type: ignore[no-untyped-call]
@@ -54,12 +54,12 @@ def test_without_the_database_the_counters_are_still_served(no_database: None) -
 
 
 @pytest.mark.django_db
-def test_with_it_all_is_up() -> None:
+def test_with_the_database_up_is_one() -> None:
     assert value(scrape(), "slipway_up") == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_query_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_query_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow():
         with connections["default"].cursor() as cursor:
             cursor.execute("SELECT pg_sleep(30)")
@@ -71,14 +71,14 @@ def test_a_query_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.django_db
-def test_without_a_token_nobody_reads_not_even_on_this_machine() -> None:
+def test_without_a_token_even_this_machine_is_refused() -> None:
     answer = ask()
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
     assert "slipway_" not in answer.content.decode()
 
 
 @pytest.mark.django_db
-def test_without_a_setting_no_empty_token_is_good() -> None:
+def test_an_empty_token_is_refused_if_none_is_configured() -> None:
     with override_settings(METRICS_TOKEN=""):
         for header in ("Bearer ", "Bearer", ""):
             request = RequestFactory().get("/metrics", headers={"Authorization": header})
@@ -97,16 +97,16 @@ def test_a_site_admin_reads_with_the_scope(site_admin: bool, scopes: list[str] |
 
 
 @pytest.mark.django_db
-def test_wrong_tokens_are_held_up_and_the_right_one_is_not() -> None:
+def test_wrong_tokens_are_throttled_and_the_right_one_is_not() -> None:
     answers = [ask(Authorization="Bearer slw_nonsense") for _ in range(60)]
     assert (answers[0].status_code, answers[-1].status_code) == (401, 429)
     assert int(answers[-1]["Retry-After"]) >= 1
     assert ask(Authorization=f"Bearer {TOKEN}").status_code == 200
 
 
-def test_without_the_database_another_token_cannot_be_looked_up(no_database: None) -> None:
+def test_without_the_database_other_tokens_are_unavailable(no_database: None) -> None:
     assert ask(Authorization="Bearer slw_nonsense").status_code == 503
 
 
-def test_it_is_only_read() -> None:
+def test_only_get_is_allowed() -> None:
     assert metrics(RequestFactory().post("/metrics")).status_code == 405

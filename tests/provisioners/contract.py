@@ -31,15 +31,15 @@ from tests.provisioners.launching import (
 
 
 class Bench(Protocol):
-    """A site under test, and ways to harm its clusters without telling it."""
+    """A site under test, and ways to damage its clusters behind its back."""
 
     site: Provisioner
 
     def break_node(self, of: ClusterRef, name: str) -> None:
-        """The node's command ends by itself."""
+        """Makes the node's command exit with code 1."""
 
     def lose_data(self, of: ClusterRef) -> None:
-        """The volumes of the cluster, and its nodes, are gone."""
+        """Deletes the volumes and the nodes of the cluster."""
 
 
 class ProvisionerContract:
@@ -47,7 +47,7 @@ class ProvisionerContract:
     def site(self, bench: Bench) -> Provisioner:
         return bench.site
 
-    def test_it_makes_what_is_listed(self, site: Provisioner):
+    def test_apply_creates_the_desired_nodes(self, site: Provisioner):
         wish = desired(cluster(site), 3)
         make_ready(site, wish)
         assert states(site, wish.cluster) == {(f"worker-{index}", 1): "ready" for index in range(3)}
@@ -62,33 +62,33 @@ class ProvisionerContract:
         assert node.incarnation
         assert node.address
 
-    def test_its_stages_are_stamped_in_order(self, site: Provisioner):
+    def test_stages_are_in_order(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         (node,) = site.look(wish.cluster, ()).nodes
         assert [node.stages[stage] for stage in STAGES] == sorted(node.stages.values())
 
-    def test_applying_again_makes_nothing_twice(self, site: Provisioner):
+    def test_applying_again_changes_nothing(self, site: Provisioner):
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         before = site.look(wish.cluster, ()).nodes
         site.apply(wish)
         assert site.look(wish.cluster, ()).nodes == before
 
-    def test_a_node_that_is_not_listed_ends_and_goes(self, site: Provisioner):
+    def test_a_node_that_is_not_desired_is_removed(self, site: Provisioner):
         wish = desired(cluster(site), 3)
         make_ready(site, wish)
         less = replace(wish, nodes=wish.nodes[:1])
         until(lambda: applied(site, less) == {("worker-0", 1): "ready"})
 
-    def test_the_volume_of_a_node_goes_with_it_when_it_goes_for_good(self, site: Provisioner):
+    def test_the_volume_of_a_node_that_is_not_kept_is_removed(self, site: Provisioner):
         wish = desired(cluster(site), 3)
         make_ready(site, wish)
         assert site.look(wish.cluster, ()).volumes == {"worker-0", "worker-1", "worker-2"}
         less = replace(wish, nodes=wish.nodes[:1], keeps=frozenset({"worker-0"}))
         until(lambda: applied(site, less) and site.look(wish.cluster, ()).volumes == {"worker-0"})
 
-    def test_the_volume_of_a_node_stays_when_it_is_made_again(self, site: Provisioner):
+    def test_the_volume_of_a_node_that_is_kept_stays(self, site: Provisioner):
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         less = replace(wish, nodes=wish.nodes[:1])
@@ -103,7 +103,7 @@ class ProvisionerContract:
         (node,) = site.look(wish.cluster, ()).nodes
         assert node.exit_code == 1
 
-    def test_an_attempt_that_ended_is_not_made_again(self, bench: Bench, site: Provisioner):
+    def test_an_ended_attempt_is_not_started_again(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         bench.break_node(wish.cluster, "worker-0")
@@ -111,19 +111,19 @@ class ProvisionerContract:
         site.apply(wish)
         assert states(site, wish.cluster) == {("worker-0", 1): "ended"}
 
-    def test_an_attempt_that_was_cleared_away_is_not_made_again(self, site: Provisioner):
+    def test_a_removed_attempt_is_not_started_again(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: not applied(site, replace(wish, nodes=())))
         site.apply(wish)
         assert states(site, wish.cluster) == {}
 
-    def test_the_next_attempt_follows_the_last(self, site: Provisioner):
+    def test_the_next_attempt_replaces_the_last(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         until(lambda: applied(site, with_attempt(wish, 2)) == {("worker-0", 2): "ready"})
 
-    def test_no_two_attempts_of_a_name_are_there_at_once(self, site: Provisioner):
+    def test_two_attempts_of_a_node_never_exist_at_once(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         counts = set()
@@ -136,7 +136,7 @@ class ProvisionerContract:
         until(replaced)
         assert counts <= {0, 1}
 
-    def test_an_ended_run_goes_and_keeps_the_cluster(self, site: Provisioner):
+    def test_ending_a_run_removes_its_nodes_and_keeps_the_cluster(self, site: Provisioner):
         wish = desired(cluster(site), 2)
         make_ready(site, wish)
         site.end_run(wish.cluster, 1)
@@ -206,7 +206,7 @@ class ProvisionerContract:
         until(lambda: states(site, wish.cluster)["worker-0", 1] == "drained")
         assert states(site, wish.cluster)["worker-1", 1] == "ready"
 
-    def test_its_version_grows(self, bench: Bench, site: Provisioner):
+    def test_the_version_of_an_observation_grows(self, bench: Bench, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         (before,) = site.look(wish.cluster, ()).nodes
@@ -215,14 +215,14 @@ class ProvisionerContract:
         (after,) = site.look(wish.cluster, ()).nodes
         assert after.version > before.version
 
-    def test_everything_of_ours_is_listed_with_its_tenant(self, site: Provisioner):
+    def test_clusters_are_listed_with_their_tenant(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         found = {item.cluster_id: item for item in listed(site)}[wish.cluster.id]
         assert found.tenant_id == wish.cluster.tenant_id
         assert [node.name for node in found.observed.nodes] == ["worker-0"]
 
-    def test_transitions_are_told(self, site: Provisioner):
+    def test_transitions_are_events(self, site: Provisioner):
         events = site.events()
         until(lambda: next(events) is None)
         wish = desired(cluster(site))
@@ -234,7 +234,7 @@ class ProvisionerContract:
 
         assert until(ready_event).name == "worker-0"
 
-    def test_the_end_of_its_log_is_read(self, site: Provisioner):
+    def test_the_end_of_a_log_can_be_read(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         assert until(lambda: site.logs(wish.cluster, first(wish), tail_bytes=5)).endswith(b"\n")
@@ -251,7 +251,7 @@ class ProvisionerContract:
         site.end_run(wish.cluster, 1, force=True)
         assert b"" in {b"", *lines}
 
-    def test_a_node_without_an_answer_has_an_unknown_load(self, site: Provisioner):
+    def test_a_node_without_a_busy_hook_has_an_unknown_load(self, site: Provisioner):
         wish = desired(cluster(site))
         make_ready(site, wish)
         assert site.load(wish.cluster, [first(wish)]) == {"worker-0": Load(busy=None)}
@@ -265,7 +265,7 @@ class ProvisionerContract:
         with pytest.raises(Permanent, match="STORAGE_LOST"):
             site.apply(replace(wish, run=2, has_data=True))
 
-    def test_tenants_come_and_go_twice(self, site: Provisioner):
+    def test_creating_and_removing_a_tenant_is_idempotent(self, site: Provisioner):
         of = cluster()
         site.ensure_tenant(of.tenant_id, of.tenant, {})
         site.ensure_tenant(of.tenant_id, of.tenant, {})

@@ -92,7 +92,7 @@ def first(of: Desired) -> NodeRef:
 
 
 def states(site: Provisioner, of: ClusterRef) -> dict[tuple[str, int], str]:
-    """(name, attempt) -> its state now."""
+    """Returns the current states by (node name, attempt)."""
     return {(node.name, node.attempt): node.state.value for node in site.look(of, ()).nodes}
 
 
@@ -121,7 +121,7 @@ def removed(site: Provisioner, of: ClusterRef) -> bool:
 def tenant_removed(site: Provisioner, tenant_id: UUID) -> None:
     """Repeat the call until it returns; it raises NAMESPACE_GOING while something of the tenant is left."""
 
-    def ask() -> bool:
+    def done() -> bool:
         try:
             site.remove_tenant(tenant_id)
         except Temporary as error:
@@ -130,4 +130,4 @@ def tenant_removed(site: Provisioner, tenant_id: UUID) -> None:
             return False
         return True
 
-    until(ask)
+    until(done)

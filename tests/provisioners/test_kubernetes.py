@@ -1,4 +1,4 @@
-"""The contract on real pods, by accounts that may do no more than deploy/kubernetes grants each of them."""
+"""The contract on real pods, with the accounts and permissions of deploy/kubernetes."""
 
 from collections.abc import Iterator
 from pathlib import Path

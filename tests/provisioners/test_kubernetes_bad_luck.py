@@ -39,7 +39,7 @@ def only(here: Pods, wish: Desired) -> NodeObservation:
 
 
 def said(here: Pods, wish: Desired, reason: str) -> str:
-    """The message of the only node, once its reason is `reason`."""
+    """Waits until the only node has this reason, and returns its message."""
     return until(lambda: only(here, wish).message if only(here, wish).reason == reason else "")
 
 
@@ -51,7 +51,7 @@ def test_an_image_that_does_not_exist_is_named(here: Pods):
     assert states(here.site, wish.cluster) == {("worker-0", 1): "waiting"}
 
 
-def test_a_volume_that_never_binds_is_told(kubeconfig: Path):
+def test_a_volume_that_never_binds_is_named(kubeconfig: Path):
     with pods_site(kubeconfig, image_pull_policy="Never", storage_class="nowhere") as here:
         wish = desired(cluster(here.site))
         here.site.apply(wish)
@@ -59,7 +59,7 @@ def test_a_volume_that_never_binds_is_told(kubeconfig: Path):
         assert states(here.site, wish.cluster) == {("worker-0", 1): "waiting"}
 
 
-def test_a_full_namespace_is_waited_for(here: Pods):
+def test_an_apply_beyond_the_quota_is_retried_later(here: Pods):
     wish = desired(cluster(here.site), 2)
     place = names.namespace(wish.cluster.tenant_id)
     full = {
@@ -87,7 +87,7 @@ def _refused(here: Pods, wish: Desired) -> bool:
     return False
 
 
-def test_a_namespace_that_was_deleted_by_hand_is_made_again(here: Pods):
+def test_a_namespace_that_was_deleted_by_hand_is_created_again(here: Pods):
     wish = desired(cluster(here.site))
     make_ready(here.site, wish)
     spaces, place = here.site.accounts.client("namespaces"), names.namespace(wish.cluster.tenant_id)
@@ -121,7 +121,7 @@ def machine(here: Pods, kind: str) -> Iterator[str]:
         here.client.delete(paths.nodes(name))
 
 
-def test_what_a_machine_that_is_gone_had_is_made_again_elsewhere(kubeconfig: Path):
+def test_a_node_of_a_removed_machine_is_created_again_elsewhere(kubeconfig: Path):
     kind = secrets.token_hex(4)
     with pods_site(kubeconfig, node_selector={"slipway-test": kind}) as here, machine(here, kind) as name:
         wish = without_storage(desired(cluster(here.site)))

@@ -55,7 +55,7 @@ def test_a_node_is_ready_when_its_hook_says_so(here: Pods):
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"})
 
 
-def test_one_refusal_of_a_ready_node_is_forgiven_and_two_are_not(here: Pods):
+def test_a_ready_node_becomes_unready_at_the_second_failed_check(here: Pods):
     body = app(
         role(hooks=Hooks(ready="hooks/ready"), stop_seconds=1),
         assets=[hook("hooks/ready", "[ ! -e /work/no ]")],
@@ -66,7 +66,7 @@ def test_one_refusal_of_a_ready_node_is_forgiven_and_two_are_not(here: Pods):
     assert here.shell(wish.cluster, "worker-0", ask).split() == ["yes", "no"]
 
 
-def test_a_node_says_what_it_works_on(here: Pods):
+def test_the_busy_hook_gives_the_load(here: Pods):
     busy = hook("hooks/busy", """echo '{"tasks": 3}'""")
     wish = desired(
         cluster(here.site), body=app(role(hooks=Hooks(busy="hooks/busy"), stop_seconds=1), assets=[busy])
@@ -75,7 +75,7 @@ def test_a_node_says_what_it_works_on(here: Pods):
     assert here.site.load(wish.cluster, [first(wish)]) == {"worker-0": Load(True, 3)}
 
 
-def test_a_drain_reports_what_its_hook_has_seen(here: Pods):
+def test_a_drain_report_has_the_numbers_of_its_hook(here: Pods):
     once = "[ -e /work/tried ] || { touch /work/tried; exit 1; }"
     report = """echo '{"tasks_start": 2, "tasks_end": 0, "blocks_moved": null}'"""
     drain = hook("hooks/moves", f"{once}; {report}")
@@ -91,7 +91,7 @@ def test_a_drain_reports_what_its_hook_has_seen(here: Pods):
     assert 1 <= node.drain.seconds < 10
 
 
-def test_a_secret_comes_by_file_and_environment_and_is_in_no_pod(here: Pods):
+def test_a_secret_reaches_the_node_and_is_not_in_the_pod_spec(here: Pods):
     body = app(role(f"echo $KEY; {RUN}", env={"KEY": "{secret.spark}"}, stop_seconds=1), secrets=("spark",))
     wish = desired(cluster(here.site), body=body, secrets={"spark": SECRET})
     make_ready(here.site, wish)
@@ -102,7 +102,7 @@ def test_a_secret_comes_by_file_and_environment_and_is_in_no_pod(here: Pods):
     assert SECRET not in str(pod)
 
 
-def test_what_lies_at_home_outlives_a_stop(here: Pods):
+def test_files_in_the_home_outlive_a_stop(here: Pods):
     wish = desired(cluster(here.site))
     make_ready(here.site, wish)
     here.shell(wish.cluster, "worker-0", "echo kept > $HOME/note; echo lost > $SLIPWAY_DIR_WORK/note")
@@ -112,7 +112,7 @@ def test_what_lies_at_home_outlives_a_stop(here: Pods):
     assert here.shell(wish.cluster, "worker-0", "cat $HOME/note; ls $SLIPWAY_DIR_WORK") == "kept\n"
 
 
-def test_a_node_that_is_shrunk_away_leaves_nothing_to_the_next_of_its_name(here: Pods):
+def test_a_new_node_does_not_get_the_files_of_a_removed_one_of_its_name(here: Pods):
     wish = desired(cluster(here.site), 2)
     make_ready(here.site, wish)
     here.shell(wish.cluster, "worker-1", "echo old > $HOME/note")
@@ -120,12 +120,12 @@ def test_a_node_that_is_shrunk_away_leaves_nothing_to_the_next_of_its_name(here:
     grown = replace(
         wish, nodes=(wish.nodes[0], *with_attempt(wish, 2).nodes[1:]), generation=3, has_data=True
     )
-    until(lambda: tried(here, grown) and states(here.site, wish.cluster).get(("worker-1", 2)) == "ready")
+    until(lambda: try_apply(here, grown) and states(here.site, wish.cluster).get(("worker-1", 2)) == "ready")
     assert here.shell(wish.cluster, "worker-1", "ls $HOME") == ""
 
 
-def tried(here: Pods, wish: Desired) -> bool:
-    """Whether it could be applied now."""
+def try_apply(here: Pods, wish: Desired) -> bool:
+    """Calls `apply` and returns whether it succeeded."""
     try:
         here.site.apply(wish)
     except Temporary:
@@ -143,7 +143,7 @@ def test_clusters_of_a_tenant_share_a_folder_where_the_site_has_one(kubeconfig: 
         assert here.shell(other.cluster, "worker-0", "cat $SLIPWAY_DIR_SHARED/model") == "model\n"
 
 
-def test_a_node_may_write_nowhere_but_in_its_own_folders(here: Pods):
+def test_a_node_can_write_only_in_its_own_folders(here: Pods):
     wish = desired(cluster(here.site))
     make_ready(here.site, wish)
     assert (
@@ -180,9 +180,9 @@ def hears(here: Pods, of: ClusterRef, name: str, host: str) -> bool:
     return ran.stdout == b"hello\n"
 
 
-def test_nothing_of_any_kind_is_left_of_a_removed_cluster(here: Pods):
+def test_no_object_of_a_removed_cluster_is_left(here: Pods):
     wish = desired(cluster(here.site), 2)
-    # Kubernetes itself adds these to a namespace that is new.
+    # Kubernetes itself adds these to a new namespace.
     own = {("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")}
     until(lambda: everything(here, wish.cluster) >= own)
     before = everything(here, wish.cluster)
@@ -193,7 +193,7 @@ def test_nothing_of_any_kind_is_left_of_a_removed_cluster(here: Pods):
 
 
 def everything(here: Pods, of: ClusterRef) -> set[tuple[str, str]]:
-    """(kind, name) of every object in the tenant's namespace, except those that Kubernetes itself makes."""
+    """Returns (kind, name) of every object in the tenant's namespace, except events and leases."""
     place = names.namespace(of.tenant_id)
     found: set[tuple[str, str]] = set()
     for group in [{"groupVersion": "v1"}, *preferred(here)]:
@@ -224,19 +224,19 @@ def test_every_app_is_admitted_under_restricted(here: Pods, body: App):
 @pytest.mark.parametrize("body", catalog.load(), ids=lambda body: body.name)
 def test_every_choice_of_an_app_is_admitted_under_restricted(here: Pods, body: App):
     wish = replace(whole(body, storage=2**24), cluster=cluster(here.site))
-    # What pods refer to has to be there; they themselves are only tried.
+    # The objects that pods refer to must exist; the pods themselves are created as a dry run.
     here.site.apply(wish)
-    tried = paths.pods(names.namespace(wish.cluster.tenant_id)) + "?dryRun=All"
+    dry_run = paths.pods(names.namespace(wish.cluster.tenant_id)) + "?dryRun=All"
     for name, value in choices(body):
         settings = {**wish.launch.settings, name: value}
         chosen = replace(wish, launch=replace(wish.launch, settings=settings))
         for pod in of_kind(objects(chosen, here.site.settings), "Pod"):
-            pod["metadata"]["name"] += "-tried"
-            assert here.client.create(tried, pod)["metadata"]["name"] == pod["metadata"]["name"]
+            pod["metadata"]["name"] += "-dry-run"
+            assert here.client.create(dry_run, pod)["metadata"]["name"] == pod["metadata"]["name"]
 
 
 def choices(body: App) -> list[tuple[str, Any]]:
-    """Every setting at every corner of what it may be."""
+    """Returns (setting, value) for every choice, and for the bounds of every number."""
     return [
         (name, value)
         for name, schema in body.settings.items()

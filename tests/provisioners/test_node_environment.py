@@ -1,4 +1,4 @@
-"""Which nodes a node finds in its environment."""
+"""The names of other nodes in the environment of a node."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ def test_a_node_that_is_being_replaced_keeps_its_name():
     assert [node.name for node in expected_nodes(survivors)] == ["worker-1", "worker-7"]
 
 
-def test_a_node_that_was_never_there_gets_the_lowest_free_name():
+def test_missing_nodes_get_the_lowest_free_names():
     wish = desired(cluster(), 3)
     alone = replace(wish, nodes=wish.nodes[1:2], keeps=frozenset({"worker-1"}))
     assert [node.name for node in expected_nodes(alone)] == ["worker-0", "worker-1", "worker-2"]

@@ -29,7 +29,7 @@ def test_the_same_settings_give_the_same_provisioner(registry: Registry):
     assert kubernetes(registry) is kubernetes(registry)
 
 
-def test_each_site_has_its_own(registry: Registry):
+def test_each_site_has_its_own_provisioner(registry: Registry):
     assert kubernetes(registry) is not kubernetes(registry, "other")
 
 
@@ -47,7 +47,7 @@ def test_callers_with_the_old_settings_share_the_old_provisioner_while_it_is_in_
     assert kubernetes(registry) is before
 
 
-def test_the_clients_of_a_kubernetes_make_sure_of_it(registry: Registry):
+def test_the_clients_of_a_kubernetes_verify_its_identity(registry: Registry):
     found = kubernetes(registry)
     assert isinstance(found, KubernetesProvisioner)
     assert isinstance(found.accounts, Clients)

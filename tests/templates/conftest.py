@@ -18,12 +18,12 @@ def engine_row(db):
 
 @pytest.fixture
 def alice(people, engine_row):
-    """The access of alice, an admin of acme, where the engine is registered."""
+    """The access of alice, an admin of acme. The app "engine" is registered."""
     return an_access(people.alice, people.acme)
 
 
 @pytest.fixture
 def counting(alice):
-    """The published template of acme."""
+    """A published template of acme."""
     template = template_create(access=alice, name="counting", body=template_body())
     return template_publish(access=alice, template=template.name)

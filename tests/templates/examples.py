@@ -1,4 +1,4 @@
-"""A small engine and a template, as bodies that tests can break and as the values that are read from them."""
+"""A small app and a template of it, as bodies that tests can break, and as parsed values."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -108,7 +108,7 @@ def revision(**changed: Any) -> RevisionSpec:
 
 
 def spoilt(body: Mapping[str, Any], pointer: str, value: Any) -> dict[str, Any]:
-    """A copy of `body` with `value` at `pointer`."""
+    """Returns a copy of `body` with `value` at the JSON pointer."""
     copy = deepcopy(dict(body))
     *parents, last = pointer.removeprefix("/").split("/")
     place: Any = copy

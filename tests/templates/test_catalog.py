@@ -9,7 +9,7 @@ from tests.templates.examples import engine, engine_body
 
 @pytest.fixture
 def folder(tmp_path):
-    """The engine as an app that ships: a YAML file, and a folder of assets beside it."""
+    """A catalogue folder with the app "engine": a YAML file, and a folder of assets beside it."""
     body = engine_body()
     for asset in body.pop("assets"):
         path = tmp_path / "engine" / asset["path"]
@@ -20,13 +20,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_an_app_is_its_file_and_its_folder(folder):
+def test_an_app_is_loaded_from_its_file_and_its_folder(folder):
     (app,) = load(folder)
     assert set(app.assets) == set(engine().assets)
     assert app.roles == engine().roles
 
 
-def test_what_python_leaves_behind_is_no_asset(folder):
+def test_bytecode_files_are_no_assets(folder):
     (folder / "engine" / "__pycache__").mkdir()
     (folder / "engine" / "__pycache__" / "hook.pyc").write_bytes(b"\xff")
     assert len(load(folder)[0].assets) == 2
@@ -46,7 +46,7 @@ def test_an_app_without_assets_needs_no_folder(tmp_path):
     assert [app.name for app in load(tmp_path)] == ["bare"]
 
 
-def test_the_templates_are_no_app(folder):
+def test_the_file_of_templates_is_no_app(folder):
     (folder / "templates.yaml").write_text("engine: {app: engine, groups: []}\n")
     assert [app.name for app in load(folder)] == ["engine"]
     assert load_templates(folder) == {"engine": {"app": "engine", "groups": []}}
@@ -79,7 +79,7 @@ def spoil(folder: Path, old: str, new: str) -> None:
         ("cpu: 500m", "cpu: 500x", "/roles/head/minimum/cpu"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named_with_the_place_in_it(folder, old, new, says):
+def test_an_error_names_the_file_and_the_field(folder, old, new, says):
     spoil(folder, old, new)
     with pytest.raises(BadCatalog, match=says):
         load(folder)
@@ -97,7 +97,7 @@ def test_a_hook_that_lost_its_executable_bit_is_refused(folder):
         load(folder)
 
 
-def test_an_asset_that_is_no_text_is_refused(folder):
+def test_a_binary_asset_is_refused(folder):
     (folder / "engine" / "logo").write_bytes(b"\x89PNG\xff")
     with pytest.raises(BadCatalog, match="UTF-8"):
         load(folder)

@@ -18,7 +18,7 @@ from tests.templates.examples import engine, engine_body, template_body
 
 @pytest.fixture
 def folder(tmp_path):
-    """A catalogue of one app and one template."""
+    """The folder of a catalogue with one app and one template."""
     body = engine_body()
     body["assets"] = []
     for role in body["roles"].values():
@@ -49,7 +49,7 @@ def test_registering_again_changes_nothing():
 
 
 @pytest.mark.django_db
-def test_what_is_registered_reads_as_what_was_given():
+def test_a_registered_app_is_read_back_unchanged():
     assert app_register(actor=system_actor(), app=engine()).spec == engine()
     assert App.objects.get().spec == engine()
 
@@ -63,7 +63,7 @@ def test_another_body_under_the_same_version_is_refused():
     assert App.objects.get().spec == engine()
 
 
-def test_the_database_keeps_a_registered_body(engine_row):
+def test_the_database_refuses_to_change_a_registered_app(engine_row):
     for change_it in (
         lambda: App.objects.update(body={}),
         lambda: App.objects.update(version="2.0"),
@@ -86,7 +86,7 @@ def test_only_a_site_admin_changes_the_catalogue(people, engine_row):
     assert app_withdraw(actor=root, name="engine", version="1.0").withdrawn_at is not None
 
 
-def test_a_withdrawn_app_leaves_the_catalogue_once(people, engine_row):
+def test_withdrawing_an_app_is_idempotent(people, engine_row):
     root = an_actor(people.root)
     assert list(apps()) == [engine_row]
     first = app_withdraw(actor=root, name="engine", version="1.0").withdrawn_at
@@ -103,7 +103,7 @@ def test_an_unknown_app_is_not_found(name):
 
 
 @pytest.mark.django_db
-def test_what_ships_is_registered_and_published_once(folder):
+def test_the_shipped_catalogue_is_registered_and_published_once(folder):
     for _ in range(2):
         assert catalog_register(folder=folder) == []
         (template,) = defaults_publish(folder=folder)
@@ -113,7 +113,7 @@ def test_what_ships_is_registered_and_published_once(folder):
 
 
 @pytest.mark.django_db
-def test_a_release_that_changes_a_template_makes_a_revision(folder):
+def test_a_changed_shipped_template_gets_a_new_revision(folder):
     catalog_register(folder=folder)
     defaults_publish(folder=folder)
     change(folder / "templates.yaml", "title: Counting", "title: Counting more")
@@ -123,7 +123,7 @@ def test_a_release_that_changes_a_template_makes_a_revision(folder):
 
 
 @pytest.mark.django_db
-def test_a_release_with_a_new_version_moves_the_template_to_it(folder):
+def test_a_new_app_version_gives_its_template_a_new_revision(folder):
     catalog_register(folder=folder)
     defaults_publish(folder=folder)
     change(folder / "engine.yaml", "version: '1.0'", "version: '1.1'")
@@ -135,7 +135,7 @@ def test_a_release_with_a_new_version_moves_the_template_to_it(folder):
 
 
 @pytest.mark.django_db
-def test_a_shipped_app_that_changed_under_its_version_is_told_and_kept(folder):
+def test_a_shipped_app_that_changed_without_a_new_version_is_refused(folder):
     catalog_register(folder=folder)
     change(folder / "engine.yaml", "title: Engine", "title: Motor")
     assert [refusal.reason for refusal in catalog_register(folder=folder)] == ["APP_CHANGED"]
@@ -143,7 +143,7 @@ def test_a_shipped_app_that_changed_under_its_version_is_told_and_kept(folder):
 
 
 @pytest.mark.django_db
-def test_a_withdrawn_app_leaves_the_shipped_template_as_it_is(folder, people):
+def test_a_shipped_template_of_a_withdrawn_app_is_not_updated(folder, people):
     catalog_register(folder=folder)
     defaults_publish(folder=folder)
     app_withdraw(actor=an_actor(people.root), name="engine", version="1.0")
@@ -153,7 +153,7 @@ def test_a_withdrawn_app_leaves_the_shipped_template_as_it_is(folder, people):
 
 
 @pytest.mark.django_db
-def test_a_template_whose_app_does_not_ship_is_left_out(folder):
+def test_a_shipped_template_of_an_unknown_app_is_skipped(folder):
     catalog_register(folder=folder)
     change(folder / "templates.yaml", "app: engine", "app: motor")
     assert defaults_publish(folder=folder) == []
@@ -161,7 +161,7 @@ def test_a_template_whose_app_does_not_ship_is_left_out(folder):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_several_processes_start_at_once_and_publish_once(folder):
+def test_parallel_starts_publish_once(folder):
     def start(_):
         try:
             catalog_register(folder=folder)

@@ -25,7 +25,7 @@ def refusal(call: Callable[[], object]) -> FieldError:
     return found.value.errors[0]
 
 
-def test_by_default_a_launch_is_what_the_template_says():
+def test_a_launch_has_the_defaults_of_the_template():
     default = launch()
     assert [(group.name, group.count) for group in default.groups] == [("head", 1), ("worker", 2)]
     assert default.takes == Amounts(cpu=4500, memory=5 * GI, clusters=1)
@@ -38,23 +38,23 @@ def test_by_default_a_launch_is_what_the_template_says():
     }
 
 
-def test_a_request_changes_what_it_names():
+def test_a_request_overrides_the_fields_that_it_names():
     worker = launch(worker={"count": 3, "memory": "4Gi", "gpu": 1}).group("worker")
     assert (worker.count, worker.each) == (3, Amounts(cpu=2000, memory=4 * GI, gpu=1))
 
 
-def test_a_preset_is_chosen_and_the_request_goes_over_it():
+def test_a_request_overrides_its_preset():
     assert launch(preset="large").group("worker").count == 6
     smaller = launch(preset="large", worker={"count": 4}, parameters={"notebook": False})
     assert [(group.name, group.count) for group in smaller.groups] == [("head", 1), ("worker", 4)]
 
 
-def test_a_setting_turns_a_role_on_with_a_group_of_its_own():
+def test_a_setting_adds_a_group_for_an_optional_role():
     notebook = launch(parameters={"notebook": True}).group("notebook")
     assert (notebook.count, notebook.each) == (1, Amounts(cpu=500, memory=GI // 2, storage=GI))
 
 
-def test_a_setting_turns_on_the_group_that_the_template_has():
+def test_a_setting_turns_on_the_group_in_the_template():
     spec = revision(groups=WITH_NOTEBOOK, presets={})
     on = expand(spec, LaunchRequest(parameters={"notebook": True}))
     assert [group.name for group in on.groups] == ["head", "worker", "lab"]
@@ -66,7 +66,7 @@ def test_a_setting_turns_the_groups_of_a_role_off():
     assert [group.name for group in expand(spec, LaunchRequest()).groups] == ["head", "worker"]
 
 
-def test_what_a_preset_says_of_a_group_that_is_off_is_passed_over():
+def test_a_preset_for_a_group_that_is_off_is_ignored():
     presets = {"lab": {"groups": {"lab": {"cpu": "1"}}, "parameters": {"notebook": True}}}
     spec = revision(groups=WITH_NOTEBOOK, presets=presets)
     off = expand(spec, LaunchRequest(preset="lab", parameters={"notebook": False}))
@@ -100,7 +100,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("groups", "pointer", "says"), REFUSED, ids=lambda part: str(part)[:40])
-def test_a_group_that_cannot_be_is_refused_where_it_stands(groups, pointer, says):
+def test_an_invalid_group_is_refused_with_its_pointer(groups, pointer, says):
     error = refusal(lambda: launch(**groups))
     assert error["pointer"] == pointer
     assert says in error["detail"]
@@ -119,7 +119,7 @@ def test_a_group_that_cannot_be_is_refused_where_it_stands(groups, pointer, says
     ],
     ids=str,
 )
-def test_a_parameter_that_cannot_be_is_refused_where_it_stands(parameters, pointer, says):
+def test_an_invalid_parameter_is_refused_with_its_pointer(parameters, pointer, says):
     error = refusal(lambda: expand(revision(), LaunchRequest(parameters=parameters)))
     assert error["pointer"] == pointer
     assert says in error["detail"]
@@ -132,7 +132,7 @@ def test_an_unknown_preset_is_refused(preset):
 
 
 @pytest.mark.parametrize("groups", [[], "worker", 3, {1: {}}])
-def test_groups_of_another_kind_are_refused(groups):
+def test_groups_of_another_type_are_refused(groups):
     assert refusal(lambda: expand(revision(), LaunchRequest(groups=groups)))["pointer"] == "/groups"
 
 
@@ -148,7 +148,7 @@ def test_a_resize_changes_counts_and_nothing_else():
     assert after.takes - before.takes == before.group("worker").each * 3
 
 
-def test_a_resize_there_and_back_is_no_change():
+def test_a_resize_can_be_reversed():
     assert resize(resize(launch(), {"worker": {"count": 4}}), {"worker": {"count": 2}}) == launch()
 
 
@@ -170,13 +170,13 @@ def test_a_resize_there_and_back_is_no_change():
     ],
     ids=str,
 )
-def test_a_resize_that_cannot_be_is_refused_where_it_stands(groups, pointer, says):
+def test_an_invalid_resize_is_refused_with_its_pointer(groups, pointer, says):
     error = refusal(lambda: resize(launch(), groups))
     assert error["pointer"] == pointer
     assert says in error["detail"]
 
 
-def test_a_group_may_shrink_to_nothing_while_its_role_has_enough():
+def test_a_group_can_shrink_to_zero_while_its_role_has_enough_nodes():
     groups = [
         {"name": "head", "role": "head"},
         {"name": "small", "role": "worker", "count": 1},
@@ -212,7 +212,7 @@ requests = st.builds(
 
 @settings(deadline=None)
 @given(requests)
-def test_whatever_is_asked_the_launch_is_within_bounds_or_refused_with_pointers(request):
+def test_any_request_gives_a_valid_launch_or_a_refusal_with_pointers(request):
     try:
         made = expand(SPEC, request)
     except Invalid as refused:
@@ -232,7 +232,7 @@ def test_whatever_is_asked_the_launch_is_within_bounds_or_refused_with_pointers(
     st.integers(0, 16_000).map(lambda millicores: f"{millicores}m"),
     st.booleans(),
 )
-def test_what_is_within_bounds_is_launched_as_asked(count, cpu, notebook):
+def test_a_request_in_its_bounds_is_launched_unchanged(count, cpu, notebook):
     request = LaunchRequest(
         groups={"worker": {"count": count, "cpu": cpu}}, parameters={"notebook": notebook}
     )

@@ -89,7 +89,7 @@ def test_a_template_narrows_bounds_and_choices():
     assert narrowed(LEVEL, {"enum": ["info"]})["enum"] == ["info"]
 
 
-def test_narrowing_past_the_apps_default_asks_for_another():
+def test_a_narrowing_that_excludes_the_default_requires_another():
     error = refusal(narrowed, COUNT, {"minimum": 50})
     assert error == {
         "pointer": "/p",
@@ -108,7 +108,7 @@ def test_a_locked_value_refuses_others_with_its_reason():
     }
 
 
-def test_narrowing_by_what_is_already_narrow_changes_nothing():
+def test_narrowing_is_idempotent():
     narrowings: list[tuple[Schema, Schema]] = [
         (COUNT, {"maximum": 20}),
         (LEVEL, {"const": "warn", "x-reason": "dear"}),
@@ -119,16 +119,16 @@ def test_narrowing_by_what_is_already_narrow_changes_nothing():
 
 
 @pytest.mark.parametrize("value", [0, 101, True, "10", 10.0, None, [10], {"a": 1}, 10**400])
-def test_a_value_of_another_kind_or_out_of_bounds_is_refused(value):
+def test_a_value_of_another_type_or_out_of_bounds_is_refused(value):
     assert refusal(checked, COUNT, Value(value, "/x"))["pointer"] == "/x"
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\0", "\x1b[2J", "\u2028", "\ud800", "sixsix"])
-def test_text_stays_within_a_line_and_its_length(value):
+def test_text_of_several_lines_or_too_long_is_refused(value):
     assert refusal(checked, LABEL, Value(value, "/x"))["pointer"] == "/x"
 
 
-def test_true_is_no_choice_among_numbers():
+def test_true_does_not_count_as_the_number_one():
     one = parse_setting(Value({"type": "number", "enum": [1, 0], "default": 0}))
     assert checked(one, Value(1.0)) == 1
     assert refusal(checked, one, Value(True, "/x"))["pointer"] == "/x"

@@ -14,7 +14,7 @@ GI = 2**30
 
 
 def as_stored(body: object) -> Any:
-    """The body as PostgreSQL returns it, without the order of its keys."""
+    """Returns the body as PostgreSQL does, with its keys in another order."""
     return json.loads(json.dumps(body, sort_keys=True))
 
 
@@ -35,16 +35,16 @@ def test_a_role_is_read_with_amounts_in_units_and_files_inlined():
     )
 
 
-def test_a_body_reads_as_the_app_it_was_written_from():
+def test_a_stored_app_is_read_back_unchanged():
     assert stored(as_stored(app_body(engine()))) == engine()
 
 
-def test_roles_keep_their_order_where_keys_do_not():
+def test_roles_keep_their_order_when_stored():
     body = as_stored(app_body(engine()))
     assert [role.name for role in stored(body).roles] == ["head", "worker", "notebook"]
 
 
-def test_a_stored_body_says_its_format():
+def test_a_stored_body_has_its_format():
     assert app_body(engine())["format"] == STORED_FORMAT
 
 
@@ -56,13 +56,13 @@ def test_stored_amounts_are_integers_of_the_base_unit():
 
 
 @pytest.mark.parametrize("amount", ["500m", "1", 0.5, -1, 10**9 + 1])
-def test_a_stored_amount_that_is_no_such_integer_is_refused(amount):
+def test_an_invalid_stored_amount_is_refused(amount):
     with pytest.raises(Invalid) as refusal:
         stored(spoilt(app_body(engine()), "/roles/0/minimum/cpu", amount))
     assert refusal.value.errors[0]["pointer"] == "/roles/0/minimum/cpu"
 
 
-def test_the_digest_is_of_the_meaning_and_not_of_the_order_of_keys():
+def test_the_digest_does_not_depend_on_the_order_of_keys():
     body = app_body(engine())
     assert digest(as_stored(body)) == digest(body)
     assert digest({**body, "title": "Motor"}) != digest(body)
@@ -151,12 +151,12 @@ UNREADABLE = [
 ]
 
 
-# Two fields that contradict each other: the refusal points at the other field, or at both.
+# Broken field -> prefix of the pointer in the refusal, where two fields contradict each other.
 BLAMED = {"/roles/worker/overhead": "/roles/worker/", "/roles/head/files/0/content": "/roles/head/files/0"}
 
 
 @pytest.mark.parametrize(("pointer", "value"), UNREADABLE, ids=lambda part: str(part)[:40])
-def test_what_cannot_be_meant_is_refused_where_it_stands(pointer, value):
+def test_an_invalid_field_is_refused_with_its_pointer(pointer, value):
     with pytest.raises(Invalid) as refusal:
         parse_app(spoilt(engine_body(), pointer, value))
     found = refusal.value.errors[0]["pointer"]
@@ -164,7 +164,7 @@ def test_what_cannot_be_meant_is_refused_where_it_stands(pointer, value):
 
 
 @pytest.mark.parametrize("field", ["name", "version", "title", "roles", "runtimes"])
-def test_what_is_required_is_asked_for(field):
+def test_a_missing_required_field_is_refused(field):
     body = engine_body()
     del body[field]
     with pytest.raises(Invalid) as refusal:
@@ -180,7 +180,7 @@ def test_a_file_has_content_or_a_source_and_not_both():
 
 
 @pytest.mark.parametrize("path", ["conf/log", "conf/log/deeper", "conf"])
-def test_no_asset_stands_where_another_does(path):
+def test_assets_with_conflicting_paths_are_refused(path):
     body = engine_body()
     body["assets"].append({"path": path, "content": ""})
     with pytest.raises(Invalid, match="twice, or is below another file"):
@@ -195,14 +195,14 @@ def test_two_roles_of_one_name_are_refused():
     assert refusal.value.errors[0]["pointer"] == "/roles/3/name"
 
 
-def test_an_app_is_bounded_in_all():
+def test_the_total_size_of_an_app_is_limited():
     body = engine_body()
     body["assets"] += [{"path": f"big/{number}", "content": "x" * 250_000} for number in range(5)]
     with pytest.raises(Invalid, match="in all"):
         parse_app(body)
 
 
-def test_counts_of_everything_are_bounded():
+def test_the_number_of_entries_is_limited():
     too_many = {
         "/secrets": [f"s{number}" for number in range(21)],
         "/assets": [{"path": f"a/{number}", "content": ""} for number in range(201)],
@@ -215,7 +215,7 @@ def test_counts_of_everything_are_bounded():
             parse_app(spoilt(engine_body(), pointer, value))
 
 
-def test_a_pointer_is_escaped_and_never_as_long_as_a_hostile_key():
+def test_a_pointer_is_escaped_and_cut():
     with pytest.raises(Invalid) as refusal:
         parse_app({"a/b~c\n" + "x" * 10**6: 1})
     pointer = refusal.value.errors[0]["pointer"]
@@ -223,7 +223,7 @@ def test_a_pointer_is_escaped_and_never_as_long_as_a_hostile_key():
     assert len(pointer) < 100
 
 
-def test_a_deep_document_is_refused_at_its_first_level():
+def test_a_deeply_nested_document_is_refused():
     deep: list[object] = []
     for _ in range(10_000):
         deep = [deep]

@@ -5,29 +5,29 @@ from hypothesis import strategies as st
 from templates.placeholders import BadPlaceholder, names, render, setting_values
 
 
-def test_a_value_takes_the_place_of_its_name():
+def test_a_placeholder_is_replaced_by_its_value():
     assert render("http://{address}:{port.rpc}/", {"address": "::1", "port.rpc": "80"}) == "http://::1:80/"
 
 
-def test_a_doubled_brace_is_itself():
+def test_a_doubled_brace_is_a_literal_brace():
     assert render('{{"cores": {cores}}}', {"cores": "2"}) == '{"cores": 2}'
 
 
-def test_what_a_value_says_is_not_read_again():
+def test_placeholders_in_values_are_not_replaced():
     assert render("{setting.a}", {"setting.a": "{secret.key}", "secret.key": "x"}) == "{secret.key}"
 
 
-def test_names_are_found_once_each():
+def test_names_are_listed_once():
     assert names("{a} {a} {peers.worker.web-ui} {{b}}") == {"a", "peers.worker.web-ui"}
 
 
 @pytest.mark.parametrize("text", ["{", "}", "a{b", "{}", "{A}", "{a b}", "{{}", "{a}}"])
-def test_a_stray_brace_is_refused(text):
+def test_an_unmatched_brace_is_refused(text):
     with pytest.raises(BadPlaceholder, match="brace"):
         names(text)
 
 
-def test_a_stray_brace_is_found_by_its_line():
+def test_the_line_of_an_unmatched_brace_is_named():
     with pytest.raises(BadPlaceholder, match="line 3"):
         names("a\nb\n{\n")
 

@@ -25,7 +25,7 @@ def refusal(body: dict[str, Any]) -> FieldError:
     return found.value.errors[0]
 
 
-def test_a_group_takes_what_its_role_says_unless_the_template_does():
+def test_a_group_has_the_defaults_of_its_role():
     head, worker = revision().groups
     assert (head.count, head.each, head.max_count) == (1, Amounts(cpu=500, memory=GI), 1)
     assert (worker.count, worker.each) == (2, Amounts(cpu=2000, memory=2 * GI))
@@ -34,7 +34,7 @@ def test_a_group_takes_what_its_role_says_unless_the_template_does():
     assert worker.most == {"cpu": 4000}
 
 
-def test_a_revision_reads_as_the_one_it_was_written_from():
+def test_a_stored_revision_is_read_back_unchanged():
     stored = json.loads(json.dumps(revision_body(revision()), sort_keys=True))
     assert stored_revision(stored, engine()) == revision()
 
@@ -45,7 +45,7 @@ def test_stored_amounts_are_integers_of_the_base_unit():
     assert (worker["max_cpu"], worker["min_memory"]) == (4000, 2 * GI)
 
 
-def test_the_document_of_a_revision_has_quantities_and_reads_as_the_same_revision():
+def test_the_document_of_a_revision_has_quantities_and_can_be_parsed():
     document = revision_document(revision_body(revision()))
     _, worker = document["groups"]
     assert (worker["cpu"], worker["max_cpu"], worker["min_memory"]) == ("2", "4", "2Gi")
@@ -61,7 +61,7 @@ def test_the_app_is_named_by_name_and_version():
 
 
 @pytest.mark.parametrize("app", [None, "engine", {}, {"name": "engine"}, {"name": "engine", "version": 1}])
-def test_a_half_named_app_is_refused(app):
+def test_an_incomplete_reference_to_an_app_is_refused(app):
     with pytest.raises(Invalid) as found:
         parse_reference(template_body(app=app))
     assert found.value.errors[0]["pointer"].startswith("/app")
@@ -124,28 +124,28 @@ UNREADABLE = [
 ]
 
 
-# Two fields that contradict each other: the refusal points at the other field.
+# Broken field -> pointer in the refusal, where two fields contradict each other.
 BLAMED = {"/groups/1/name": "/groups/1", "/groups/1/max_cpu": "/groups/1/cpu"}
 
 
 @pytest.mark.parametrize(("pointer", "value"), UNREADABLE, ids=lambda part: str(part)[:40])
-def test_what_cannot_be_meant_is_refused_where_it_stands(pointer, value):
+def test_an_invalid_field_is_refused_with_its_pointer(pointer, value):
     found = refusal(spoilt(template_body(), pointer, value))["pointer"]
     assert found.startswith(BLAMED.get(pointer, pointer))
 
 
-def test_a_wrong_preset_is_refused_with_the_whole_way_to_it():
+def test_an_invalid_preset_is_refused_with_its_full_pointer():
     body = spoilt(template_body(), "/presets/large/groups/worker", {"count": 9})
     assert refusal(body)["pointer"] == "/presets/large/groups/worker/count"
 
 
-def test_a_preset_may_speak_of_a_group_that_its_own_parameter_turns_on():
+def test_a_preset_can_name_a_group_that_its_parameters_turn_on():
     presets = {"lab": {"groups": {"notebook": {"cpu": "1"}}, "parameters": {"notebook": True}}}
     launch = expand(revision(presets=presets), LaunchRequest(preset="lab"))
     assert launch.group("notebook").each.cpu == 1000
 
 
-def test_two_groups_share_what_their_role_allows():
+def test_two_groups_share_the_node_limit_of_their_role():
     groups = [
         {"name": name, "role": role, "count": 40} for name, role in [("small", "worker"), ("big", "worker")]
     ]
@@ -154,14 +154,14 @@ def test_two_groups_share_what_their_role_allows():
     assert "1 to 64 nodes; this makes 80" in error["detail"]
 
 
-def test_counts_of_everything_are_bounded():
+def test_the_number_of_entries_is_limited():
     head = {"name": "head", "role": "head"}
     workers = [{"name": f"w{number}", "role": "worker", "count": 1} for number in range(20)]
     assert refusal(template_body(groups=[head, *workers]))["pointer"] == "/groups"
     assert refusal(template_body(presets={f"p{number}": {} for number in range(21)}))["pointer"] == "/presets"
 
 
-def test_more_than_can_be_counted_is_refused():
+def test_amounts_too_large_to_store_are_refused():
     body = spoilt(template_body(presets={}), "/groups/1/storage", 2**60)
     assert "more than Slipway can count" in refusal(body)["detail"]
 

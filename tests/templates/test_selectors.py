@@ -49,12 +49,12 @@ def bob(people, engine_row):
     return an_access(people.bob, people.acme)
 
 
-def test_a_tenant_sees_its_own_and_what_ships(counting, shipped, people):
+def test_a_tenant_sees_its_own_and_shipped_templates(counting, shipped, people):
     assert names(an_access(people.carol, people.acme)) == ["counting", "quick"]
     assert names(an_access(people.charlie, people.globex)) == ["quick"]
 
 
-def test_only_those_who_write_templates_see_what_is_not_published(alice, bob, counting, people):
+def test_only_admins_see_unpublished_templates(alice, bob, counting, people):
     template_create(access=alice, name="draft", body=template_body())
     template_deprecate(access=alice, template="counting")
     assert names(alice) == names(an_access(people.root, people.acme)) == ["counting", "draft"]
@@ -63,7 +63,7 @@ def test_only_those_who_write_templates_see_what_is_not_published(alice, bob, co
         template_for(bob, "draft")
 
 
-def test_a_list_is_one_query_whatever_its_length(alice, counting, shipped, django_assert_num_queries):
+def test_a_list_takes_one_query(alice, counting, shipped, django_assert_num_queries):
     for number in range(5):
         template_create(access=alice, name=f"more-{number}", body=template_body())
     with django_assert_num_queries(1):
@@ -86,7 +86,7 @@ def test_a_template_is_found_by_name_and_by_id(bob, counting):
 
 
 @pytest.mark.parametrize("name", ["none", "", "\0", "Counting", "x" * 1000, str(NO_ID), NO_ID, "%", "a\n"])
-def test_what_is_not_there_is_not_found(bob, counting, name):
+def test_an_unknown_template_is_not_found(bob, counting, name):
     with pytest.raises(NotFound):
         template_for(bob, name)
 
@@ -98,7 +98,7 @@ def test_a_deleted_template_is_not_found(alice, counting):
             template_for(alice, name)
 
 
-def test_a_tenants_own_comes_before_one_that_shipped_later(bob, counting, shipped):
+def test_the_template_of_a_tenant_hides_a_shipped_one_of_its_name(bob, counting, shipped):
     Template.objects.filter(pk=shipped.pk).update(name="counting")
     assert template_for(bob, "counting") == counting
     assert template_for(bob, shipped.pk) == shipped
@@ -112,64 +112,64 @@ def test_revisions_are_listed_newest_first(alice, counting, django_assert_num_qu
 
 
 @pytest.mark.parametrize("number", [0, -1, 2, 2**40])
-def test_a_revision_that_is_not_there_is_not_found(counting, number):
+def test_an_unknown_revision_is_not_found(counting, number):
     with pytest.raises(NotFound):
         revision_for(counting, number)
 
 
-def test_what_is_launched_is_the_current_revision_as_it_was_said(bob, counting):
+def test_a_launch_uses_the_current_revision(bob, counting):
     found = launchable_revision(bob, "counting")
     assert (found.number, found.template.name) == (1, "counting")
     assert found.spec == revision()
     assert expand(found.spec, LaunchRequest()).takes == found.default_takes
 
 
-def test_a_token_to_launch_needs_no_other_scope(counting, people):
+def test_a_launch_needs_only_the_scope_to_write_clusters(counting, people):
     access = an_access(people.bob, people.acme, scopes={"clusters:write"})
     assert launchable_revision(access, "counting").number == 1
     with pytest.raises(NeedsScope):
         template_for(access, "counting")
 
 
-def test_viewers_and_site_admins_launch_nothing(counting, people):
+def test_viewers_and_site_admins_cannot_launch(counting, people):
     for user in (people.carol, people.root):
         with pytest.raises(NeedsRole):
             launchable_revision(an_access(user, people.acme), "counting")
 
 
-def test_a_second_launch_reads_nothing_but_the_row(bob, counting, django_assert_num_queries):
+def test_a_second_launch_takes_one_query(bob, counting, django_assert_num_queries):
     assert launchable_revision(bob, "counting").spec.title == "Counting"
     with django_assert_num_queries(1):
         assert launchable_revision(bob, "counting").spec.title == "Counting"
 
 
-def test_an_admin_tries_out_a_draft(alice, engine_row):
+def test_an_admin_can_launch_a_draft(alice, engine_row):
     template_create(access=alice, name="draft", body=template_body())
     assert launchable_revision(alice, "draft").number == 1
 
 
-def test_a_deprecated_template_is_not_launched(alice, counting):
+def test_a_deprecated_template_cannot_be_launched(alice, counting):
     template_deprecate(access=alice, template="counting")
     with pytest.raises(Conflict) as refusal:
         launchable_revision(alice, "counting")
     assert refusal.value.reason == "TEMPLATE_DEPRECATED"
 
 
-def test_a_withdrawn_app_is_not_launched(bob, counting, people):
+def test_a_withdrawn_app_cannot_be_launched(bob, counting, people):
     app_withdraw(actor=an_actor(people.root), name="engine", version="1.0")
     with pytest.raises(Conflict) as refusal:
         launchable_revision(bob, "counting")
     assert refusal.value.reason == "APP_WITHDRAWN"
 
 
-def test_another_tenants_template_is_not_launched(counting, people):
+def test_the_template_of_another_tenant_is_not_found_by_a_launch(counting, people):
     charlie = an_access(people.charlie, people.globex)
     for name in (counting.name, counting.pk):
         with pytest.raises(NotFound):
             launchable_revision(charlie, name)
 
 
-def test_a_token_bound_elsewhere_reads_no_drafts_by_its_owners_power(alice, people):
+def test_a_token_bound_to_a_tenant_shows_a_viewer_no_drafts(alice, people):
     template_create(access=alice, name="draft", body=template_body())
     access = an_access(people.carol, people.acme)
     bound = replace(access, actor=replace(access.actor, tenant_id=people.acme.pk))

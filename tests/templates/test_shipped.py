@@ -1,4 +1,4 @@
-"""The apps and templates that ship: all can be read, and every preset fits the limits of the demo tenant."""
+"""All shipped apps and templates can be parsed, and every preset fits the limits of the demo tenant."""
 
 import json
 
@@ -25,18 +25,18 @@ def read(name: str) -> RevisionSpec:
 
 
 @pytest.mark.parametrize("name", sorted(APPS))
-def test_an_app_that_ships_reads_as_it_is_stored(name):
+def test_a_shipped_app_is_read_back_unchanged(name):
     body = json.loads(json.dumps(app_body(APPS[name]), sort_keys=True))
     assert stored_app(digest(body), body) == APPS[name]
 
 
 @pytest.mark.parametrize("name", sorted(APPS))
-def test_every_role_that_ships_can_tell_when_it_is_ready(name):
+def test_every_shipped_role_has_a_ready_hook(name):
     assert all(role.hooks.ready for role in APPS[name].roles)
 
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
-def test_a_template_that_ships_fits_the_demo_tenant_with_every_preset(name):
+def test_every_preset_fits_the_demo_tenant(name):
     spec = read(name)
     for preset in ("", *spec.presets):
         assert expand(spec, LaunchRequest(preset=preset)).takes.fits_within(DEMO)
@@ -50,13 +50,13 @@ def test_a_template_that_ships_fits_the_demo_tenant_with_every_preset(name):
         ("notebook", {"notebook": 1}),
     ],
 )
-def test_the_quick_launches_are_what_they_promise(name, groups):
+def test_the_quick_launches_have_their_groups(name, groups):
     spec = read(name)
     assert spec.quick_launch
     assert {group.name: group.count for group in expand(spec, LaunchRequest()).groups} == groups
 
 
-def test_everybody_sees_what_ships(people):
+def test_every_tenant_sees_the_shipped_templates(people):
     assert catalog_register() == []
     defaults_publish()
     for user, tenant in ((people.carol, people.acme), (people.charlie, people.globex)):

@@ -46,7 +46,7 @@ def verbs() -> list[str]:
 
 
 def shipped() -> Template:
-    """A template that every tenant has, made without a folder that ships."""
+    """Creates a shipped template, which every tenant has, directly in the database."""
     template = Template.objects.create(name="quick", state="published", created_by="system")
     own = TemplateRevision.objects.filter(template__name="counting").get()
     template.current = TemplateRevision.objects.create(
@@ -56,7 +56,7 @@ def shipped() -> Template:
     return template
 
 
-def test_a_template_begins_as_a_draft_with_revision_one(alice, engine_row):
+def test_a_new_template_is_a_draft_with_revision_one(alice, engine_row):
     template = template_create(access=alice, name="counting", body=template_body())
     revision = current_revision(template)
     assert (template.state, revision.number, template.created_by) == ("draft", 1, "alice")
@@ -68,19 +68,19 @@ def test_a_template_begins_as_a_draft_with_revision_one(alice, engine_row):
 @pytest.mark.parametrize(
     "name", ["Counting", "c", "x" * 41, "a:b", "0199c0de-0000-7000-8000-000000000000", None]
 )
-def test_a_name_that_cannot_be_is_refused(alice, name):
+def test_an_invalid_name_is_refused(alice, name):
     with pytest.raises(Invalid) as refusal:
         template_create(access=alice, name=name, body=template_body())
     assert refusal.value.errors[0]["pointer"] == "/name"
 
 
-def test_a_name_in_use_is_refused_and_nothing_is_left_of_the_attempt(alice, counting):
+def test_a_name_in_use_is_refused_and_stores_nothing(alice, counting):
     assert reason(template_create, access=alice, name="counting", body=template_body()) == "NAME_TAKEN"
     assert (Template.objects.count(), TemplateRevision.objects.count()) == (1, 1)
     assert verbs() == ["template.create", "template.publish"]
 
 
-def test_a_name_that_ships_is_taken(alice, counting):
+def test_the_name_of_a_shipped_template_is_refused(alice, counting):
     shipped()
     assert reason(template_create, access=alice, name="quick", body=template_body()) == "NAME_TAKEN"
 
@@ -91,7 +91,7 @@ def test_another_tenant_may_use_the_same_name(counting, people):
 
 
 @pytest.mark.parametrize("app", [{"name": "engine", "version": "2.0"}, {"name": "motor", "version": "1.0"}])
-def test_an_app_that_the_catalogue_lacks_is_refused(alice, app):
+def test_an_unknown_app_is_refused(alice, app):
     with pytest.raises(Invalid) as refusal:
         template_create(access=alice, name="counting", body=template_body(app=app))
     assert refusal.value.errors[0]["pointer"] == "/app"
@@ -103,7 +103,7 @@ def test_an_update_adds_a_revision_and_keeps_the_first(alice, counting):
     assert [r.body["title"] for r in counting.revisions.order_by("number")] == ["Counting", "More"]
 
 
-def test_an_update_that_says_the_same_changes_nothing(alice, counting):
+def test_an_update_with_the_same_body_changes_nothing(alice, counting):
     same = template_update(access=alice, template="counting", body=template_body())
     assert current_revision(same).number == 1
     assert verbs() == ["template.create", "template.publish"]
@@ -115,7 +115,7 @@ def test_a_refused_update_changes_nothing(alice, counting):
     assert counting.revisions.count() == 1
 
 
-def test_one_rolls_back_and_forward_and_goes_on_from_the_newest(alice, counting):
+def test_an_update_after_a_rollback_gets_the_next_number(alice, counting):
     template_update(access=alice, template="counting", body=template_body(title="More"))
     back = template_rollback(access=alice, template="counting", revision=1)
     assert (current_revision(back).number, current_revision(back).body["title"]) == (1, "Counting")
@@ -126,19 +126,19 @@ def test_one_rolls_back_and_forward_and_goes_on_from_the_newest(alice, counting)
     assert current_revision(changed).number == 3
 
 
-def test_rolling_back_to_where_one_is_leaves_no_trace(alice, counting):
+def test_a_rollback_to_the_current_revision_is_not_audited(alice, counting):
     template_rollback(access=alice, template="counting", revision=1)
     assert verbs() == ["template.create", "template.publish"]
 
 
 @pytest.mark.parametrize("revision", [2, 0, -1, 2**40, True, "1", None, 1.0])
-def test_a_revision_that_is_not_there_is_refused(alice, counting, revision):
+def test_a_rollback_to_an_unknown_revision_is_refused(alice, counting, revision):
     with pytest.raises(Invalid) as refusal:
         template_rollback(access=alice, template="counting", revision=revision)
     assert refusal.value.errors[0]["pointer"] == "/revision"
 
 
-def test_publishing_and_deprecating_are_done_once_and_can_be_undone(alice, counting):
+def test_publishing_and_deprecating_are_idempotent_and_reversible(alice, counting):
     for _ in range(2):
         assert template_deprecate(access=alice, template="counting").state == "deprecated"
     for _ in range(2):
@@ -160,7 +160,7 @@ def test_deleting_frees_the_name_and_keeps_the_rows(alice, counting):
     assert TemplateRevision.objects.count() == 2
 
 
-def test_the_database_keeps_a_revision(counting):
+def test_the_database_refuses_to_change_a_revision(counting):
     for change_it in (
         lambda: TemplateRevision.objects.update(body={}),
         lambda: TemplateRevision.objects.update(number=7),
@@ -170,7 +170,7 @@ def test_the_database_keeps_a_revision(counting):
             change_it()
 
 
-def test_a_withdrawn_app_is_in_no_new_revision(alice, counting, people):
+def test_a_new_revision_cannot_use_a_withdrawn_app(alice, counting, people):
     template_update(access=alice, template="counting", body=template_body(title="More"))
     app_withdraw(actor=an_actor(people.root), name="engine", version="1.0")
     for change in (EVERY_CHANGE[0], EVERY_CHANGE[1], EVERY_CHANGE[2], EVERY_CHANGE[3]):
@@ -194,7 +194,7 @@ def test_members_and_viewers_change_no_template(counting, people, change):
 
 
 @pytest.mark.parametrize("change", EVERY_CHANGE)
-def test_a_token_to_read_changes_no_template(counting, people, change):
+def test_a_token_with_the_read_scope_changes_no_template(counting, people, change):
     with pytest.raises(NeedsScope):
         change(an_access(people.alice, people.acme, scopes={"templates:read"}), "counting")
 
@@ -210,14 +210,14 @@ def test_a_site_admin_may_change_a_tenants_template(alice, counting, people, cha
 
 
 @pytest.mark.parametrize("change", OF_ONE)
-def test_nobody_changes_what_ships(counting, people, change):
+def test_a_shipped_template_cannot_be_changed(counting, people, change):
     shipped()
     for user in (people.alice, people.root):
         assert reason(change, an_access(user, people.acme), "quick") == "SHIPPED_TEMPLATE"
 
 
 @pytest.mark.parametrize("change", [change for change in EVERY_CHANGE if change not in EVERY_CHANGE[4:]])
-def test_a_suspended_tenant_gets_nothing_new(counting, people, change):
+def test_a_suspended_tenant_cannot_change_templates(counting, people, change):
     people.acme.state = TenantState.SUSPENDED
     people.acme.save()
     assert reason(change, an_access(people.alice, people.acme), "counting") == "TENANT_SUSPENDED"
@@ -239,7 +239,7 @@ def at_once(call: Callable[[int], object], arguments: Iterable[int]) -> list[obj
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_want_a_name_one_gets_it():
+def test_one_of_several_parallel_creates_gets_the_name():
     people = cast()
     app_register(actor=system_actor(), app=engine())
     access = an_access(people.alice, people.acme)
@@ -250,7 +250,7 @@ def test_of_many_who_want_a_name_one_gets_it():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_updates_side_by_side_get_a_number_each():
+def test_parallel_updates_get_different_numbers():
     people = cast()
     app_register(actor=system_actor(), app=engine())
     access = an_access(people.alice, people.acme)

@@ -1,6 +1,6 @@
-"""An API server that fails in the ways that real ones do, each by its name. It keeps objects in memory and checks none.
+"""A fake API server that fails in the ways of real ones, each a named function. It stores objects unvalidated.
 
-`test_client` holds it against a real one for what both can do.
+`test_client` runs the same tests against it and against a real API server.
 """
 
 import json
@@ -20,9 +20,9 @@ KINDS = {"configmaps": "ConfigMap", "pods": "Pod", "namespaces": "Namespace"}
 
 
 class ApiServer(ThreadingHTTPServer):
-    """calls: method and target of each request. failures: what goes wrong with the next ones, in order.
+    """calls: method and target of each request. failures: applied to the next requests, one each, in order.
 
-    news: lines that each watch is given, then it ends; `silent`: it says nothing any more. most: of a page.
+    news: the lines of each watch, which ends after them, or hangs if `silent`. most: the largest page of a list.
     """
 
     daemon_threads = True
@@ -34,7 +34,7 @@ class ApiServer(ThreadingHTTPServer):
         self.version = 100
         self.calls: list[str] = []
         self.agents: set[str] = set()
-        # User and groups that calls were made as.
+        # (user, groups) of each impersonated call.
         self.impersonated: set[tuple[str, tuple[str, ...]]] = set()
         self.failures: deque[Failure] = deque()
         self.news: deque[list[Body]] = deque()
@@ -69,12 +69,12 @@ def api_server() -> Iterator[ApiServer]:
 
 
 def away(handler: "Handler", do: Callable[[], None]) -> None:
-    """The connection is cut before anything was done."""
+    """Cuts the connection before the request is executed."""
     handler.cut()
 
 
 def reply_lost(handler: "Handler", do: Callable[[], None]) -> None:
-    """The request is executed, and its answer is lost."""
+    """Executes the request, and cuts the connection instead of replying."""
     handler.mute = True
     do()
     handler.cut()
@@ -89,13 +89,13 @@ def half_a_reply(handler: "Handler", do: Callable[[], None]) -> None:
 
 
 def slow(handler: "Handler", do: Callable[[], None]) -> None:
-    """No answer as long as anybody waits."""
+    """Gives no answer for 20 s, longer than any client in the tests waits."""
     handler.api.closing.wait(20)
     handler.cut()
 
 
 def dribbling(handler: "Handler", do: Callable[[], None]) -> None:
-    """Never silent and never done."""
+    """Sends a byte every 20 ms and never completes the reply."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000000")
     handler.end_headers()
@@ -104,7 +104,7 @@ def dribbling(handler: "Handler", do: Callable[[], None]) -> None:
 
 
 def stranger(handler: "Handler", do: Callable[[], None]) -> None:
-    """Something else than a Kubernetes API has the address."""
+    """Replies 404 with HTML, as a web server at this address does that is no Kubernetes API."""
     handler.reply(404, b"<html>no such page</html>", "text/html")
 
 
@@ -113,7 +113,7 @@ def polite_stranger(handler: "Handler", do: Callable[[], None]) -> None:
 
 
 def says(status: int, reason: str, message: str = "no", retry_after: str = "", **details: Any) -> Failure:
-    """A refusal in the API's own words."""
+    """Returns a failure that replies with a Kubernetes Status."""
 
     def failure(handler: "Handler", do: Callable[[], None]) -> None:
         headers = {"Retry-After": retry_after} if retry_after else {}
@@ -163,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._do(body)
         except OSError:
-            # Who asked has gone.
+            # The client has closed the connection.
             self.close_connection = True
 
     do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
@@ -276,8 +276,8 @@ class Handler(BaseHTTPRequestHandler):
         details: dict[str, Any],
         headers: dict[str, str] | None = None,
     ) -> None:
-        told = {"status": "Failure", "reason": reason, "message": message, "details": details, "code": status}
-        self.say(status, {"kind": "Status", **told}, headers)
+        body = {"kind": "Status", "status": "Failure", "reason": reason, "message": message}
+        self.say(status, {**body, "details": details, "code": status}, headers)
 
     def reply(self, status: int, data: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         if self.mute:

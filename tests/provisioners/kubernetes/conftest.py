@@ -14,7 +14,7 @@ __all__ = ["kubeconfig", "registry"]
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    """A fake API server, for what a real one does not do when asked."""
+    """A fake API server, for failures that a real one does not show on demand."""
     with api_server() as server:
         yield server
 

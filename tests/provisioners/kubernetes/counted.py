@@ -1,4 +1,4 @@
-"""A client of a real API server that counts what came and went by it, and that tests can kill at any of its calls."""
+"""A client of a real API server that counts created and deleted objects. Tests can make any of its calls fail."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,13 @@ Hook = Callable[[int], None]
 
 
 def nothing(number: int) -> None:
-    """What happens at most calls."""
+    """The default hook; it does nothing."""
 
 
 class CountedClient(Client):
-    """calls: every call, in order. made, gone: how many of each kind really came and went.
+    """calls: (verb, path) of every call, in order. made, gone: numbers of created and deleted objects by kind.
 
-    before, after: hooks, called with the number of the call, that may raise.
+    before, after: hooks around each call, which receive its number from 0 and may raise.
     """
 
     def __init__(self, reach: Reach) -> None:
@@ -84,7 +84,7 @@ class CountedClient(Client):
 
 
 class CountedAccounts:
-    """One client for every kind of work."""
+    """Uses one counted client for every account."""
 
     def __init__(self, reach: Reach) -> None:
         self.counted = CountedClient(reach)

@@ -1,7 +1,7 @@
-"""python -m tests.provisioners.kubernetes.golden: write golden.json anew.
+"""python -m tests.provisioners.kubernetes.golden: write golden.json again.
 
-A change there is a change of what releases make of the same wish: pods that run keep what an older release made, so
-both have to work side by side.
+A changed golden.json means that this release creates other objects than the last one for the same cluster. Running
+pods keep the objects of the older release, so both must work side by side.
 """
 
 import json
@@ -41,7 +41,7 @@ APP = App(
 
 
 def golden() -> list[Body]:
-    """Sorted, without what the API server adds and what differs from time to time."""
+    """Returns the sorted objects, without fields that the API server adds or that differ between two runs."""
     found: list[Body] = [_without(body) for body in objects(whole(APP, storage=2**30))]
     return sorted(found, key=lambda body: (body["kind"], body["metadata"]["name"]))
 

@@ -1,6 +1,6 @@
-"""An API server in memory: what ours relies on of the real one, and failures where a test wants them.
+"""An API server in memory, with the behaviour that the provisioner relies on. Tests can make any of its calls fail.
 
-test_memory.py holds it against the real one.
+test_memory.py runs the same tests against it and against a real API server.
 """
 
 import copy
@@ -24,14 +24,14 @@ NOW = "2026-01-01T00:00:00Z"
 
 
 class Died(BaseException):
-    """The worker was killed: nothing may catch this."""
+    """Stands for the death of the worker. A BaseException, so that `except Exception` does not catch it."""
 
 
 class MemoryApi:
-    """objects: path -> object. calls: every call, in order. made, gone: the paths of what really came and went.
-    ran: the commands that were run, after the names of their pods.
+    """objects: path -> object. calls: (verb, path) of every call, in order. made, gone: paths created and deleted.
+    ran: (pod, *command) of every command.
 
-    before, after: hooks of tests, called with the call, that may raise.
+    before, after: hooks around each call, which receive it and may raise.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class MemoryApi:
         self.lock = threading.RLock()
 
     def collect(self) -> None:
-        """What the cluster's own controllers do, to the end: what has no owner goes, and volumes that had to wait."""
+        """Deletes objects whose owner is gone and released volumes, as the controllers of a real cluster do later."""
         with self.lock:
             for path in [path for path, body in self.objects.items() if is_leaving(body)]:
                 if "/persistentvolumeclaims/" in path and not self.is_used(path):
@@ -56,7 +56,7 @@ class MemoryApi:
                     del self.objects[path]
 
     def is_used(self, volume: str) -> bool:
-        """Whether a pod has it: then it goes after that pod."""
+        """Returns whether a pod mounts the volume; then the volume is deleted after that pod."""
         place, _, name = volume.partition("/persistentvolumeclaims/")
         pods = [body for path, body in self.objects.items() if path.startswith(f"{place}/pods/")]
         return any(
@@ -74,12 +74,12 @@ class MemoryApi:
         return [body for path, body in self.objects.items() if path.split("/")[-2] == kind]
 
     def drop(self, path: str) -> None:
-        """An object goes, as if somebody had deleted it by hand."""
+        """Deletes an object and all below its path without recording it, as a person would with kubectl."""
         with self.lock:
-            self.objects = {at: body for at, body in self.objects.items() if not _within(at, path)}
+            self.objects = {at: body for at, body in self.objects.items() if not _is_at_or_below(at, path)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "MemoryApi":
-        """The same objects, without a history."""
+        """Copies the objects, and neither calls nor hooks."""
         copied = MemoryApi()
         copied.objects = copy.deepcopy(self.objects)
         copied.versions = itertools.count(next(self.versions) + 1)
@@ -87,7 +87,7 @@ class MemoryApi:
 
 
 class MemoryClient(Client):
-    """The calls of `Client` that provisioning makes."""
+    """Implements the methods of `Client` that provisioning calls."""
 
     def __init__(self, api: MemoryApi) -> None:
         self.api = api
@@ -103,8 +103,8 @@ class MemoryClient(Client):
                 raise AlreadyExists(f"{at} already exists")
             made = copy.deepcopy(body)
             number = str(next(self.api.versions))
-            told = {"uid": f"uid-{number}", "resourceVersion": number, "creationTimestamp": NOW}
-            made["metadata"] |= {**told, **_place(path)}
+            generated = {"uid": f"uid-{number}", "resourceVersion": number, "creationTimestamp": NOW}
+            made["metadata"] |= {**generated, **_place(path)}
             if body["kind"] == "Pod":
                 made["status"] = _running(at)
             self.api.objects[at] = made
@@ -157,8 +157,8 @@ class MemoryClient(Client):
     def gather(
         self, path: str, *, labels: Mapping[str, str], keep: Callable[[Body], T | None], bare: bool = False
     ) -> Sequence[T]:
-        told = (_bare(body) if bare else body for body in self.list(path, labels=labels).items)
-        return [kept for kept in map(keep, told) if kept is not None]
+        bodies = (_bare(body) if bare else body for body in self.list(path, labels=labels).items)
+        return [kept for kept in map(keep, bodies) if kept is not None]
 
     def _select(self, path: str, labels: Mapping[str, str]) -> Sequence[tuple[str, Body]]:
         everywhere = "/namespaces/" not in path and not path.endswith("/namespaces")
@@ -175,7 +175,7 @@ def _bare(body: Body) -> Body:
 
 
 class MemoryAccounts:
-    """Every account may do everything; a command in a pod does nothing and succeeds."""
+    """Gives every account all permissions. A command in a pod is recorded and succeeds."""
 
     def __init__(self, api: MemoryApi) -> None:
         self.api = api
@@ -190,7 +190,7 @@ class MemoryAccounts:
 
 
 class _Call:
-    """Counts a call, lets tests break it before or after, and keeps calls apart from one another."""
+    """Records a call, runs the hooks before and after it, and holds the lock in between."""
 
     def __init__(self, api: MemoryApi, verb: str, path: str, name: str = "") -> None:
         self.api, self.at = api, f"{path}/{name}" if name else path
@@ -212,7 +212,7 @@ def _has(body: Body, key: str, value: str) -> bool:
     return key in labels and (not value or labels[key] == value)
 
 
-def _within(at: str, path: str) -> bool:
+def _is_at_or_below(at: str, path: str) -> bool:
     return at == path or at.startswith(f"{path}/") or f"/namespaces/{path.rpartition('/')[2]}/" in at
 
 

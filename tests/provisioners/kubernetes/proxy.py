@@ -1,4 +1,4 @@
-"""An HTTP proxy that lets through what a test allows, and remembers what it was asked."""
+"""An HTTP proxy that records each request and can refuse them all."""
 
 import socket
 import threading
@@ -8,14 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Proxy(ThreadingHTTPServer):
-    """asked: the targets of CONNECT; known: the credentials that came with them. refuses: all of it."""
+    """targets, credentials: the address and the Proxy-Authorization of each CONNECT. refuses: answer all with 403."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[str] = []
-        self.known: list[str] = []
+        self.targets: list[str] = []
+        self.credentials: list[str] = []
         self.refuses = False
 
     @property
@@ -42,8 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
     def do_CONNECT(self) -> None:
-        self.server.asked.append(self.path)
-        self.server.known.append(self.headers.get("Proxy-Authorization", ""))
+        self.server.targets.append(self.path)
+        self.server.credentials.append(self.headers.get("Proxy-Authorization", ""))
         if self.server.refuses:
             self.send_error(403)
             return

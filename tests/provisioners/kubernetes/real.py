@@ -1,4 +1,4 @@
-"""Single pods on a real Kubernetes, for tests that need one to speak to."""
+"""Single pods on a real Kubernetes, for tests of commands, logs and observations."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 @dataclass
 class PodNamespace:
-    """The namespace of a tenant, and an installation that has made nothing else."""
+    """The namespace of a new tenant, in an installation without other objects."""
 
     client: Client
     tenant_id: UUID = field(default_factory=uuid4)
@@ -33,7 +33,7 @@ class PodNamespace:
         return names.namespace(self.tenant_id)
 
     def make(self, node: str, script: str, *, first: Sequence[Body] = (), **spec: Any) -> str:
-        """The name of a pod that runs `script`. first: containers that come before its own."""
+        """Creates a pod that runs `script` and returns its name. first: containers to add before its own."""
         whose = {names.TENANT: str(self.tenant_id), names.CLUSTER: str(self.cluster_id)}
         labels = {**whose, names.NODE: node, names.RUN: "1", names.ATTEMPT: "1"}
         container = {"name": names.CONTAINER, "image": IMAGE, "command": ["sh", "-c", script]}
@@ -53,7 +53,7 @@ class PodNamespace:
         return name
 
     def says(self, name: str) -> str:
-        """The message that says why it is not ready."""
+        """Returns the message that says why the pod is not ready."""
         pod = self.client.get(paths.pods(self.namespace, name))
         node = node_observation(pod) if pod else None
         return node.message if node else ""
@@ -70,7 +70,7 @@ def pod_namespace(kubeconfig: Path) -> Iterator[PodNamespace]:
     here = PodNamespace(client)
     namespace = here.namespace
     client.create(paths.namespaces(), {"metadata": {"name": namespace}})
-    # The controller makes it a moment after the namespace; no pod is let in before.
+    # A controller creates this account a moment after the namespace; pods are refused before.
     until(lambda: client.get(paths.service_accounts(namespace, "default")), 30)
     try:
         yield here

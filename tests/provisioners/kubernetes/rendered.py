@@ -1,4 +1,4 @@
-"""What a wish becomes on a site: everything that `apply` makes of it, on an API in memory."""
+"""The objects that `apply` creates for an app, read from an API server in memory."""
 
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ SETTINGS = SiteSettings("0123456789abcdef", {"provision": REACH})
 
 
 def whole(app: App, *, storage: int = 0) -> Desired:
-    """Two nodes of every role that may have two, each choice switched on."""
+    """Returns two nodes of every role that can have two, with every optional setting turned on."""
     settings = {
         name: True if schema["type"] == "boolean" else schema["default"]
         for name, schema in app.settings.items()
@@ -37,7 +37,7 @@ def whole(app: App, *, storage: int = 0) -> Desired:
 
 
 def objects(desired: Desired, settings: SiteSettings = SETTINGS) -> list[Body]:
-    """All that there is then, the tenant's own things among them."""
+    """Returns all objects that exist after `apply`, including those of the tenant."""
     api = MemoryApi()
     site = KubernetesProvisioner(settings, MemoryAccounts(api))
     site.ensure_tenant(desired.cluster.tenant_id, desired.cluster.tenant, {"cpu": 8000, "memory": 2**34})
@@ -50,7 +50,7 @@ def of_kind(found: list[Body], kind: str) -> list[Body]:
 
 
 def strings(value: Any) -> list[str]:
-    """Every text in a body, keys too."""
+    """Returns every string in a body, including keys."""
     if isinstance(value, dict):
         return [text for pair in value.items() for item in pair for text in strings(item)]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The accounts of deploy/kubernetes on a real API server, each with a token of its own, as a site admin has them."""
+"""The service accounts of deploy/kubernetes on a real API server, each with its own token."""
 
 import base64
 import time
@@ -52,7 +52,7 @@ def documents(*names: str) -> list[Body]:
 
 @contextmanager
 def shipped(kubeconfig: Path, folder: Path, **settings: Any) -> Iterator[Shipped]:
-    """Applied, and taken away again as far as it was not there before."""
+    """Applies the manifests, and afterwards deletes those objects that did not exist before."""
     admin = Client(Reach(kubeconfig=str(kubeconfig)), purpose="test")
     made = [path for body in documents(*FILES) if (path := apply(admin, body))]
     accounts = {account: _reach(admin, kubeconfig, folder, account) for account in ACCOUNTS}
@@ -69,7 +69,7 @@ def shipped(kubeconfig: Path, folder: Path, **settings: Any) -> Iterator[Shipped
 
 
 def apply(admin: Client, body: Body) -> str:
-    """Where it is, if it is new."""
+    """Creates or patches the object. Returns its path if it is new, else ""."""
     collection, name = COLLECTIONS[body["kind"]], body["metadata"]["name"]
     try:
         admin.create(collection, body)
@@ -94,7 +94,7 @@ def _reach(admin: Client, kubeconfig: Path, folder: Path, account: str) -> dict[
 
 
 def cluster_of(kubeconfig: Path) -> dict[str, str]:
-    """What the kubeconfig says of its first cluster."""
+    """Returns the first cluster entry of the kubeconfig."""
     found: dict[str, str] = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
     return found
 
@@ -106,7 +106,7 @@ def authority_of(cluster: dict[str, str]) -> bytes:
 
 
 def _wait_for_policies(shipped: Shipped) -> None:
-    """Grants and admission policies are known to the API server some time after they were written."""
+    """Waits until the API server enforces the new roles and admission policies, which takes some seconds."""
     foreign = check.namespace("slipway-foreign", shipped.settings)
     ours = check.namespace(f"slipway-{'0' * 32}", shipped.settings)
     account = shipped.client("namespaces")
@@ -118,7 +118,7 @@ DRY_NAMESPACE = "/api/v1/namespaces?dryRun=All"
 
 
 def refusal(call: Any) -> str:
-    """The sentence by which the API server refuses; "" when it does not."""
+    """Returns the message with which the API server refuses the call, or "" if it accepts it."""
     try:
         call()
     except Permanent as error:

@@ -1,4 +1,4 @@
-"""The API in memory answers as a real one does, in all that provisioning relies on."""
+"""The API server in memory behaves like a real one in everything that provisioning relies on."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -40,29 +40,29 @@ def real(kubeconfig: Path) -> Iterator[Client]:
         until(lambda: client.get(paths.namespaces(PLACE)) is None)
 
 
-def test_the_one_in_memory_answers_so(in_memory: Client):
+def test_the_api_in_memory_keeps_the_promises(in_memory: Client):
     for promise in PROMISES:
         promise(in_memory)
 
 
 @pytest.mark.kube
-def test_the_real_one_answers_so(real: Client):
+def test_a_real_api_keeps_the_promises(real: Client):
     for promise in PROMISES:
         promise(real)
 
 
-def what_is_there_is_not_made_again(client: Client) -> None:
+def an_existing_object_is_not_created_again(client: Client) -> None:
     client.create(MAPS, config_map("there"))
     with pytest.raises(AlreadyExists):
         client.create(MAPS, config_map("there"))
 
 
-def nothing_is_made_in_a_namespace_that_is_not_there(client: Client) -> None:
+def nothing_is_created_in_a_missing_namespace(client: Client) -> None:
     with pytest.raises(Temporary, match="NAMESPACE_GOING"):
         client.create(paths.config_maps(f"{PLACE}-not"), config_map("there"))
 
 
-def what_is_missing_is_none(client: Client) -> None:
+def a_missing_object_is_none(client: Client) -> None:
     assert client.get(f"{MAPS}/missing") is None
     assert client.patch(f"{MAPS}/missing", {}) is None
     assert not client.delete(f"{MAPS}/missing")
@@ -77,7 +77,7 @@ def a_patch_merges_and_null_removes(client: Client) -> None:
     assert found["metadata"]["labels"] == {"test": "yes", "keep": "1", "new": "3"}
 
 
-def a_patch_that_changes_nothing_is_no_change(client: Client) -> None:
+def a_patch_without_a_change_keeps_the_version(client: Client) -> None:
     made = client.create(MAPS, config_map("same"))
     patched = client.patch(f"{MAPS}/same", {"metadata": {"labels": {"test": "yes"}}})
     assert patched
@@ -92,13 +92,13 @@ def a_patch_of_an_older_version_is_refused(client: Client) -> None:
         client.patch(f"{MAPS}/version", {"metadata": old})
 
 
-def a_patch_with_another_uid_is_for_ever_wrong(client: Client) -> None:
+def a_patch_with_another_uid_is_a_permanent_error(client: Client) -> None:
     client.create(MAPS, config_map("patched"))
     with pytest.raises(Permanent, match="SITE_REJECTS"):
         client.patch(f"{MAPS}/patched", {"metadata": {"uid": OTHER, "labels": {"new": "3"}}})
 
 
-def another_object_of_that_name_is_not_deleted(client: Client) -> None:
+def an_object_with_another_uid_is_not_deleted(client: Client) -> None:
     made = client.create(MAPS, config_map("deleted"))
     assert not client.delete(f"{MAPS}/deleted", uid=OTHER)
     assert client.delete(f"{MAPS}/deleted", uid=made["metadata"]["uid"])
@@ -115,15 +115,15 @@ def labels_select(client: Client) -> None:
     assert len(client.list(paths.config_maps(), labels={"color": "", "test": "yes"}).items) == 3
 
 
-def a_collection_goes_by_its_labels(client: Client) -> None:
+def a_collection_is_deleted_by_labels(client: Client) -> None:
     client.create(MAPS, config_map("go", going="yes"))
     client.delete_collection(MAPS, labels={"going": "yes"})
     assert client.list(MAPS, labels={"going": "yes"}).items == []
     assert client.get(f"{MAPS}/there")
 
 
-def what_has_lost_its_owner_goes(client: Client) -> None:
-    """Also when it is made only after its owner went."""
+def an_object_without_its_owner_is_deleted(client: Client) -> None:
+    """This includes an object created after its owner was deleted."""
     owner = client.create(MAPS, config_map("owner"))
     for name in ("early", "late"):
         body = config_map(name)
@@ -133,7 +133,7 @@ def what_has_lost_its_owner_goes(client: Client) -> None:
     until(lambda: collected(client, f"{MAPS}/early") and collected(client, f"{MAPS}/late"))
 
 
-def a_volume_in_use_goes_after_its_pod(client: Client) -> None:
+def a_volume_in_use_is_deleted_after_its_pod(client: Client) -> None:
     volume, pod = paths.volumes(PLACE, "used"), paths.pods(PLACE, "user")
     client.create(paths.volumes(PLACE), claim("used"))
     client.create(paths.pods(PLACE), pod_with("user", "used"))
@@ -145,8 +145,8 @@ def a_volume_in_use_goes_after_its_pod(client: Client) -> None:
 
 
 def is_scheduled(pod: Body) -> bool:
-    told = (pod.get("status") or {}).get("conditions") or []
-    return any(item["type"] == "PodScheduled" and item["status"] == "True" for item in told)
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(item["type"] == "PodScheduled" and item["status"] == "True" for item in conditions)
 
 
 def collected(client: Client, path: str) -> bool:
@@ -156,18 +156,18 @@ def collected(client: Client, path: str) -> bool:
 
 
 PROMISES: list[Callable[[Client], None]] = [
-    what_is_there_is_not_made_again,
-    nothing_is_made_in_a_namespace_that_is_not_there,
-    what_is_missing_is_none,
+    an_existing_object_is_not_created_again,
+    nothing_is_created_in_a_missing_namespace,
+    a_missing_object_is_none,
     a_patch_merges_and_null_removes,
-    a_patch_that_changes_nothing_is_no_change,
+    a_patch_without_a_change_keeps_the_version,
     a_patch_of_an_older_version_is_refused,
-    a_patch_with_another_uid_is_for_ever_wrong,
-    another_object_of_that_name_is_not_deleted,
+    a_patch_with_another_uid_is_a_permanent_error,
+    an_object_with_another_uid_is_not_deleted,
     labels_select,
-    a_collection_goes_by_its_labels,
-    what_has_lost_its_owner_goes,
-    a_volume_in_use_goes_after_its_pod,
+    a_collection_is_deleted_by_labels,
+    an_object_without_its_owner_is_deleted,
+    a_volume_in_use_is_deleted_after_its_pod,
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a site admin says of a site, as it is read."""
+"""How the settings of a Kubernetes site are parsed."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ def parsed(**said: Any) -> SiteSettings:
     return SiteSettings.parse({"installation": "0" * 16, "accounts": accounts, **said})
 
 
-def test_an_app_is_where_all_are_unless_something_is_said_of_it():
+def test_an_app_has_the_placement_of_the_site_by_default():
     settings = parsed(node_selector={"pool": "a"}, storage_class="slow", apps={"spark": {}})
     assert settings.placement("spark") == settings.placement("dask") == Placement({"pool": "a"}, (), "slow")
 
 
-def test_what_is_said_of_an_app_takes_the_place_of_what_is_said_of_all():
+def test_settings_of_an_app_replace_those_of_the_site():
     spark = {"node_selector": {"pool": "big"}, "tolerations": [TAINT]}
     settings = parsed(node_selector={"zone": "b"}, storage_class="slow", apps={"spark": spark})
     assert settings.placement("spark") == Placement({"pool": "big"}, (TAINT,), "slow")
     assert settings.placement("dask") == Placement({"zone": "b"}, (), "slow")
 
 
-def test_what_nobody_understands_of_an_app_is_told():
+def test_an_unknown_setting_of_an_app_is_refused():
     with pytest.raises(SettingsInvalid, match=r"apps\.spark has no setting colour"):
         parsed(apps={"spark": {"colour": "red"}})

@@ -1,4 +1,4 @@
-"""A real admission webhook that an API server asks, as slow as a test wants it."""
+"""A real admission webhook that answers after a delay which the test chooses."""
 
 import base64
 import json
@@ -21,14 +21,14 @@ CERTIFICATE = (
 
 
 class Webhook(ThreadingHTTPServer):
-    """seconds: before each answer. asked: the kinds of what it was asked about."""
+    """seconds: the delay before each answer. reviewed_kinds: the kind of each object that it reviewed, in order."""
 
     daemon_threads = True
 
     def __init__(self, host: str) -> None:
         super().__init__((host, 0), _Handler)
         self.seconds = 0.0
-        self.asked: list[str] = []
+        self.reviewed_kinds: list[str] = []
         self.closing = threading.Event()
 
 
@@ -36,9 +36,12 @@ class Webhook(ThreadingHTTPServer):
 def webhook(
     client: Client, installation: str, folder: Path, *, seconds: float, limit: int, policy: str
 ) -> Iterator[Webhook]:
-    """Asked about all that is made in the namespaces of one installation."""
+    """Registers a webhook that reviews each object created in the namespaces of one installation.
+
+    limit: the timeout in seconds after which the API server follows `policy`, "Fail" or "Ignore".
+    """
     with client.access().connect() as connected:
-        # By which address of this machine the API server is spoken to: there it finds us.
+        # The API server can reach this machine at the address from which we connect to it.
         host = connected.getsockname()[0]
     cert, key = folder / "webhook.crt", folder / "webhook.key"
     command = CERTIFICATE.format(key=key, cert=cert).split()
@@ -98,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
-        self.server.asked.append(asked["kind"]["kind"])
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
+        self.server.reviewed_kinds.append(request["kind"]["kind"])
         if self.server.closing.wait(self.server.seconds):
             self.close_connection = True
             return
-        answer = {"uid": asked["uid"], "allowed": True}
+        answer = {"uid": request["uid"], "allowed": True}
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
         data = json.dumps(review).encode()
         self.send_response(200)
@@ -114,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def tries(call: Any, seconds: float) -> tuple[int, list[str]]:
-    """(how many until it succeeded, what the others said), as a worker tries."""
+    """Repeats the call as a worker does, for at most `seconds`. Returns the number of tries and the errors raised."""
     from controlplane.provisioners.base import Temporary
 
     deadline, said = time.monotonic() + seconds, []

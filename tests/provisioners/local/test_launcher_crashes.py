@@ -1,4 +1,4 @@
-"""Any process may be killed at any time: none is left, none runs twice, and an ended node is observed as ended."""
+"""When any process is killed, none is left or runs twice, and an ended node is observed as ended."""
 
 import multiprocessing
 import os
@@ -18,13 +18,13 @@ from controlplane.system import files
 from tests.provisioners.launching import app, cluster, desired, make_ready, role, states, until, with_attempt
 from tests.provisioners.machine import Machine, alive, kill
 
-# Leaves its session and its parent, as daemons do.
+# Starts a daemon: a process with its own session that outlives its parent.
 RUNAWAY = "setsid sh -c 'setsid sleep 1000 & ' & echo started; exec sleep 1000"
 STUBBORN = "trap '' TERM; echo started; while true; do sleep 0.1; done"
 
 
 def ended(here: Machine, of: ClusterRef) -> str:
-    """The reason of the end of worker-0, once it has ended."""
+    """Waits until worker-0 has ended, and returns the reason."""
     until(lambda: states(here.site, of) == {("worker-0", 1): "ended"})
     (node,) = here.site.look(of, ()).nodes
     return node.reason
@@ -178,7 +178,7 @@ def looks(here: Machine, of: ClusterRef) -> bool:
         return False
 
 
-def test_a_damaged_record_of_a_dead_node_is_its_end(here: Machine):
+def test_a_dead_node_with_a_damaged_record_has_ended(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
@@ -207,7 +207,7 @@ def test_a_node_that_was_prepared_before_a_crash_is_started_after_it(here: Machi
     make_ready(here.site, wish)
 
 
-def test_a_node_that_was_prepared_before_a_crash_is_cleared_away(here: Machine):
+def test_a_node_that_was_prepared_before_a_crash_is_removed(here: Machine):
     wish = desired(cluster())
     made_but_not_started(here, wish)
     here.site.end_run(wish.cluster, 1)
@@ -215,7 +215,7 @@ def test_a_node_that_was_prepared_before_a_crash_is_cleared_away(here: Machine):
 
 
 def made_but_not_started(here: Machine, wish: Desired) -> None:
-    """As if the worker had been killed between preparing the folder and starting its launcher."""
+    """Leaves a node as a worker does that is killed between preparing its folder and starting its launcher."""
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
     kill(here.launcher(folder))
@@ -223,7 +223,7 @@ def made_but_not_started(here: Machine, wish: Desired) -> None:
     Status.new(str(folder.path), address=here.status(folder).record["address"]).save()
 
 
-def test_two_workers_at_once_make_each_node_once(here: Machine):
+def test_two_parallel_workers_start_each_node_once(here: Machine):
     wish = desired(cluster(), 3)
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=apply_elsewhere, args=(here.root, wish)) for _ in range(2)]
@@ -241,12 +241,12 @@ def apply_elsewhere(root: Path, wish: Desired) -> None:
 
 
 def commands(here: Machine, wish: Desired, index: int) -> int:
-    """How many shells run the node's command. Programs that a shell has started are not counted."""
+    """Returns the number of shells that run the node's command, without the programs that a shell has started."""
     pids = here.processes(here.folder(wish.cluster, f"worker-{index}"))
     return sum(b"while" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if alive(pid))
 
 
-def test_a_second_launcher_leaves_at_once(here: Machine):
+def test_a_second_launcher_exits_at_once(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     folder = here.folder(wish.cluster)
@@ -264,7 +264,7 @@ def test_look_continues_an_interrupted_end(here: Machine):
     until(lambda: not states(here.site, wish.cluster))
 
 
-def test_half_a_line_in_the_run_fence_ends_nothing(here: Machine):
+def test_an_incomplete_line_in_the_run_fence_ends_no_run(here: Machine):
     wish = desired(cluster(), run=3)
     fence = here.site.layout.cluster(wish.cluster.id).fence
     files.make_folder(str(fence.parent))
@@ -272,7 +272,7 @@ def test_half_a_line_in_the_run_fence_ends_nothing(here: Machine):
     make_ready(here.site, wish)
 
 
-def test_a_disk_that_refuses_is_temporary(here: Machine):
+def test_an_error_of_the_disk_is_temporary(here: Machine):
     here.site.layout.assets.symlink_to("/proc/nowhere")
     with pytest.raises(Temporary, match="DISK_REFUSED"):
         here.site.apply(desired(cluster()))

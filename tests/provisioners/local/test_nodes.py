@@ -50,7 +50,7 @@ def server(**fields: Any) -> App:
 # -- files, folders, environment ----------------------------------------------------------------------------------
 
 
-def test_its_files_are_rendered_for_its_owner_alone(here: Machine):
+def test_files_are_rendered_and_only_their_owner_can_read_them(here: Machine):
     file = File(
         "etc/conf", "key={secret.spark}\nhome={dir.home}\nheap={heap_mib} cores={cores} {setting.fast}\n"
     )
@@ -64,7 +64,7 @@ def test_its_files_are_rendered_for_its_owner_alone(here: Machine):
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
 
 
-def test_a_damaged_record_of_a_cluster_keeps_no_other_tenant_from_being_removed(here: Machine):
+def test_a_damaged_record_does_not_stop_the_removal_of_another_tenant(here: Machine):
     damaged, whole = desired(cluster()), desired(cluster())
     for wish in (damaged, whole):
         make_ready(here.site, wish)
@@ -77,7 +77,7 @@ def test_a_damaged_record_of_a_cluster_keeps_no_other_tenant_from_being_removed(
     until(lambda: removed(here.site, damaged.cluster))
 
 
-def test_everything_is_closed_to_others(here: Machine):
+def test_other_users_have_no_access_to_the_folders(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     modes = {
@@ -98,13 +98,13 @@ def test_a_secret_is_in_no_command_and_no_record(here: Machine):
     assert not any(SECRET.encode() in text for text in public)
 
 
-def test_a_command_that_asks_for_a_secret_is_refused(here: Machine):
+def test_a_command_with_a_secret_is_refused(here: Machine):
     body = app(role("echo {secret.spark}"), secrets=("spark",))
     with pytest.raises(Permanent, match="APP_INVALID"):
         here.site.apply(desired(cluster(), body=body, secrets={"spark": SECRET}))
 
 
-def test_nothing_of_our_environment_is_passed_on(here: Machine, monkeypatch: pytest.MonkeyPatch):
+def test_nodes_do_not_inherit_the_environment_of_slipway(here: Machine, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATABASE_URL_OF_OURS", "postgresql://secret")
     wish = desired(cluster(), body=app(role("env; echo done; exec sleep 1000")))
     make_ready(here.site, wish)
@@ -161,7 +161,7 @@ def test_a_person_can_enter_the_environment_of_a_node(here: Machine):
     assert done.stdout == f"it's worker-0 in {here.folder(wish.cluster).home}\n"
 
 
-def test_a_launcher_is_small(here: Machine):
+def test_a_launcher_uses_little_memory(here: Machine):
     wish = desired(cluster())
     make_ready(here.site, wish)
     status = Path(f"/proc/{here.launcher(here.folder(wish.cluster))}/status").read_text()
@@ -172,7 +172,7 @@ def test_a_launcher_is_small(here: Machine):
 # -- addresses ----------------------------------------------------------------------------------------------------
 
 
-def test_every_node_has_an_address_of_its_own(here: Machine):
+def test_every_node_has_its_own_address(here: Machine):
     wish = desired(cluster(), 3)
     make_ready(here.site, wish)
     addresses = {node.address for node in here.site.look(wish.cluster, ()).nodes}
@@ -257,7 +257,7 @@ def test_a_node_is_signalled_about_a_changed_file(here: Machine):
     here.says(here.folder(wish.cluster), "heard new")
 
 
-def test_a_node_that_cannot_change_is_ended(here: Machine):
+def test_a_node_that_cannot_take_up_a_change_is_ended(here: Machine):
     wish = watching(OnChange.RESTART)
     make_ready(here.site, wish)
     here.site.apply(changed(wish, "new"))
@@ -281,14 +281,14 @@ def opened_by_a_token(on_change: OnChange) -> Desired:
 
 
 def with_new_links(wish: Desired) -> Desired:
-    """New links, and another content of the other file, as a later release may render it."""
+    """Returns the wish with new links and another content of the other file, as a later release may render it."""
     worker = wish.launch.app.roles[0]
     newer = replace(worker, files=(worker.files[0], replace(worker.files[1], content="new")))
     launch = replace(wish.launch, app=replace(wish.launch.app, roles=(newer,)))
     return replace(wish, launch=launch, secrets={"page": "second"}, link_version=1)
 
 
-def test_new_links_are_taken_up_in_place_and_change_nothing_else(here: Machine):
+def test_new_links_are_applied_in_place_and_change_nothing_else(here: Machine):
     wish = opened_by_a_token(OnChange.REREAD)
     make_ready(here.site, wish)
     here.site.apply(with_new_links(wish))
@@ -335,7 +335,7 @@ def test_a_hook_reaches_a_port_that_has_opened(here: Machine):
     make_ready(here.site, desired(cluster(), body=body))
 
 
-def test_a_drain_that_is_not_done_in_time_says_so(here: Machine):
+def test_a_drain_beyond_its_deadline_is_reported(here: Machine):
     tail = [
         hook(
             "hooks/slow",
@@ -351,7 +351,7 @@ def test_a_drain_that_is_not_done_in_time_says_so(here: Machine):
     assert (report.outcome, report.tasks_start, report.tasks_end) == (DrainOutcome.DEADLINE, 3, None)
 
 
-def test_a_drain_cut_short_says_so(here: Machine):
+def test_an_interrupted_drain_is_reported(here: Machine):
     slow = [hook("hooks/slow", "echo begun >> $SLIPWAY_DIR_HOME/begun; exec sleep 1000")]
     wish = desired(cluster(), body=app(role(hooks=Hooks(drain="hooks/slow")), assets=slow))
     make_ready(here.site, wish)
@@ -383,9 +383,7 @@ def test_the_busy_hook_gives_the_load(here: Machine, text: str, load: Load):
 # -- logs ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_log_stays_bounded_and_keeps_its_end(
-    here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_log_is_limited_and_keeps_its_end(here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(node_log, "FILE_BYTES", 100_000)
     writer = node_log.LogWriter(str(tmp_path))
     for index in range(100):

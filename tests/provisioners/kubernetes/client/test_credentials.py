@@ -1,4 +1,4 @@
-"""Credentials are got and renewed in one place: of plugins that fail in every way, and of files that change."""
+"""How credentials are fetched and renewed, from plugins that fail and from files that change."""
 
 import json
 import stat
@@ -81,7 +81,7 @@ def client(given: Plugin) -> Client:
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once."""
+    """Retries a failed plugin without a pause."""
     monkeypatch.setattr(credentials, "AGAIN_SECONDS", 0.0)
 
 
@@ -119,7 +119,7 @@ BAD: list[tuple[str, str]] = [
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(("script", "words"), BAD)
-def test_a_plugin_that_failed_leaves_nobody_anonymous(
+def test_a_plugin_that_failed_makes_no_anonymous_call(
     given: Plugin, client: Client, api: ApiServer, script: str, words: str
 ):
     given.does(script)
@@ -148,14 +148,16 @@ def test_a_plugin_that_fails_is_not_run_by_every_call(given: Plugin, client: Cli
 
 @pytest.fixture
 def gate(given: Plugin) -> Iterator[Path]:
-    """The plugin gives its answer when this file is there."""
+    """The plugin answers once this file exists."""
     gate = given.folder / "gate"
     given.does(f'while ! [ -e "{gate}" ]; do sleep 0.02; done; cat "{given.folder}/answer"')
     yield gate
     gate.touch()
 
 
-def test_a_slow_plugin_holds_up_nobody_and_serves_the_next_call(given: Plugin, client: Client, gate: Path):
+def test_a_slow_plugin_delays_no_call_past_its_time_and_serves_the_next(
+    given: Plugin, client: Client, gate: Path
+):
     with time_budget(0.2):
         errors = in_parallel([lambda: failure_of(lambda: client.get(PATH))] * 4)
     assert {error.reason for error in errors} == {"SITE_CREDENTIALS"}
@@ -188,7 +190,7 @@ def test_a_token_is_renewed_before_it_ends_and_used_meanwhile(
     given.gives("good", seconds=3600)
     client.get(PATH)
     assert until(lambda: given.runs == 2)
-    # A call that came before the new one was there may have begun another try, but none after.
+    # A call made before the new token arrived may have started one more run of the plugin; later calls start none.
     assert until(lambda: not _is_getting(given.reach))
     known = given.runs
     client.get(PATH)
@@ -200,7 +202,7 @@ def _is_getting(reach: Reach) -> bool:
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_token_that_had_ended_is_told(given: Plugin, client: Client):
+def test_a_token_that_has_expired_is_named(given: Plugin, client: Client):
     given.gives("good", seconds=-5)
     assert "had ended at" in failure_of(lambda: client.get(PATH)).message
 
@@ -257,7 +259,7 @@ def test_lost_credentials_are_renewed_by_every_kind_of_call(
     try:
         CALLS[kind](client)
     except (Temporary, Permanent) as error:
-        # What stands in for an API server knows neither logs nor commands.
+        # The fake API server supports neither logs nor commands, so these calls fail for other reasons.
         assert error.reason != "SITE_REFUSES_US"  # noqa: PT017
     assert len(api.calls) == 2
     assert given.runs == 2
@@ -265,7 +267,7 @@ def test_lost_credentials_are_renewed_by_every_kind_of_call(
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("kind", CALLS)
-def test_who_stays_anonymous_is_told_so(client: Client, api: ApiServer, kind: str):
+def test_an_anonymous_refusal_names_the_anonymous_user(client: Client, api: ApiServer, kind: str):
     api.fail(ANONYMOUS, ANONYMOUS)
     error = failure_of(lambda: CALLS[kind](client))
     assert error.reason == "SITE_REFUSES_US"
@@ -280,9 +282,9 @@ def test_a_kubeconfig_that_is_rewritten_is_read_again(
 ):
     assert client.get(PATH) is None
     api.token = "newer"
-    told = json.loads(given.config.read_text())
-    told["users"][0]["user"] = {"token": "newer"}
-    given.config.write_text(json.dumps(told))
+    config = json.loads(given.config.read_text())
+    config["users"][0]["user"] = {"token": "newer"}
+    given.config.write_text(json.dumps(config))
     api.calls.clear()
     assert client.get(PATH) is None
     assert len(api.calls) == 1
@@ -301,29 +303,29 @@ def test_many_threads_wait_for_one_reading(given: Plugin, gate: Path):
     assert given.runs == 1
 
 
-# -- the way there ------------------------------------------------------------------------------------------------
+# -- proxies and impersonation ------------------------------------------------------------------------------------
 
 
 def through(given: Plugin, **cluster: str) -> Client:
-    told = json.loads(given.config.read_text())
-    told["clusters"][0]["cluster"] |= cluster
-    told["users"][0]["user"] = {"token": "good", "as": "nobody", "as-groups": ["a", "b"]}
-    given.config.write_text(json.dumps(told))
+    config = json.loads(given.config.read_text())
+    config["clusters"][0]["cluster"] |= cluster
+    config["users"][0]["user"] = {"token": "good", "as": "bob", "as-groups": ["a", "b"]}
+    given.config.write_text(json.dumps(config))
     return Client(given.reach, purpose="test")
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_a_proxy_is_gone_through_by_every_kind_of_call(given: Plugin, api: ApiServer, kind: str):
+def test_every_kind_of_call_goes_through_the_proxy(given: Plugin, api: ApiServer, kind: str):
     with proxy() as way:
         client = through(given, **{"proxy-url": way.url})
         with suppress(Temporary, Permanent):
             CALLS[kind](client)
-    assert set(way.asked) == {api.url.removeprefix("http://")}
-    assert set(way.known) == {"Basic dXNlcjpwYXNzIHdvcmQ="}
+    assert set(way.targets) == {api.url.removeprefix("http://")}
+    assert set(way.credentials) == {"Basic dXNlcjpwYXNzIHdvcmQ="}
     assert api.calls
 
 
-def test_a_proxy_that_refuses_is_not_passed_by(given: Plugin, api: ApiServer):
+def test_a_proxy_that_refuses_is_not_bypassed(given: Plugin, api: ApiServer):
     with proxy() as way:
         way.refuses = True
         error = failure_of(lambda: through(given, **{"proxy-url": way.url}).get(PATH))
@@ -334,8 +336,8 @@ def test_a_proxy_that_refuses_is_not_passed_by(given: Plugin, api: ApiServer):
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_every_kind_of_call_is_made_as_somebody_else(given: Plugin, api: ApiServer, kind: str):
+def test_every_kind_of_call_is_made_as_the_impersonated_user(given: Plugin, api: ApiServer, kind: str):
     client = through(given)
     with suppress(Temporary, Permanent):
         CALLS[kind](client)
-    assert api.impersonated == {("nobody", ("a", "b"))}
+    assert api.impersonated == {("bob", ("a", "b"))}

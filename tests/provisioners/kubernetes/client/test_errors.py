@@ -1,4 +1,4 @@
-"""What each refusal of an API server means to us."""
+"""How refusals of an API server become errors of the client."""
 
 import json
 
@@ -39,7 +39,7 @@ def refusal(status: int, reason: str = "", message: str = "no", **details: objec
 
 
 @pytest.mark.parametrize("status", [400, 403, 422, 500, 503])
-def test_a_webhook_that_refuses_is_named_and_may_change_its_mind(status: int):
+def test_a_refusal_by_a_webhook_names_it_and_is_retried_later(status: int):
     error = refusal(status, "", 'admission webhook "w.example" denied the request: no').error()
     assert isinstance(error, NotYet)
     assert error.reason == "ADMISSION_DENIED"
@@ -47,7 +47,7 @@ def test_a_webhook_that_refuses_is_named_and_may_change_its_mind(status: int):
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_webhook_that_failed_is_named_and_is_no_unreachable_site(status: int):
+def test_a_failure_of_a_webhook_names_it_and_is_not_an_unreachable_site(status: int):
     said = 'Internal error occurred: failed calling webhook "w.example": failed to call webhook: Post: EOF'
     error = refusal(status, "InternalError", said).error()
     assert isinstance(error, NotYet)
@@ -58,7 +58,7 @@ def test_a_webhook_that_failed_is_named_and_is_no_unreachable_site(status: int):
     ("status", "message"),
     [(401, "Unauthorized"), (403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')],
 )
-def test_credentials_that_are_not_known_are_told(status: int, message: str):
+def test_unknown_credentials_are_named(status: int, message: str):
     error = refusal(status, "Forbidden", message).error()
     assert isinstance(error, Unauthenticated)
     assert (error.reason, error.delay) == ("SITE_REFUSES_US", 5.0)
@@ -66,32 +66,34 @@ def test_credentials_that_are_not_known_are_told(status: int, message: str):
 
 
 @pytest.mark.parametrize(("status", "reason", "message", "ours", "delay"), CASES)
-def test_a_refusal_has_one_meaning(status: int, reason: str, message: str, ours: str, delay: float | None):
+def test_each_refusal_has_its_reason_and_delay(
+    status: int, reason: str, message: str, ours: str, delay: float | None
+):
     error = refusal(status, reason, message).error()
     assert (error.reason, error.message) == (ours, message)
     assert (isinstance(error, Permanent), getattr(error, "delay", None)) == (delay is None, delay)
 
 
-def test_what_is_there_already_is_told_apart():
+def test_an_object_that_exists_already_has_its_own_error():
     assert isinstance(refusal(409, "AlreadyExists").error(), AlreadyExists)
 
 
-def test_a_forgotten_version_is_told_apart():
+def test_a_forgotten_version_has_its_own_error():
     assert isinstance(refusal(410, "Expired").error(), Expired)
 
 
-def test_a_namespace_that_goes_is_waited_for():
+def test_a_terminating_namespace_is_retried_later():
     error = refusal(403, "Forbidden", causes=[{"reason": "NamespaceTerminating"}]).error()
     assert error.reason == "NAMESPACE_GOING"
 
 
-def test_a_namespace_that_went_is_waited_for():
+def test_a_missing_namespace_is_retried_later():
     assert refusal(404, "NotFound", name="acme", kind="namespaces").error().reason == "NAMESPACE_GOING"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 410, 413, 422])
 @pytest.mark.parametrize("data", [b"", b"404 page not found", b"[]", b'{"kind": "Pod"}', b"\xff"])
-def test_what_is_no_answer_of_the_api_proves_nothing(status: int, data: bytes):
+def test_a_reply_that_is_no_status_means_an_unreachable_site(status: int, data: bytes):
     error = Refusal.read(status, {}, data).error()
     assert isinstance(error, Temporary)
     assert error.reason == "SITE_UNREACHABLE"
@@ -100,21 +102,23 @@ def test_what_is_no_answer_of_the_api_proves_nothing(status: int, data: bytes):
 @pytest.mark.parametrize(
     "data", [b"", b"404 page not found", b"[]", b'{"kind": "Status", "reason": "NotFound"}']
 )
-def test_only_the_api_says_that_something_is_missing(data: bytes):
+def test_an_object_is_missing_only_if_the_api_names_it(data: bytes):
     assert not Refusal.read(404, {}, data).is_missing("node-0")
 
 
-def test_another_object_that_is_missing_is_not_this_one():
+def test_a_missing_object_of_another_name_is_not_this_one():
     gone = refusal(404, "NotFound", name="acme", kind="namespaces")
     assert (gone.is_missing("acme"), gone.is_missing("node-0")) == (True, False)
 
 
-@pytest.mark.parametrize(("told", "delay"), [("7", 7.0), ("0", 0.5), ("86400", 60.0), ("Fri, 1 Jan", 1.0)])
-def test_the_pause_it_asks_for_is_kept_within_reason(told: str, delay: float):
-    error = Refusal.read(429, {"Retry-After": told}, b"").error()
+@pytest.mark.parametrize(
+    ("retry_after", "delay"), [("7", 7.0), ("0", 0.5), ("86400", 60.0), ("Fri, 1 Jan", 1.0)]
+)
+def test_retry_after_is_limited_to_a_minute(retry_after: str, delay: float):
+    error = Refusal.read(429, {"Retry-After": retry_after}, b"").error()
     assert isinstance(error, Temporary)
     assert error.delay == delay
 
 
-def test_its_words_are_cut():
+def test_long_messages_are_cut():
     assert len(refusal(500, "InternalError", "x" * 10_000).error().message) == 500

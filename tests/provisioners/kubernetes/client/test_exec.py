@@ -1,4 +1,4 @@
-"""Commands in pods: their exit code is reported, or that it is unknown."""
+"""Commands in pods: the result has the exit code, and an error is raised when it is unknown."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def speaks(*messages: bytes, protocol: str = NEWER, silent: bool = False, cut: bool = True) -> Failure:
-    """A server that takes the call, says these messages, and hangs up, or not."""
+    """Returns a server that accepts the call, sends these messages, and closes the connection if `cut`."""
 
     def failure(handler: fails.Handler, do: object) -> None:
         key = handler.headers["Sec-WebSocket-Key"].encode()
@@ -45,8 +45,8 @@ def speaks(*messages: bytes, protocol: str = NEWER, silent: bool = False, cut: b
     return failure
 
 
-def status(**told: object) -> bytes:
-    return b"\x03" + json.dumps({"status": "Failure", **told}).encode()
+def status(**fields: object) -> bytes:
+    return b"\x03" + json.dumps({"status": "Failure", **fields}).encode()
 
 
 def exited(code: str) -> bytes:
@@ -58,50 +58,50 @@ def try_run(client: Client, **options: object) -> ExecResult:
     return run(client, "acme", "pod-0", ["true"], **{"seconds": 2.0, **options})  # type: ignore[arg-type]
 
 
-def test_its_words_and_its_end_are_told(api: ApiServer, client: Client):
+def test_the_result_has_the_output_and_the_exit_code(api: ApiServer, client: Client):
     api.fail(speaks(b"\x01out", b"\x02err", b"\x01put", exited("7")))
     assert try_run(client) == ExecResult(7, b"output", b"err")
 
 
-def test_it_is_asked_for_by_its_own_words(api: ApiServer, client: Client):
+def test_the_command_is_encoded_in_the_query(api: ApiServer, client: Client):
     api.fail(speaks(SUCCESS))
     run(client, "acme", "pod-0", ["sh", "-c", "a & b"], seconds=2)
     assert api.calls[0].startswith("GET /api/v1/namespaces/acme/pods/pod-0/exec?container=node&command=sh&")
     assert "command=a+%26+b" in api.calls[0]
 
 
-def test_of_much_output_the_first_is_kept(api: ApiServer, client: Client):
+def test_long_output_is_cut_at_the_end(api: ApiServer, client: Client):
     api.fail(speaks(b"\x01" + b"x" * 30, b"\x01" + b"y" * 30, SUCCESS))
     assert try_run(client, most_bytes=40).stdout == b"x" * 30 + b"y" * 10
 
 
-def test_an_end_that_was_not_told_is_not_guessed(api: ApiServer, client: Client):
+def test_a_connection_lost_before_the_exit_code_raises(api: ApiServer, client: Client):
     api.fail(speaks(b"\x01all done"))
     with pytest.raises(Temporary, match="EXEC_LOST"):
         try_run(client)
 
 
-def test_a_command_that_takes_long_is_left(api: ApiServer, client: Client):
+def test_a_command_that_exceeds_its_time_raises(api: ApiServer, client: Client):
     api.fail(speaks(b"\x01working", silent=True))
     with pytest.raises(Temporary, match="EXEC_SLOW"):
         try_run(client, seconds=0.2)
 
 
 def pinging(handler: fails.Handler, do: object) -> None:
-    """Alive, and never done."""
+    """Keeps the connection alive with pings and never ends the command."""
     speaks(cut=False)(handler, do)  # type: ignore[arg-type]
     while not handler.api.closing.wait(0.02):
         handler.wfile.write(b"\x89\x00")
 
 
-def test_a_server_that_only_pings_is_left(api: ApiServer, client: Client):
+def test_pings_do_not_extend_the_time(api: ApiServer, client: Client):
     api.fail(pinging)
     with pytest.raises(Temporary, match="EXEC_SLOW"):
         try_run(client, seconds=0.2)
 
 
 def dribbling(handler: fails.Handler, do: object) -> None:
-    """A handshake that has always one header more."""
+    """Sends one header after another and never completes the handshake."""
     handler.send_response(101)
     handler.flush_headers()
     while not handler.api.closing.wait(0.02):
@@ -109,7 +109,7 @@ def dribbling(handler: fails.Handler, do: object) -> None:
 
 
 @pytest.mark.parametrize("failure", [dribbling, fails.slow])
-def test_connecting_takes_no_longer_than_all_of_it_may(api: ApiServer, client: Client, failure: Failure):
+def test_connecting_respects_the_time_budget(api: ApiServer, client: Client, failure: Failure):
     api.fail(failure)
     began = time.monotonic()
     with time_budget(0.3), pytest.raises(Temporary, match="SITE_UNREACHABLE"):
@@ -129,7 +129,7 @@ STRANGE: list[bytes] = [
 
 
 @pytest.mark.parametrize("message", STRANGE)
-def test_an_end_in_unknown_words_is_no_exit_code(api: ApiServer, client: Client, message: bytes):
+def test_an_unreadable_status_raises(api: ApiServer, client: Client, message: bytes):
     api.fail(speaks(message))
     with pytest.raises(Temporary, match="EXEC_FAILED"):
         try_run(client)
@@ -148,9 +148,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("failure", "reason"), REFUSALS)
-def test_a_call_that_is_not_taken_has_its_reason(
-    api: ApiServer, client: Client, failure: Failure, reason: str
-):
+def test_a_refused_call_raises_its_reason(api: ApiServer, client: Client, failure: Failure, reason: str):
     api.fail(failure)
     with pytest.raises(Temporary, match=reason):
         try_run(client)
@@ -161,12 +159,12 @@ def test_a_renewed_token_is_used(api: ApiServer, client: Client):
     assert try_run(client).exit_code == 0
 
 
-def test_an_old_server_is_spoken_to_too(api: ApiServer, client: Client):
+def test_the_older_protocol_is_supported(api: ApiServer, client: Client):
     api.fail(speaks(SUCCESS, protocol=OLDER))
     assert try_run(client).exit_code == 0
 
 
-def test_an_old_server_cannot_be_told_the_end_of_input(api: ApiServer, client: Client):
+def test_the_older_protocol_supports_no_input(api: ApiServer, client: Client):
     api.fail(speaks(SUCCESS, protocol=OLDER))
     with pytest.raises(Permanent, match="SITE_TOO_OLD"):
         try_run(client, stdin=b"words")
@@ -179,8 +177,8 @@ class TestOnARealOne:
         with pod_namespace(kubeconfig) as made:
             yield made
 
-    def test_commands_end_as_they_end(self, here: PodNamespace):
-        """One pod for all of it: making it takes the time."""
+    def test_real_commands_return_their_results(self, here: PodNamespace):
+        """All cases share one pod, because creating it takes seconds."""
         name = here.running("worker-0")
 
         def sh(text: str, **options: object) -> ExecResult:
@@ -198,11 +196,11 @@ class TestOnARealOne:
         with pytest.raises(Temporary, match=r"EXEC_FAILED.*no/such"):
             run(here.client, here.namespace, name, ["/no/such"], seconds=10)
 
-    def test_a_pod_that_is_not_there_is_gone(self, here: PodNamespace):
+    def test_a_missing_pod_is_gone(self, here: PodNamespace):
         with pytest.raises(Temporary, match="POD_GONE"):
             run(here.client, here.namespace, "pod-0", ["true"], seconds=5)
 
-    def test_a_pod_that_does_not_run_takes_no_command(self, here: PodNamespace):
+    def test_a_pod_that_has_ended_runs_no_command(self, here: PodNamespace):
         name = here.make("worker-0", "exit 1")
         with pytest.raises(Temporary, match="EXEC_FAILED"):
             run(here.client, here.namespace, name, ["true"], seconds=5)

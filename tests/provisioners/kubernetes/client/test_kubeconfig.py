@@ -22,7 +22,7 @@ EXEC: Fields = {"apiVersion": "client.authentication.k8s.io/v1", "command": "get
 
 
 def written(folder: Path, **said: Fields) -> str:
-    """said: by kind of entry, the fields that are said beside what every kubeconfig says."""
+    """Writes a kubeconfig and returns its path. said: fields to add, by kind of entry."""
     user = said.get("user", {"token": "t"})
     if "exec" in said:
         user = {"exec": {**EXEC, **said["exec"]}}
@@ -46,8 +46,8 @@ def plugin_of(found: ServerConfig, attribute: str) -> Any:
 
 PAIR = {"client-certificate": "cert", "client-key": "key"}
 DATA = {"client-certificate-data": base64_of("cert"), "client-key-data": base64_of("key")}
-ACTED = {"token": "t", "as": "nobody"}
-# (kind, field) -> what is said, and what comes of it.
+ACTED = {"token": "t", "as": "bob"}
+# (kind, field) -> (the entry, how to read the result, the expected result).
 CASES: dict[tuple[str, str], tuple[Fields, Callable[[ServerConfig], Any], Any]] = {
     ("cluster", "server"): ({"server": "https://h:2/p/"}, lambda found: found.server, "https://h:2/p"),
     ("cluster", "certificate-authority"): (
@@ -87,7 +87,7 @@ CASES: dict[tuple[str, str], tuple[Fields, Callable[[ServerConfig], Any], Any]] 
         lambda found: base64.b64decode(found.basic),
         b"a:b",
     ),
-    ("user", "as"): (ACTED, lambda found: found.headers, (("Impersonate-User", "nobody"),)),
+    ("user", "as"): (ACTED, lambda found: found.headers, (("Impersonate-User", "bob"),)),
     ("user", "as-uid"): (
         {**ACTED, "as-uid": "7"},
         lambda found: found.headers[1:],
@@ -130,7 +130,7 @@ CASES: dict[tuple[str, str], tuple[Fields, Callable[[ServerConfig], Any], Any]] 
     ),
     ("exec", "interactiveMode"): ({"interactiveMode": "IfAvailable"}, lambda found: bool(found.plugin), True),
 }
-# Told to plugins alone: see below.
+# Only plugins receive these fields; the test below checks them.
 ELSEWHERE = {("cluster", "extensions")}
 EXTENSION = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}
 ALL = [(kind, field) for kind, fields in FIELDS.items() for field in fields]
@@ -145,10 +145,10 @@ def test_a_field_is_honoured(tmp_path: Path, kind: str, field: str):
     assert found(from_context(written(tmp_path, **{kind: said}))) == expected
 
 
-def test_a_plugin_is_told_what_the_cluster_says_to_plugins(tmp_path: Path):
+def test_a_plugin_receives_the_configuration_of_the_cluster_for_plugins(tmp_path: Path):
     said: dict[str, Fields] = {"cluster": {"extensions": [EXTENSION]}, "exec": {"provideClusterInfo": True}}
-    told = json.loads(plugin_of(from_context(written(tmp_path, **said)), "cluster"))
-    assert told == {"server": "https://127.0.0.1:1", "config": {"audience": "x"}}
+    passed = json.loads(plugin_of(from_context(written(tmp_path, **said)), "cluster"))
+    assert passed == {"server": "https://127.0.0.1:1", "config": {"audience": "x"}}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ REFUSED: list[tuple[dict[str, Fields], str]] = [
 
 
 @pytest.mark.parametrize(("said", "sentence"), REFUSED)
-def test_what_is_not_honoured_is_refused_in_a_sentence(
+def test_an_unsupported_field_is_refused_in_a_sentence(
     tmp_path: Path, said: dict[str, Fields], sentence: str
 ):
     with pytest.raises(SettingsInvalid, match=sentence) as raised:

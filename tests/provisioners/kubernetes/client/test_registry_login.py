@@ -1,4 +1,4 @@
-"""What a site's admin wants of every pod: a login to private registries, classes, annotations."""
+"""Settings of a site that apply to all its pods: registry logins, priority and runtime classes, annotations."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ def logins(found: list[Body]) -> list[Body]:
     return [body for body in of_kind(found, "Secret") if body["type"] == "kubernetes.io/dockerconfigjson"]
 
 
-def test_a_run_is_given_the_login_of_the_site_and_its_pods_use_it(settings: SiteSettings):
+def test_pods_use_the_registry_login_of_the_site(settings: SiteSettings):
     found = objects(desired(cluster()), settings)
     [login], [pod] = logins(found), of_kind(found, "Pod")
     assert json.loads(base64.b64decode(login["data"][".dockerconfigjson"])) == LOGIN
@@ -40,7 +40,7 @@ def test_a_run_is_given_the_login_of_the_site_and_its_pods_use_it(settings: Site
     assert login["metadata"]["ownerReferences"] == pod["metadata"]["ownerReferences"]
 
 
-def test_a_renewed_login_is_another_secret(settings: SiteSettings, file: Path):
+def test_a_renewed_login_is_a_new_secret(settings: SiteSettings, file: Path):
     wish = desired(cluster())
     [before] = logins(objects(wish, settings))
     file.write_text(json.dumps({"auths": {"registry.example": {"auth": "bmV3"}}}))
@@ -49,7 +49,7 @@ def test_a_renewed_login_is_another_secret(settings: SiteSettings, file: Path):
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"auths": {}}', "[]"])
-def test_a_file_that_is_no_login_is_waited_for(settings: SiteSettings, file: Path, content: str):
+def test_an_invalid_login_file_raises_site_settings(settings: SiteSettings, file: Path, content: str):
     file.write_text(content)
     with pytest.raises(SiteUnknown, match=r"SITE_SETTINGS.*needs auths"):
         objects(desired(cluster()), settings)
@@ -64,13 +64,13 @@ def test_classes_and_annotations_of_the_site_are_on_its_pods():
     assert ANNOTATIONS.items() <= pod["metadata"]["annotations"].items()
 
 
-def test_an_app_may_have_classes_of_its_own():
+def test_an_app_can_have_its_own_classes():
     apps = {"tiny": {"runtime_class": "kata"}}
     settings = replace(SETTINGS, priority_class="people", runtime_class="gvisor", apps=apps)
     [pod] = of_kind(objects(desired(cluster()), settings), "Pod")
     assert (pod["spec"]["priorityClassName"], pod["spec"]["runtimeClassName"]) == ("people", "kata")
 
 
-def test_a_site_that_says_nothing_of_it_adds_nothing():
+def test_without_settings_nothing_is_added():
     [pod] = of_kind(objects(desired(cluster())), "Pod")
     assert not {"imagePullSecrets", "priorityClassName", "runtimeClassName"} & set(pod["spec"])

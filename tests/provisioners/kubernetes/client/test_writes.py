@@ -1,4 +1,4 @@
-"""A write that takes longer than a call goes on, and the next try takes it over."""
+"""A write that takes longer than the timeout of a call continues, and the next call returns its result."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ ONE = paths.config_maps("acme", "one")
 
 
 class Gate:
-    """What an admission webhook does that is slow: the write waits until it is let go."""
+    """Delays a write until `opened` is set, as a slow admission webhook does."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -48,7 +48,7 @@ def posts(api: ApiServer) -> int:
     return api.calls.count(f"POST {PATH}")
 
 
-def test_a_slow_create_is_told_and_not_begun_again(api: ApiServer, client: Client, gate: Gate):
+def test_a_slow_create_is_reported_and_not_sent_again(api: ApiServer, client: Client, gate: Gate):
     for _ in range(3):
         with pytest.raises(AdmissionSlow, match="create configmaps"):
             client.create(PATH, config_map())
@@ -60,7 +60,7 @@ def test_a_slow_create_is_told_and_not_begun_again(api: ApiServer, client: Clien
     assert posts(api) == 1
 
 
-def test_what_was_made_slowly_is_known_to_the_tries_after(api: ApiServer, client: Client, gate: Gate):
+def test_later_calls_know_an_object_that_was_created_slowly(api: ApiServer, client: Client, gate: Gate):
     with pytest.raises(AdmissionSlow):
         client.create(PATH, config_map())
     gate.opened.set()
@@ -70,7 +70,7 @@ def test_what_was_made_slowly_is_known_to_the_tries_after(api: ApiServer, client
     assert posts(api) == 1
 
 
-def test_another_object_of_that_name_is_asked_for_anew(api: ApiServer, client: Client, gate: Gate):
+def test_another_object_of_the_same_name_is_created_anew(api: ApiServer, client: Client, gate: Gate):
     with pytest.raises(AdmissionSlow):
         client.create(PATH, config_map(attempt=1))
     gate.opened.set()
@@ -79,7 +79,7 @@ def test_another_object_of_that_name_is_asked_for_anew(api: ApiServer, client: C
     assert client.create(PATH, config_map(attempt=2))["metadata"]["labels"] == {"attempt": "2"}
 
 
-def test_a_refusal_that_came_late_is_told_to_the_next_try(api: ApiServer, client: Client, monkeypatch):
+def test_a_late_refusal_is_raised_by_the_next_call(api: ApiServer, client: Client, monkeypatch):
     monkeypatch.setattr(module, "READ_SECONDS", 0.5)
     gate, refusal = Gate(), says(403, "Forbidden", 'admission webhook "w.example" denied the request: no')
     api.fail(lambda handler, do: gate(handler, lambda: refusal(handler, do)))
@@ -91,9 +91,7 @@ def test_a_refusal_that_came_late_is_told_to_the_next_try(api: ApiServer, client
     assert client.create(PATH, config_map())
 
 
-def test_a_slow_patch_and_a_slow_delete_are_taken_over_with_their_answer(
-    api: ApiServer, client: Client, gate: Gate
-):
+def test_the_next_call_returns_the_result_of_a_slow_patch(api: ApiServer, client: Client, gate: Gate):
     patch = {"metadata": {"annotations": {"a": "b"}}}
     api.objects[ONE] = {"metadata": {"name": "one", "uid": "u"}}
     with pytest.raises(AdmissionSlow, match="patch configmaps"):
@@ -105,7 +103,7 @@ def test_a_slow_patch_and_a_slow_delete_are_taken_over_with_their_answer(
     assert [call.split()[0] for call in api.calls if ONE in call] == ["PATCH"]
 
 
-def test_questions_are_asked_each_time(api: ApiServer, client: Client):
+def test_access_reviews_are_sent_each_time(api: ApiServer, client: Client):
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     for _ in range(2):
         api.fail(lambda handler, do: handler.say(201, {"kind": "SelfSubjectAccessReview"}))

@@ -1,4 +1,4 @@
-"""What every app of the catalogue becomes on a Kubernetes site."""
+"""The Kubernetes objects of every app in the catalogue."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ def test_every_role_becomes_pods(app: App, pods: list[Body]):
     assert {pod["metadata"]["labels"][names.ROLE] for pod in pods} == {role.name for role in app.roles}
 
 
-def test_a_release_makes_what_the_one_before_made():
+def test_the_objects_are_those_in_golden_json():
     assert golden() == json.loads(FILE.read_text())
 
 
@@ -56,7 +56,7 @@ def test_every_pod_is_restricted(pods: list[Body]):
             }
 
 
-def test_no_pod_reaches_its_machine(pods: list[Body]):
+def test_no_pod_has_access_to_its_machine(pods: list[Body]):
     allowed = {"persistentVolumeClaim", "emptyDir", "configMap", "secret"}
     for pod in pods:
         assert not {"hostNetwork", "hostPID", "hostIPC", "hostAliases"} & set(pod["spec"])
@@ -105,7 +105,7 @@ def test_secrets_are_in_the_secret_alone(app: App, made: list[Body]):
     assert all(any(value in text for text in texts) for value in values)
 
 
-def test_what_is_mounted_is_there(made: list[Body], pods: list[Body]):
+def test_every_mounted_key_exists(made: list[Body], pods: list[Body]):
     content = {body["metadata"]["name"]: set(body.get("data") or ()) for body in made}
     for pod in pods:
         for volume in pod["spec"]["volumes"]:
@@ -114,7 +114,7 @@ def test_what_is_mounted_is_there(made: list[Body], pods: list[Body]):
             assert {item["key"] for item in mounted["items"]} <= content.get(name, set())
 
 
-def test_names_and_labels_are_such_as_kubernetes_takes(made: list[Body]):
+def test_names_and_labels_are_valid_in_kubernetes(made: list[Body]):
     for body in made:
         about = body["metadata"]
         assert NAME.fullmatch(about["name"])
@@ -124,14 +124,14 @@ def test_names_and_labels_are_such_as_kubernetes_takes(made: list[Body]):
         assert DNS_LABEL.fullmatch(pod["spec"]["subdomain"])
 
 
-def test_everything_says_whose_it_is(made: list[Body]):
+def test_every_object_has_the_labels_of_its_installation(made: list[Body]):
     for body in made:
         labels = body["metadata"]["labels"]
         assert labels["app.kubernetes.io/managed-by"] == "slipway"
         assert labels[names.INSTALLATION] == SETTINGS.installation
 
 
-def test_everything_of_a_run_goes_with_its_root(made: list[Body]):
+def test_the_root_of_a_run_owns_its_objects(made: list[Body]):
     uids = {body["metadata"]["name"]: body["metadata"]["uid"] for body in of_kind(made, "ConfigMap")}
     run = uids[names.run_root(whole(APP).cluster.id, 1)]
     for kind in ("Pod", "Service", "ServiceAccount", "Secret"):
@@ -151,7 +151,7 @@ def test_a_node_knows_its_own_address_and_its_peers():
     assert pod["spec"]["containers"][0]["command"][3] == f"{address}.svc.cluster.local"
 
 
-def test_the_api_server_replaces_nothing_in_a_command():
+def test_variables_in_a_command_are_escaped():
     (container,) = of_kind(objects(whole(APP)), "Pod")[0]["spec"]["containers"]
     assert container["command"][-1] == "$$(not) $$$$ ours"
 
@@ -187,7 +187,7 @@ def test_a_site_chooses_where_its_pods_run():
     assert pod["spec"]["tolerations"] == [{"key": "spark", "operator": "Exists"}]
 
 
-def test_an_app_may_have_a_place_of_its_own_on_a_site():
+def test_an_app_can_have_its_own_placement_on_a_site():
     own = {"node_selector": {"pool": "big"}, "storage_class": "fast"}
     toleration = {"key": "all", "operator": "Exists"}
     placed = replace(SETTINGS, node_selector={"pool": "all"}, tolerations=(toleration,), apps={APP.name: own})
@@ -214,7 +214,7 @@ def test_storage_classes_are_the_sites_choice():
     assert set(found.values()) == {"fast"}
 
 
-def test_a_gpu_is_asked_for_by_its_name():
+def test_gpus_are_requested_as_an_extended_resource():
     wish = whole(APP)
     nodes = tuple(replace(node, each=replace(node.each, gpu=2)) for node in wish.nodes)
     (container,) = of_kind(objects(replace(wish, nodes=nodes)), "Pod")[0]["spec"]["containers"]
@@ -222,7 +222,7 @@ def test_a_gpu_is_asked_for_by_its_name():
     assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "2"
 
 
-def test_what_is_mounted_is_the_same_while_a_node_is_replaced():
+def test_secrets_stay_the_same_while_a_node_is_replaced():
     spark = whole(APPS["spark"])
     without = replace(spark, nodes=tuple(node for node in spark.nodes if node.role != "notebook"))
     names_of = [

@@ -1,4 +1,4 @@
-"""What a tenant's namespace lets in and out, and what it holds. Nothing here is ever called."""
+"""The network policies and the quota of a tenant's namespace. No test here needs a Kubernetes."""
 
 import ipaddress
 from dataclasses import replace
@@ -27,7 +27,7 @@ def policies(settings: Any = SETTINGS) -> dict[str, Body]:
 
 
 def blocks(settings: Any) -> list[Body]:
-    """Every address block that any policy lets pods speak to."""
+    """Returns every address block that the policies allow as a target."""
     return [
         peer["ipBlock"]
         for spec in policies(settings).values()
@@ -37,18 +37,18 @@ def blocks(settings: Any) -> list[Body]:
     ]
 
 
-def test_nothing_gets_in_or_out_that_no_policy_names():
+def test_the_default_policy_denies_all_traffic():
     assert policies()[tenant.DENY] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_names_may_be_asked_for_and_nothing_else():
+def test_dns_is_allowed_to_one_target_and_one_port():
     (rule,) = policies()[tenant.DNS]["egress"]
     assert rule["ports"] == [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
     (peer,) = rule["to"]
     assert set(peer) == {"namespaceSelector", "podSelector"}
 
 
-def test_no_rule_is_without_a_peer():
+def test_every_rule_names_its_peers():
     for spec in policies(WIDE).values():
         assert all(rule["to"] for rule in spec.get("egress", []))
         assert all(rule["from"] for rule in spec.get("ingress", []))
@@ -64,7 +64,7 @@ def test_no_rule_reaches_the_metadata_service_of_a_cloud():
 
 
 @pytest.mark.parametrize("cidr", ["100.100.100.200", "fd00:ec2::254", "fe80::1", "169.254.1.1"])
-def test_other_addresses_of_that_kind_are_left_out_too(cidr: str):
+def test_other_metadata_and_link_local_addresses_are_excluded(cidr: str):
     everything = egress.blocks(["0.0.0.0/0", "::/0"])
     holes = [ipaddress.ip_network(hole) for peer in everything for hole in peer["ipBlock"]["except"]]
     assert any(ipaddress.ip_address(cidr) in hole for hole in holes)
@@ -98,20 +98,20 @@ def test_pod_security_is_restricted_from_the_first_moment():
     assert labels["pod-security.kubernetes.io/enforce-version"] == "latest"
 
 
-def test_nothing_is_made_where_there_is_no_isolation_yet():
+def test_apply_creates_nothing_without_the_namespace():
     api = MemoryApi()
     with pytest.raises(Temporary, match="NAMESPACE_GOING"):
         KubernetesProvisioner(SETTINGS, MemoryAccounts(api)).apply(whole(APP))
     assert api.made == []
 
 
-def test_the_quota_leaves_room_for_one_node_more():
+def test_the_quota_has_headroom_for_one_more_node():
     hard = tenant.quota(SETTINGS, OF.tenant_id, {"cpu": 8000, "memory": 2**30})["spec"]["hard"]
     assert hard["requests.cpu"] == f"{8000 + tenant.HEADROOM.cpu}m"
     assert hard["limits.memory"] == hard["requests.memory"] == str(2**30 + tenant.HEADROOM.memory)
 
 
-def test_what_is_unlimited_is_not_in_the_quota():
+def test_an_unlimited_resource_is_not_in_the_quota():
     hard = tenant.quota(SETTINGS, OF.tenant_id, {"cpu": None})["spec"]["hard"]
     assert not [resource for resource in hard if "requests" in resource]
 
@@ -121,19 +121,19 @@ def test_no_tenant_can_open_itself_to_the_outside():
     assert (hard["services.nodeports"], hard["services.loadbalancers"]) == ("0", "0")
 
 
-def test_what_was_just_made_sure_of_is_not_asked_for_again():
+def test_a_tenant_that_was_just_ensured_is_cached():
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
     site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000})
     before = len(api.calls)
     site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 1000})
-    # The labels of the namespace are looked at each time.
+    # Only the labels of the namespace are read each time.
     assert api.calls[before:] == [("get", f"/api/v1/namespaces/{names.namespace(OF.tenant_id)}")]
     site.ensure_tenant(OF.tenant_id, OF.tenant, {"cpu": 2000})
     assert len(api.calls) > before
 
 
-def test_a_namespace_that_was_removed_is_missed_and_made_again():
+def test_a_deleted_namespace_is_reported_and_created_again():
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
     site.ensure_tenant(OF.tenant_id, OF.tenant, {})
@@ -144,7 +144,7 @@ def test_a_namespace_that_was_removed_is_missed_and_made_again():
     assert len(api.of_kind("networkpolicies")) == 2
 
 
-def test_a_tenant_that_was_removed_is_made_anew():
+def test_a_removed_tenant_can_be_created_again():
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
     for _ in range(2):
@@ -155,11 +155,11 @@ def test_a_tenant_that_was_removed_is_made_anew():
 
 
 def leaving(message: str) -> dict[str, Any]:
-    told = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": message}
-    return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [told]}}
+    condition = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": message}
+    return {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [condition]}}
 
 
-def test_a_namespace_that_is_still_going_is_not_said_to_be_gone():
+def test_a_terminating_namespace_is_not_reported_as_gone():
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
     site.ensure_tenant(OF.tenant_id, OF.tenant, {})
@@ -171,7 +171,7 @@ def test_a_namespace_that_is_still_going_is_not_said_to_be_gone():
         site.remove_tenant(OF.tenant_id)
 
 
-def test_a_namespace_of_somebody_else_is_left_alone():
+def test_a_namespace_of_another_installation_is_not_deleted():
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
     site.ensure_tenant(OF.tenant_id, OF.tenant, {})

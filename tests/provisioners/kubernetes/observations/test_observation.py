@@ -1,4 +1,4 @@
-"""What pods say, as a real Kubernetes told it: each file in `pods` is one moment of one pod."""
+"""How pods become observations. Each file in `pods` is a pod as a real Kubernetes returned it at one moment."""
 
 import json
 from copy import deepcopy
@@ -25,7 +25,7 @@ TENANT = UUID("018f0000-0000-7000-8000-000000007e2a")
 REPORT = DrainReport(DrainOutcome.DRAINED, 1.5, tasks_start=2, tasks_end=0)
 
 NO_IMAGE = "cannot pull image localhost/slipway-nothing:1: "
-SAYS = {
+CASES = {
     "new": ("waiting", "", ""),
     "scheduled": ("waiting", "", ""),
     "starting": ("starting", "", ""),
@@ -99,41 +99,41 @@ def observed(body: Body, drain: DrainReport | None = None) -> NodeObservation:
     return found
 
 
-def test_every_moment_has_a_case():
-    assert {file.stem for file in PODS.iterdir()} == set(SAYS)
-    print(f"{len(SAYS)} moments of pods")
+def test_every_recorded_pod_has_a_case():
+    assert {file.stem for file in PODS.iterdir()} == set(CASES)
+    print(f"{len(CASES)} recorded pods")
 
 
-@pytest.mark.parametrize("name", SAYS)
-def test_a_pod_says_how_its_node_is(name: str):
-    state, reason, message = SAYS[name]
+@pytest.mark.parametrize("name", CASES)
+def test_each_pod_becomes_a_state_with_its_reason(name: str):
+    state, reason, message = CASES[name]
     found = observed(pod(name))
     assert (found.state, found.reason) == (state, reason)
     assert found.message.startswith(message)
     assert bool(found.message) == bool(message)
 
 
-@pytest.mark.parametrize("name", SAYS)
-def test_only_what_ended_has_an_exit_code(name: str):
+@pytest.mark.parametrize("name", CASES)
+def test_only_an_ended_node_has_an_exit_code(name: str):
     assert observed(pod(name)).exit_code == EXIT_CODES.get(name)
 
 
-@pytest.mark.parametrize("name", SAYS)
-def test_stages_are_stamped_in_order_without_a_gap(name: str):
+@pytest.mark.parametrize("name", CASES)
+def test_stages_are_in_order_without_a_gap(name: str):
     stages = observed(pod(name)).stages
     assert tuple(stages) == STAGES[: len(stages)]
     assert list(stages.values()) == sorted(stages.values())
 
 
-@pytest.mark.parametrize("name", SAYS)
-def test_nothing_that_the_node_wrote_is_told_to_everybody(name: str):
+@pytest.mark.parametrize("name", CASES)
+def test_messages_contain_nothing_that_the_node_wrote(name: str):
     found = observed(pod(name))
     assert not {"no such file\n", "records in"} & {found.message, found.reason}
     assert "no such file\n" not in found.message
     assert "records in" not in found.message
 
 
-def test_who_may_read_the_log_gets_its_end():
+def test_the_end_of_the_log_of_a_failed_node_can_be_read():
     assert failure_log(pod("crash_loop")) == "no such file\n"
     assert failure_log(pod("ready")) == ""
 
@@ -143,55 +143,55 @@ def test_a_node_is_named_by_its_labels():
     assert (found.cluster_id, found.run, found.name, found.attempt) == (CLUSTER, 1, "ready-0", 1)
 
 
-def test_its_address_is_known_before_anything_runs():
+def test_the_address_is_known_before_the_pod_runs():
     run = names.run_root(CLUSTER, 1)
     address = f"ready-0.{run}.{names.namespace(TENANT)}.svc.cluster.local"
     assert observed(pod("new")).address == observed(pod("ready")).address == address
     assert address == names.hostname(CLUSTER, 1, "ready-0", TENANT, "cluster.local")
 
 
-def test_its_incarnation_is_its_container_once_there_is_one():
+def test_the_incarnation_is_the_container_once_it_exists():
     assert observed(pod("new")).incarnation == pod("new")["metadata"]["uid"]
     assert observed(pod("ready")).incarnation.startswith("containerd://")
     assert observed(pod("crashed_once")).incarnation != observed(pod("restarted")).incarnation
 
 
-def test_all_stages_of_a_ready_node_are_told():
+def test_a_ready_node_has_all_stages():
     stages = observed(pod("ready")).stages
     assert stages["applied"] == datetime(2026, 11, 21, 3, 0, 0, 123456, tzinfo=UTC)
     assert tuple(stages) == STAGES
 
 
-def test_whole_seconds_never_go_back():
+def test_stages_in_whole_seconds_are_never_before_the_last_one():
     body = pod("ready")
     body["metadata"]["annotations"][names.APPLIED_AT] = "2026-11-21T03:42:14.900000+00:00"
     stages = observed(body).stages
     assert stages["scheduled"] == stages["applied"]
 
 
-def test_its_version_grows_with_the_pod():
+def test_the_version_grows_with_the_pod():
     assert observed(pod("new")).version < observed(pod("scheduled")).version < observed(pod("ready")).version
 
 
-def test_a_report_makes_it_drained_and_is_news():
+def test_a_report_makes_the_node_drained_with_a_newer_version():
     before, after = observed(pod("drained")), observed(pod("drained"), REPORT)
     assert (after.state, after.drain) == (NodeState.DRAINED, REPORT)
     assert after.version > before.version
 
 
-def test_a_later_sight_is_newer_than_a_report():
+def test_a_later_observation_is_newer_than_a_report():
     body = pod("drained")
     body["metadata"]["resourceVersion"] = str(int(body["metadata"]["resourceVersion"]) + 1)
     assert observed(body).version > observed(pod("drained"), REPORT).version
 
 
 @pytest.mark.parametrize("name", ["ready", "ending", "crash_loop", "new"])
-def test_only_a_node_that_drains_has_a_report(name: str):
+def test_only_a_draining_node_has_a_report(name: str):
     assert observed(pod(name), REPORT).drain is None
 
 
-@pytest.mark.parametrize("name", SAYS)
-def test_only_the_end_of_a_drain_is_worth_a_question(name: str):
+@pytest.mark.parametrize("name", CASES)
+def test_a_report_is_read_only_at_the_end_of_a_drain(name: str):
     assert may_be_drained(pod(name)) == (name == "drained")
 
 
@@ -209,14 +209,14 @@ def test_a_silent_machine_makes_its_nodes_unready():
     assert (observed(body).state, observed(body).reason) == (NodeState.UNREADY, "MACHINE_SILENT")
 
 
-def test_a_node_that_was_steady_is_only_restarted():
+def test_a_crash_after_a_long_time_is_a_restart():
     body = pod("crashed_twice")
     [container] = body["status"]["containerStatuses"]
     container["lastState"]["terminated"]["finishedAt"] = "2026-11-21T03:32:00Z"
     assert (observed(body).state, observed(body).reason) == (NodeState.STARTING, "RESTARTING")
 
 
-def test_what_its_machine_will_not_run_has_ended():
+def test_a_pod_refused_by_its_machine_has_ended():
     body = pod("machine_gone")
     body["status"].update(reason="OutOfcpu", message="Pod was rejected: too little cpu", conditions=[])
     found = observed(body)
@@ -232,7 +232,7 @@ def test_what_its_machine_will_not_run_has_ended():
         ("Preempting", "PREEMPTED"),
     ],
 )
-def test_a_shutdown_and_a_preemption_are_told_apart_from_a_refusal(said: str, reason: str):
+def test_a_shutdown_and_a_preemption_are_not_refusals(said: str, reason: str):
     body = pod("machine_gone")
     body["status"].update(phase="Failed", reason=said, message="as its kubelet says", conditions=[])
     found = observed(body)
@@ -240,7 +240,7 @@ def test_a_shutdown_and_a_preemption_are_told_apart_from_a_refusal(said: str, re
     assert found.message.endswith("as its kubelet says")
 
 
-def test_who_makes_room_for_another_is_preempted():
+def test_a_pod_removed_by_the_scheduler_is_preempted():
     body = pod("machine_gone")
     target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
     body["status"].update(phase="Failed", conditions=[{**target, "message": "preempted"}])
@@ -251,7 +251,7 @@ def test_who_makes_room_for_another_is_preempted():
 @pytest.mark.parametrize(
     ("code", "words"), [(0, "exited with code 0"), (143, "killed by SIGTERM"), (255, "code 255")]
 )
-def test_how_it_ended_is_said(code: int, words: str):
+def test_the_exit_code_is_in_the_message(code: int, words: str):
     body = pod("crash_loop")
     [container] = body["status"]["containerStatuses"]
     container["lastState"]["terminated"]["exitCode"] = code
@@ -278,14 +278,14 @@ SCHEDULER = [
 
 
 @pytest.mark.parametrize(("said", "words"), SCHEDULER)
-def test_what_the_scheduler_says_is_put_in_words(said: str, words: str):
+def test_messages_of_the_scheduler_become_plain_words(said: str, words: str):
     body = pod("unschedulable")
     placed = next(item for item in body["status"]["conditions"] if item["type"] == "PodScheduled")
     placed["message"] = said
     assert observed(body).message == f"no machine has room for cpu 900, memory 900Gi: {words}"
 
 
-def test_what_the_scheduler_never_said_before_is_told_as_it_is():
+def test_an_unknown_message_of_the_scheduler_is_passed_on_unchanged():
     body = pod("unschedulable")
     placed = next(item for item in body["status"]["conditions"] if item["type"] == "PodScheduled")
     placed["message"] = "out of luck"
@@ -293,7 +293,7 @@ def test_what_the_scheduler_never_said_before_is_told_as_it_is():
 
 
 @pytest.mark.parametrize("label", [names.CLUSTER, names.RUN, names.NODE, names.ATTEMPT])
-def test_what_has_not_all_our_labels_is_none_of_ours(label: str):
+def test_a_pod_without_all_labels_is_ignored(label: str):
     without, strange = pod("ready"), pod("ready")
     del without["metadata"]["labels"][label]
     strange["metadata"]["labels"][label] = "?"
@@ -301,11 +301,11 @@ def test_what_has_not_all_our_labels_is_none_of_ours(label: str):
     assert (node_observation(strange) is None) == (label != names.NODE)
 
 
-def test_a_pod_without_labels_or_status_is_none_of_ours():
+def test_a_pod_without_labels_or_status_is_ignored():
     assert node_observation({"metadata": {"name": "x"}, "spec": {"containers": []}, "status": {}}) is None
 
 
-def test_another_container_says_nothing_about_the_node():
+def test_another_container_does_not_change_the_observation():
     body = pod("ready")
     sidecar = deepcopy(body["status"]["containerStatuses"][0])
     sidecar.update(name="sidecar", state={"terminated": {"exitCode": 9}}, containerID="containerd://other")
@@ -313,12 +313,12 @@ def test_another_container_says_nothing_about_the_node():
     assert observed(body) == observed(pod("ready"))
 
 
-def test_a_pod_says_whose_it_is_by_its_labels():
+def test_labels_name_the_cluster_and_the_tenant():
     assert cluster_and_tenant(pod("ready")) == (CLUSTER, TENANT)
     assert cluster_and_tenant({"metadata": {"name": "x"}}) is None
 
 
-# -- containers that are not Slipway's ----------------------------------------------------------------------------
+# -- containers that a webhook added ------------------------------------------------------------------------------
 
 PROXY = "proxy"
 SMALL = {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "8Mi"}}
@@ -344,13 +344,13 @@ BESIDE: dict[str, tuple[Body, str, str]] = {
 
 
 def with_proxy(name: str, state: Body, *, init: bool = False) -> Body:
-    """The pod with a container that a webhook put first."""
+    """Returns the pod with a container that a webhook added before the others."""
     body = pod(name)
     kinds = ("initContainers", "initContainerStatuses") if init else ("containers", "containerStatuses")
     spec: Body = {"name": PROXY, "image": "proxy:1", "resources": SMALL}
     body["spec"][kinds[0]] = [spec, *body["spec"].get(kinds[0], [])]
-    told = body["status"].get(kinds[1]) or []
-    body["status"][kinds[1]] = [{"name": PROXY, "ready": False, "state": state}, *told]
+    statuses = body["status"].get(kinds[1]) or []
+    body["status"][kinds[1]] = [{"name": PROXY, "ready": False, "state": state}, *statuses]
     return body
 
 
@@ -363,32 +363,32 @@ def not_ready(body: Body) -> Body:
 
 @pytest.mark.parametrize("case", BESIDE)
 @pytest.mark.parametrize("init", [False, True], ids=["beside", "init"])
-def test_a_container_of_somebody_else_is_named_as_the_reason(case: str, init: bool):
+def test_an_added_container_that_fails_is_named(case: str, init: bool):
     state, reason, message = BESIDE[case]
     found = observed(not_ready(with_proxy("ready", state, init=init)))
     assert (found.reason, found.message) == (reason, message)
 
 
 @pytest.mark.parametrize("case", BESIDE)
-def test_an_init_container_of_somebody_else_is_why_a_node_does_not_start(case: str):
+def test_an_added_init_container_that_fails_keeps_the_node_waiting(case: str):
     state, reason, message = BESIDE[case]
     found = observed(with_proxy("scheduled", state, init=True))
     assert (found.state, found.reason, found.message) == (NodeState.WAITING, reason, message)
 
 
 @pytest.mark.parametrize("name", ["out_of_memory", "image_missing", "image_never"])
-def test_figures_are_of_the_node_and_not_of_the_container_that_comes_first(name: str):
+def test_messages_use_the_limits_and_image_of_the_node(name: str):
     assert observed(with_proxy(name, {"running": {}})).message == observed(pod(name)).message
 
 
-def test_room_is_told_for_the_node_and_for_what_was_added():
+def test_missing_room_is_named_for_the_node_and_for_added_containers():
     message = observed(with_proxy("unschedulable", {})).message
     assert message.startswith(
         "no machine has room for cpu 900, memory 900Gi and cpu 10m, memory 8Mi of the container proxy: "
     )
 
 
-def test_a_readiness_gate_is_named_as_the_reason():
+def test_a_readiness_gate_that_is_not_true_is_named():
     body = not_ready(pod("ready"))
     body["spec"]["readinessGates"] = [{"conditionType": "example.com/target"}]
     found = observed(body)
@@ -398,12 +398,12 @@ def test_a_readiness_gate_is_named_as_the_reason():
     )
 
 
-def test_the_last_warning_is_told_where_the_pod_says_nothing_itself():
+def test_the_last_warning_is_the_reason_when_the_pod_has_none():
     warning = Reason("FAILED_MOUNT", "no such volume")
-    told, before = node_observation(pod("scheduled"), warning=warning), observed(pod("scheduled"))
-    assert told
-    assert (told.state, told.reason, told.message) == (before.state, "FAILED_MOUNT", "no such volume")
-    assert told.version > before.version
+    warned, before = node_observation(pod("scheduled"), warning=warning), observed(pod("scheduled"))
+    assert warned
+    assert (warned.state, warned.reason, warned.message) == (before.state, "FAILED_MOUNT", "no such volume")
+    assert warned.version > before.version
     assert node_observation(pod("image_missing"), warning=warning) == observed(pod("image_missing"))
 
 

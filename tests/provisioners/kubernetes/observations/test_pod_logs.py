@@ -1,4 +1,4 @@
-"""What nodes wrote, read by bytes from an API that counts lines."""
+"""Logs of nodes: the last bytes, read from an API that counts lines, and following a log."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -30,25 +30,25 @@ def tail(client: Client, size: int) -> bytes:
     return pod_logs.tail(client, "acme", "pod-0", tail_bytes=size)
 
 
-def test_the_last_bytes_are_given(api: ApiServer, client: Client):
+def test_the_tail_has_the_last_bytes(api: ApiServer, client: Client):
     api.fail(written(b"one\ntwo\n"))
     assert tail(client, 5) == b"\ntwo\n"
 
 
-def test_the_container_before_fills_up_what_is_missing(api: ApiServer, client: Client):
+def test_a_short_log_is_filled_up_from_the_previous_container(api: ApiServer, client: Client):
     api.fail(written(b"new\n"), written(b"old\n" * 40))
     assert tail(client, 70) == b"d\n" + b"old\n" * 16 + b"new\n"
     assert "previous=1" in api.calls[1]
 
 
-def test_short_lines_are_asked_for_again(api: ApiServer, client: Client):
+def test_more_lines_are_read_if_they_are_short(api: ApiServer, client: Client):
     api.fail(written(b"\n" * 3), written(b"\n" * 200))
     assert tail(client, 150) == b"\n" * 150
     assert ["tailLines=3" in api.calls[0], "tailLines=150" in api.calls[1]] == [True, True]
 
 
 @pytest.mark.parametrize("failure", [WAITING, MISSING, NO_OTHER, written(b"", 204)])
-def test_there_is_nothing_yet(api: ApiServer, client: Client, failure: Failure):
+def test_the_log_of_a_node_that_has_not_started_is_empty(api: ApiServer, client: Client, failure: Failure):
     api.fail(failure, failure)
     assert tail(client, 100) == b""
 
@@ -60,36 +60,36 @@ LOST = [
 
 
 @pytest.mark.parametrize("lost", LOST)
-def test_the_words_of_the_kubelet_are_no_log(api: ApiServer, client: Client, lost: bytes):
+def test_errors_of_the_kubelet_are_removed(api: ApiServer, client: Client, lost: bytes):
     api.fail(written(lost), NO_OTHER)
     assert tail(client, 100) == b""
 
 
-def test_a_node_that_speaks_like_the_kubelet_is_heard(api: ApiServer, client: Client):
+def test_a_line_of_the_node_that_resembles_an_error_of_the_kubelet_is_kept(api: ApiServer, client: Client):
     api.fail(written(LOST[0] + b"\n"), NO_OTHER)
     assert tail(client, 100) == LOST[0] + b"\n"
 
 
 @pytest.mark.parametrize("failure", [fails.broken, fails.busy, fails.away, fails.stranger])
-def test_a_log_that_cannot_be_read_is_not_empty(api: ApiServer, client: Client, failure: Failure):
+def test_a_failed_read_raises(api: ApiServer, client: Client, failure: Failure):
     api.fail(failure)
     with pytest.raises(Temporary):
         tail(client, 100)
 
 
-def test_a_wrong_question_is_not_taken_for_an_empty_log(api: ApiServer, client: Client):
+def test_a_bad_request_raises(api: ApiServer, client: Client):
     api.fail(fails.says(400, "BadRequest", "container other is not valid for pod pod-0"))
     with pytest.raises(Permanent):
         tail(client, 100)
 
 
-def test_following_gives_what_comes_and_ends_with_it(api: ApiServer, client: Client):
+def test_following_yields_new_output_until_the_log_ends(api: ApiServer, client: Client):
     api.fail(written(b"one\ntwo\n"))
     assert b"".join(pod_logs.follow(client, "acme", "pod-0")) == b"one\ntwo\n"
     assert "tailLines=0" in api.calls[0]
 
 
-def test_following_waits_for_the_first_line_and_misses_none(
+def test_following_starts_with_the_first_line_of_a_new_node(
     api: ApiServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(pod_logs, "TICK_SECONDS", 0.01)
@@ -98,18 +98,18 @@ def test_following_waits_for_the_first_line_and_misses_none(
     assert "tailLines" not in api.calls[-1]
 
 
-def test_following_what_is_gone_ends(api: ApiServer, client: Client):
+def test_following_a_missing_pod_ends_at_once(api: ApiServer, client: Client):
     api.fail(MISSING)
     assert list(pod_logs.follow(client, "acme", "pod-0")) == []
 
 
-def test_following_that_breaks_says_so(api: ApiServer, client: Client):
+def test_following_raises_if_it_fails(api: ApiServer, client: Client):
     api.fail(fails.broken)
     with pytest.raises(Temporary):
         list(pod_logs.follow(client, "acme", "pod-0"))
 
 
-def test_one_can_stop_while_nothing_is_written(
+def test_following_yields_empty_bytes_while_nothing_is_written(
     api: ApiServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(pod_logs, "TICK_SECONDS", 0.01)
@@ -125,7 +125,7 @@ class TestOnARealOne:
         with pod_namespace(kubeconfig) as made:
             yield made
 
-    def test_a_running_node_is_read_and_followed_to_its_end(self, here: PodNamespace):
+    def test_a_real_log_is_read_and_followed_to_its_end(self, here: PodNamespace):
         name = here.running("worker-0", f"echo one; echo two; {FOREVER}")
         assert pod_logs.tail(here.client, here.namespace, name, tail_bytes=100) == b"one\ntwo\n"
         assert pod_logs.tail(here.client, here.namespace, name, tail_bytes=3) == b"wo\n"
@@ -134,13 +134,13 @@ class TestOnARealOne:
         here.client.delete(paths.pods(here.namespace, name))
         assert b"".join(following) == b""
 
-    def test_a_crashing_node_is_read_across_its_restart(self, here: PodNamespace):
+    def test_the_log_of_a_crashing_node_is_read_across_its_restart(self, here: PodNamespace):
         name = here.make("worker-0", "echo no such file; exit 3")
         until(lambda: here.state(name) is NodeState.ENDED, 60)
-        # The machine may have cleared the older one away by now.
+        # The kubelet may have deleted the log of the older container by now.
         text = pod_logs.tail(here.client, here.namespace, name, tail_bytes=100)
         assert text in (b"no such file\n", b"no such file\n" * 2)
 
-    def test_a_node_that_does_not_run_has_written_nothing(self, here: PodNamespace):
+    def test_a_missing_node_has_no_log(self, here: PodNamespace):
         assert pod_logs.tail(here.client, here.namespace, "pod-0", tail_bytes=100) == b""
         assert list(pod_logs.follow(here.client, here.namespace, "pod-0")) == []

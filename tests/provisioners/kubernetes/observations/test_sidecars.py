@@ -1,4 +1,4 @@
-"""Real pods into which a webhook put something of its own: what it is that keeps the node is said by name."""
+"""Real pods with containers that a webhook added: the message names the one that keeps a node from being ready."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -53,13 +53,13 @@ def here(kubeconfig: Path) -> Iterator[PodNamespace]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_a_webhook_added_is_named(here: PodNamespace, case: str):
+def test_a_failing_part_that_a_webhook_added_is_named(here: PodNamespace, case: str):
     spec, message = CASES[case]
     name = here.make(f"worker-{list(CASES).index(case)}", FOREVER, **spec)
     until(lambda: here.says(name).startswith(message))
 
 
-def test_a_volume_that_cannot_be_mounted_is_told(
+def test_a_volume_that_cannot_be_mounted_is_named(
     here: PodNamespace, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(warnings, "PATIENCE", timedelta())
@@ -69,10 +69,13 @@ def test_a_volume_that_cannot_be_mounted_is_told(
     volumes = [{"name": "conf", "configMap": {"name": "nothing"}}]
     here.make("mounts-0", FOREVER, first=[mounting], volumes=volumes)
 
-    def told() -> str:
+    def problem() -> str:
         [node] = [node for node in site.look(of, ()).nodes if node.name == "mounts-0"]
         return f"{node.reason}: {node.message}"
 
     until(
-        lambda: told().startswith("FAILED_MOUNT: MountVolume.SetUp failed for volume") and "nothing" in told()
+        lambda: (
+            problem().startswith("FAILED_MOUNT: MountVolume.SetUp failed for volume")
+            and "nothing" in problem()
+        )
     )

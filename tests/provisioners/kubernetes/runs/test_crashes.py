@@ -1,7 +1,7 @@
-"""A worker that dies, doubles or pauses at any of its calls: the same end, by the same makings and removals.
+"""A worker dies, repeats a call or pauses at any of its API calls; the objects created, deleted and left are the same.
 
-Calls are made one after the other here, in a thread whose calls `in_parallel` does not run in parallel, so that a
-death may come between any two calls.
+Each action runs in a thread in which `in_parallel` makes its calls one after the other, so that a worker can die
+between any two calls.
 """
 
 import copy
@@ -40,7 +40,7 @@ def removed(site: KubernetesProvisioner) -> None:
     site.remove(OF)
 
 
-# Name -> (what was done before, the call under test).
+# Name -> (actions that prepare the site, the action under test).
 CASES: dict[str, tuple[list[Action], Action]] = {
     "ensure_tenant": ([], ensure),
     "ensure_tenant with other limits": (
@@ -73,7 +73,7 @@ CASES: dict[str, tuple[list[Action], Action]] = {
 
 
 def prepared(name: str) -> KubernetesProvisioner:
-    """A site on which all that goes before has been done, and nothing else is remembered."""
+    """Returns a new provisioner of a site on which the preparing actions of the case have been executed."""
     api = MemoryApi()
     site = KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
     for action in CASES[name][0]:
@@ -88,13 +88,13 @@ def api_of(site: KubernetesProvisioner) -> MemoryApi:
 
 
 def in_order(action: Action, site: KubernetesProvisioner) -> BaseException | None:
-    """What it raised."""
+    """Runs the action with its API calls in sequence. Returns the exception that it raised."""
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
             action(site)
-        except BaseException as error:  # noqa: BLE001 - a death, too
+        except BaseException as error:  # noqa: BLE001 - catches Died, too
             raised.append(error)
 
     thread = threading.Thread(target=run, name="kubernetes-call-test")
@@ -104,23 +104,23 @@ def in_order(action: Action, site: KubernetesProvisioner) -> BaseException | Non
 
 
 def outcome(site: KubernetesProvisioner) -> tuple[dict[str, Any], list[str], list[str], set[tuple[str, ...]]]:
-    """What there is in the end, what was made for it, what was removed, what was run in pods."""
+    """Returns the objects left, the paths created, the paths deleted, and the commands run in pods."""
     api = api_of(site)
     api.collect()
     return (
-        {path: told(body) for path, body in api.objects.items()},
+        {path: stable(body) for path, body in api.objects.items()},
         sorted(api.made),
         sorted(api.gone),
         set(api.ran),
     )
 
 
-def told(body: Any) -> Any:
-    """Without what differs from time to time."""
+def stable(body: Any) -> Any:
+    """Returns the body without the fields that differ between two runs of a test."""
     if isinstance(body, dict):
         varying = {"uid", "resourceVersion", "slipway/applied-at"}
-        return {key: told(value) for key, value in body.items() if key not in varying}
-    return [told(item) for item in body] if isinstance(body, list) else body
+        return {key: stable(value) for key, value in body.items() if key not in varying}
+    return [stable(item) for item in body] if isinstance(body, list) else body
 
 
 def undisturbed(name: str) -> KubernetesProvisioner:
@@ -130,7 +130,7 @@ def undisturbed(name: str) -> KubernetesProvisioner:
 
 
 def die(api: MemoryApi, number: int, *, after: bool) -> None:
-    """At the call of this number, before it reaches the API or after it was carried out."""
+    """Makes the worker die at this call, before the API receives it or after the API has executed it."""
 
     def hook(call: object) -> None:
         if len(api.calls) == number + 1:
@@ -143,14 +143,14 @@ def die(api: MemoryApi, number: int, *, after: bool) -> None:
 
 
 def revived(site: KubernetesProvisioner) -> KubernetesProvisioner:
-    """Another worker, on the same API."""
+    """Returns a new worker on the same API, without failures."""
     api = api_of(site)
     api.before = api.after = lambda call: None
     return KubernetesProvisioner(SETTINGS, MemoryAccounts(api))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_worker_that_dies_at_any_call_leaves_nothing_undone(name: str):
+def test_the_next_worker_completes_an_action_interrupted_at_any_call(name: str):
     expected = outcome(undisturbed(name))
     calls = list(api_of(undisturbed(name)).calls)
     for number in range(len(calls)):
@@ -164,7 +164,7 @@ def test_a_worker_that_dies_at_any_call_leaves_nothing_undone(name: str):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_call_that_comes_twice_does_what_one_does(name: str):
+def test_every_action_is_idempotent(name: str):
     once = outcome(undisturbed(name))
     site = undisturbed(name)
     assert in_order(CASES[name][1], site) is None
@@ -173,7 +173,7 @@ def test_a_call_that_comes_twice_does_what_one_does(name: str):
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("apply")])
 @pytest.mark.parametrize("end", ["end_run", "remove", "remove_tenant"])
-def test_a_paused_apply_leaves_nothing_of_what_was_ended_meanwhile(name: str, end: str):
+def test_a_paused_apply_creates_nothing_for_what_was_ended_meanwhile(name: str, end: str):
     calls = len(api_of(undisturbed(name)).calls)
     for number in range(calls):
         site = prepared(name)
@@ -185,7 +185,7 @@ def test_a_paused_apply_leaves_nothing_of_what_was_ended_meanwhile(name: str, en
 
 
 def pause(site: KubernetesProvisioner, number: int, end: str) -> None:
-    """Before this call the worker sleeps, and another one ends what it is about."""
+    """Pauses the worker before this call, while another worker ends the run, the cluster or the tenant."""
     api = api_of(site)
 
     def hook(call: object) -> None:
@@ -221,7 +221,7 @@ def labels(body: Any) -> dict[str, str]:
     return body["metadata"].get("labels") or {}
 
 
-def test_a_late_wish_of_an_earlier_generation_changes_nothing():
+def test_a_late_apply_of_an_earlier_generation_changes_nothing():
     site = prepared("apply to grow")
     site.apply(wish(3, generation=2))
     before = outcome(site)
@@ -229,7 +229,7 @@ def test_a_late_wish_of_an_earlier_generation_changes_nothing():
     assert outcome(site) == before
 
 
-def test_volumes_of_nodes_that_may_be_made_again_stay():
+def test_volumes_of_nodes_that_are_kept_stay():
     site = prepared("end_run")
     site.end_run(OF, 1)
     some = replace(wish(3, run=2, has_data=True), nodes=wish(1).nodes)
@@ -245,7 +245,7 @@ def test_a_volume_that_was_lost_is_not_replaced_by_an_empty_one():
         site.apply(wish(3, run=2, has_data=True))
 
 
-def test_a_lost_record_of_volumes_is_as_good_as_lost_volumes():
+def test_a_lost_record_of_volumes_counts_as_lost_volumes():
     site = prepared("end_run")
     api_of(site).drop(paths.config_maps(names.namespace(OF.tenant_id), names.cluster_root(OF.id)))
     with pytest.raises(Permanent, match="STORAGE_LOST"):
@@ -255,7 +255,7 @@ def test_a_lost_record_of_volumes_is_as_good_as_lost_volumes():
 @pytest.mark.parametrize(
     "action", [ensure, lambda site: site.apply(wish(3)), lambda site: site.end_run(OF, 1)]
 )
-def test_what_another_installation_made_is_refused(action: Action):
+def test_objects_of_another_installation_are_refused(action: Action):
     site = prepared("end_run")
     before = outcome(site)
     with pytest.raises(Permanent, match="SITE_BELONGS_TO_ANOTHER"):
@@ -263,7 +263,7 @@ def test_what_another_installation_made_is_refused(action: Action):
     assert outcome(site) == before
 
 
-def test_removing_leaves_what_another_installation_made():
+def test_removing_leaves_objects_of_another_installation():
     site = prepared("end_run")
     before = outcome(site)
     stranger(site).remove(OF)
@@ -274,14 +274,14 @@ def stranger(site: KubernetesProvisioner) -> KubernetesProvisioner:
     return KubernetesProvisioner(replace(SETTINGS, installation="f" * 16), site.accounts)
 
 
-def test_a_drain_is_started_once_and_said_by_the_pod():
+def test_a_drain_is_started_once():
     site = prepared("begin_drain")
     site.begin_drain(OF, [first(wish(2))], 10)
     site.begin_drain(OF, [first(wish(2))], 10)
     assert [words[-1] for words in api_of(site).ran] == ["10"]
 
 
-def test_a_attempt_that_was_cleared_away_is_not_made_again_and_the_next_is():
+def test_a_removed_attempt_is_not_created_again_and_the_next_one_is():
     site = prepared("apply")
     site.apply(wish(1))
     site.apply(replace(wish(1), nodes=()))
@@ -291,7 +291,7 @@ def test_a_attempt_that_was_cleared_away_is_not_made_again_and_the_next_is():
     assert [body["metadata"]["labels"][names.ATTEMPT] for body in api_of(site).of_kind("pods")] == ["2"]
 
 
-TROUBLES = [
+FAILURES = [
     ("SITE_UNREACHABLE", False),
     ("SITE_UNREACHABLE", True),
     ("SITE_BUSY", False),
@@ -300,9 +300,9 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize(("reason", "after"), TROUBLES)
-def test_a_call_that_fails_is_waited_for_and_made_good(name: str, reason: str, *, after: bool):
-    """after: it was carried out, and its answer was lost."""
+@pytest.mark.parametrize(("reason", "after"), FAILURES)
+def test_an_action_whose_call_fails_succeeds_when_it_is_repeated(name: str, reason: str, *, after: bool):
+    """after: the API executes the call, and its reply is lost."""
     expected = outcome(undisturbed(name))
     calls = list(api_of(undisturbed(name)).calls)
     for number in range(len(calls)):
@@ -315,7 +315,7 @@ def test_a_call_that_fails_is_waited_for_and_made_good(name: str, reason: str, *
 
 
 def fail(api: MemoryApi, number: int, error: Exception, *, after: bool) -> None:
-    """The call of this number."""
+    """Makes this call raise `error`, before or after the API executes it."""
 
     def hook(call: object) -> None:
         if len(api.calls) == number + 1:
@@ -328,13 +328,13 @@ def fail(api: MemoryApi, number: int, error: Exception, *, after: bool) -> None:
 
 
 @pytest.mark.parametrize("reason", ["SITE_UNREACHABLE", "SITE_BUSY", "SITE_REFUSES_US", "SITE_FORBIDS"])
-def test_nothing_is_called_gone_because_it_could_not_be_asked_for(reason: str):
+def test_an_object_that_cannot_be_read_is_not_reported_as_gone(reason: str):
     site = prepared("end_run")
     assert in_order(look, site) is None
     for number in range(len(api_of(site).calls)):
-        asked = prepared("end_run")
-        fail(api_of(asked), number, NotYet(reason, "not now"), after=False)
-        assert str(in_order(look, asked)).startswith(reason)
+        failing = prepared("end_run")
+        fail(api_of(failing), number, NotYet(reason, "not now"), after=False)
+        assert str(in_order(look, failing)).startswith(reason)
 
 
 def look(site: KubernetesProvisioner) -> object:

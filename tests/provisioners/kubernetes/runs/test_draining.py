@@ -1,4 +1,4 @@
-"""What is read of a drain: true numbers, or none."""
+"""How the report of a drain is read from a pod."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tests.provisioners.kubernetes.memory import NOW, MemoryAccounts, MemoryApi
 from tests.provisioners.kubernetes.rendered import Body
 
 
-def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
+def test_a_report_has_the_outcome_the_seconds_and_the_numbers_of_the_hook():
     answer = {"tasks_start": 4, "tasks_end": 0, "executors_start": 2, "executors_end": 0, "blocks_moved": 17}
     text = b"deadline 1234\n" + json.dumps(answer).encode() + b"\n"
     assert parsed(text) == DrainReport(DrainOutcome.DEADLINE, 12.34, 4, 0, 2, 0, 17)
@@ -31,7 +31,7 @@ def test_a_report_is_how_it_ended_how_long_it_took_and_what_the_hook_said():
         b'{"tasks_start": 1' + b"0" * 400 + b"}\n",
     ],
 )
-def test_what_was_not_read_is_no_number(answer: bytes):
+def test_a_number_that_cannot_be_read_is_none(answer: bytes):
     assert parsed(b"drained 5\n" + answer) == DrainReport(DrainOutcome.DRAINED, 0.05)
 
 
@@ -39,7 +39,7 @@ def test_what_was_not_read_is_no_number(answer: bytes):
     "text",
     [b"", b"drained\n", b"vanished 5\n", b"drained five\n", b"\xff\xff 5\n", b"drained " + b"9" * 5000],
 )
-def test_half_a_report_is_none(text: bytes):
+def test_an_incomplete_report_is_none(text: bytes):
     assert parsed(text) is None
 
 
@@ -55,11 +55,11 @@ class Saying(MemoryAccounts):
 
 def pod(uid: str = "1", /, **conditions: str) -> Body:
     about = {"uid": uid, "name": "p", "namespace": "n", "annotations": {names.DRAINING: "10"}}
-    told = [
+    listed = [
         {"type": kind, "status": status, "lastTransitionTime": NOW} for kind, status in conditions.items()
     ]
     container = {"name": "node", "state": {"running": {}}}
-    return {"metadata": about, "status": {"conditions": told, "containerStatuses": [container]}}
+    return {"metadata": about, "status": {"conditions": listed, "containerStatuses": [container]}}
 
 
 def test_a_report_is_read_once():
@@ -73,7 +73,7 @@ def test_a_report_is_read_once():
 
 
 class Slow(MemoryAccounts):
-    """Answers once that many ask at the same time."""
+    """Answers once `at_once` calls wait at the same time."""
 
     def __init__(self, at_once: int) -> None:
         super().__init__(MemoryApi())
@@ -84,11 +84,11 @@ class Slow(MemoryAccounts):
         return ExecResult(0, b"drained 5\n", b"")
 
 
-def test_several_are_asked_at_once_and_only_those_who_may_answer():
+def test_reports_of_drained_pods_are_read_in_parallel():
     drained = [pod(str(number), Ready="False") for number in range(4)]
     reports = Reports(Slow(4)).of_all([pod("busy", Ready="True"), *drained])
     assert reports == [None, *[DrainReport(DrainOutcome.DRAINED, 0.05)] * 4]
 
 
-def test_a_pod_that_still_says_ready_is_not_asked():
+def test_no_report_is_read_from_a_pod_that_is_ready():
     assert Reports(Saying()).of(pod(Ready="True")) is None

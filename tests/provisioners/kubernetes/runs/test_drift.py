@@ -1,4 +1,4 @@
-"""What was changed or deleted by hand is found by one listing and repaired, on an API server that is real."""
+"""A listing finds objects that a person changed or deleted, and the provisioner repairs them, on a real API server."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ from tests.provisioners.launching import (
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
-ANYBODY: dict[str, Any] = {"spec": {"ingress": [{}], "egress": [{}]}}
+OPEN: dict[str, Any] = {"spec": {"ingress": [{}], "egress": [{}]}}
 LIMITS = {"cpu": 8000}
 
 
 @dataclass(frozen=True)
 class There:
-    """A running cluster under the shipped accounts, and an admin who meddles with it."""
+    """A running cluster under the shipped accounts, and an admin client that changes its objects."""
 
     admin: Client
     site: KubernetesProvisioner
@@ -69,7 +69,7 @@ def there(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         site = KubernetesProvisioner(accounts.settings)
         of = cluster()
         site.ensure_tenant(of.tenant_id, of.tenant, LIMITS)
-        # A file of its own is what its pod mounts a Secret for.
+        # The pod mounts a Secret because its role has a file.
         wish = desired(of, body=app(role(files=(File("etc/conf", "a=1\n"),), stop_seconds=1)))
         make_ready(site, wish)
         try:
@@ -78,15 +78,15 @@ def there(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             tenant_removed(site, of.tenant_id)
 
 
-Meddle = Callable[[There], object]
-FENCE: dict[str, tuple[Meddle, str, DriftKind]] = {
+Change = Callable[[There], object]
+TENANT_CHANGES: dict[str, tuple[Change, str, DriftKind]] = {
     "the default deny is deleted": (
         lambda at: at.admin.delete(paths.network_policies(at.place, tenant.DENY)),
         "NetworkPolicy",
         DriftKind.DELETED,
     ),
     "the default deny is opened": (
-        lambda at: at.admin.patch(paths.network_policies(at.place, tenant.DENY), ANYBODY),
+        lambda at: at.admin.patch(paths.network_policies(at.place, tenant.DENY), OPEN),
         "NetworkPolicy",
         DriftKind.CHANGED,
     ),
@@ -109,7 +109,7 @@ FENCE: dict[str, tuple[Meddle, str, DriftKind]] = {
         "LimitRange",
         DriftKind.CHANGED,
     ),
-    "a binding is given to somebody else": (
+    "a binding is given to another user": (
         lambda at: at.admin.patch(
             paths.role_bindings(at.place, "slipway-exec"),
             {"subjects": [{"kind": "User", "name": "mallory", "apiGroup": "rbac.authorization.k8s.io"}]},
@@ -134,7 +134,7 @@ FENCE: dict[str, tuple[Meddle, str, DriftKind]] = {
 
 
 def rebind(at: There) -> None:
-    """The same record, on a binding whose role cannot be changed back."""
+    """Replaces a RoleBinding by one to another role. A role is immutable there, so a patch cannot repair it."""
     path = paths.role_bindings(at.place, "slipway-logs")
     found = at.admin.get(path)
     assert found
@@ -145,23 +145,23 @@ def rebind(at: There) -> None:
     at.admin.create(paths.role_bindings(at.place), body)
 
 
-@pytest.mark.parametrize("case", FENCE)
-def test_a_fence_that_was_meddled_with_is_found_and_repaired(there: There, case: str):
-    meddle, kind, how = FENCE[case]
+@pytest.mark.parametrize("case", TENANT_CHANGES)
+def test_drift_of_a_tenant_is_found_and_repaired(there: There, case: str):
+    change, kind, how = TENANT_CHANGES[case]
     assert not there.is_suspected()
-    meddle(there)
+    change(there)
     assert there.is_suspected()
     assert there.ensure() == {(kind, how)}
     assert not there.is_suspected()
 
 
-def test_a_limit_that_was_changed_is_no_meddling(there: There):
+def test_a_changed_limit_is_no_drift(there: There):
     found = there.site.ensure_tenant(there.of.tenant_id, there.of.tenant, {"cpu": 9000})
     assert (found, there.is_suspected()) == ((), False)
     assert there.ensure() == set()
 
 
-def test_no_pod_is_made_where_pod_security_is_not_enforced(there: There, monkeypatch: pytest.MonkeyPatch):
+def test_no_pod_is_created_without_pod_security(there: There, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("controlplane.provisioners.kubernetes.provisioner.FENCED_SECONDS", 0.0)
     there.admin.patch(paths.namespaces(there.place), {"metadata": {"labels": {ENFORCE: None}}})
     with pytest.raises(TenantMissing, match="NAMESPACE_CHANGED"):
@@ -170,7 +170,7 @@ def test_no_pod_is_made_where_pod_security_is_not_enforced(there: There, monkeyp
     there.site.apply(there.wish)
 
 
-NEEDED: dict[str, tuple[Meddle, str, DriftKind]] = {
+RUN_CHANGES: dict[str, tuple[Change, str, DriftKind]] = {
     "its Service is deleted": (
         lambda at: at.admin.delete(paths.services(at.place, at.run)),
         "Service",
@@ -188,7 +188,7 @@ NEEDED: dict[str, tuple[Meddle, str, DriftKind]] = {
         DriftKind.DELETED,
     ),
     "its NetworkPolicy is opened": (
-        lambda at: at.admin.patch(paths.network_policies(at.place, at.run), ANYBODY),
+        lambda at: at.admin.patch(paths.network_policies(at.place, at.run), OPEN),
         "NetworkPolicy",
         DriftKind.CHANGED,
     ),
@@ -205,7 +205,7 @@ NEEDED: dict[str, tuple[Meddle, str, DriftKind]] = {
 
 
 def readdress(at: There) -> None:
-    """The same record, on a Service that was made anew with an address that cannot be changed back."""
+    """Replaces the Service by one with a cluster address; it is immutable, so a patch cannot repair it."""
     found = at.admin.get(paths.services(at.place, at.run))
     assert found
     at.admin.delete(paths.services(at.place, at.run))
@@ -224,12 +224,12 @@ def delete_secrets(at: There) -> None:
         at.admin.delete(paths.secrets(at.place, body["metadata"]["name"]))
 
 
-@pytest.mark.parametrize("case", NEEDED)
-def test_what_a_run_needs_and_was_meddled_with_is_found_and_repaired(there: There, case: str):
-    meddle, kind, how = NEEDED[case]
+@pytest.mark.parametrize("case", RUN_CHANGES)
+def test_drift_of_a_run_is_found_and_repaired(there: There, case: str):
+    change, kind, how = RUN_CHANGES[case]
     assert there.drift() == set()
-    meddle(there)
-    # How many Secrets there are the quota follows a little late.
+    change(there)
+    # The quota counts a deleted Secret for a moment longer.
     until(lambda: (kind, how) in there.drift())
     assert there.drift() == {(kind, how)}
     there.site.apply(replace(there.wish, repair=True))

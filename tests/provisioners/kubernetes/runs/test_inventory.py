@@ -1,4 +1,4 @@
-"""What is found of ours on a site, and what is cleared away on the way."""
+"""The listing of all clusters on a site, and the leftovers that it deletes."""
 
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ def site(api: MemoryApi) -> KubernetesProvisioner:
 
 
 def found(site: KubernetesProvisioner) -> dict[str, int]:
-    """Cluster -> how many nodes it has."""
+    """Returns the number of nodes by cluster id."""
     return {str(item.cluster_id): len(item.observed.nodes) for item in listed(site)}
 
 
@@ -46,15 +46,15 @@ def test_running_and_stopped_clusters_are_found(site: KubernetesProvisioner):
     assert found(site) == {str(running.id): 2, str(stopped.id): 0}
 
 
-def test_the_volumes_of_a_cluster_are_told_as_a_look_tells_them(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_listing_observes_the_volumes_that_a_look_observes(site: KubernetesProvisioner, api: MemoryApi):
     of, _ = launched(site), launched(site)
     api.of_kind("persistentvolumeclaims")[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    [told] = [item.observed for item in listed(site) if item.cluster_id == of.id]
-    assert told == site.look(of, ())
-    assert len(told.volumes) == 1
+    [observed] = [item.observed for item in listed(site) if item.cluster_id == of.id]
+    assert observed == site.look(of, ())
+    assert len(observed.volumes) == 1
 
 
-def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_leftover_that_cannot_be_deleted_hides_no_cluster(site: KubernetesProvisioner, api: MemoryApi):
     of, held = launched(site), launched(site)
     root = paths.config_maps(names.namespace(held.tenant_id), names.run_root(held.id, 1))
     kept = api.objects[root]
@@ -73,7 +73,7 @@ def test_what_cannot_be_cleared_away_hides_nothing(site: KubernetesProvisioner, 
     assert {item.cluster_id for item in listed if isinstance(item, FoundCluster)} == {of.id, held.id}
 
 
-def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_tombstone_is_deleted_after_its_lifetime(site: KubernetesProvisioner, api: MemoryApi):
     of = launched(site)
     site.remove(of)
     stone = paths.leases(names.namespace(of.tenant_id), names.cluster_root(of.id))
@@ -85,14 +85,14 @@ def test_a_tombstone_stands_for_as_long_as_a_late_call_may_come(site: Kubernetes
     assert stone not in api.objects
 
 
-def test_what_is_labelled_wrongly_is_passed_over(site: KubernetesProvisioner, api: MemoryApi):
+def test_objects_with_invalid_labels_are_ignored(site: KubernetesProvisioner, api: MemoryApi):
     launched(site)
     for body in api.of_kind("pods") + api.of_kind("configmaps") + api.of_kind("persistentvolumeclaims"):
         body["metadata"]["labels"][names.CLUSTER] = "spoilt"
     assert found(site) == {}
 
 
-def test_a_namespace_that_is_going_is_no_trouble(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_terminating_namespace_does_not_stop_the_listing(site: KubernetesProvisioner, api: MemoryApi):
     of, leaving = launched(site), launched(site)
     place = names.namespace(leaving.tenant_id)
     api.objects[paths.namespaces(place)]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -105,7 +105,7 @@ def test_a_namespace_that_is_going_is_no_trouble(site: KubernetesProvisioner, ap
     assert found(site) == {str(of.id): 2, str(leaving.id): 2}
 
 
-def test_what_is_left_of_an_ended_run_is_cleared_away(site: KubernetesProvisioner, api: MemoryApi):
+def test_leftovers_of_an_ended_run_are_deleted(site: KubernetesProvisioner, api: MemoryApi):
     of = launched(site)
     root = paths.config_maps(names.namespace(of.tenant_id), names.run_root(of.id, 1))
     kept = api.objects[root]
@@ -115,14 +115,14 @@ def test_what_is_left_of_an_ended_run_is_cleared_away(site: KubernetesProvisione
     assert root not in api.objects
 
 
-def test_a_pod_in_a_strange_namespace_is_nobodys_node(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_pod_in_an_unknown_namespace_is_ignored(site: KubernetesProvisioner, api: MemoryApi):
     launched(site)
     for body in api.of_kind("pods"):
         body["metadata"]["namespace"] = "elsewhere"
     assert set(found(site).values()) == {0}
 
 
-def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvisioner, api: MemoryApi):
+def test_a_cluster_whose_namespace_is_gone_does_not_exist(site: KubernetesProvisioner, api: MemoryApi):
     of = launched(site)
     place = names.namespace(of.tenant_id)
     for path in [path for path in api.objects if place in path]:
@@ -140,9 +140,7 @@ def test_a_namespace_that_is_gone_says_that_its_cluster_is(site: KubernetesProvi
         site.apply(desired(of, 2))
 
 
-def test_a_listing_takes_as_many_calls_for_many_tenants_as_for_one(
-    site: KubernetesProvisioner, api: MemoryApi
-):
+def test_the_number_of_calls_does_not_grow_with_the_tenants(site: KubernetesProvisioner, api: MemoryApi):
     counts = []
     for more in (1, 20):
         for _ in range(more):

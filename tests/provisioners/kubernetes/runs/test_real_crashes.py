@@ -1,7 +1,7 @@
-"""A worker that dies, loses an answer or pauses at some of its calls, on a real API server: a sample of test_crashes.
+"""A worker dies, loses a reply or pauses at some of its calls, on a real API server: a sample of test_crashes.
 
-Clusters of one tenant side by side, one for each moment: what is left of them in the end is what an undisturbed one
-leaves, as much of every kind was made, and no object was deleted twice.
+Each sampled call has its own cluster; all belong to one tenant and run in parallel. In the end, each has the objects
+of an undisturbed cluster, as many objects of each kind were created, and none was deleted twice.
 """
 
 import secrets
@@ -32,11 +32,11 @@ from tests.provisioners.launching import desired, states, tenant_removed, until
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
 
-# How many calls are tried; fewer where pods have to come up first.
+# Numbers of calls to sample; fewer in cases that wait for pods to run.
 SAMPLES, SAMPLES_THAT_RUN = 9, 4
-# So little that all of them fit on a small machine.
+# Small enough that all clusters fit on a small machine.
 EACH = Amounts(cpu=10, memory=2**25, storage=2**20)
-# Where nothing runs: what is made there waits for ever, and goes at once.
+# No machine has this label, so pods stay pending and are deleted at once.
 NOWHERE = {"slipway/test": "nowhere"}
 AT_ONCE = 8
 KINDS = {
@@ -49,7 +49,7 @@ KINDS = {
     "pods": paths.pods,
     "leases": paths.leases,
 }
-# Everything of a cluster by kind and node.
+# The objects of a cluster: (kind, node) -> count.
 VOLUMES = {("persistentvolumeclaims", "worker-0"): 1, ("persistentvolumeclaims", "worker-1"): 1}
 RUNS = {("secrets", ""): 1, ("serviceaccounts", ""): 1, ("services", ""): 1, ("networkpolicies", ""): 1}
 PODS = {("pods", "worker-0"): 1, ("pods", "worker-1"): 1}
@@ -63,10 +63,10 @@ def start(site: KubernetesProvisioner, of: ClusterRef) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """started: before the call under test. runs: on a machine. end: what there is of the cluster then.
+    """started: start the cluster before the action. runs: its pods run. end: the objects that exist afterwards.
 
-    gone: what a worker deletes at most, each object once. The garbage collector may delete some of it first, as soon
-    as their owner is gone.
+    gone: objects that workers delete at most, by kind. The garbage collector may delete some of them first, once
+    their owner is gone.
     """
 
     action: Callable[[KubernetesProvisioner, ClusterRef], object]
@@ -77,7 +77,7 @@ class Case:
 
 
 CASES = {
-    # First, while the machine has nothing else to do.
+    # This case comes first because its pods must start, which is fastest on an idle machine.
     "stop": Case(
         action=lambda site, of: site.end_run(of, 1),
         started=True,
@@ -106,25 +106,25 @@ def die(number: int) -> None:
     raise Died
 
 
-def lose_the_answer(number: int) -> None:
-    raise unreachable("the answer was lost on its way")
+def lose_the_reply(number: int) -> None:
+    raise unreachable("the reply was lost")
 
 
-# Name -> the hook, and what happens there.
+# Name -> (the hook of the client, the failure there).
 DEATHS = {
     "killed before": ("before", die),
     "killed after": ("after", die),
-    "answer lost": ("after", lose_the_answer),
+    "reply lost": ("after", lose_the_reply),
 }
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """A namespace on a real API server, and workers that come to it."""
+    """A tenant on a real API server, with new workers for each case. admin: a client that only the test uses."""
 
     settings: SiteSettings
     id: UUID
-    eye: Client
+    admin: Client
 
     def cluster(self) -> ClusterRef:
         return ClusterRef(uuid4(), "etl-1", self.id, "acme")
@@ -134,9 +134,9 @@ class Tenant:
         return KubernetesProvisioner(settings, CountedAccounts(settings.reach("provision")))
 
     def there(self, of: ClusterRef) -> There:
-        """(kind, node) of all that the cluster has."""
+        """Returns the number of objects of the cluster by (kind, node)."""
         place, labels = names.namespace(self.id), manifests.of_cluster(of)
-        listed = {kind: self.eye.list(path(place), labels=labels).items for kind, path in KINDS.items()}
+        listed = {kind: self.admin.list(path(place), labels=labels).items for kind, path in KINDS.items()}
         return Counter(
             (kind, body["metadata"]["labels"].get(names.NODE, ""))
             for kind, bodies in listed.items()
@@ -145,7 +145,7 @@ class Tenant:
 
     @contextmanager
     def prepared(self, case: str) -> Iterator[ClusterRef]:
-        """A cluster for it, and a look at what has become of it in the end."""
+        """Yields a cluster for the case, then waits until it has the expected objects, and removes it."""
         of, worker = self.cluster(), self.worker(case)
         if CASES[case].started:
             carry_out("start", worker, of)
@@ -191,7 +191,7 @@ def undisturbed(tenant: Tenant, case: str) -> Undisturbed:
 
 
 def carry_out(case: str, worker: KubernetesProvisioner, of: ClusterRef) -> None:
-    """As the reconciler does it: what cannot be done just now, because others work there too, is done again."""
+    """Repeats the action after temporary errors, as the reconciler does; other workers can cause them."""
 
     def done() -> bool:
         error = in_order(lambda site: CASES[case].action(site, of), worker)
@@ -202,7 +202,7 @@ def carry_out(case: str, worker: KubernetesProvisioner, of: ClusterRef) -> None:
 
 
 def disturbed(tenant: Tenant, case: str, death: str, number: int) -> tuple[Counter[str], Counter[str]]:
-    """What came and what went in all, by the worker that something happened to and by the one after it."""
+    """Returns the objects created and deleted by the worker that failed and by its successor, by kind."""
     first, second = tenant.worker(case), tenant.worker(case)
     moment, happens = DEATHS[death]
     setattr(counts(first), moment, lambda call: happens(call) if call == number else nothing(call))
@@ -215,7 +215,7 @@ def disturbed(tenant: Tenant, case: str, death: str, number: int) -> tuple[Count
 
 
 def sample(undisturbed: Undisturbed) -> list[int]:
-    """Numbers of calls from the first to the last, evenly spread."""
+    """Returns call numbers from the first to the last, evenly spread."""
     steps = (SAMPLES_THAT_RUN if CASES[undisturbed.case].runs else SAMPLES) - 1
     return sorted({round(at * (undisturbed.calls - 1) / steps) for at in range(steps + 1)})
 
@@ -225,7 +225,7 @@ def side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
         return [future.result() for future in [pool.submit(call) for call in calls]]
 
 
-def test_whatever_happens_at_a_call_the_end_is_the_same(tenant: Tenant, expected: Undisturbed):
+def test_the_next_worker_completes_an_action_interrupted_at_any_call(tenant: Tenant, expected: Undisturbed):
     moments = list(zip(cycle(DEATHS), sample(expected), strict=False))
     found = side_by_side([partial(disturbed, tenant, expected.case, *moment) for moment in moments])
     for moment, (made, gone) in zip(moments, found, strict=True):
@@ -234,7 +234,7 @@ def test_whatever_happens_at_a_call_the_end_is_the_same(tenant: Tenant, expected
     print(f"{expected.case}: {len(moments)} moments in {expected.calls} calls")
 
 
-def test_a_call_that_comes_twice_does_what_one_does(tenant: Tenant, expected: Undisturbed):
+def test_every_action_is_idempotent(tenant: Tenant, expected: Undisturbed):
     worker = tenant.worker(expected.case)
     with tenant.prepared(expected.case) as of:
         carry_out(expected.case, worker, of)
@@ -244,13 +244,13 @@ def test_a_call_that_comes_twice_does_what_one_does(tenant: Tenant, expected: Un
 
 
 @pytest.mark.parametrize("end", ["stop", "remove"])
-def test_a_paused_start_leaves_nothing_of_what_was_ended_meanwhile(tenant: Tenant, end: str):
+def test_a_paused_start_creates_nothing_for_what_was_ended_meanwhile(tenant: Tenant, end: str):
     numbers = sample(undisturbed(tenant, "start"))
     side_by_side([partial(paused, tenant, number, end) for number in numbers])
 
 
 def paused(tenant: Tenant, number: int, end: str) -> None:
-    """A start sleeps before this call until another worker has ended it, and then goes on."""
+    """Pauses a start before this call until another worker has ended the cluster, then lets it continue."""
     of, worker, other = tenant.cluster(), tenant.worker("start"), tenant.worker(end)
 
     def sleep(call: int) -> None:

@@ -1,4 +1,4 @@
-"""What keeps a real pod from going is told by the next look."""
+"""A look names what keeps a real pod from being deleted."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Volumes stay with their nodes, go with them, and are never silently new where something was in the old one."""
+"""Volumes live as long as their nodes, and a lost volume is never replaced by an empty one without an error."""
 
 from dataclasses import replace
 from typing import Any
@@ -58,15 +58,13 @@ def noted(site: KubernetesProvisioner, of: ClusterRef) -> set[str]:
     return set(root.volumes or ())
 
 
-def test_the_volume_of_a_node_that_is_shrunk_away_goes_with_it(
-    site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
-):
+def test_the_volume_of_a_removed_node_is_deleted(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
     site.apply(only(desired(of, 3), "worker-0"))
     assert volumes(api) == {"worker-0"}
     assert noted(site, of) == {"worker-0"}
 
 
-def test_the_volume_of_a_node_that_waits_to_be_made_again_stays(
+def test_the_volume_of_a_node_that_waits_for_its_next_attempt_stays(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     site.apply(only(desired(of, 3), "worker-0", keeps={"worker-0", "worker-1"}))
@@ -75,7 +73,7 @@ def test_the_volume_of_a_node_that_waits_to_be_made_again_stays(
     assert noted(site, of) == {"worker-0", "worker-1"}
 
 
-def test_a_replaced_node_finds_its_volume(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
+def test_a_replaced_node_keeps_its_volume(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
     before = api.objects[at(of, "worker-1")]["metadata"]["uid"]
     site.apply(with_attempt(desired(of, 3), 2))
     site.apply(with_attempt(desired(of, 3), 2))
@@ -83,7 +81,7 @@ def test_a_replaced_node_finds_its_volume(site: KubernetesProvisioner, api: Memo
     assert api.objects[at(of, "worker-1")]["metadata"]["uid"] == before
 
 
-def test_a_volume_whose_node_went_by_itself_goes_with_the_next_apply(
+def test_apply_deletes_the_volume_of_a_missing_pod_that_is_not_kept(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     api.drop(paths.pods(names.namespace(of.tenant_id), names.pod(of.id, "worker-2")))
@@ -91,14 +89,14 @@ def test_a_volume_whose_node_went_by_itself_goes_with_the_next_apply(
     assert volumes(api) == {"worker-0", "worker-1"}
 
 
-def test_who_says_nothing_of_volumes_removes_none(
+def test_without_a_list_of_volumes_to_keep_none_is_deleted(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     site.apply(replace(desired(of, 1, generation=2), keeps=None))
     assert volumes(api) == {"worker-0", "worker-1", "worker-2"}
 
 
-def test_a_node_that_comes_back_waits_for_the_volume_of_before_to_go(
+def test_a_new_node_waits_until_the_old_volume_of_its_name_is_deleted(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     before = api.objects[at(of, "worker-2")]["metadata"]["uid"]
@@ -114,7 +112,9 @@ def test_a_node_that_comes_back_waits_for_the_volume_of_before_to_go(
     assert api.objects[at(of, "worker-2")]["metadata"]["uid"] != before
 
 
-def test_one_that_leaves_only_now_is_noticed_too(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
+def test_a_volume_that_is_deleted_during_apply_is_noticed(
+    site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
+):
     site.end_run(of, 1)
     path = at(of, "worker-1")
     kept = api.objects.pop(path)
@@ -129,10 +129,8 @@ def test_one_that_leaves_only_now_is_noticed_too(site: KubernetesProvisioner, ap
     assert pods(api) == set()
 
 
-def test_a_volume_of_a_root_that_is_gone_is_nobodys(
-    site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
-):
-    """It is about to be collected: a pod that took it would lose it."""
+def test_a_volume_whose_root_is_gone_is_not_used(site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef):
+    """The garbage collector is about to delete it, so a pod that mounts it would lose its data."""
     site.end_run(of, 1)
     del api.objects[paths.config_maps(names.namespace(of.tenant_id), names.cluster_root(of.id))]
     with pytest.raises(Temporary, match="VOLUME_GOING"):
@@ -142,7 +140,7 @@ def test_a_volume_of_a_root_that_is_gone_is_nobodys(
     assert pods(api) == volumes(api) == {"worker-0", "worker-1", "worker-2"}
 
 
-def test_what_one_node_kept_must_be_there_though_the_cluster_was_never_ready(
+def test_a_used_volume_must_exist_even_if_the_cluster_was_never_ready(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     site.end_run(of, 1)
@@ -151,7 +149,7 @@ def test_what_one_node_kept_must_be_there_though_the_cluster_was_never_ready(
         site.apply(desired(of, 3, run=2, used=frozenset({"worker-0"})))
 
 
-def test_a_volume_that_was_never_used_may_be_made_later(
+def test_a_volume_that_was_never_used_is_created_again(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     site.end_run(of, 1)
@@ -160,7 +158,7 @@ def test_a_volume_that_was_never_used_may_be_made_later(
     assert volumes(api) == {"worker-0", "worker-1", "worker-2"}
 
 
-def test_what_stands_there_without_the_record_of_its_cluster_is_lost(
+def test_volumes_without_the_record_of_their_cluster_are_lost(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     site.end_run(of, 1)
@@ -169,7 +167,7 @@ def test_what_stands_there_without_the_record_of_its_cluster_is_lost(
         site.apply(desired(of, 3, run=2, used=frozenset({"worker-0"})))
 
 
-def test_what_is_still_there_is_told_and_what_is_going_is_not(
+def test_a_survey_omits_volumes_that_are_being_deleted(
     site: KubernetesProvisioner, api: MemoryApi, of: ClusterRef
 ):
     api.objects[at(of, "worker-2")]["metadata"]["deletionTimestamp"] = "now"

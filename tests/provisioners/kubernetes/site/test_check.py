@@ -1,4 +1,4 @@
-"""What a site says of itself when it is asked, and when it is tried: on a real API server, with real pods."""
+"""The check of a site and the proof of its isolation, on a real API server with real pods."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,19 +56,19 @@ def test_the_shipped_accounts_are_all_that_a_site_needs(site: Shipped):
     assert check.SHARED not in verdict.message
 
 
-def test_one_account_for_all_is_told(site: Shipped, admin: SiteSettings):
+def test_one_account_for_all_work_is_reported(site: Shipped, admin: SiteSettings):
     verdict = check.check(admin)
     assert verdict.ready
     assert check.SHARED in verdict.message
 
 
-def test_a_second_installation_stays_away(site: Shipped):
+def test_a_second_installation_is_refused(site: Shipped):
     check.check(site.settings)
     with pytest.raises(Permanent, match=f"SITE_BELONGS_TO_ANOTHER.*{INSTALLATION}"):
         check.check(replace(site.settings, installation="f" * 16))
 
 
-def test_a_site_that_was_let_go_of_is_free_for_another(site: Shipped):
+def test_a_released_site_has_no_claim(site: Shipped):
     check.check(site.settings)
     check.release(replace(site.settings, installation="f" * 16))
     assert site.admin.get(paths.namespaces(identity.CLAIM)) is not None
@@ -76,7 +76,7 @@ def test_a_site_that_was_let_go_of_is_free_for_another(site: Shipped):
     assert eventually(lambda: site.admin.get(paths.namespaces(identity.CLAIM)) is None)
 
 
-def test_an_account_that_lacks_something_is_named_with_what_it_lacks(site: Shipped):
+def test_missing_permissions_are_named_with_their_account(site: Shipped):
     accounts = {**site.settings.accounts, "observe": site.settings.reach("logs")}
     verdict = check.check(replace(site.settings, accounts=accounts))
     assert not verdict.ready
@@ -84,7 +84,7 @@ def test_an_account_that_lacks_something_is_named_with_what_it_lacks(site: Shipp
     assert "list pods, watch pods" in verdict.message
 
 
-def test_bindings_that_were_taken_away_are_made_again(site: Shipped):
+def test_deleted_bindings_are_created_again(site: Shipped):
     check.check(site.settings)
     for account in bindings.BOUND:
         site.admin.delete(paths.role_bindings(identity.CLAIM, bindings.role(account)))
@@ -93,7 +93,7 @@ def test_bindings_that_were_taken_away_are_made_again(site: Shipped):
     assert eventually(lambda: check.check(site.settings).ready)
 
 
-def test_a_token_that_is_none_says_nothing_about_the_site(site: Shipped, tmp_path: Path):
+def test_an_invalid_token_is_a_temporary_error(site: Shipped, tmp_path: Path):
     wrong = tmp_path / "token"
     wrong.write_text("nonsense")
     reach = replace(site.settings.reach("provision"), token_file=str(wrong))
@@ -101,26 +101,26 @@ def test_a_token_that_is_none_says_nothing_about_the_site(site: Shipped, tmp_pat
         check.check(replace(site.settings, accounts={"provision": reach}))
 
 
-def test_a_site_that_is_away_says_nothing(site: Shipped):
+def test_an_unreachable_site_is_a_temporary_error(site: Shipped):
     away = Reach(server="http://127.0.0.1:9", token_file=site.settings.reach("provision").token_file)
     with pytest.raises(Temporary, match="SITE_UNREACHABLE"):
         check.check(replace(site.settings, accounts={"provision": away}))
 
 
-def test_a_walled_site_is_proved(proof: Proof):
+def test_an_isolated_site_is_proved(proof: Proof):
     print(proof.message)
     assert (proof.isolation, proof.holds) == ("proved", True)
     assert set(outcomes(proof).values()) == {ProbeOutcome.HOLDS}
     assert len(proof.results) > 10
 
 
-def test_a_proof_leaves_nothing_behind(site: Shipped, proof: Proof):
+def test_a_proof_leaves_no_namespace(site: Shipped, proof: Proof):
     left = site.admin.list(paths.namespaces(), labels=ours(site.settings)).items
     assert not [body for body in left if body["metadata"]["name"].startswith(prove.PREFIX)]
 
 
-def test_walls_that_are_not_there_are_not_proved(site: Shipped, monkeypatch: pytest.MonkeyPatch):
-    """What a network without enforcement comes to: the policies are taken, and stop nothing."""
+def test_policies_without_effect_are_not_enforced(site: Shipped, monkeypatch: pytest.MonkeyPatch):
+    """Open policies stand for a network plug-in that accepts policies and does not enforce them."""
     monkeypatch.setattr(prove, "SETTLING_SECONDS", 3.0)
     everything = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}
     opened = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": everything}
@@ -130,14 +130,14 @@ def test_walls_that_are_not_there_are_not_proved(site: Shipped, monkeypatch: pyt
     assert "no way to the API server (it gets through)" in found.message
 
 
-def test_an_account_that_may_do_more_is_named_with_what(site: Shipped, admin: SiteSettings):
+def test_excess_permissions_are_named_with_their_account(site: Shipped, admin: SiteSettings):
     accounts = {**site.settings.accounts, "observe": admin.reach("provision")}
     found = check.excess(replace(site.settings, accounts=accounts), identity.CLAIM)
     assert list(found) == ["observe"]
     assert Right("*", "*", "*") in found["observe"]
 
 
-def test_an_account_that_nothing_holds_in_is_told(site: Shipped):
+def test_an_account_without_restrictions_is_reported(site: Shipped):
     binding = f"{COLLECTIONS['ValidatingAdmissionPolicyBinding']}/slipway-namespaces"
     assert namespaces_are_restricted(site.settings).outcome is ProbeOutcome.HOLDS
     site.admin.delete(binding)
@@ -149,7 +149,7 @@ def test_an_account_that_nothing_holds_in_is_told(site: Shipped):
     assert eventually(lambda: namespaces_are_restricted(site.settings).outcome is ProbeOutcome.HOLDS)
 
 
-def test_an_image_that_is_not_there_leaves_the_isolation_unknown(site: Shipped):
+def test_a_missing_image_leaves_the_isolation_unknown(site: Shipped):
     settings = replace(site.settings, image_pull_policy="Never")
     found = prove.prove(settings, image="localhost/none:1")
     assert (found.isolation, found.holds) == ("unknown", False)
@@ -174,7 +174,7 @@ def test_a_proof_with_a_wrong_login_says_that_the_registry_refuses_it(
     assert "401 Unauthorized" in found.message
 
 
-def test_what_a_killed_proof_left_is_cleared_by_the_next(site: Shipped, monkeypatch: pytest.MonkeyPatch):
+def test_the_next_proof_deletes_what_a_killed_one_left(site: Shipped, monkeypatch: pytest.MonkeyPatch):
     name = f"{prove.PREFIX}00000000a"
     check.make(site.settings, [check.namespace(name, site.settings)])
     prove.clear_leftovers(site.settings)

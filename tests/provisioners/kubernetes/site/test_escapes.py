@@ -1,7 +1,7 @@
-"""What somebody would try who has stolen one of our accounts, each attempt beside one that is allowed.
+"""Calls that an attacker with a stolen account would try are refused, and the work of each account is allowed.
 
-The account that makes namespaces may also change them here, which it may not as shipped: so that what stops it is
-the admission policy, and not only a missing grant.
+Unlike the shipped roles, this test lets the account "namespaces" patch namespaces, to prove that the admission policy
+refuses a call even where the roles allow it.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ IMAGE = "localhost/none:1"
 
 @dataclass(frozen=True)
 class Stolen:
-    """The accounts, and a namespace of ours."""
+    """The shipped accounts, and a namespace that Slipway made."""
 
     shipped: Shipped
     home: str
@@ -113,7 +113,7 @@ def binds(where: str = "", **binding: str) -> Attempt:
 
 
 def binds_anew(at: Stolen) -> object:
-    """Its own are there already, which is found out only after it was let through."""
+    """Creates a binding that exists already. The API server reports that only after the policy has allowed it."""
     with contextlib.suppress(AlreadyExists):
         binds()(at)
     return None
@@ -145,7 +145,7 @@ def mints(account: str) -> Attempt:
 
 
 SYSTEM = "kube-system"
-# (what is tried, what the refusal says)
+# Name -> (the call, words of the refusal).
 ESCAPES: dict[str, tuple[Attempt, str]] = {
     "a namespace of another prefix": (calls("sales"), "own names only"),
     "a namespace that is almost ours": (calls("slipway-sales"), "own names only"),
@@ -175,9 +175,12 @@ ESCAPES: dict[str, tuple[Attempt, str]] = {
     ),
     "commands bound where the accounts are": (binds(bindings.HOME), "namespaces that it made"),
     "itself made an admin of ours": (binds(role="cluster-admin", to="namespaces"), "not currently held"),
-    "itself made to run commands": (binds(to="namespaces"), "nobody else"),
-    "a stranger made to run commands": (binds(to="exec", of="default"), "nobody else"),
-    "commands for the provisioner": (binds(to="provision"), "nobody else"),
+    "itself made to run commands": (binds(to="namespaces"), "for the shipped account of its name"),
+    "a stranger made to run commands": (
+        binds(to="exec", of="default"),
+        "for the shipped account of its name",
+    ),
+    "commands for the provisioner": (binds(to="provision"), "for the shipped account of its name"),
     "everything bound everywhere": (
         lambda at: at.client("namespaces").create(
             f"{paths.RBAC}/clusterrolebindings{DRY}", at.binding("cluster-admin", "namespaces")
@@ -250,7 +253,7 @@ def test_an_escape_is_refused(stolen: Stolen, escape: str):
 
 
 @pytest.mark.parametrize("work", ALLOWED)
-def test_what_an_account_is_for_is_allowed(stolen: Stolen, work: str):
+def test_the_work_of_each_account_is_allowed(stolen: Stolen, work: str):
     assert refusal(lambda: ALLOWED[work](stolen)) == ""
 
 

@@ -1,4 +1,4 @@
-"""A site that leads to another Kubernetes than before is asked nothing but who it is."""
+"""When a site's address leads to another Kubernetes than before, only its identity is read."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def foreign() -> Iterator[ApiServer]:
 
 
 def point(config: Path, server: ApiServer) -> None:
-    """What somebody does who rewrites a kubeconfig."""
+    """Writes a kubeconfig that leads to this server."""
     config.write_text(
         json.dumps(
             {
@@ -68,23 +68,23 @@ def provision(settings: SiteSettings) -> Client:
     return verified_clients(settings).client("provision")
 
 
-def test_a_kubernetes_is_known_by_what_cannot_be_deleted(settings: SiteSettings):
+def test_the_identity_is_the_uid_of_kube_system(settings: SiteSettings):
     assert identity_of(settings) == "home"
 
 
-def test_who_answers_nothing_that_is_known_is_nobody(settings: SiteSettings, home: ApiServer):
+def test_a_kubernetes_without_its_known_objects_cannot_be_identified(settings: SiteSettings, home: ApiServer):
     home.objects.clear()
     with pytest.raises(Temporary, match="SITE_UNREACHABLE"):
         identity_of(settings)
 
 
-def test_it_is_asked_once_and_not_with_each_call(provision: Client, home: ApiServer):
+def test_the_identity_is_read_once_and_not_with_each_call(provision: Client, home: ApiServer):
     for _ in range(5):
         assert provision.get(ROOT) is None
     assert home.calls.count(WHO) == 1
 
 
-def test_one_that_another_installation_has_claimed_is_left_alone(provision: Client, home: ApiServer):
+def test_a_kubernetes_claimed_by_another_installation_gets_no_call(provision: Client, home: ApiServer):
     claimed(home, by="f" * 16)
     with pytest.raises(Temporary, match="SITE_BELONGS_TO_ANOTHER"):
         provision.get(ROOT)
@@ -100,7 +100,7 @@ def claimed(server: ApiServer, *, by: str) -> None:
     }
 
 
-def test_a_site_that_is_not_known_yet_is_whichever_is_found(settings: SiteSettings, home: ApiServer):
+def test_a_site_without_a_recorded_identity_accepts_any_kubernetes(settings: SiteSettings, home: ApiServer):
     provision = verified_clients(replace(settings, identity="")).client("provision")
     assert provision.get(ROOT) is None
     claimed(home, by="f" * 16)
@@ -109,7 +109,7 @@ def test_a_site_that_is_not_known_yet_is_whichever_is_found(settings: SiteSettin
         provision.get(ROOT)
 
 
-def test_another_one_is_asked_nothing_else(provision: Client, config: Path, foreign: ApiServer):
+def test_another_kubernetes_gets_no_other_call(provision: Client, config: Path, foreign: ApiServer):
     point(config, foreign)
     for call in (lambda: provision.get(ROOT), lambda: provision.delete(ROOT)):
         with pytest.raises(Temporary, match=r"SITE_CHANGED.*foreign.*home"):
@@ -117,10 +117,10 @@ def test_another_one_is_asked_nothing_else(provision: Client, config: Path, fore
     assert set(foreign.calls) == {WHO}
 
 
-def test_a_call_that_is_sent_once_more_is_not_sent_elsewhere(
+def test_a_repeated_call_is_not_sent_to_another_kubernetes(
     provision: Client, config: Path, home: ApiServer, foreign: ApiServer
 ):
-    """The kubeconfig was rewritten while we ran, and only when a token is refused we read it anew."""
+    """The kubeconfig changes while the process runs, and is read again only after a token was refused."""
     assert provision.get(ROOT) is None
     point(config, foreign)
     home.fail(says(401, "Unauthorized"))
@@ -129,7 +129,7 @@ def test_a_call_that_is_sent_once_more_is_not_sent_elsewhere(
     assert set(foreign.calls) == {WHO}
 
 
-def test_a_site_that_is_pointed_back_is_used_again(
+def test_a_site_that_leads_back_is_used_again(
     provision: Client, config: Path, home: ApiServer, foreign: ApiServer
 ):
     point(config, foreign)
@@ -139,10 +139,8 @@ def test_a_site_that_is_pointed_back_is_used_again(
     assert provision.get(ROOT) is None
 
 
-def test_an_address_that_leads_elsewhere_from_the_next_connection_on_is_not_believed(
-    provision: Client, home: ApiServer
-):
-    """A Kubernetes that is set up anew with its old keys accepts all credentials."""
+def test_the_identity_is_verified_on_each_connection(provision: Client, home: ApiServer):
+    """A Kubernetes that was installed again with its old keys accepts the old credentials."""
     assert provision.get(ROOT) is None
     home.fail(away)
     with pytest.raises(Temporary, match="SITE_UNREACHABLE"):
@@ -152,9 +150,9 @@ def test_an_address_that_leads_elsewhere_from_the_next_connection_on_is_not_beli
         provision.get(ROOT)
 
 
-def test_a_write_does_not_reach_another_one_by_a_new_connection(provision: Client, home: ApiServer):
+def test_a_write_on_a_new_connection_does_not_reach_another_kubernetes(provision: Client, home: ApiServer):
     assert provision.get(ROOT) is None
-    # The connection is closed while it rests, and the address leads elsewhere by the time of the next one.
+    # The server closes the idle connection, and the next one leads to another Kubernetes.
     home.fail(closes)
     assert provision.get(ROOT) is None
     named(home, "foreign")
@@ -169,7 +167,9 @@ def closes(handler: Handler, do: Callable[[], None]) -> None:
     handler.close_connection = True
 
 
-def test_a_renewed_token_changes_nothing(provision: Client, config: Path, home: ApiServer):
+def test_the_identity_is_verified_again_with_a_renewed_token(
+    provision: Client, config: Path, home: ApiServer
+):
     assert provision.get(ROOT) is None
     home.token = "newer"
     point(config, home)
@@ -177,22 +177,22 @@ def test_a_renewed_token_changes_nothing(provision: Client, config: Path, home: 
     assert home.calls.count(WHO) == 2
 
 
-def test_who_cannot_be_asked_is_not_believed(provision: Client, home: ApiServer):
+def test_a_call_fails_if_the_identity_cannot_be_read(provision: Client, home: ApiServer):
     home.fail(says(500, "InternalError"))
     with pytest.raises(Temporary, match="SITE_UNREACHABLE"):
         provision.get(ROOT)
     assert home.calls == [WHO]
 
 
-def test_accounts_that_only_look_on_need_no_other_beside_them(settings: SiteSettings, home: ApiServer):
-    """The web's processes hold the account that reads logs, and no other."""
+def test_accounts_that_only_read_work_without_the_others(settings: SiteSettings, home: ApiServer):
+    """Web processes hold only the account that reads logs."""
     clients = verified_clients(settings)
     for account in set(ACCOUNTS) - {"provision", "namespaces"}:
         assert clients.client(account).text(paths.pod_log("slipway-a", "one")) == b""
     assert WHO not in home.calls
 
 
-def test_a_check_claims_nothing_of_another_one(settings: SiteSettings, config: Path, foreign: ApiServer):
+def test_a_check_does_not_claim_another_kubernetes(settings: SiteSettings, config: Path, foreign: ApiServer):
     point(config, foreign)
     verdict = check.check(settings)
     assert (verdict.ready, verdict.identity) == (False, "foreign")

@@ -1,4 +1,4 @@
-"""How large the machines are that nodes may be on."""
+"""The capacity of the machines on which nodes can run."""
 
 from typing import Any
 
@@ -37,12 +37,12 @@ def api() -> MemoryApi:
     return made
 
 
-def test_the_largest_and_the_sum_of_those_that_nodes_may_be_on(api: MemoryApi):
+def test_capacity_has_the_largest_usable_machines_and_their_sum(api: MemoryApi):
     small, wide = Amounts(cpu=1930, memory=4 * GIB), Amounts(cpu=4000, memory=2 * GIB)
     assert site(api).capacity() == {"": Capacity((small, wide), Amounts(cpu=6930, memory=7 * GIB))}
 
 
-def test_what_an_app_is_placed_on_counts_for_it(api: MemoryApi):
+def test_an_app_with_its_own_placement_has_its_own_capacity(api: MemoryApi):
     settings: dict[str, Any] = {
         "node_selector": {"pool": "wide"},
         "apps": {"deep": {"node_selector": {}, "tolerations": [{"key": "gpu", "operator": "Exists"}]}},
@@ -52,14 +52,14 @@ def test_what_an_app_is_placed_on_counts_for_it(api: MemoryApi):
     assert [(one.cpu, one.gpu) for one in found["deep"].machines] == [(32000, 4)]
 
 
-def test_a_machine_that_is_not_ready_just_now_counts(api: MemoryApi):
+def test_a_machine_that_is_temporarily_not_ready_counts(api: MemoryApi):
     machine(
         api, "away", {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}, cpu="8", memory="8Gi"
     )
     assert [one.cpu for one in site(api).capacity()[""].machines] == [8000]
 
 
-def test_where_machines_may_not_be_listed_nothing_is_known(api: MemoryApi):
+def test_capacity_is_unknown_if_machines_cannot_be_listed(api: MemoryApi):
     def refuse(call: Call) -> None:
         if call[1].endswith("/nodes"):
             raise NotYet("SITE_FORBIDS", "no")
@@ -68,5 +68,5 @@ def test_where_machines_may_not_be_listed_nothing_is_known(api: MemoryApi):
     assert site(api).capacity() == {}
 
 
-def test_where_machines_come_and_go_nothing_is_too_large(api: MemoryApi):
+def test_an_autoscaled_site_has_no_known_capacity(api: MemoryApi):
     assert site(api, autoscaled=True).capacity() == {}

@@ -1,4 +1,4 @@
-"""The table of what our accounts may do, and the manifests that grant it, say the same."""
+"""The manifests grant each account exactly the permissions in the table of the product."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def test_every_account_is_shipped_without_a_token_in_its_pods():
     assert {body["automountServiceAccountToken"] for body in accounts} == {False}
 
 
-def test_every_account_has_a_token_to_be_had():
+def test_every_account_has_a_token_secret():
     tokens = documents("tokens")
     owners = {body["metadata"]["annotations"]["kubernetes.io/service-account.name"] for body in tokens}
     assert owners == set(ACCOUNTS)
@@ -60,7 +60,7 @@ def test_secrets_are_never_read():
     assert verbs == {"create"}
 
 
-def test_accounts_of_their_own_are_bound_in_each_namespace():
+def test_separate_accounts_are_bound_in_each_namespace():
     own = {account: {"kubeconfig": f"/{account}"} for account in ACCOUNTS[1:]}
     bodies = bindings.role_bindings("slipway-x", settings(**own))
     assert [body["roleRef"]["name"] for body in bodies] == [bindings.role(account) for account in BOUND]
@@ -68,7 +68,7 @@ def test_accounts_of_their_own_are_bound_in_each_namespace():
     assert [body["subjects"][0]["name"] for body in bodies] == list(BOUND)
 
 
-def test_an_admin_who_does_all_is_bound_nowhere():
+def test_a_single_admin_account_needs_no_binding():
     assert bindings.role_bindings("slipway-x", settings()) == []
 
 
@@ -79,13 +79,13 @@ def test_wildcards_of_an_admin_count_as_granted():
     )
 
 
-def test_a_grant_for_some_names_is_none_for_others():
+def test_a_grant_for_one_name_does_not_cover_others():
     rules = [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["one"]}]
     assert permissions.is_granted(Right("", "pods", "get", "one"), rules)
     assert not permissions.is_granted(Right("", "pods", "get"), rules)
 
 
-def test_a_grant_on_pods_is_none_on_their_commands():
+def test_a_grant_on_pods_does_not_cover_exec():
     rules = [{"verbs": ["create"], "apiGroups": [""], "resources": ["pods"]}]
     assert not permissions.is_granted(Right("", "pods/exec", "create"), rules)
     assert permissions.is_granted(Right("", "pods/exec", "create"), [{**rules[0], "resources": ["*/exec"]}])

@@ -1,4 +1,4 @@
-"""The shipped accounts through the whole life of a cluster: what they use is what they are granted, both ways."""
+"""The life of a cluster uses every permission of the shipped accounts, and needs no other."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from controlplane.provisioners.kubernetes.runs import leftovers
 from controlplane.provisioners.kubernetes.settings import ACCOUNTS, SiteSettings
 from controlplane.provisioners.kubernetes.site import permissions
 from controlplane.provisioners.kubernetes.site.permissions import Right
-from tests.provisioners.kubernetes.runs.test_drift import FENCE, NEEDED, There
+from tests.provisioners.kubernetes.runs.test_drift import RUN_CHANGES, TENANT_CHANGES, There
 from tests.provisioners.kubernetes.shipped import shipped
 from tests.provisioners.launching import (
     cluster,
@@ -38,8 +38,8 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
 Used = dict[str, set[Right]]
 
 
-class Noting(Client):
-    """A client that writes down what it is used for."""
+class RecordingClient(Client):
+    """Records the permission that each call needs."""
 
     def __init__(self, settings: SiteSettings, account: str, used: Used) -> None:
         super().__init__(settings.reach(account), purpose=f"test-{account}")
@@ -106,11 +106,11 @@ class Accounts:
 
     def client(self, account: str) -> Client:
         if account not in self.clients:
-            self.clients[account] = Noting(self.settings, account, self.used)
+            self.clients[account] = RecordingClient(self.settings, account, self.used)
         return self.clients[account]
 
     def run(self, namespace: str, pod: str, command: Sequence[str], *, seconds: float) -> ExecResult:
-        # Which of the two is asked for depends on the API server's version.
+        # Which of the two is needed depends on the API server's version.
         self.used["exec"] |= {Right("", "pods/exec", "get"), Right("", "pods/exec", "create")}
         return run(self.client("exec"), namespace, pod, command, seconds=seconds)
 
@@ -119,26 +119,26 @@ def news(site: KubernetesProvisioner) -> Iterator[NodeObservation | None]:
     return iter(site.events())
 
 
-def meddled_with(at: There) -> None:
-    """Everything that somebody may change or delete by hand, and its repair."""
-    for meddle, _, _ in FENCE.values():
-        meddle(at)
+def change_and_repair(at: There) -> None:
+    """Makes each change of test_drift as an admin, and repairs it with the shipped accounts."""
+    for change, _, _ in TENANT_CHANGES.values():
+        change(at)
         assert at.is_suspected()
         assert at.ensure()
-    for meddle, _, _ in NEEDED.values():
-        meddle(at)
+    for change, _, _ in RUN_CHANGES.values():
+        change(at)
         at.site.apply(replace(at.wish, repair=True))
 
 
 def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> None:
-    """Everything that a provisioner does, once."""
+    """Calls everything that a provisioner can do, once."""
     site.ensure_tenant(of.tenant_id, of.tenant, {})
     site.ensure_tenant(of.tenant_id, of.tenant, {"cpu": 4000})
     watching = news(site)
     assert next(watching) is None
     wish = desired(of, 2)
     make_ready(site, wish)
-    meddled_with(There(admin, site, wish))
+    change_and_repair(There(admin, site, wish))
     pod = admin.get(paths.pods(names.namespace(of.tenant_id), names.pod(of.id, "worker-0")))
     assert pod
     last_warning(site.accounts.client("provision"), pod)
@@ -161,7 +161,7 @@ def live_and_die(admin: Client, site: KubernetesProvisioner, of: ClusterRef) -> 
 def test_every_right_is_used_and_none_is_missing(
     kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    # Tombstones are deleted at once, so that the test sees it.
+    # Tombstones expire at once, so that their deletion is recorded, too.
     monkeypatch.setattr(leftovers, "TOMBSTONE_LIFETIME", -leftovers.TOMBSTONE_LIFETIME)
     with shipped(kubeconfig, tmp_path) as accounts:
         noted = Accounts(accounts.settings)
@@ -170,7 +170,7 @@ def test_every_right_is_used_and_none_is_missing(
             live_and_die(accounts.admin, site, of)
         finally:
             tenant_removed(site, of.tenant_id)
-    # Asked of who makes a binding, not of a call.
+    # No call needs the verb "bind" itself; the API server checks it when a binding is created.
     noted.used["namespaces"] |= {r for r in permissions.rights("namespaces") if r.verb == "bind"}
     for account in ACCOUNTS:
         granted = set(permissions.rights(account))

@@ -1,4 +1,4 @@
-"""What brings images to the machines of a site before they are needed."""
+"""DaemonSets that pull the images of apps on the machines of a site before they are needed."""
 
 import base64
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ BIG = {"node_selector": {"pool": "big"}, "tolerations": [{"key": "big", "operato
 
 
 def specs(settings: SiteSettings, apps: list[App]) -> dict[str, Any]:
-    """Of the pods, by the name of their DaemonSet."""
+    """Returns the pod specs by the name of their DaemonSet."""
     found = of_kind(prepull(settings, apps), "DaemonSet")
     return {body["metadata"]["name"]: body["spec"]["template"]["spec"] for body in found}
 
 
-def test_every_image_of_every_app_is_brought():
+def test_every_image_of_every_app_is_pulled():
     [spec] = specs(SETTINGS, load()).values()
     brought = [container["image"] for container in spec["initContainers"]]
     assert brought == images(SETTINGS, load())
@@ -40,7 +40,7 @@ def test_every_image_of_every_app_is_brought():
     }
 
 
-def test_images_come_from_where_the_site_has_them():
+def test_images_have_the_prefix_of_the_site():
     settings = replace(SETTINGS, image_prefix="registry.example/", image_pull_policy="Always")
     [spec] = specs(settings, load()).values()
     for container in (*spec["initContainers"], *spec["containers"]):
@@ -48,7 +48,7 @@ def test_images_come_from_where_the_site_has_them():
         assert container["imagePullPolicy"] == "Always"
 
 
-def test_each_app_goes_to_the_machines_that_its_nodes_may_be_on():
+def test_images_are_pulled_on_the_machines_where_nodes_can_run():
     settings = SiteSettings.parse(
         {
             "installation": "0" * 16,
@@ -65,7 +65,7 @@ def test_each_app_goes_to_the_machines_that_its_nodes_may_be_on():
     assert found["images-spark"]["tolerations"] == BIG["tolerations"]
 
 
-def test_a_private_registry_is_asked_with_the_login_of_the_site(tmp_path: Path):
+def test_images_are_pulled_with_the_registry_login_of_the_site(tmp_path: Path):
     file = tmp_path / "config.json"
     file.write_text('{"auths": {"registry.example": {"auth": "c2VjcmV0"}}}')
     settings = replace(SETTINGS, registry_auth=str(file), pull_secrets=("theirs",))
@@ -84,29 +84,29 @@ def admin(kubeconfig: Path) -> Iterator[Client]:
 
 
 @pytest.mark.kube
-def test_it_becomes_ready_on_every_machine(admin: Client):
-    """Under Pod Security `restricted`, as the namespace has it."""
-    bring(admin, SETTINGS, IMAGE)
+def test_the_daemon_set_becomes_ready_on_every_machine(admin: Client):
+    """The namespace enforces Pod Security `restricted`."""
+    apply(admin, SETTINGS, IMAGE)
     assert until(lambda: is_on_every_machine(admin))
 
 
 @pytest.mark.kube
-def test_it_becomes_ready_with_an_image_of_a_private_registry(
+def test_the_daemon_set_becomes_ready_with_an_image_of_a_private_registry(
     admin: Client, registry: Registry, tmp_path: Path
 ):
     image = registry.image()
-    bring(admin, replace(SETTINGS, registry_auth=registry.login(tmp_path)), image)
+    apply(admin, replace(SETTINGS, registry_auth=registry.login(tmp_path)), image)
     assert until(lambda: is_on_every_machine(admin))
     assert registry.gave(image)
 
 
-def bring(admin: Client, settings: SiteSettings, image: str) -> None:
-    """Apply all that is printed for one app, whose image this is."""
+def apply(admin: Client, settings: SiteSettings, image: str) -> None:
+    """Applies the manifests for one app that uses this image."""
     [app] = [app for app in load() if app.name == "jupyterlab"]
     app = replace(app, runtimes=tuple(replace(runtime, image=image) for runtime in app.runtimes))
     namespace, *bodies = yaml.safe_load_all(yaml.safe_dump_all(prepull(settings, [app])))
     admin.create(paths.namespaces(), namespace)
-    # The controller makes it a moment after the namespace; no pod is let in before.
+    # A controller creates this account a moment after the namespace; pods are refused before.
     until(lambda: admin.get(paths.service_accounts(HOME, "default")))
     for body in bodies:
         admin.create(DAEMON_SETS if body["kind"] == "DaemonSet" else paths.secrets(HOME), body)
