@@ -43,6 +43,6 @@ def _remove(site: Site, tenant: Tenant) -> SiteUnknown | NotYet | None:
     except (SiteUnknown, NotYet) as error:
         return error
     except Permanent as error:
-        # For example, an admission webhook refused. Deleting never fails: it is tried again.
+        # Deleting never fails: it is tried again, whatever the site answered.
         return NotYet(error.reason, error.message, delay=REFUSED_SECONDS)
     return None

@@ -131,8 +131,13 @@ class Refusal:
         return self.status == 404 and self.reason == "NotFound" and self.details.get("name") == name
 
     def is_unauthenticated(self) -> bool:
-        """Whether the credentials were refused. A 403 for the anonymous user says nothing about the call itself."""
-        return self.status == 401 or (self.status == 403 and f'User "{ANONYMOUS}"' in self.message)
+        """Whether the credentials were refused. A 403 for the anonymous user says nothing about the call itself.
+
+        An admission webhook may refuse with any status, also with 401. It is called after the credentials were accepted.
+        """
+        if self.status == 401:
+            return not _DENIED.search(self.message)
+        return self.status == 403 and f'User "{ANONYMOUS}"' in self.message
 
     def is_other_uid(self) -> bool:
         """Whether a delete was refused because another object has the name now."""

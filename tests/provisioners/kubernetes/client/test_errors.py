@@ -46,6 +46,12 @@ def test_a_refusal_by_a_webhook_names_it_and_is_retried_later(status: int):
     assert error.message.startswith("webhook w.example refuses: ")
 
 
+def test_a_refusal_by_a_webhook_with_401_does_not_refuse_the_credentials():
+    refused = refusal(401, "Unauthorized", 'admission webhook "w.example" denied the request: no')
+    assert not refused.is_unauthenticated()
+    assert refused.error().reason == "ADMISSION_DENIED"
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_failure_of_a_webhook_names_it_and_is_not_an_unreachable_site(status: int):
     said = 'Internal error occurred: failed calling webhook "w.example": failed to call webhook: Post: EOF'
