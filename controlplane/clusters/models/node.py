@@ -10,8 +10,8 @@ class Node(models.Model):
     attempt: counts the times the node was created in this run, from 1. attempt_generation: the cluster's generation at
     that time. confirmed: the site has shown this attempt at least once. ending: this attempt is to end. leaving: the
     node itself is to be removed; drain_until is set once its drain was requested. failures: attempts in a row that
-    ended without being ready for 30 s. retry_at: when the next attempt may be made. restart_generation: an attempt of an
-    earlier generation is to be replaced.
+    ended without being ready for 30 s. retry_at: when the next attempt may be made. restart_generation: an attempt of
+    an earlier generation is to be replaced.
     """
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="nodes")

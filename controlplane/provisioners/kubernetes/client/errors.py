@@ -133,7 +133,7 @@ class Refusal:
     def is_unauthenticated(self) -> bool:
         """Whether the credentials were refused. A 403 for the anonymous user says nothing about the call itself.
 
-        An admission webhook may refuse with any status, also with 401. It is called after the credentials were accepted.
+        An admission webhook may refuse with any status, also with 401. It is called after credentials were accepted.
         """
         if self.status == 401:
             return not _DENIED.search(self.message)
