@@ -16,7 +16,7 @@ NOTHING_COLLECTED = 5
 # Options that choose what runs and how. With one of them, pytest runs once with the arguments as given.
 CHOICES = ("-m", "-n", "-p")
 # Options with which pytest runs no test, so that nothing has to be installed for it.
-QUESTIONS = ("--co", "--collect-only", "--fixtures", "--markers", "--version")
+QUESTIONS = {"--co", "--collect-only", "--fixtures", "--markers", "--version"}
 HELP = """usage: python3 manage.py test [PATH[::NAME] ...] [pytest options]
 
 Run the tests, all of them or those below the paths. Install before what they need: a headless browser, a one-node
@@ -40,7 +40,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(HELP)
         return 0
-    if any(argument.startswith(QUESTIONS) for argument in arguments):
+    if QUESTIONS & set(arguments):
         return _pytest(arguments)
     if needs_browser(arguments):
         provide_browser()

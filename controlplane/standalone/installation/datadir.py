@@ -106,8 +106,12 @@ def _claim(root: Path, marker: Path) -> None:
     # New parents get the same mode: for root, PostgreSQL's user has to pass through them.
     make_folder(root, mode=0o711 if os.geteuid() == 0 else 0o700)
     # A mounted file system contains lost+found. The others are ours, from an interrupted attempt.
-    known = {"lost+found", ".slipway", ".slipway.new"}
-    if any(entry.name not in known for entry in root.iterdir()):
+    foreign = [
+        entry
+        for entry in root.iterdir()
+        if entry.name not in {"lost+found", ".slipway"} and not entry.match(".slipway.*.new")
+    ]
+    if foreign:
         raise ExpectedError(
             f"{root} is not empty and is not a data directory of Slipway: "
             "choose an empty or new folder with --data-dir."

@@ -50,7 +50,7 @@ def test_a_folder_with_other_contents_is_refused(folder: Path) -> None:
 
 
 def test_an_interrupted_creation_is_continued(folder: Path) -> None:
-    (folder / ".slipway.new").write_text('{"lay')
+    (folder / ".slipway.0f1e2d3c.new").write_text('{"lay')
     assert open_data_dir(folder).id
 
 

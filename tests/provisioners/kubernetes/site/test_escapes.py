@@ -150,18 +150,21 @@ ESCAPES: dict[str, tuple[Attempt, str]] = {
     "a namespace of another prefix": (calls("sales"), "own names only"),
     "a namespace that is almost ours": (calls("slipway-sales"), "own names only"),
     "the namespace of the accounts": (calls("slipway"), "own names only"),
-    "a namespace that does not say whose it is": (makes(**{INSTALLATION: None}), "says so"),
+    "a namespace that does not say whose it is": (
+        makes(**{INSTALLATION: None}),
+        "name Slipway and the installation",
+    ),
     "a namespace without Pod Security": (makes(**{ENFORCE: None}), "stays restricted"),
     "a namespace with weaker Pod Security": (makes(**{ENFORCE: "baseline"}), "stays restricted"),
     "a namespace with old Pod Security": (makes(**{f"{ENFORCE}-version": "v1.20"}), "stays restricted"),
-    "a namespace that opens pages": (makes(**{GATEWAY: "true"}), "Other labels"),
+    "a namespace that opens pages": (makes(**{GATEWAY: "true"}), "other labels"),
     "Pod Security lowered": (marks(labels={ENFORCE: "privileged"}), "stays restricted"),
     "Pod Security taken away": (marks(labels={ENFORCE: None}), "stays restricted"),
-    "a namespace made the gateway's": (marks(labels={GATEWAY: "true"}), "Other labels"),
+    "a namespace made the gateway's": (marks(labels={GATEWAY: "true"}), "other labels"),
     "a namespace given to another": (marks(labels={INSTALLATION: "f" * 16}), "stays with"),
     "a namespace sent elsewhere": (
         marks(annotations={"scheduler.alpha.kubernetes.io/node-selector": "a=b"}),
-        "Other annotations",
+        "other annotations",
     ),
     "the system's namespace marked": (marks(SYSTEM, annotations={"slipway/x": "y"}), "own names only"),
     "the system's namespace deleted": (
@@ -175,12 +178,12 @@ ESCAPES: dict[str, tuple[Attempt, str]] = {
     ),
     "commands bound where the accounts are": (binds(bindings.HOME), "namespaces that it made"),
     "itself made an admin of ours": (binds(role="cluster-admin", to="namespaces"), "not currently held"),
-    "itself made to run commands": (binds(to="namespaces"), "for the shipped account of its name"),
+    "itself made to run commands": (binds(to="namespaces"), "Only the shipped account of the same name"),
     "a stranger made to run commands": (
         binds(to="exec", of="default"),
-        "for the shipped account of its name",
+        "Only the shipped account of the same name",
     ),
-    "commands for the provisioner": (binds(to="provision"), "for the shipped account of its name"),
+    "commands for the provisioner": (binds(to="provision"), "Only the shipped account of the same name"),
     "everything bound everywhere": (
         lambda at: at.client("namespaces").create(
             f"{paths.RBAC}/clusterrolebindings{DRY}", at.binding("cluster-admin", "namespaces")
